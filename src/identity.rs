@@ -1,0 +1,185 @@
+//! Who is on the other end of a connection.
+//!
+//! Takes a verified certification path; gives a [`Participant`], read once per connection and kept
+//! with it. Refuses a path that does not lead to a trust anchor ([`path`]), a subject that does not
+//! name one organisation and one software statement ([`subject`]) and, at every request, a
+//! certificate whose validity has ended since the handshake.
+//!
+//! Standards: RFC 5280 (paths), RFC 8705 section 3.1 (thumbprint), OPIN certificate standard 5.2.2.1
+//! (subject attributes). Leaves to others: the TLS handshake (`listener`), the comparison of a
+//! token's confirmation with the thumbprint (`token::binding`).
+
+pub mod path;
+pub mod subject;
+pub mod thumbprint;
+
+use std::fmt;
+
+use thiserror::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::moment::Moment;
+pub use path::{ClientVerifier, PathError, TrustAnchors, VerifiedPath};
+pub use subject::SubjectRules;
+pub use thumbprint::Thumbprint;
+
+/// The directory's id of an organisation: `organizationIdentifier` without its ecosystem prefix.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct OrganisationId(Box<str>);
+
+/// The directory's id of a software statement: the subject's `UID`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct SoftwareStatementId(Box<str>);
+
+macro_rules! directory_id {
+    ($name:ident) => {
+        impl $name {
+            /// Accepts 1 to 64 letters, digits and hyphens, so that the id can stand in a field
+            /// value and in a log as it is.
+            pub fn new(text: &str) -> Option<Self> {
+                let fits = (1..=64).contains(&text.len())
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+                fits.then(|| Self(text.into()))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    };
+}
+
+directory_id!(OrganisationId);
+directory_id!(SoftwareStatementId);
+
+/// Why a connection's certificate identifies nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IdentityError {
+    /// The certificate cannot be parsed (the handshake library accepted its signature, not its form).
+    #[error("the client certificate cannot be parsed")]
+    Unreadable,
+    /// No organizationIdentifier with an accepted prefix, or more than one.
+    #[error("the subject names no single organizationIdentifier (2.5.4.97) with an accepted prefix")]
+    Organisation,
+    /// No UID, or more than one.
+    #[error("the subject names no single UID (0.9.2342.19200300.100.1.1)")]
+    SoftwareStatement,
+    /// The certificate expired after the handshake.
+    #[error("the client certificate expired while its connection was open")]
+    Expired,
+    /// The connection has no client certificate.
+    #[error("the connection carries no client certificate")]
+    Absent,
+}
+
+/// The organisation and software statement behind a mutual-TLS connection.
+///
+/// It can only come from a verified path:
+///
+/// ```compile_fail
+/// use portaria::identity::{OrganisationId, Participant};
+/// let forged = Participant { organisation_id: OrganisationId::new("x").unwrap() };
+/// ```
+pub struct Participant {
+    organisation_id: OrganisationId,
+    software_statement_id: SoftwareStatementId,
+    cnpj: Option<Box<str>>,
+    organisation_name: Option<Box<str>>,
+    common_name: Option<Box<str>>,
+    thumbprint: Thumbprint,
+    not_after: i64,
+}
+
+impl fmt::Debug for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Participant").field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+impl Participant {
+    /// Reads the end entity of a verified path.
+    pub fn from_verified_path(
+        path: &VerifiedPath<'_>,
+        rules: &SubjectRules,
+    ) -> Result<Self, IdentityError> {
+        let der = path.end_entity();
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
+        let subject = subject::read(certificate.subject(), rules)?;
+        Ok(Self {
+            organisation_id: subject.organisation_id,
+            software_statement_id: subject.software_statement_id,
+            cnpj: subject.cnpj,
+            organisation_name: subject.organisation_name,
+            common_name: subject.common_name,
+            thumbprint: Thumbprint::of_certificate(der),
+            not_after: certificate.validity().not_after.timestamp(),
+        })
+    }
+
+    /// The organisation's directory id, without prefix.
+    pub fn organisation_id(&self) -> &OrganisationId {
+        &self.organisation_id
+    }
+
+    /// The software statement's directory id.
+    pub fn software_statement_id(&self) -> &SoftwareStatementId {
+        &self.software_statement_id
+    }
+
+    /// The organisation's CNPJ (subject serialNumber), if the certificate has one.
+    pub fn cnpj(&self) -> Option<&str> {
+        self.cnpj.as_deref()
+    }
+
+    /// The organisation's legal name (subject O), if the certificate has one.
+    pub fn organisation_name(&self) -> Option<&str> {
+        self.organisation_name.as_deref()
+    }
+
+    /// The host that the certificate was issued for (subject CN), if it has one.
+    pub fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
+    }
+
+    /// SHA-256 of the certificate: what a bound token confirms.
+    pub fn thumbprint(&self) -> &Thumbprint {
+        &self.thumbprint
+    }
+
+    /// Refuses a certificate whose notAfter lies before `now`. Validity was checked in the handshake;
+    /// a connection can outlive it.
+    pub fn still_valid(&self, now: Moment) -> Result<(), IdentityError> {
+        let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        if seconds > self.not_after { Err(IdentityError::Expired) } else { Ok(()) }
+    }
+}
+
+/// What is known of a connection's other end, decided once in the handshake.
+#[derive(Debug)]
+pub enum Peer {
+    /// A listener without client authentication.
+    Anonymous,
+    /// A verified path whose subject names a participant.
+    Participant(Participant),
+    /// A verified path whose subject does not.
+    Unidentified(IdentityError),
+}
+
+impl Peer {
+    /// The participant, if there is one and its certificate is still valid.
+    pub fn participant(&self, now: Moment) -> Result<&Participant, IdentityError> {
+        match self {
+            Self::Participant(participant) => participant.still_valid(now).map(|()| participant),
+            Self::Unidentified(error) => Err(error.clone()),
+            Self::Anonymous => Err(IdentityError::Absent),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The interaction id: which one this exchange carries, and whether it may.
+//!
+//! Takes the request's `x-fapi-interaction-id` fields; gives the id that the answer echoes and
+//! that the backend is told, minting a UUIDv4 where the caller's cannot be used; refuses a missing,
+//! malformed or repeated id where the route's rule says so. The id is never a nonce: participants
+//! use one id for a whole flow (the 2023 conformance logs show it), so a repetition across requests
+//! is legitimate.
+//!
+//! Source: OPIN developer portal, HTTP headers; Open Banking Brasil FAPI profile 5.2.2 item 23. The
+//! published patterns differ by API generation, hence [`Form`].
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The field that carries the id in both directions.
+pub const FIELD: HeaderName = HeaderName::from_static("x-fapi-interaction-id");
+
+const LONGEST: usize = 100;
+
+/// The id of one exchange, echoed on its answer whatever the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InteractionId(HeaderValue);
+
+impl InteractionId {
+    /// A new UUIDv4.
+    pub fn mint() -> Self {
+        let mut buffer = Uuid::encode_buffer();
+        let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        // A hyphenated UUID is always a valid field value.
+        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unavailable")))
+    }
+
+    /// The id as a field value: cloning it copies no bytes.
+    pub fn as_value(&self) -> &HeaderValue {
+        &self.0
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// A published pattern of the id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A UUID of any version, as in the 2.x and 3.x specifications.
+    Uuid,
+    /// `^[a-zA-Z0-9][a-zA-Z0-9\-]{0,99}$`, as in the 1.x specifications.
+    Alphanumeric,
+}
+
+impl Form {
+    fn admits(self, value: &[u8]) -> bool {
+        match self {
+            Self::Uuid => value.len() == 36 && Uuid::try_parse_ascii(value).is_ok(),
+            Self::Alphanumeric => {
+                value.len() <= LONGEST
+                    && value.first().is_some_and(u8::is_ascii_alphanumeric)
+                    && value.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+            }
+        }
+    }
+}
+
+/// What a route does with an id that it cannot use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The request is refused.
+    Refuse,
+    /// The exchange gets a fresh UUIDv4.
+    Mint,
+}
+
+/// The rule of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InteractionRule {
+    /// The pattern that the route's specification publishes.
+    pub form: Form,
+    /// What happens when the caller sends none.
+    pub missing: Unusable,
+    /// What happens when the caller's does not match `form`.
+    pub malformed: Unusable,
+}
+
+/// Why an id was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InteractionError {
+    /// The route requires one and the request has none.
+    #[error("x-fapi-interaction-id is missing")]
+    Missing,
+    /// It does not match the route's pattern.
+    #[error("x-fapi-interaction-id does not match the pattern of the route")]
+    Malformed,
+    /// The request carries more than one.
+    #[error("x-fapi-interaction-id is repeated")]
+    Repeated,
+}
+
+/// What the caller sent, and the id that the exchange carries.
+#[derive(Clone, Debug)]
+pub struct Interaction {
+    id: InteractionId,
+    received: Result<(), InteractionError>,
+}
+
+impl Interaction {
+    /// Reads the request's fields. The caller's id is kept if any published pattern admits it; which
+    /// one applies is known only with the route ([`Interaction::satisfies`]).
+    pub fn read(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(&FIELD).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) if Form::Alphanumeric.admits(value.as_bytes()) => {
+                Self { id: InteractionId(value.clone()), received: Ok(()) }
+            }
+            (Some(_), None) => Self::minted(InteractionError::Malformed),
+            (Some(_), Some(_)) => Self::minted(InteractionError::Repeated),
+            (None, _) => Self::minted(InteractionError::Missing),
+        }
+    }
+
+    fn minted(error: InteractionError) -> Self {
+        Self { id: InteractionId::mint(), received: Err(error) }
+    }
+
+    /// The id of this exchange.
+    pub fn id(&self) -> &InteractionId {
+        &self.id
+    }
+
+    /// Judges the id by the route's rule. An id that fails it is replaced by a minted one either
+    /// way, so that no answer echoes what the rule does not admit.
+    pub fn satisfies(&mut self, rule: &InteractionRule) -> Result<(), InteractionError> {
+        if self.received.is_ok() && !rule.form.admits(self.id.0.as_bytes()) {
+            *self = Self::minted(InteractionError::Malformed);
+        }
+        let Err(error) = self.received else { return Ok(()) };
+        let unusable = match error {
+            InteractionError::Missing => rule.missing,
+            InteractionError::Malformed | InteractionError::Repeated => rule.malformed,
+        };
+        match unusable {
+            Unusable::Refuse => Err(error),
+            Unusable::Mint => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUIRE_UUID: InteractionRule = InteractionRule {
+        form: Form::Uuid,
+        missing: Unusable::Refuse,
+        malformed: Unusable::Refuse,
+    };
+
+    fn read(values: &[&str]) -> Interaction {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(&FIELD, value.parse().unwrap());
+        }
+        Interaction::read(&headers)
+    }
+
+    #[test]
+    fn a_uuid_of_any_version_is_echoed() {
+        for id in ["d78fc4e5-37ca-4da3-adf2-9b082bf92280", "00000000-0000-0000-0000-000000000000"] {
+            let mut interaction = read(&[id]);
+            assert_eq!(interaction.satisfies(&REQUIRE_UUID), Ok(()));
+            assert_eq!(interaction.id().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn what_the_rule_does_not_admit_is_never_echoed() {
+        for (sent, error) in [
+            (vec![], InteractionError::Missing),
+            (vec!["flow-1"], InteractionError::Malformed),
+            (vec!["-abc"], InteractionError::Malformed),
+            (vec!["{d78fc4e5-37ca-4da3-adf2-9b082bf92280}"], InteractionError::Malformed),
+            (vec!["d78fc4e537ca4da3adf29b082bf92280"], InteractionError::Malformed),
+            (vec!["a", "a"], InteractionError::Repeated),
+        ] {
+            let mut interaction = read(&sent);
+            assert_eq!(interaction.satisfies(&REQUIRE_UUID), Err(error), "{sent:?}");
+            assert!(Form::Uuid.admits(interaction.id().as_str().as_bytes()), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_mints_refuses_nothing() {
+        let rule = InteractionRule {
+            form: Form::Alphanumeric,
+            missing: Unusable::Mint,
+            malformed: Unusable::Mint,
+        };
+        for sent in [vec![], vec!["ok-1"], vec!["not ok"], vec!["a", "b"], vec![""]] {
+            assert_eq!(read(&sent).satisfies(&rule), Ok(()), "{sent:?}");
+        }
+        assert_eq!(read(&["ok-1"]).id().as_str(), "ok-1");
+    }
+
+    #[test]
+    fn the_alphanumeric_form_ends_at_100_characters() {
+        assert!(Form::Alphanumeric.admits(&[b'a'; 100]));
+        assert!(!Form::Alphanumeric.admits(&[b'a'; 101]));
+    }
+}

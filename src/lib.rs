@@ -1,0 +1,5 @@
+//! portaria
+pub mod moment;
+pub mod interaction;
+pub mod request;
+pub mod identity;

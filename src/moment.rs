@@ -1,0 +1,47 @@
+//! The time at which a request is judged.
+//!
+//! Decides nothing. A `Moment` is read once, when a request arrives, and handed to every stage
+//! as an argument: no stage reads a clock, so a test or an offline explanation can choose the
+//! time, and all stages of one request agree on it.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// A point in time, on the monotonic clock (for durations and limits) and on the wall clock
+/// (for validity periods).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    since_start: Duration,
+    unix_seconds: u64,
+}
+
+impl Moment {
+    /// The present.
+    pub fn now() -> Self {
+        Self::at(START.elapsed(), SystemTime::now())
+    }
+
+    /// A chosen time: `since_start` on the monotonic clock, `wall` on the wall clock. A wall
+    /// clock before 1970 counts as 1970.
+    pub fn at(since_start: Duration, wall: SystemTime) -> Self {
+        let unix_seconds = wall.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Self { since_start, unix_seconds }
+    }
+
+    /// Time on the monotonic clock since the process started.
+    pub fn since_start(self) -> Duration {
+        self.since_start
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub fn unix_seconds(self) -> u64 {
+        self.unix_seconds
+    }
+
+    /// Time that passed between `earlier` and this moment; zero if `earlier` is later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.since_start.saturating_sub(earlier.since_start)
+    }
+}

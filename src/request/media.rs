@@ -1,0 +1,133 @@
+//! The media that a request speaks and accepts: application/json in UTF-8, nothing else.
+//!
+//! Standard: RFC 9110 sections 8.3, 8.4, 12.5; OPIN portal, HTTP headers (Accept absent or `*/*` is
+//! fine, a charset other than UTF-8 is not). The type of a body that is not there does not matter: the
+//! conformance suite sends Content-Type with GET.
+
+use http::header::{ACCEPT, ACCEPT_CHARSET, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName};
+
+use super::RequestError;
+
+/// Requires that JSON in UTF-8 is acceptable to the caller.
+pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
+    let json = |range: &str| matches_any(range, &["application/json", "application/*", "*/*"]);
+    let utf8 = |range: &str| matches_any(range, &["utf-8", "*"]);
+    if accepts(headers, &ACCEPT, json) && accepts(headers, &ACCEPT_CHARSET, utf8) {
+        Ok(())
+    } else {
+        Err(RequestError::NotAcceptable)
+    }
+}
+
+/// Requires that a body, if there is one, is JSON in UTF-8 without content coding.
+pub fn check_content(headers: &HeaderMap, has_body: bool) -> Result<(), RequestError> {
+    if !has_body {
+        return Ok(());
+    }
+    let coded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let first = types.next();
+    let readable = match first.map(|value| value.to_str()) {
+        None => true,
+        Some(Ok(text)) => is_json(text),
+        Some(Err(_)) => false,
+    };
+    if readable && types.next().is_none() && !coded {
+        Ok(())
+    } else {
+        Err(RequestError::UnsupportedMedia)
+    }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let charset_fits = parts.all(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    essence.eq_ignore_ascii_case("application/json") && charset_fits
+}
+
+/// Whether the field is absent or one of its ranges, with a weight above zero, is wanted.
+fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
+    let mut stated = false;
+    for value in headers.get_all(name) {
+        let Ok(text) = value.to_str() else { return false };
+        for range in text.split(',').map(str::trim).filter(|range| !range.is_empty()) {
+            stated = true;
+            let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
+            if wanted(range.trim()) && !is_weight_zero(parameters) {
+                return true;
+            }
+        }
+    }
+    !stated
+}
+
+fn is_weight_zero(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).any(
+        |(name, value)| {
+            name.eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q == 0.0)
+        },
+    )
+}
+
+fn matches_any(range: &str, wanted: &[&str]) -> bool {
+    wanted.iter().any(|wanted| range.eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn json_in_utf8_must_be_acceptable() {
+        for good in ["", "*/*", "application/json", "Application/JSON; charset=utf-8",
+            "text/html, application/*;q=0.5", "application/json;q=1"]
+        {
+            assert_eq!(check_accepted(&headers(&[("accept", good)])), Ok(()), "{good}");
+        }
+        assert_eq!(check_accepted(&headers(&[("accept-charset", "utf-8")])), Ok(()));
+        assert_eq!(check_accepted(&headers(&[])), Ok(()));
+        for bad in [("accept", "text/html"), ("accept", "application/xml, text/*"),
+            ("accept", "application/json;q=0"), ("accept", "*/*;q=0.000"),
+            ("accept-charset", "iso-8859-1"), ("accept", "application/jwt")]
+        {
+            assert_eq!(check_accepted(&headers(&[bad])), Err(RequestError::NotAcceptable), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_must_be_json_in_utf8() {
+        for good in ["application/json", "application/json; charset=UTF-8",
+            "application/json;charset=\"utf-8\""]
+        {
+            assert_eq!(check_content(&headers(&[("content-type", good)]), true), Ok(()), "{good}");
+        }
+        assert_eq!(check_content(&headers(&[]), true), Ok(()));
+        for bad in ["text/plain", "application/json; charset=latin1", "application/xml", "json", ""] {
+            let fields = headers(&[("content-type", bad)]);
+            assert_eq!(check_content(&fields, true), Err(RequestError::UnsupportedMedia), "{bad}");
+            assert_eq!(check_content(&fields, false), Ok(()), "{bad}");
+        }
+        let coded = headers(&[("content-encoding", "gzip")]);
+        assert_eq!(check_content(&coded, true), Err(RequestError::UnsupportedMedia));
+        let twice = headers(&[("content-type", "application/json"), ("content-type", "text/plain")]);
+        assert_eq!(check_content(&twice, true), Err(RequestError::UnsupportedMedia));
+    }
+}

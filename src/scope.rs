@@ -1,0 +1,162 @@
+//! Scopes: does the token carry the scope that the route requires?
+//!
+//! Takes the `scope` of a token (RFC 6749 section 3.3); gives the set, and the consent that one of its
+//! members names (`consent:{consentId}`, OPIN security profile 7.1). Extra scopes are legitimate
+//! (Open Banking Brasil 7.2.2 item 6); a missing one is insufficient_scope (RFC 6750 section 3.1).
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A scope that a route requires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope(Box<str>);
+
+impl Scope {
+    /// Accepts one scope token: visible ASCII without quotes and backslashes.
+    pub fn new(text: &str) -> Option<Self> {
+        is_scope_token(text).then(|| Self(text.into()))
+    }
+
+    /// The scope as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_scope_token(text: &str) -> bool {
+    let allowed = |b: u8| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\';
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+/// The id of a consent: at most 256 visible ASCII characters, in practice a URN. It is personal: it
+/// has no Display, and Debug hides it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ConsentId(Box<str>);
+
+impl ConsentId {
+    /// Accepts 1 to 256 visible ASCII characters.
+    pub fn new(text: &str) -> Option<Self> {
+        ((1..=256).contains(&text.len()) && is_scope_token(text)).then(|| Self(text.into()))
+    }
+
+    /// The id as text, for the registry and the backend.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ConsentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConsentId(..)")
+    }
+}
+
+/// Why the token's scopes do not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ScopeError {
+    /// The scope of the route is not among the token's.
+    #[error("the token lacks the scope of the route")]
+    Insufficient,
+}
+
+/// Why a `scope` value is malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ScopesError {
+    /// A character that may not stand in a scope.
+    #[error("a scope contains a character that may not stand there")]
+    Character,
+    /// More scopes than any OPIN token has reason to carry.
+    #[error("more than {MOST} scopes")]
+    TooMany,
+    /// Two different consents: which one counts would be the reader's choice.
+    #[error("two consents in one token")]
+    TwoConsents,
+}
+
+/// OPIN defines about 45 scopes.
+const MOST: usize = 100;
+
+/// The scopes of a token. Debug hides them: one of them names a consent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Scopes(Vec<Box<str>>);
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scopes({} of them)", self.0.len())
+    }
+}
+
+impl Scopes {
+    /// Collects scope tokens.
+    pub fn new<'a>(tokens: impl Iterator<Item = &'a str>) -> Result<Self, ScopesError> {
+        let mut scopes = Vec::new();
+        for token in tokens {
+            if !is_scope_token(token) {
+                return Err(ScopesError::Character);
+            }
+            if scopes.len() == MOST {
+                return Err(ScopesError::TooMany);
+            }
+            scopes.push(token.into());
+        }
+        Ok(Self(scopes))
+    }
+
+    /// Refuses a token without the scope of the route.
+    pub fn require(&self, scope: &Scope) -> Result<(), ScopeError> {
+        if self.0.contains(&scope.0) { Ok(()) } else { Err(ScopeError::Insufficient) }
+    }
+
+    /// The consent that a scope `{prefix}{consentId}` names.
+    pub fn consent(&self, prefix: &str) -> Result<Option<ConsentId>, ScopesError> {
+        let mut found: Option<&str> = None;
+        for id in self.0.iter().filter_map(|scope| scope.strip_prefix(prefix)) {
+            if found.is_some_and(|other| other != id) {
+                return Err(ScopesError::TwoConsents);
+            }
+            found = Some(id);
+        }
+        match found {
+            None => Ok(None),
+            Some(id) => ConsentId::new(id).map(Some).ok_or(ScopesError::Character),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(text: &str) -> Result<Scopes, ScopesError> {
+        Scopes::new(text.split(' '))
+    }
+
+    #[test]
+    fn a_scope_must_match_whole() {
+        let token = scopes("openid consent:urn:opin:1 insurance-auto").unwrap();
+        assert_eq!(token.require(&Scope::new("insurance-auto").unwrap()), Ok(()));
+        for lacking in ["insurance", "insurance-auto2", "INSURANCE-AUTO", "customers"] {
+            let error = token.require(&Scope::new(lacking).unwrap());
+            assert_eq!(error, Err(ScopeError::Insufficient), "{lacking}");
+        }
+    }
+
+    #[test]
+    fn one_consent_at_most() {
+        let consent = |text: &str| scopes(text).unwrap().consent("consent:");
+        assert_eq!(consent("openid"), Ok(None));
+        assert_eq!(consent("consent:a consent:a").unwrap().unwrap().reveal(), "a");
+        assert_eq!(consent("consent:a consent:b"), Err(ScopesError::TwoConsents));
+        assert_eq!(consent("consent:"), Err(ScopesError::Character));
+    }
+
+    #[test]
+    fn malformed_scopes_are_refused() {
+        for bad in ["a  b", "a\"b", "a\\b", "é", ""] {
+            assert_eq!(scopes(bad), Err(ScopesError::Character), "{bad}");
+        }
+        assert!(scopes(&vec!["s"; 100].join(" ")).is_ok());
+        assert_eq!(scopes(&vec!["s"; 101].join(" ")), Err(ScopesError::TooMany));
+    }
+}

@@ -1,0 +1,64 @@
+//! The bearer token of a request (RFC 6750 section 2.1): one Authorization field, scheme `Bearer` in
+//! any case (RFC 9110 section 11.1), one token. Tokens in the query or the body are not looked at.
+
+use http::{HeaderMap, header};
+
+use super::TokenError;
+
+/// Finds the token.
+pub fn find(headers: &HeaderMap, longest: usize) -> Result<&str, TokenError> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let field = fields.next().ok_or(TokenError::Missing)?;
+    if fields.next().is_some() {
+        return Err(TokenError::Repeated);
+    }
+    let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+    let (scheme, token) = text.split_once(' ').ok_or(TokenError::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(TokenError::Scheme);
+    }
+    let token = token.trim_start_matches(' ');
+    if token.len() > longest {
+        return Err(TokenError::TooLong);
+    }
+    if is_token68(token) { Ok(token) } else { Err(TokenError::Malformed) }
+}
+
+/// `b64token` of RFC 6750: letters, digits, `-._~+/`, then any number of `=`.
+fn is_token68(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
+    !body.is_empty() && body.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find_in(values: &[&str]) -> Result<String, TokenError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        find(&headers, 16).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_scheme_is_case_insensitive() {
+        for good in ["Bearer a.b-c", "bearer a.b-c", "BEARER a.b-c", "Bearer  a.b-c"] {
+            assert_eq!(find_in(&[good]).as_deref(), Ok("a.b-c"), "{good}");
+        }
+    }
+
+    #[test]
+    fn anything_but_one_token_is_refused() {
+        assert_eq!(find_in(&[]), Err(TokenError::Missing));
+        assert_eq!(find_in(&["Bearer a", "Bearer a"]), Err(TokenError::Repeated));
+        assert_eq!(find_in(&["Basic YTpi"]), Err(TokenError::Scheme));
+        assert_eq!(find_in(&["DPoP abc"]), Err(TokenError::Scheme));
+        assert_eq!(find_in(&["Bearer abcdefghijklmnopq"]), Err(TokenError::TooLong));
+        for bad in ["", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer ===", "Bearer a\tb"] {
+            assert_eq!(find_in(&[bad]), Err(TokenError::Malformed), "{bad}");
+        }
+    }
+}
