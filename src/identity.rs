@@ -15,6 +15,7 @@ pub mod thumbprint;
 
 use std::fmt;
 
+use http::HeaderValue;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -25,11 +26,11 @@ pub use thumbprint::Thumbprint;
 
 /// The directory's id of an organisation: `organizationIdentifier` without its ecosystem prefix.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct OrganisationId(Box<str>);
+pub struct OrganisationId(HeaderValue);
 
 /// The directory's id of a software statement: the subject's `UID`.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SoftwareStatementId(Box<str>);
+pub struct SoftwareStatementId(HeaderValue);
 
 macro_rules! directory_id {
     ($name:ident) => {
@@ -39,11 +40,11 @@ macro_rules! directory_id {
             pub fn new(text: &str) -> Option<Self> {
                 let fits = (1..=64).contains(&text.len())
                     && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-                fits.then(|| Self(text.into()))
+                if fits { HeaderValue::from_str(text).ok().map(Self) } else { None }
             }
 
-            /// The id as text.
-            pub fn as_str(&self) -> &str {
+            /// The id as a field value: cloning it copies no bytes.
+            pub fn as_value(&self) -> &HeaderValue {
                 &self.0
             }
         }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use http::HeaderValue;
 use thiserror::Error;
 
 /// A scope that a route requires.
@@ -32,16 +33,22 @@ fn is_scope_token(text: &str) -> bool {
 /// The id of a consent: at most 256 visible ASCII characters, in practice a URN. It is personal: it
 /// has no Display, and Debug hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ConsentId(Box<str>);
+pub struct ConsentId(HeaderValue);
 
 impl ConsentId {
     /// Accepts 1 to 256 visible ASCII characters.
     pub fn new(text: &str) -> Option<Self> {
-        ((1..=256).contains(&text.len()) && is_scope_token(text)).then(|| Self(text.into()))
+        let fits = (1..=256).contains(&text.len()) && is_scope_token(text);
+        if fits { HeaderValue::from_str(text).ok().map(Self) } else { None }
     }
 
-    /// The id as text, for the registry and the backend.
+    /// The id as text, for the registry.
     pub fn reveal(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The id as a field value, for the backend: cloning it copies no bytes.
+    pub fn as_value(&self) -> &HeaderValue {
         &self.0
     }
 }

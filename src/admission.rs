@@ -1,0 +1,208 @@
+//! The stages in order. Read [`Admission::admit`] aloud: it is the policy.
+//!
+//! Takes a request as it arrived; gives a [`Permit`], without which nothing reaches a backend, or the
+//! first refusal. Cheap and local stages come before those that may ask another service, so that a
+//! flood never reaches the authorization server.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Version};
+
+use crate::consent::{Consent, Consents, Need};
+use crate::identity::Peer;
+use crate::interaction::Interaction;
+use crate::limits::{Limits, Standing};
+use crate::moment::Moment;
+use crate::refusal::Refusal;
+use crate::request::{self, RequestError, Target, media};
+use crate::route::{Access, Exposure, Found, Route, Routes};
+use crate::token::{BoundToken, Grant, Tokens};
+
+/// A request as it arrived, and what the gateway knows of where it came from.
+#[derive(Debug)]
+pub struct Arriving<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path as it stands in the target.
+    pub path: &'a str,
+    /// The query.
+    pub query: Option<&'a str>,
+    /// The authority of the target, if it has one.
+    pub authority: Option<&'a str>,
+    /// The protocol version.
+    pub version: Version,
+    /// The fields.
+    pub headers: &'a HeaderMap,
+    /// Whether a body follows.
+    pub has_body: bool,
+    /// A fault found on the wire, before there were fields to look at.
+    pub wire_fault: Option<RequestError>,
+    /// The caller's address.
+    pub address: IpAddr,
+    /// The other end of the connection.
+    pub peer: &'a Peer,
+    /// Which routes the listener has.
+    pub exposure: Exposure,
+    /// The interaction id.
+    pub interaction: &'a mut Interaction,
+    /// The route, as soon as it is known: refusals are counted by it.
+    pub route: Option<Arc<Route>>,
+}
+
+impl Arriving<'_> {
+    fn is_well_formed(&self, max_body: u64) -> Result<(), RequestError> {
+        self.wire_fault.map_or(Ok(()), Err)?;
+        request::check_fields(self.version, self.authority, self.headers)?;
+        let declared = self.headers.get(http::header::CONTENT_LENGTH);
+        let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > max_body) {
+            return Err(RequestError::BodyTooLarge);
+        }
+        Ok(())
+    }
+
+    fn speaks_json(&self) -> Result<(), RequestError> {
+        media::check_accepted(self.headers)?;
+        media::check_content(self.headers, self.has_body)
+    }
+
+    fn is_repeatable(&self, route: &Route) -> Result<(), RequestError> {
+        if route.idempotency_key { request::check_idempotency_key(self.headers) } else { Ok(()) }
+    }
+}
+
+/// Leave to reach the backend. Only [`Admission`] issues one:
+///
+/// ```compile_fail
+/// fn forge(route: std::sync::Arc<portaria::route::Route>) -> portaria::admission::Permit {
+///     portaria::admission::Permit { route, token: None, consent: None, path: None }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    route: Arc<Route>,
+    token: Option<BoundToken>,
+    consent: Option<Consent>,
+    path: Option<String>,
+    standing: Standing,
+}
+
+impl Permit {
+    /// The route that was admitted.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The token, where the route needs one.
+    pub fn token(&self) -> Option<&BoundToken> {
+        self.token.as_ref()
+    }
+
+    /// The consent, where the route needs one.
+    pub fn consent(&self) -> Option<&Consent> {
+        self.consent.as_ref()
+    }
+
+    /// The canonical path, where it differs from the one that arrived.
+    pub fn canonical_path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// How the caller stands towards its quota.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+}
+
+/// The stages, built from one configuration.
+pub struct Admission {
+    /// The routes.
+    pub routes: Arc<Routes>,
+    /// The limits.
+    pub limits: Arc<Limits>,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
+    /// The consents.
+    pub consents: Arc<Consents>,
+    /// Bytes of a request body.
+    pub max_body: u64,
+}
+
+impl Admission {
+    /// Judges a request.
+    pub async fn admit(
+        &self,
+        request: &mut Arriving<'_>,
+        now: Moment,
+    ) -> Result<Permit, Refusal> {
+        let target = Target::parse(request.path, request.query);
+        let found = target.as_ref().map(|target| self.find(target, request));
+        request.route = route_of(&found);
+        let ticket = self.limits.admit(request.address, now)?;
+        request.is_well_formed(self.max_body)?;
+        let found = found.map_err(|error| RequestError::Target(*error))??;
+        request.speaks_json()?;
+        let token = self.token(found.route, request, now).await?;
+        request.interaction.satisfies(&found.route.interaction)?;
+        request.is_repeatable(found.route)?;
+        let consent = self.consent(&found, token.as_ref(), now).await?;
+        let route = found.route.clone();
+        let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
+        Ok(Permit { route, token, consent, path, standing: ticket.standing() })
+    }
+
+    fn find<'a>(
+        &'a self,
+        target: &'a Target<'_>,
+        request: &Arriving<'_>,
+    ) -> Result<Found<'a>, Refusal> {
+        Ok(self.routes.find(request.method, target.path(), request.exposure)?)
+    }
+
+    /// The token that the route needs: valid, bound to this connection, of the right grant and scope.
+    async fn token(
+        &self,
+        route: &Route,
+        request: &Arriving<'_>,
+        now: Moment,
+    ) -> Result<Option<BoundToken>, Refusal> {
+        let (scope, grant) = match &route.access {
+            Access::Open => return Ok(None),
+            Access::Client { scope } => (scope, Grant::Client),
+            Access::Consented { scope, .. } => (scope, Grant::User),
+        };
+        let participant = request.peer.participant(now)?;
+        let token = self.tokens.admit(request.headers, participant, now).await?;
+        token.token().require_grant(grant)?;
+        token.token().scopes().require(scope)?;
+        Ok(Some(token))
+    }
+
+    /// The consent that the route needs: the token's, or the one that the caller manages.
+    async fn consent(
+        &self,
+        found: &Found<'_>,
+        token: Option<&BoundToken>,
+        now: Moment,
+    ) -> Result<Option<Consent>, Refusal> {
+        let in_path = found.consent_in_path.as_deref();
+        match (&found.route.access, token, in_path) {
+            (Access::Consented { permission, to, .. }, Some(token), in_path) => {
+                let need = Need { permission, to: *to, in_path };
+                Ok(Some(self.consents.admit(token, &need, now).await?))
+            }
+            (Access::Client { .. }, Some(token), Some(in_path)) => {
+                Ok(Some(self.consents.admit_owner(token, in_path).await?))
+            }
+            (Access::Open, _, _) | (Access::Client { .. }, Some(_), None) => Ok(None),
+            // Unreachable, for `token` gives one for every route that is not open; refused all the same.
+            (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
+        }
+    }
+}
+
+fn route_of<E>(found: &Result<Result<Found<'_>, Refusal>, E>) -> Option<Arc<Route>> {
+    let found = found.as_ref().ok()?.as_ref().ok()?;
+    Some(found.route.clone())
+}

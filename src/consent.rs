@@ -1,0 +1,242 @@
+//! The customer's consent: does it permit this very endpoint, now, to this client?
+//!
+//! Takes a bound token and what the route needs; gives a [`Consent`]. Refuses a token that names no
+//! consent, a consent that is unknown, another client's, not AUTHORISED, expired, or without the
+//! route's permission, and a path that names another consent than the token. Cannot decide when the
+//! registry gives no understood answer.
+//!
+//! Standard: OPIN consents API, Open Banking Brasil FAPI profile 7.1 and 7.2. Leaves to others: the
+//! scope (`scope`), whether the data is covered by the consent (the backend).
+//!
+//! Answers of the registry are kept briefly. Whatever may change a consent and passes through the
+//! gateway ends what is kept of it ([`Consents::forget`]), lookups under way included, so that the
+//! next request is judged on the new state.
+
+pub mod status;
+pub mod permission;
+pub mod registry;
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use equivalent::Equivalent;
+use thiserror::Error;
+
+use crate::moment::Moment;
+use crate::remote::RemoteError;
+pub use crate::scope::ConsentId;
+use crate::token::{BoundToken, ClientId};
+pub use permission::{Permission, Permissions};
+pub use registry::{Members, RegisteredConsent, Registry};
+pub use status::ConsentStatus;
+
+/// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
+/// differently for the two (OPIN mock: phase 2 and phase 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentUse {
+    /// Reads the customer's data.
+    Read,
+    /// Initiates a service, which consumes the consent.
+    Initiate,
+}
+
+/// Why a consent does not permit the request, or why the gateway cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ConsentError {
+    /// The token names no consent.
+    #[error("the token names no consent")]
+    Unnamed,
+    /// The path names another consent than the token, or none that could exist.
+    #[error("the path names another consent than the token")]
+    OtherConsent,
+    /// The registry does not know it.
+    #[error("the registry does not know the consent")]
+    Unknown,
+    /// Another client created it.
+    #[error("another client created the consent")]
+    OtherClient,
+    /// Its state does not admit the use.
+    #[error("the consent is {status}")]
+    NotAuthorised {
+        /// The state it is in.
+        status: ConsentStatus,
+        /// What the route does.
+        to: ConsentUse,
+    },
+    /// Its expiration lies in the past.
+    #[error("the consent is past its expiration")]
+    Expired {
+        /// What the route does.
+        to: ConsentUse,
+    },
+    /// It lacks the permission of the route.
+    #[error("the consent lacks the permission of the route")]
+    Permission,
+    /// The registry gave no usable answer: cannot decide.
+    #[error("the consent registry: {0}")]
+    Registry(RemoteError),
+    /// No registry is configured: cannot decide.
+    #[error("no consent registry is configured")]
+    NoRegistry,
+}
+
+/// A consent that was held against the route and the client. Only [`Consents`] makes one:
+///
+/// ```compile_fail
+/// let forged = portaria::consent::Consent { id: portaria::consent::ConsentId::new("x").unwrap() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct Consent {
+    id: ConsentId,
+}
+
+impl Consent {
+    /// Its id.
+    pub fn id(&self) -> &ConsentId {
+        &self.id
+    }
+}
+
+/// What a route needs of the token's consent.
+#[derive(Clone, Copy, Debug)]
+pub struct Need<'a> {
+    /// The permission of the route.
+    pub permission: &'a Permission,
+    /// What the route does.
+    pub to: ConsentUse,
+    /// The consent that the path names, where the route has such a parameter.
+    pub in_path: Option<&'a str>,
+}
+
+/// The stage.
+pub struct Consents {
+    registry: Option<Registry>,
+    known: moka::future::Cache<Key, Arc<RegisteredConsent>>,
+    revisions: Revisions,
+}
+
+impl Consents {
+    /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them.
+    pub fn new(registry: Option<Registry>, keep: Duration, capacity: u64) -> Self {
+        let known = moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
+        Self { registry, known, revisions: Revisions::new() }
+    }
+
+    /// Judges the consent that the token names.
+    pub async fn admit(
+        &self,
+        token: &BoundToken,
+        need: &Need<'_>,
+        now: Moment,
+    ) -> Result<Consent, ConsentError> {
+        let id = token.token().consent().ok_or(ConsentError::Unnamed)?;
+        if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
+            return Err(ConsentError::OtherConsent);
+        }
+        let registered = self.look_up(id).await?;
+        registered.belongs_to(token.token().client_id())?;
+        registered.is_authorised(need.to, now)?;
+        if !registered.permissions.contain(need.permission) {
+            return Err(ConsentError::Permission);
+        }
+        Ok(Consent { id: id.clone() })
+    }
+
+    /// Judges whether the caller may manage the consent that the path names: it exists and is the
+    /// caller's own. Its state does not matter, a rejected consent may be read and deleted.
+    pub async fn admit_owner(
+        &self,
+        token: &BoundToken,
+        in_path: &str,
+    ) -> Result<Consent, ConsentError> {
+        let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
+        let registered = self.look_up(&id).await?;
+        registered.belongs_to(token.token().client_id())?;
+        Ok(Consent { id })
+    }
+
+    /// Ends what is kept of a consent. A lookup that is under way serves the requests that already
+    /// wait for it and no later one.
+    pub fn forget(&self, id: &ConsentId) {
+        self.revisions.advance(id);
+    }
+
+    /// One question to the registry per consent, however many requests wait for the answer.
+    async fn look_up(&self, id: &ConsentId) -> Result<Arc<RegisteredConsent>, ConsentError> {
+        let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
+        let revision = self.revisions.of(id);
+        if let Some(known) = self.known.get(&KeyRef { id, revision }).await {
+            return Ok(known);
+        }
+        let key = Key { id: id.clone(), revision };
+        let ask = async { registry.look_up(id).await.map(Arc::new) };
+        self.known.try_get_with(key, ask).await.map_err(|error| *error)
+    }
+}
+
+impl RegisteredConsent {
+    fn belongs_to(&self, client: &ClientId) -> Result<(), ConsentError> {
+        if *self.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
+    }
+
+    fn is_authorised(&self, to: ConsentUse, now: Moment) -> Result<(), ConsentError> {
+        if self.status != ConsentStatus::Authorised {
+            return Err(ConsentError::NotAuthorised { status: self.status, to });
+        }
+        let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        match self.expires_at {
+            Some(expires_at) if expires_at <= seconds => Err(ConsentError::Expired { to }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// What is known is filed under the consent AND its revision: after [`Revisions::advance`] nothing
+/// that was asked before can be found, not even an answer that is still on its way.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    id: ConsentId,
+    revision: u64,
+}
+
+#[derive(Hash)]
+struct KeyRef<'a> {
+    id: &'a ConsentId,
+    revision: u64,
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.revision == key.revision && *self.id == key.id
+    }
+}
+
+/// A revision number per consent. Consents that share a slot share the number: advancing one costs
+/// the other a lookup, nothing else.
+struct Revisions {
+    slots: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+impl Revisions {
+    fn new() -> Self {
+        Self { slots: (0..4096).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
+    }
+
+    fn slot(&self, id: &ConsentId) -> Option<&AtomicU64> {
+        let hash = usize::try_from(self.hasher.hash_one(id) % 4096).unwrap_or(0);
+        self.slots.get(hash)
+    }
+
+    fn of(&self, id: &ConsentId) -> u64 {
+        self.slot(id).map_or(0, |slot| slot.load(Ordering::Acquire))
+    }
+
+    fn advance(&self, id: &ConsentId) {
+        if let Some(slot) = self.slot(id) {
+            slot.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The fields: what the backend is told, what the caller gets.
+//!
+//! Takes a permit and the fields that arrived; gives the ones that leave. Nothing a caller sends reaches
+//! a backend under a name that the gateway owns ([`caller`]), nothing that belongs to one connection
+//! crosses to the other ([`connection`]), and every answer carries what the ecosystem asks for, on
+//! every status.
+//!
+//! Sources: OPIN portal, HTTP headers; technical security controls 3.2 pages 24-27; RFC 9110 section
+//! 7.6. Works on `http` types; the gateway applies the result.
+
+pub mod connection;
+pub mod caller;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::interaction::{self, InteractionId};
+use crate::limits::Standing;
+
+/// The version of the API that answers.
+pub const VERSION: HeaderName = HeaderName::from_static("x-v");
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("x-rate-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-rate-limit-remaining");
+const RATE_LIMIT_TIME: HeaderName = HeaderName::from_static("x-rate-limit-time");
+
+/// What every answer carries (technical security controls 3.2, pages 24-25).
+const SECURITY: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'none'")),
+    (
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+
+/// What an answer says of its exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerFacts<'a> {
+    /// The interaction id.
+    pub interaction: &'a InteractionId,
+    /// The version of the API, where it is known.
+    pub version: Option<&'a HeaderValue>,
+    /// The standing towards the quota, where it was measured.
+    pub standing: Option<Standing>,
+}
+
+/// The fields that every answer gets, whatever its status and whoever made it.
+pub fn of_answer(facts: AnswerFacts<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let version = facts.version.map(|version| (VERSION, version.clone()));
+    let interaction = (interaction::FIELD, facts.interaction.as_value().clone());
+    let standing = facts.standing.map(rate_fields);
+    SECURITY
+        .into_iter()
+        .chain(std::iter::once(interaction))
+        .chain(version)
+        .chain(standing.into_iter().flatten())
+}
+
+/// The quota, what is left of it, and its window in seconds.
+fn rate_fields(standing: Standing) -> [(HeaderName, HeaderValue); 3] {
+    [
+        (RATE_LIMIT, HeaderValue::from(standing.limit)),
+        (RATE_LIMIT_REMAINING, HeaderValue::from(standing.remaining)),
+        (RATE_LIMIT_TIME, HeaderValue::from(standing.window_seconds)),
+    ]
+}
+
+/// The names of a backend's answer that must not reach the caller: those of its connection, those that
+/// describe the legacy system, those that the gateway owns.
+pub fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
+    let nominated = connection::Nominated::of(headers);
+    let describes = |name: &HeaderName| {
+        matches!(name.as_str(), "server" | "x-powered-by" | "x-aspnet-version" | "x-aspnetmvc-version")
+    };
+    headers
+        .keys()
+        .filter(|name| {
+            // Transfer-Encoding frames the body that is being passed on: pingora rewrites it itself.
+            (connection::is_hop_by_hop(name) && **name != header::TRANSFER_ENCODING)
+                || describes(name)
+                || caller::is_owned(name)
+                || nominated.contains(name)
+        })
+        .cloned()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_keeps_its_own_fields_only() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("link", "<a>"),
+            ("server", "IIS"),
+            ("x-powered-by", "ASP.NET"),
+            ("keep-alive", "timeout=5"),
+            ("connection", "x-hop, close"),
+            ("x-hop", "1"),
+            ("x-portaria-client-id", "forged"),
+            ("transfer-encoding", "chunked"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let mut dropped: Vec<String> =
+            dropped_from_answer(&headers).iter().map(ToString::to_string).collect();
+        dropped.sort_unstable();
+        assert_eq!(
+            dropped,
+            ["connection", "keep-alive", "server", "x-hop", "x-portaria-client-id", "x-powered-by"]
+        );
+    }
+}

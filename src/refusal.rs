@@ -1,0 +1,491 @@
+//! Every way of saying no.
+//!
+//! Takes what a stage refused; gives the status, the closed-list code for logs and metrics, the public
+//! text, the challenge. This is the only place that knows a status code, and its matches have no `_`
+//! arm: a new fact in a stage does not compile until it has an answer here.
+//!
+//! Sources: OPIN portal, response codes; gateway rules section 5; error schema of the OPIN
+//! specifications; RFC 6750 section 3 (challenges), RFC 9110 section 15. "Cannot decide" (keys,
+//! introspection or registry unavailable) is 503 with Retry-After, never 401 or 403.
+
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod text;
+
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::consent::{ConsentError, ConsentUse};
+use crate::identity::IdentityError;
+use crate::interaction::InteractionError;
+use crate::limits::{LimitExceeded, Standing};
+use crate::moment::Moment;
+use crate::request::RequestError;
+use crate::route::RouteError;
+use crate::scope::ScopeError;
+use crate::token::TokenError;
+pub use text::Text;
+
+/// Why the backend gave no answer that can be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UpstreamError {
+    /// No connection to any server of the upstream.
+    #[error("no server of the upstream can be reached")]
+    Unreachable,
+    /// No answer before the upstream's deadline.
+    #[error("the upstream did not answer in time")]
+    Timeout,
+    /// The connection broke before the answer.
+    #[error("the upstream broke the connection")]
+    Broken,
+    /// What came is not an HTTP answer to this request.
+    #[error("the upstream's answer is malformed")]
+    Malformed,
+}
+
+/// A request that is not served, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "a variant is the stage that refused")]
+pub enum Refusal {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Interaction(#[from] InteractionError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Limits(#[from] LimitExceeded),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("a fault of the gateway itself")]
+    Internal,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's.
+    Client,
+    /// The gateway's, or that of a service that it asks.
+    Gateway,
+    /// The backend's.
+    Upstream,
+}
+
+impl Fault {
+    /// The name in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// The fixed part of the answer to a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The status.
+    pub status: StatusCode,
+    /// The code in logs and metrics: stage, underscore, cause.
+    pub code: &'static str,
+    /// What the caller reads.
+    pub text: Text,
+}
+
+/// Seconds after which a caller may hope that an undecidable request can be decided.
+const UNDECIDED_RETRY_SECONDS: u64 = 5;
+
+impl Refusal {
+    /// The stage that refused: log axis and metric label.
+    pub fn stage(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Identity(_) => "identity",
+            Self::Interaction(_) => "interaction",
+            Self::Route(_) => "route",
+            Self::Limits(_) => "limits",
+            Self::Token(_) => "token",
+            Self::Scope(_) => "scope",
+            Self::Consent(_) => "consent",
+            Self::Upstream(_) => "upstream",
+            Self::Internal => "gateway",
+        }
+    }
+
+    /// Status, code and text.
+    pub fn verdict(&self) -> Verdict {
+        let (status, code, text) = match self {
+            Self::Request(error) => of_request(*error),
+            Self::Identity(error) => of_identity(error),
+            Self::Interaction(error) => of_interaction(*error),
+            Self::Route(error) => of_route(error),
+            Self::Limits(error) => of_limits(error),
+            Self::Token(error) => of_token(*error),
+            Self::Scope(error) => of_scope(*error),
+            Self::Consent(error) => of_consent(*error),
+            Self::Upstream(error) => of_upstream(*error),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
+            }
+        };
+        Verdict { status, code, text }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Upstream(_) => Fault::Upstream,
+            Self::Internal => Fault::Gateway,
+            Self::Request(_)
+            | Self::Identity(_)
+            | Self::Interaction(_)
+            | Self::Route(_)
+            | Self::Limits(_)
+            | Self::Token(_)
+            | Self::Scope(_)
+            | Self::Consent(_) => {
+                if self.verdict().status.is_server_error() { Fault::Gateway } else { Fault::Client }
+            }
+        }
+    }
+
+    /// The WWW-Authenticate field: on every 401 and on the 403 of the stages that judge the token's
+    /// authority (RFC 6750 section 3). Without any credentials there is no error to name.
+    pub fn challenge(&self) -> Option<HeaderValue> {
+        if matches!(self, Self::Token(TokenError::Missing)) {
+            return Some(HeaderValue::from_static("Bearer"));
+        }
+        match self.verdict().status {
+            StatusCode::UNAUTHORIZED => {
+                Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
+            }
+            StatusCode::FORBIDDEN => {
+                Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
+            }
+            _ => None,
+        }
+    }
+
+    /// The Retry-After field, in whole seconds, at least 1.
+    pub fn retry_after(&self) -> Option<u64> {
+        if let Self::Limits(exceeded) = self {
+            let whole = exceeded.retry_after.as_secs();
+            let up = u64::from(exceeded.retry_after.subsec_nanos() > 0);
+            return Some((whole + up).max(1));
+        }
+        let status = self.verdict().status;
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(UNDECIDED_RETRY_SECONDS)
+    }
+
+    /// The Allow field of a 405.
+    pub fn allow(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Route(RouteError::Method { allow }) => Some(allow),
+            Self::Request(_)
+            | Self::Identity(_)
+            | Self::Interaction(_)
+            | Self::Route(RouteError::NotFound)
+            | Self::Limits(_)
+            | Self::Token(_)
+            | Self::Scope(_)
+            | Self::Consent(_)
+            | Self::Upstream(_)
+            | Self::Internal => None,
+        }
+    }
+
+    /// The standing towards the quota that was exceeded.
+    pub fn standing(&self) -> Option<Standing> {
+        if let Self::Limits(exceeded) = self { Some(exceeded.standing) } else { None }
+    }
+
+    /// Whether the connection must not carry another request: its framing is in doubt, or its
+    /// certificate is no longer valid.
+    pub fn ends_connection(&self) -> bool {
+        match self {
+            Self::Request(error) => !matches!(
+                error,
+                RequestError::NotAcceptable
+                    | RequestError::UnsupportedMedia
+                    | RequestError::IdempotencyKeyMissing
+                    | RequestError::IdempotencyKeyMalformed
+            ),
+            Self::Identity(_) | Self::Internal => true,
+            Self::Interaction(_)
+            | Self::Route(_)
+            | Self::Limits(_)
+            | Self::Token(_)
+            | Self::Scope(_)
+            | Self::Consent(_)
+            | Self::Upstream(_) => false,
+        }
+    }
+
+    /// The OPIN error body, `application/json; charset=utf-8`.
+    pub fn body(&self, now: Moment) -> Vec<u8> {
+        let text = self.verdict().text;
+        let body = Body {
+            errors: [Item {
+                code: text.code,
+                title: text.title,
+                detail: text.detail,
+                request_date_time: date_time(now),
+            }],
+            meta: Meta { total_records: 1, total_pages: 1 },
+        };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    errors: [Item; 1],
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    code: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    request_date_time: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    total_records: u32,
+    total_pages: u32,
+}
+
+/// `YYYY-MM-DDThh:mm:ssZ`, the 20 characters of the specifications.
+fn date_time(now: Moment) -> String {
+    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(0);
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+type Answer = (StatusCode, &'static str, Text);
+
+fn of_request(error: RequestError) -> Answer {
+    use RequestError as E;
+    let bad = |code| (StatusCode::BAD_REQUEST, code, text::MALFORMED);
+    let head = |code| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, text::HEAD_TOO_LARGE);
+    let slow = |code| (StatusCode::REQUEST_TIMEOUT, code, text::TOO_SLOW);
+    let key = |code| (StatusCode::UNPROCESSABLE_ENTITY, code, text::IDEMPOTENCY);
+    match error {
+        E::Line => bad("request_line_ending"),
+        E::RequestLine => bad("request_line"),
+        E::Folded => bad("request_folded_field"),
+        E::FieldName => bad("request_field_name"),
+        E::HeadTooLarge => head("request_head_too_large"),
+        E::TooManyFields => head("request_too_many_fields"),
+        E::HeadTimeout => slow("request_head_timeout"),
+        E::Length => bad("request_length"),
+        E::TransferCoding => bad("request_transfer_coding"),
+        E::Lookalike => bad("request_framing_lookalike"),
+        E::Chunk => bad("request_chunk"),
+        E::Host => bad("request_host"),
+        E::Target(_) => bad("request_target"),
+        E::Upgrade => bad("request_upgrade"),
+        E::Expectation => {
+            (StatusCode::EXPECTATION_FAILED, "request_expectation", text::EXPECTATION)
+        }
+        E::NotAcceptable => {
+            (StatusCode::NOT_ACCEPTABLE, "request_not_acceptable", text::NOT_ACCEPTABLE)
+        }
+        E::UnsupportedMedia => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request_media_type", text::UNSUPPORTED_MEDIA)
+        }
+        E::BodyTooLarge => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "request_body_too_large", text::BODY_TOO_LARGE)
+        }
+        E::LengthRequired => {
+            (StatusCode::LENGTH_REQUIRED, "request_length_required", text::LENGTH_REQUIRED)
+        }
+        E::BodyTimeout => slow("request_body_timeout"),
+        E::BodyIncomplete => bad("request_body_incomplete"),
+        E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
+        E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
+    }
+}
+
+fn of_identity(error: &IdentityError) -> Answer {
+    let code = match error {
+        IdentityError::Unreadable => "identity_unreadable",
+        IdentityError::Organisation => "identity_organisation",
+        IdentityError::SoftwareStatement => "identity_software_statement",
+        IdentityError::Expired => "identity_expired",
+        IdentityError::Absent => "identity_absent",
+    };
+    (StatusCode::UNAUTHORIZED, code, text::CERTIFICATE)
+}
+
+fn of_interaction(error: InteractionError) -> Answer {
+    let code = match error {
+        InteractionError::Missing => "interaction_missing",
+        InteractionError::Malformed => "interaction_malformed",
+        InteractionError::Repeated => "interaction_repeated",
+    };
+    (StatusCode::BAD_REQUEST, code, text::PARAMETER)
+}
+
+fn of_route(error: &RouteError) -> Answer {
+    match error {
+        RouteError::NotFound => (StatusCode::NOT_FOUND, "route_not_found", text::NOT_FOUND),
+        RouteError::Method { .. } => {
+            (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD)
+        }
+    }
+}
+
+fn of_limits(error: &LimitExceeded) -> Answer {
+    let code = match error.holder {
+        crate::limits::Holder::Address => "limits_address",
+        crate::limits::Holder::Everyone => "limits_global",
+    };
+    (StatusCode::TOO_MANY_REQUESTS, code, text::LIMIT)
+}
+
+fn of_token(error: TokenError) -> Answer {
+    use TokenError as E;
+    let no = |code| (StatusCode::UNAUTHORIZED, code, text::TOKEN);
+    let undecided = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
+    match error {
+        E::Missing => no("token_missing"),
+        E::Repeated => no("token_repeated"),
+        E::Scheme => no("token_scheme"),
+        E::Malformed => no("token_malformed"),
+        E::TooLong => no("token_too_long"),
+        E::Header => no("token_header"),
+        E::Algorithm => no("token_algorithm"),
+        E::UnknownKey => no("token_unknown_key"),
+        E::Signature => no("token_signature"),
+        E::Claims => no("token_claims"),
+        E::Issuer => no("token_issuer"),
+        E::Audience => no("token_audience"),
+        E::Expired => no("token_expired"),
+        E::NotYetValid => no("token_not_yet_valid"),
+        E::Inactive => no("token_inactive"),
+        E::Unbound => no("token_unbound"),
+        E::OtherCertificate => no("token_other_certificate"),
+        E::Grant => no("token_grant"),
+        E::Unsupported => no("token_unsupported"),
+        E::NoKeys => undecided("token_keys_unavailable"),
+        E::Introspection(_) => undecided("token_introspection_unavailable"),
+    }
+}
+
+fn of_scope(error: ScopeError) -> Answer {
+    match error {
+        ScopeError::Insufficient => (StatusCode::FORBIDDEN, "scope_insufficient", text::SCOPE),
+    }
+}
+
+fn of_consent(error: ConsentError) -> Answer {
+    use ConsentError as E;
+    let forbidden = |code, text| (StatusCode::FORBIDDEN, code, text);
+    let undecided = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
+    match error {
+        E::Unnamed => forbidden("consent_unnamed", text::CONSENT),
+        E::OtherConsent => forbidden("consent_other_consent", text::CONSENT),
+        E::Unknown => (StatusCode::NOT_FOUND, "consent_unknown", text::CONSENT_UNKNOWN),
+        E::OtherClient => forbidden("consent_other_client", text::CONSENT),
+        E::NotAuthorised { to, .. } => (unauthorised(to), "consent_not_authorised", text::CONSENT),
+        E::Expired { to } => (unauthorised(to), "consent_expired", text::CONSENT),
+        E::Permission => forbidden("consent_permission", text::PERMISSION),
+        E::Registry(_) => undecided("consent_registry_unavailable"),
+        E::NoRegistry => undecided("consent_no_registry"),
+    }
+}
+
+/// Reading under a consent that is not AUTHORISED is 401, initiating 403 (gateway rules section 5).
+fn unauthorised(to: ConsentUse) -> StatusCode {
+    match to {
+        ConsentUse::Read => StatusCode::UNAUTHORIZED,
+        ConsentUse::Initiate => StatusCode::FORBIDDEN,
+    }
+}
+
+fn of_upstream(error: UpstreamError) -> Answer {
+    let unavailable = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
+    match error {
+        UpstreamError::Unreachable => unavailable("upstream_unreachable"),
+        UpstreamError::Timeout => {
+            (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", text::BACKEND_TIMEOUT)
+        }
+        UpstreamError::Broken => unavailable("upstream_broken"),
+        UpstreamError::Malformed => unavailable("upstream_malformed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::limits::Holder;
+    use crate::remote::RemoteError;
+
+    #[test]
+    fn undecidable_is_never_the_callers_fault() {
+        for refusal in [
+            Refusal::Token(TokenError::NoKeys),
+            Refusal::Token(TokenError::Introspection(RemoteError::Timeout)),
+            Refusal::Consent(ConsentError::Registry(RemoteError::Malformed)),
+            Refusal::Consent(ConsentError::NoRegistry),
+        ] {
+            assert_eq!(refusal.verdict().status, StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
+            assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal}");
+            assert_eq!(refusal.challenge(), None, "{refusal}");
+            assert_eq!(refusal.fault(), Fault::Gateway, "{refusal}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_rounded_up_and_never_zero() {
+        let standing = Standing { limit: 1, remaining: 0, window_seconds: 1 };
+        let after = |milliseconds| {
+            let retry_after = Duration::from_millis(milliseconds);
+            Refusal::Limits(LimitExceeded { holder: Holder::Address, standing, retry_after })
+                .retry_after()
+        };
+        assert_eq!([after(0), after(1), after(1000), after(1001)], [Some(1), Some(1), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn challenges_follow_rfc_6750() {
+        let challenge = |refusal: Refusal| refusal.challenge().map(|c| c.to_str().unwrap().to_owned());
+        let named = |error: &str| Some(format!("Bearer error=\"{error}\""));
+        assert_eq!(challenge(TokenError::Missing.into()).as_deref(), Some("Bearer"));
+        assert_eq!(challenge(TokenError::Expired.into()), named("invalid_token"));
+        assert_eq!(challenge(ScopeError::Insufficient.into()), named("insufficient_scope"));
+        assert_eq!(challenge(RouteError::NotFound.into()), None);
+    }
+
+    #[test]
+    fn the_body_has_all_four_item_fields_and_meta() {
+        let now = Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let body = Refusal::from(ScopeError::Insufficient).body(now);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["errors"][0]["requestDateTime"], "2023-11-14T22:13:20Z");
+        assert_eq!(body["errors"][0].as_object().unwrap().len(), 4);
+        assert_eq!(body["meta"], serde_json::json!({"totalRecords": 1, "totalPages": 1}));
+    }
+}

@@ -1,0 +1,128 @@
+//! What a refused caller reads: neutral, in the ecosystem's language, the same for every cause that
+//! the caller has no business to tell apart. The exact cause is in the log and the metrics.
+
+/// The public part of a refusal: three members of the OPIN error item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// A code without fixed vocabulary, except where the specifications name one.
+    pub code: &'static str,
+    /// A short title.
+    pub title: &'static str,
+    /// One sentence.
+    pub detail: &'static str,
+}
+
+const fn text(code: &'static str, title: &'static str, detail: &'static str) -> Text {
+    Text { code, title, detail }
+}
+
+pub(super) const MALFORMED: Text = text(
+    "REQUISICAO_INVALIDA",
+    "Requisição inválida",
+    "A requisição não está bem formada segundo o protocolo HTTP.",
+);
+pub(super) const HEAD_TOO_LARGE: Text = text(
+    "CABECALHO_EXCEDE_LIMITE",
+    "Cabeçalho excede o limite",
+    "Os cabeçalhos da requisição excedem o tamanho ou a quantidade permitida.",
+);
+pub(super) const TOO_SLOW: Text = text(
+    "TEMPO_DE_ENVIO_ESGOTADO",
+    "Tempo de envio esgotado",
+    "A requisição não foi recebida por completo no tempo permitido.",
+);
+pub(super) const BODY_TOO_LARGE: Text = text(
+    "CORPO_EXCEDE_LIMITE",
+    "Corpo excede o limite",
+    "O corpo da requisição excede o tamanho permitido.",
+);
+pub(super) const LENGTH_REQUIRED: Text = text(
+    "TAMANHO_OBRIGATORIO",
+    "Tamanho obrigatório",
+    "Um corpo deste tamanho precisa ser declarado em Content-Length.",
+);
+pub(super) const EXPECTATION: Text = text(
+    "EXPECTATIVA_NAO_SUPORTADA",
+    "Expectativa não suportada",
+    "A expectativa informada em Expect não é suportada.",
+);
+pub(super) const NOT_ACCEPTABLE: Text = text(
+    "FORMATO_NAO_ACEITAVEL",
+    "Formato não aceitável",
+    "As respostas são enviadas somente em application/json com charset utf-8.",
+);
+pub(super) const UNSUPPORTED_MEDIA: Text = text(
+    "MIDIA_NAO_SUPORTADA",
+    "Tipo de mídia não suportado",
+    "O corpo da requisição deve ser application/json em utf-8.",
+);
+pub(super) const PARAMETER: Text = text(
+    "PARAMETRO_INVALIDO",
+    "Parâmetro inválido",
+    "O cabeçalho x-fapi-interaction-id está ausente ou fora do padrão.",
+);
+pub(super) const IDEMPOTENCY: Text = text(
+    "ERRO_IDEMPOTENCIA",
+    "Erro de idempotência",
+    "O cabeçalho x-idempotency-key está ausente ou fora do padrão.",
+);
+pub(super) const NOT_FOUND: Text = text(
+    "RECURSO_NAO_ENCONTRADO",
+    "Recurso não encontrado",
+    "O endereço solicitado não existe neste serviço.",
+);
+pub(super) const METHOD: Text = text(
+    "METODO_NAO_PERMITIDO",
+    "Método não permitido",
+    "O recurso existe, mas não admite este método. Consulte o cabeçalho Allow.",
+);
+pub(super) const LIMIT: Text = text(
+    "LIMITE_EXCEDIDO",
+    "Limite de requisições excedido",
+    "Repita a requisição após o tempo informado em Retry-After.",
+);
+pub(super) const CERTIFICATE: Text = text(
+    "CERTIFICADO_NAO_ACEITO",
+    "Certificado não aceito",
+    "O certificado de cliente da conexão não identifica um participante válido.",
+);
+pub(super) const TOKEN: Text = text(
+    "TOKEN_INVALIDO",
+    "Token de acesso inválido",
+    "O token de acesso está ausente, é inválido ou não pertence a este certificado.",
+);
+pub(super) const SCOPE: Text = text(
+    "ESCOPO_INSUFICIENTE",
+    "Escopo insuficiente",
+    "O token de acesso não contém o escopo exigido pelo recurso.",
+);
+pub(super) const CONSENT: Text = text(
+    "CONSENTIMENTO_NAO_AUTORIZADO",
+    "Consentimento não autorizado",
+    "O consentimento não está autorizado para esta requisição.",
+);
+pub(super) const CONSENT_UNKNOWN: Text = text(
+    "CONSENTIMENTO_NAO_ENCONTRADO",
+    "Consentimento não encontrado",
+    "O consentimento informado não existe.",
+);
+pub(super) const PERMISSION: Text = text(
+    "PERMISSAO_INSUFICIENTE",
+    "Permissão insuficiente",
+    "O consentimento não contém a permissão exigida pelo recurso.",
+);
+pub(super) const UNAVAILABLE: Text = text(
+    "SERVICO_INDISPONIVEL",
+    "Serviço indisponível",
+    "O serviço está temporariamente indisponível. Tente novamente mais tarde.",
+);
+pub(super) const BACKEND_TIMEOUT: Text = text(
+    "TEMPO_DE_RESPOSTA_ESGOTADO",
+    "Tempo de resposta esgotado",
+    "O serviço não respondeu no tempo esperado.",
+);
+pub(super) const INTERNAL: Text = text(
+    "ERRO_INTERNO",
+    "Erro interno",
+    "Ocorreu um erro interno ao processar a requisição.",
+);

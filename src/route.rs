@@ -1,0 +1,330 @@
+//! The route: which endpoint is meant, and what does its policy say?
+//!
+//! Takes method and canonical path; gives the [`Route`]. Refuses a path that no policy lists (404: it
+//! does not exist, default deny), a method that the path does not have (405), and, on a listener
+//! without client authentication, everything that is not open.
+//!
+//! Leaves to others: what the target's characters may be (`request::target`), how a policy file is
+//! read (`config::policy`).
+
+pub mod template;
+pub mod access;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+
+use crate::interaction::InteractionRule;
+pub use access::Access;
+pub use template::{Template, TemplateError};
+
+/// The regulator's priority class, which sets the legal p95 (OPIN non-functional requirements).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PriorityClass {
+    /// p95 at most 1000 ms.
+    High,
+    /// p95 at most 1500 ms.
+    Medium,
+    /// p95 at most 4000 ms.
+    Admin,
+}
+
+impl PriorityClass {
+    /// Every class, the strictest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Admin];
+
+    /// The name in policies, metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The legal p95, in milliseconds.
+    pub fn target_ms(self) -> u64 {
+        match self {
+            Self::High => 1000,
+            Self::Medium => 1500,
+            Self::Admin => 4000,
+        }
+    }
+}
+
+/// One endpoint and its policy.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its place in the table: the index of its metrics.
+    pub index: usize,
+    /// The API, such as `insurance-auto`.
+    pub api: Box<str>,
+    /// The whole path template, base path included.
+    pub template: Template,
+    /// The template as text, for logs and metrics: never the raw path, which names policies.
+    pub label: Box<str>,
+    /// The method.
+    pub method: Method,
+    /// What it asks of the caller.
+    pub access: Access,
+    /// Its class.
+    pub class: PriorityClass,
+    /// The rule of the interaction id.
+    pub interaction: InteractionRule,
+    /// Whether an idempotency key is required.
+    pub idempotency_key: bool,
+    /// The parameter that names a consent.
+    pub consent_parameter: Option<Box<str>>,
+    /// The full version of the API (`x-v`).
+    pub version: HeaderValue,
+    /// The upstream, as an index into the configured ones.
+    pub upstream: usize,
+}
+
+impl Route {
+    /// Whether a request to it may change the consent that it names, wherever that is named.
+    pub fn may_change_consent(&self) -> bool {
+        match &self.access {
+            Access::Open => false,
+            Access::Client { .. } => self.consent_parameter.is_some() && !self.method.is_safe(),
+            Access::Consented { .. } => !self.method.is_safe(),
+        }
+    }
+}
+
+/// Why no route was found.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RouteError {
+    /// No policy lists the path, or not on this listener.
+    #[error("no policy lists the path on this listener")]
+    NotFound,
+    /// The path exists with other methods.
+    #[error("the path has other methods")]
+    Method {
+        /// The methods it has, for the Allow field.
+        allow: HeaderValue,
+    },
+}
+
+/// A route and what the path says of the consent.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The route.
+    pub route: &'a Arc<Route>,
+    /// The decoded value of the route's consent parameter.
+    pub consent_in_path: Option<Cow<'a, str>>,
+}
+
+/// Which routes a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// All: the listener authenticates its clients.
+    Mutual,
+    /// Open routes only.
+    Public,
+}
+
+/// Why routes do not make a table.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TableError {
+    /// Two routes share method and template.
+    #[error("{method} {template} stands twice")]
+    Repeated {
+        /// The method.
+        method: Method,
+        /// The template.
+        template: String,
+    },
+    /// Two templates overlap.
+    #[error("{template} overlaps another template")]
+    Overlap {
+        /// The later one.
+        template: String,
+    },
+}
+
+/// All routes. Finding one does not depend on how many there are.
+#[derive(Debug, Default)]
+pub struct Routes {
+    table: matchit::Router<Vec<Arc<Route>>>,
+    all: Vec<Arc<Route>>,
+    versions: Vec<(Box<str>, HeaderValue)>,
+}
+
+impl Routes {
+    /// Builds the table. `versions` maps base paths to `x-v`, for answers about paths that no route
+    /// has.
+    pub fn new(
+        routes: Vec<Route>,
+        versions: Vec<(Box<str>, HeaderValue)>,
+    ) -> Result<Self, TableError> {
+        let all: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        let mut groups: Vec<Vec<Arc<Route>>> = Vec::new();
+        for route in &all {
+            let same = |group: &&mut Vec<Arc<Route>>| {
+                group.first().is_some_and(|other| other.template == route.template)
+            };
+            match groups.iter_mut().find(same) {
+                None => groups.push(vec![route.clone()]),
+                Some(group) if group.iter().all(|other| other.method != route.method) => {
+                    group.push(route.clone());
+                }
+                Some(_) => {
+                    let template = route.label.to_string();
+                    return Err(TableError::Repeated { method: route.method.clone(), template });
+                }
+            }
+        }
+        let mut table = matchit::Router::new();
+        for group in groups {
+            let Some(template) = group.first().map(|route| route.label.to_string()) else {
+                continue;
+            };
+            let overlap = |_| TableError::Overlap { template: template.clone() };
+            table.insert(template.clone(), group).map_err(overlap)?;
+        }
+        Ok(Self { table, all, versions })
+    }
+
+    /// Every route.
+    pub fn all(&self) -> &[Arc<Route>] {
+        &self.all
+    }
+
+    /// Finds the route of a request.
+    pub fn find<'a>(
+        &'a self,
+        method: &Method,
+        path: &'a str,
+        exposure: Exposure,
+    ) -> Result<Found<'a>, RouteError> {
+        let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
+        let exposed = |route: &&Arc<Route>| {
+            exposure == Exposure::Mutual || route.access.is_open()
+        };
+        let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
+            return Err(refuse_method(matched.value.iter().filter(exposed)));
+        };
+        let mut consent_in_path = None;
+        for (name, value) in matched.params.iter() {
+            if route.consent_parameter.as_deref() == Some(name) {
+                let decoded = percent_decode_str(value).decode_utf8();
+                consent_in_path = Some(decoded.map_err(|_| RouteError::NotFound)?);
+            } else if value.contains("%2F") {
+                // Only a consent id, a URN, may contain a slash.
+                return Err(RouteError::NotFound);
+            }
+        }
+        Ok(Found { route, consent_in_path })
+    }
+
+    /// The version of the API that a path belongs to, whether or not the path exists.
+    pub fn version_of(&self, path: &str) -> Option<&HeaderValue> {
+        self.versions
+            .iter()
+            .find(|(base, _)| path.strip_prefix(&**base).is_some_and(|r| r.starts_with('/')))
+            .map(|(_, version)| version)
+    }
+}
+
+fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError {
+    let methods: Vec<&str> = routes.map(|route| route.method.as_str()).collect();
+    match HeaderValue::from_str(&methods.join(", ")) {
+        Ok(allow) if !methods.is_empty() => RouteError::Method { allow },
+        _ => RouteError::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interaction::{Form, Unusable};
+    use crate::scope::Scope;
+
+    fn route(index: usize, method: Method, path: &str, access: Access) -> Route {
+        let template = Template::parse(path).unwrap();
+        Route {
+            index,
+            api: "api".into(),
+            label: template.to_string().into(),
+            consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
+            template,
+            method,
+            access,
+            class: PriorityClass::Medium,
+            interaction: InteractionRule {
+                form: Form::Uuid,
+                missing: Unusable::Mint,
+                malformed: Unusable::Mint,
+            },
+            idempotency_key: false,
+            version: HeaderValue::from_static("1.0.0"),
+            upstream: 0,
+        }
+    }
+
+    fn routes() -> Routes {
+        let client = || Access::Client { scope: Scope::new("consents").unwrap() };
+        let list = vec![
+            route(0, Method::GET, "/c/v3/consents/{consentId}", client()),
+            route(1, Method::DELETE, "/c/v3/consents/{consentId}", client()),
+            route(2, Method::GET, "/i/{policyId}/claim", client()),
+            route(3, Method::GET, "/open", Access::Open),
+        ];
+        Routes::new(list, vec![("/c/v3".into(), HeaderValue::from_static("3.0.0"))]).unwrap()
+    }
+
+    #[test]
+    fn a_percent_encoded_consent_id_is_one_segment() {
+        let routes = routes();
+        let path = "/c/v3/consents/urn%3Aopin%3Aa%2Fb";
+        let found = routes.find(&Method::DELETE, path, Exposure::Mutual).unwrap();
+        assert_eq!(found.route.index, 1);
+        assert_eq!(found.consent_in_path.as_deref(), Some("urn:opin:a/b"));
+    }
+
+    #[test]
+    fn what_is_not_listed_does_not_exist() {
+        let routes = routes();
+        for path in ["/", "/c/v3/consents", "/c/v3/consents/", "/c/v3/consents/a/b", "/open/",
+            "/i/a%2Fb/claim", "/OPEN"]
+        {
+            let found = routes.find(&Method::GET, path, Exposure::Mutual);
+            assert_eq!(found.unwrap_err(), RouteError::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn another_method_is_told_which_ones_there_are() {
+        let routes = routes();
+        let error = routes.find(&Method::PUT, "/c/v3/consents/a", Exposure::Mutual).unwrap_err();
+        assert_eq!(error, RouteError::Method { allow: HeaderValue::from_static("GET, DELETE") });
+    }
+
+    #[test]
+    fn a_public_listener_has_open_routes_only() {
+        let routes = routes();
+        assert!(routes.find(&Method::GET, "/open", Exposure::Public).is_ok());
+        for method in [Method::GET, Method::PUT] {
+            let found = routes.find(&method, "/c/v3/consents/a", Exposure::Public);
+            assert_eq!(found.unwrap_err(), RouteError::NotFound, "{method}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_an_api_is_known_for_paths_that_it_lacks() {
+        let routes = routes();
+        assert_eq!(routes.version_of("/c/v3/nothing").unwrap(), "3.0.0");
+        assert!(routes.version_of("/c/v33/nothing").is_none());
+    }
+
+    #[test]
+    fn a_route_that_stands_twice_is_refused() {
+        let twice = || route(0, Method::GET, "/a", Access::Open);
+        assert!(matches!(Routes::new(vec![twice(), twice()], vec![]),
+            Err(TableError::Repeated { .. })));
+    }
+}

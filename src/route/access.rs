@@ -1,0 +1,37 @@
+//! What a route asks of a caller.
+
+use crate::consent::{ConsentUse, Permission};
+use crate::scope::Scope;
+
+/// The access rule of a route. A permission without a token cannot be written:
+///
+/// ```compile_fail
+/// use portaria::route::Access;
+/// let rule = Access::Open { permission: "RESOURCES_READ" };
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, with or without certificate (phase 1, discovery).
+    Open,
+    /// A participant with a token of its own (`client_credentials`).
+    Client {
+        /// The scope that the token must carry.
+        scope: Scope,
+    },
+    /// A participant with a customer's token and consent.
+    Consented {
+        /// The scope that the token must carry.
+        scope: Scope,
+        /// The permission that the consent must contain.
+        permission: Permission,
+        /// What the route does under the consent.
+        to: ConsentUse,
+    },
+}
+
+impl Access {
+    /// Whether the route answers on a listener without client authentication.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+}

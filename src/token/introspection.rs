@@ -1,0 +1,101 @@
+//! Opaque tokens: what the authorization server says of them (RFC 7662).
+//!
+//! Asked with client_secret_basic or with a client certificate (tls_client_auth, RFC 8705 section 2).
+//! `active: false` is a refusal; an answer that is none (unreachable, late, 5xx, not JSON) means that
+//! the gateway cannot decide.
+
+use std::fmt;
+
+use http::StatusCode;
+use url::form_urlencoded;
+
+use super::claims::{ClaimRules, Claims, Source};
+use super::{TokenError, VerifiedToken};
+use crate::moment::Moment;
+use crate::remote::{Remote, RemoteError};
+
+/// How the gateway authenticates to the authorization server.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ClientAuthentication {
+    /// HTTP Basic with the form-encoded id and secret (RFC 6749 section 2.3.1).
+    ClientSecretBasic {
+        /// The gateway's client id.
+        client_id: String,
+        /// Its secret.
+        client_secret: String,
+    },
+    /// A client certificate, configured with the endpoint, and the client id in the form.
+    TlsClientAuth {
+        /// The gateway's client id.
+        client_id: String,
+    },
+}
+
+impl fmt::Debug for ClientAuthentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientSecretBasic { .. } => "ClientSecretBasic(..)",
+            Self::TlsClientAuth { .. } => "TlsClientAuth(..)",
+        })
+    }
+}
+
+/// What the authorization server says.
+#[derive(Debug)]
+pub enum Introspection {
+    /// The token is valid and says this.
+    Active(VerifiedToken),
+    /// It is not valid: unknown, expired, revoked, or not for this gateway.
+    Inactive,
+}
+
+/// A client of the introspection endpoint.
+#[derive(Debug)]
+pub struct Introspector {
+    remote: Remote,
+    authentication: ClientAuthentication,
+}
+
+impl Introspector {
+    /// A client of `remote`.
+    pub fn new(remote: Remote, authentication: ClientAuthentication) -> Self {
+        Self { remote, authentication }
+    }
+
+    /// Asks about one token.
+    pub async fn ask(
+        &self,
+        token: &str,
+        rules: &ClaimRules,
+        now: Moment,
+    ) -> Result<Introspection, TokenError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
+        let answer = match &self.authentication {
+            ClientAuthentication::ClientSecretBasic { client_id, client_secret } => {
+                let id: String = form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+                let secret: String =
+                    form_urlencoded::byte_serialize(client_secret.as_bytes()).collect();
+                self.remote.post_form(form.finish(), Some((&id, &secret))).await
+            }
+            ClientAuthentication::TlsClientAuth { client_id } => {
+                form.append_pair("client_id", client_id);
+                self.remote.post_form(form.finish(), None).await
+            }
+        };
+        let answer = answer.map_err(TokenError::Introspection)?;
+        if answer.status != StatusCode::OK {
+            return Err(TokenError::Introspection(RemoteError::Status(answer.status)));
+        }
+        let malformed = TokenError::Introspection(RemoteError::Malformed);
+        // An answer that is not a strict object of claims is no verdict on the token.
+        let claims = Claims::parse(&answer.body, rules).map_err(|_| malformed)?;
+        match claims.active() {
+            Some(true) => {
+                claims.judge(Source::Introspection, rules, now).map(Introspection::Active)
+            }
+            Some(false) => Ok(Introspection::Inactive),
+            None => Err(malformed),
+        }
+    }
+}
