@@ -14,7 +14,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     since_start: Duration,
-    unix_seconds: u64,
+    since_epoch: Duration,
 }
 
 impl Moment {
@@ -26,8 +26,8 @@ impl Moment {
     /// A chosen time: `since_start` on the monotonic clock, `wall` on the wall clock. A wall
     /// clock before 1970 counts as 1970.
     pub fn at(since_start: Duration, wall: SystemTime) -> Self {
-        let unix_seconds = wall.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        Self { since_start, unix_seconds }
+        let since_epoch = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { since_start, since_epoch }
     }
 
     /// Time on the monotonic clock since the process started.
@@ -37,11 +37,11 @@ impl Moment {
 
     /// Whole seconds since 1970-01-01T00:00:00Z.
     pub fn unix_seconds(self) -> u64 {
-        self.unix_seconds
+        self.since_epoch.as_secs()
     }
 
-    /// Time that passed between `earlier` and this moment; zero if `earlier` is later.
-    pub fn since(self, earlier: Moment) -> Duration {
-        self.since_start.saturating_sub(earlier.since_start)
+    /// Time since 1970-01-01T00:00:00Z.
+    pub fn since_epoch(self) -> Duration {
+        self.since_epoch
     }
 }

@@ -69,19 +69,13 @@ impl Introspector {
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Introspection, TokenError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
+        let form = self.form(token);
         let answer = match &self.authentication {
             ClientAuthentication::ClientSecretBasic { client_id, client_secret } => {
-                let id: String = form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
-                let secret: String =
-                    form_urlencoded::byte_serialize(client_secret.as_bytes()).collect();
-                self.remote.post_form(form.finish(), Some((&id, &secret))).await
+                let credentials = (encoded(client_id), encoded(client_secret));
+                self.remote.post_form(form, Some((&credentials.0, &credentials.1))).await
             }
-            ClientAuthentication::TlsClientAuth { client_id } => {
-                form.append_pair("client_id", client_id);
-                self.remote.post_form(form.finish(), None).await
-            }
+            ClientAuthentication::TlsClientAuth { .. } => self.remote.post_form(form, None).await,
         };
         let answer = answer.map_err(TokenError::Introspection)?;
         if answer.status != StatusCode::OK {
@@ -98,4 +92,17 @@ impl Introspector {
             None => Err(malformed),
         }
     }
+
+    fn form(&self, token: &str) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
+        if let ClientAuthentication::TlsClientAuth { client_id } = &self.authentication {
+            form.append_pair("client_id", client_id);
+        }
+        form.finish()
+    }
+}
+
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

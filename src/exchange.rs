@@ -1,0 +1,349 @@
+//! What is known so far of one request: the context that pingora carries from phase to phase.
+//!
+//! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
+//! last phase, or the drop of an exchange whose task was cancelled or panicked.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use crate::admission::{Admission, Arriving, Permit};
+use crate::consent::Consent;
+use crate::headers::AnswerFacts;
+use crate::headers::caller::CallerFacts;
+use crate::identity::{Participant, Peer};
+use crate::interaction::Interaction;
+use crate::limits::Standing;
+use crate::measure::{Meter, Outcome, Sample, Sink};
+use crate::moment::Moment;
+use crate::refusal::Refusal;
+use crate::request::RequestError;
+use crate::route::{Exposure, Route};
+use crate::upstream::{Chosen, Upstream, Upstreams};
+
+/// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
+/// end.
+pub struct Serving {
+    /// The stages.
+    pub admission: Admission,
+    /// The backends.
+    pub upstreams: Upstreams,
+    /// What counts the exchanges of each route, by the route's index.
+    pub meters: Vec<Box<dyn Meter>>,
+    /// From the end of a request's head to the end of its body.
+    pub body_timeout: Duration,
+    /// Longest time that a caller takes nothing of an answer.
+    pub write_timeout: Duration,
+}
+
+/// A listener, as its exchanges know it.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// Its name in logs.
+    pub listener: Arc<str>,
+    /// Which routes it has.
+    pub exposure: Exposure,
+}
+
+/// What the wire knows of a request before it is one.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When its first byte was received.
+    pub first_byte: Instant,
+    /// Why it cannot be one, if it cannot.
+    pub fault: Option<RequestError>,
+}
+
+/// How the backend is doing on this exchange.
+#[derive(Default)]
+struct Backend {
+    server: Option<usize>,
+    began: Option<Instant>,
+    ended: Option<Instant>,
+    attempts: u32,
+    interim: u32,
+}
+
+/// One request and its answer.
+pub struct Exchange {
+    serving: Arc<Serving>,
+    entrance: Entrance,
+    sink: Arc<dyn Sink>,
+    arrived: Moment,
+    first_byte: Instant,
+    wire_fault: Option<RequestError>,
+    address: IpAddr,
+    peer: Option<Arc<Peer>>,
+    version: Version,
+    method: Method,
+    interaction: Option<Interaction>,
+    route: Option<Arc<Route>>,
+    permit: Option<Permit>,
+    refusal: Option<Refusal>,
+    status: Option<StatusCode>,
+    backend: Backend,
+    received_body: u64,
+    concluded: bool,
+}
+
+const ANONYMOUS: &Peer = &Peer::Anonymous;
+
+impl Exchange {
+    /// An exchange of which nothing is known yet but where it came in.
+    pub fn new(serving: Arc<Serving>, entrance: Entrance, sink: Arc<dyn Sink>) -> Self {
+        Self {
+            serving,
+            entrance,
+            sink,
+            arrived: Moment::now(),
+            first_byte: Instant::now(),
+            wire_fault: None,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            peer: None,
+            version: Version::HTTP_11,
+            method: Method::GET,
+            interaction: None,
+            route: None,
+            permit: None,
+            refusal: None,
+            status: None,
+            backend: Backend::default(),
+            received_body: 0,
+            concluded: false,
+        }
+    }
+
+    /// Takes what the wire knows (HTTP/1; an HTTP/2 request arrives whole).
+    pub fn note_arrival(&mut self, arrival: Arrival) {
+        self.first_byte = arrival.first_byte;
+        self.wire_fault = arrival.fault;
+    }
+
+    /// Takes what the connection and the head say.
+    pub fn begin(&mut self, head: &Parts, address: Option<IpAddr>, peer: Option<Arc<Peer>>) {
+        self.address = address.unwrap_or(self.address);
+        self.peer = peer;
+        self.version = head.version;
+        self.method = head.method.clone();
+        self.interaction = Some(Interaction::read(&head.headers));
+    }
+
+    /// Runs the stages. Afterwards there is a permit, or the refusal is returned.
+    pub async fn admit(&mut self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
+        let interaction =
+            self.interaction.get_or_insert_with(|| Interaction::read(&head.headers));
+        let mut arriving = Arriving {
+            method: &head.method,
+            path: head.uri.path(),
+            query: head.uri.query(),
+            authority: head.uri.authority().map(Authority::as_str),
+            version: head.version,
+            headers: &head.headers,
+            has_body,
+            wire_fault: self.wire_fault,
+            address: self.address,
+            peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
+            exposure: self.entrance.exposure,
+            interaction,
+            route: None,
+        };
+        let verdict = self.serving.admission.admit(&mut arriving, self.arrived).await;
+        self.route = arriving.route.take();
+        self.permit = Some(verdict?);
+        Ok(())
+    }
+
+    /// The permit.
+    pub fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
+    }
+
+    /// What serves this exchange.
+    pub fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// The upstream of the permit.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.serving.upstreams.of(self.permit.as_ref()?)
+    }
+
+    /// The refusal, if the exchange was refused.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Takes the refusal that ends this exchange.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
+    }
+
+    /// When the request was judged.
+    pub fn arrived(&self) -> Moment {
+        self.arrived
+    }
+
+    /// Chooses a server for the permit, for the first time or for a retry.
+    pub fn choose_server(&mut self) -> Option<Chosen> {
+        let permit = self.permit.as_ref()?;
+        let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::now())?;
+        self.backend.server = Some(chosen.server);
+        self.backend.attempts += 1;
+        self.backend.began.get_or_insert_with(Instant::now);
+        Some(chosen)
+    }
+
+    /// How many servers were tried.
+    pub fn attempts(&self) -> u32 {
+        self.backend.attempts
+    }
+
+    /// Notes that the server chosen last gave no usable answer.
+    pub fn note_backend_failure(&mut self) {
+        self.backend.ended = Some(Instant::now());
+        if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
+            upstream.note_failure(server, Moment::now());
+        }
+    }
+
+    /// Notes the head of the backend's answer, and that an answer which may have changed a consent ends
+    /// what is kept of it, before the caller sees the answer.
+    pub fn note_backend_answer(&mut self) {
+        self.note_backend_progress();
+        self.forget_changed_consent();
+        if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
+            upstream.note_answer(server);
+        }
+    }
+
+    /// Notes that something of the backend's answer arrived.
+    pub fn note_backend_progress(&mut self) {
+        self.backend.ended = Some(Instant::now());
+    }
+
+    /// Counts an interim answer (1xx) of the backend.
+    pub fn note_interim(&mut self) -> u32 {
+        self.backend.interim += 1;
+        self.backend.interim
+    }
+
+    /// Counts bytes of the request's body as they pass.
+    pub fn note_body(&mut self, bytes: usize) -> u64 {
+        self.received_body += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.received_body
+    }
+
+    /// Bytes of the request's body that were received whole.
+    pub fn received_body(&self) -> u64 {
+        self.received_body
+    }
+
+    /// Whether the request's body should have been here by now.
+    pub fn is_body_late(&self) -> bool {
+        let received_whole = self.received_body > 0;
+        !received_whole && self.first_byte.elapsed() > self.serving.body_timeout
+    }
+
+    /// Whether the backend has taken longer than its upstream admits.
+    pub fn is_overdue(&self) -> bool {
+        let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
+        match (self.backend.began, total) {
+            (Some(began), Some(total)) => began.elapsed() > total,
+            _ => false,
+        }
+    }
+
+    /// Takes the status that the caller gets.
+    pub fn note_status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// What the backend is told of the caller.
+    pub fn caller_facts<'a>(&'a self, host: Option<&'a HeaderValue>) -> Option<CallerFacts<'a>> {
+        let permit = self.permit.as_ref()?;
+        Some(CallerFacts {
+            address: self.address,
+            host,
+            interaction: self.interaction.as_ref()?.id(),
+            participant: permit.token().and_then(|_| self.participant()),
+            client_id: permit.token().map(|token| token.token().client_id()),
+            consent: permit.consent().map(Consent::id),
+        })
+    }
+
+    /// What the answer says of the exchange.
+    pub fn answer_facts<'a>(&'a self, path: &str) -> Option<AnswerFacts<'a>> {
+        let routes = &self.serving.admission.routes;
+        let version = match &self.route {
+            Some(route) => Some(&route.version),
+            None => routes.version_of(path),
+        };
+        Some(AnswerFacts {
+            interaction: self.interaction.as_ref()?.id(),
+            version,
+            standing: self.standing(),
+        })
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let refused = self.refusal.as_ref().and_then(Refusal::standing);
+        refused.or_else(|| self.permit.as_ref().map(Permit::standing))
+    }
+
+    fn participant(&self) -> Option<&Participant> {
+        self.peer.as_ref()?.participant(self.arrived).ok()
+    }
+
+    /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
+    /// and again at the end: an answer that never came may have changed it too.
+    fn forget_changed_consent(&self) {
+        let Some(permit) = &self.permit else { return };
+        if let (true, Some(consent)) = (permit.route().may_change_consent(), permit.consent()) {
+            self.serving.admission.consents.forget(consent.id());
+        }
+    }
+
+    /// Ends the exchange: one sample.
+    pub fn conclude(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.concluded, true) {
+            return;
+        }
+        self.forget_changed_consent();
+        let Some(interaction) = &self.interaction else { return };
+        let backend = self.backend.began.zip(self.backend.ended);
+        let token = self.permit.as_ref().and_then(Permit::token);
+        let sample = Sample {
+            arrived: self.arrived,
+            listener: &self.entrance.listener,
+            address: self.address,
+            version: self.version,
+            method: &self.method,
+            route: self.route.as_deref(),
+            status: self.status,
+            outcome,
+            refusal: self.refusal.as_ref(),
+            total: self.first_byte.elapsed(),
+            backend: backend.map(|(began, ended)| ended.saturating_duration_since(began)),
+            upstream: self.upstream().map(|upstream| upstream.settings().name.as_str()),
+            interaction: interaction.id(),
+            participant: self.participant(),
+            client_id: token.map(|token| token.token().client_id()),
+            consent: self.permit.as_ref().and_then(Permit::consent).map(Consent::id),
+        };
+        if let Some(meter) = sample.route.and_then(|route| self.serving.meters.get(route.index)) {
+            meter.note(&sample);
+        }
+        self.sink.take(&sample);
+    }
+}
+
+impl Drop for Exchange {
+    /// The task was cancelled or panicked before the last phase: the caller got no whole answer.
+    fn drop(&mut self) {
+        self.conclude(Outcome::ClientAbort);
+    }
+}

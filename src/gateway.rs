@@ -1,0 +1,303 @@
+//! The gateway: the only implementation of pingora's phases. Each phase calls one stage, and a refusal
+//! is answered in exactly one place ([`Gateway::answer`]).
+//!
+//! Also decides what the framework leaves open: that a request's body is whole before its backend is
+//! chosen (or its length declared, if it is long), which failures are tried again, and what a failure of
+//! either side means to the other.
+
+mod answer;
+mod body;
+mod failure;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::exchange::{Arrival, Entrance, Exchange, Serving};
+use crate::headers::{self, caller};
+use crate::identity::Peer;
+use crate::measure::Sink;
+use crate::refusal::{Refusal, UpstreamError};
+
+/// Interim answers (1xx) that a backend may send before its answer.
+const MOST_INTERIM: u32 = 16;
+
+/// One listener's proxy.
+pub struct Gateway {
+    /// What serves new exchanges: swapped on reload.
+    pub serving: Arc<ArcSwap<Serving>>,
+    /// The listener.
+    pub entrance: Entrance,
+    /// Where samples go.
+    pub sink: Arc<dyn Sink>,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new(self.serving.load_full(), self.entrance.clone(), self.sink.clone())
+    }
+
+    /// No modules: the framework's default one would compress.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+        arrival: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(arrival) = arrival.downcast::<Arrival>() {
+            exchange.note_arrival(*arrival);
+        }
+    }
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        session.set_read_timeout(Some(exchange.serving().body_timeout));
+        session.set_write_timeout(Some(exchange.serving().write_timeout));
+        session.set_ignore_info_resp(true);
+        let address = session.client_addr().and_then(|address| address.as_inet());
+        let address = address.map(|address| address.ip().to_canonical());
+        exchange.begin(session.req_header(), address, peer_of(session));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let has_body = !session.is_body_empty();
+        if let Err(refusal) = exchange.admit(session.req_header(), has_body).await {
+            return self.answer(session, exchange, refusal).await.map(|()| true);
+        }
+        if let Some(refusal) = body::receive(session, exchange).await? {
+            return self.answer(session, exchange, refusal).await.map(|()| true);
+        }
+        Ok(false)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        piece: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        body::watch(piece.as_ref(), exchange)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<Box<HttpPeer>> {
+        match exchange.choose_server() {
+            Some(chosen) => Ok(chosen.peer),
+            // Unreachable: `request_filter` goes on only with a permit, and upstreams have servers.
+            None => Err(Error::new_in(ErrorType::InternalError)),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let Some((permit, upstream)) = exchange.permit().zip(exchange.upstream()) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let settings = upstream.settings();
+        let host = request.headers.get(header::HOST).cloned();
+        for name in caller::dropped_from_request(&request.headers, settings.keep_authorization) {
+            request.remove_header(&name);
+        }
+        let facts = exchange.caller_facts(host.as_ref());
+        for (name, value) in facts.into_iter().flat_map(caller::told) {
+            request.insert_header(name, value)?;
+        }
+        if let Some(host) = &settings.host {
+            request.insert_header(header::HOST, host)?;
+        }
+        if let Some(length) = body::length(session, exchange) {
+            request.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
+        }
+        make_canonical(request, permit.canonical_path())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let status = response.status.as_u16();
+        let is_interim = response.status.is_informational();
+        let is_flood = is_interim && exchange.note_interim() > MOST_INTERIM;
+        // No upgrade was asked for, so 101 answers nothing; nor does a status that no class has.
+        if status == 101 || status >= 600 || is_flood {
+            exchange.refuse(UpstreamError::Malformed.into());
+            return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
+        }
+        if !is_interim {
+            exchange.note_backend_answer();
+        }
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _piece: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<std::time::Duration>> {
+        exchange.note_backend_progress();
+        if exchange.is_overdue() {
+            return Err(Error::new_up(ErrorType::ReadTimedout));
+        }
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        for name in headers::dropped_from_answer(&response.headers) {
+            response.remove_header(&name);
+        }
+        let facts = exchange.answer_facts(session.req_header().uri.path());
+        for (name, value) in facts.into_iter().flat_map(headers::of_answer) {
+            response.insert_header(name, value)?;
+        }
+        exchange.note_status(response.status);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        exchange.note_backend_failure();
+        // Nothing was sent: another server may try, whatever the method.
+        error.set_retry(failure::may_try_again(exchange));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        exchange: &mut Exchange,
+        _reused: bool,
+    ) -> Box<Error> {
+        if failure::is_backends(&error) {
+            exchange.note_backend_failure();
+        }
+        let retry = failure::may_repeat(session, &error) && failure::may_try_again(exchange);
+        error.set_retry(retry);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let error_code = match failure::refusal_for(session, error, exchange) {
+            Some(refusal) => {
+                let code = refusal.verdict().status.as_u16();
+                // A caller that is gone cannot be answered: `logging` tells it from the status.
+                let _ = self.answer(session, exchange, refusal).await;
+                code
+            }
+            None => 0,
+        };
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let outcome = failure::outcome(error, exchange);
+        exchange.conclude(outcome);
+    }
+
+    // The framework's own error log names paths: the access log and the metrics say what happened.
+    fn suppress_error_log(&self, _: &Session, _: &Exchange, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Exchange,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _: &Session, _: &Exchange) -> String {
+        String::new()
+    }
+}
+
+impl Gateway {
+    /// The one place where a refusal becomes an answer.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        refusal: Refusal,
+    ) -> Result<()> {
+        let head = answer::head(session.req_header(), exchange, &refusal)?;
+        let body = (session.req_header().method != Method::HEAD)
+            .then(|| Bytes::from(refusal.body(exchange.arrived())));
+        exchange.note_status(head.status);
+        if refusal.ends_connection() {
+            session.set_keepalive(None);
+        }
+        exchange.refuse(refusal);
+        answer::write(session, head, body).await
+    }
+}
+
+/// What the handshake found out about the other end.
+fn peer_of(session: &Session) -> Option<Arc<Peer>> {
+    let tls = session.digest()?.ssl_digest.as_ref()?;
+    tls.extension.get::<Arc<Peer>>().cloned()
+}
+
+/// Origin-form with the canonical path: what was judged is what is sent.
+fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
+    if canonical.is_none() && request.uri.authority().is_none() {
+        return Ok(());
+    }
+    let path = canonical.unwrap_or(request.uri.path());
+    let target = match request.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    request.set_raw_path(target.as_bytes())
+}

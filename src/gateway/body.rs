@@ -1,0 +1,94 @@
+//! The body of an admitted request.
+//!
+//! A short body, or one of undeclared length, is received whole before a backend is chosen: a caller
+//! that is slow, breaks off or sends too much costs no backend anything, and the request can be sent
+//! again. A longer one is passed on as it comes, under its declared length, which no backend can take
+//! for complete before it is. The framework keeps at most [`KEPT`] bytes of a body, hence the bound.
+
+use bytes::Bytes;
+use http::{Method, Version, header};
+use pingora::proxy::Session;
+use pingora::time::timeout;
+use pingora::{Error, ErrorType, Result};
+
+use crate::exchange::Exchange;
+use crate::refusal::Refusal;
+use crate::request::RequestError;
+
+/// Bytes of a body that are received whole.
+pub const KEPT: u64 = 64 * 1024;
+
+/// Receives the body of an admitted request, as far as it is received whole. Gives the refusal if it
+/// must not go on; fails if the caller is gone.
+pub(super) async fn receive(
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> Result<Option<Refusal>> {
+    if session.is_body_empty() {
+        return Ok(None);
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        session.as_downstream_mut().write_continue_response().await?;
+    }
+    if declared(session).is_some_and(|length| length > KEPT) {
+        return Ok(None);
+    }
+    session.as_mut().enable_retry_buffering();
+    let within = exchange.serving().body_timeout;
+    match timeout(within, receive_whole(session, exchange)).await {
+        Ok(received) => received,
+        Err(_) => Ok(Some(RequestError::BodyTimeout.into())),
+    }
+}
+
+async fn receive_whole(
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> Result<Option<Refusal>> {
+    loop {
+        match session.as_downstream_mut().read_request_body().await {
+            Ok(Some(piece)) => {
+                if exchange.note_body(piece.len()) > KEPT {
+                    return Ok(Some(RequestError::LengthRequired.into()));
+                }
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if *error.etype() == ErrorType::ReadTimedout => {
+                return Ok(Some(RequestError::BodyTimeout.into()));
+            }
+            Err(error) => return Err(error.into_down()),
+        }
+    }
+}
+
+/// Watches a body that is passed on as it comes. A caller that is too slow is cut off.
+pub(super) fn watch(piece: Option<&Bytes>, exchange: &mut Exchange) -> Result<()> {
+    if piece.is_some() && exchange.is_body_late() {
+        exchange.refuse(RequestError::BodyTimeout.into());
+        return Err(Error::new_down(ErrorType::ReadTimedout));
+    }
+    Ok(())
+}
+
+/// The length that the backend is told: always the whole body's, never a chunked one.
+pub(super) fn length(session: &mut Session, exchange: &Exchange) -> Option<u64> {
+    if !session.is_body_empty() {
+        return Some(declared(session).unwrap_or(exchange.received_body()));
+    }
+    let carries_content = matches!(
+        session.req_header().method,
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    carries_content.then_some(0)
+}
+
+/// The declared length. HTTP/2 bodies may have none; chunked HTTP/1 bodies got one at the listener.
+fn declared(session: &Session) -> Option<u64> {
+    let head = session.req_header();
+    debug_assert!(head.version == Version::HTTP_2 || !is_chunked(head));
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_chunked(head: &pingora::http::RequestHeader) -> bool {
+    head.headers.contains_key(header::TRANSFER_ENCODING)
+}

@@ -1,0 +1,124 @@
+//! The listeners: where connections come in, and how they are secured.
+//!
+//! Takes TCP connections; gives HTTP sessions whose other end is known. A listener authenticates its
+//! clients or it does not; both kinds stand side by side on different addresses. The TLS handshake is
+//! the gateway's own ([`edge`]), because the framework's listener offers neither the cipher suites nor
+//! the session settings of the FAPI profile ([`tls`]); so is the reading of HTTP/1 heads ([`http1`]),
+//! because the framework forgives what must be refused and answers what it cannot parse itself.
+
+pub mod tls;
+pub mod edge;
+pub mod http1;
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::HttpServerApp;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service as PingoraService;
+use pingora::services::listening::Service;
+
+use crate::request::framing::HeadLimits;
+pub use edge::Edge;
+pub use tls::{ServerIdentity, TlsSetup};
+
+/// Bounds of what a connection may send, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireLimits {
+    /// TCP accept to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Longest time between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// First byte of a request's head to the last.
+    pub head_timeout: Duration,
+    /// End of the head to the end of a chunked body.
+    pub body_timeout: Duration,
+    /// Size of a head.
+    pub head: HeadLimits,
+    /// Bytes of a body of undeclared length.
+    pub undeclared_body: usize,
+}
+
+/// The bytes that the transport reads ahead. TLS records are at most 16 KiB; requests are small. The
+/// framework's 64 KiB would be most of the memory of an idle connection.
+const READ_AHEAD: usize = 4 * 1024;
+
+/// An address that is bound before the server starts, so that a taken address is an error of start-up
+/// and port 0 is known when it is announced.
+pub struct Bound {
+    /// The address, with the port that the system gave.
+    pub address: SocketAddr,
+    socket: TcpListener,
+}
+
+impl Bound {
+    /// Binds an address.
+    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { address: socket.local_addr()?, socket })
+    }
+
+    /// A pingora service on this address.
+    pub fn serve<A>(self, name: String, app: A) -> BoundService<Service<A>>
+    where
+        A: pingora::apps::ServerApp + Send + Sync + 'static,
+    {
+        let address = self.address.to_string();
+        let mut service = Service::new(name, app);
+        let buffers = L4BufferSettings::default().read(READ_AHEAD);
+        service.add_listener(ListenerConfig::tcp(address.clone()).l4_buffer(buffers));
+        BoundService { service, address, socket: Some(self.socket) }
+    }
+}
+
+/// A service whose socket was bound beforehand, or is inherited from the process before.
+pub struct BoundService<S> {
+    service: S,
+    address: String,
+    socket: Option<TcpListener>,
+}
+
+#[async_trait]
+impl<S: PingoraService + Send + Sync> PingoraService for BoundService<S> {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        if let (Some(fds), Some(socket)) = (&fds, self.socket.take()) {
+            let mut fds = fds.lock();
+            // On an upgrade the socket of the process before is already there, and is the one that
+            // connections wait at.
+            if fds.get(&self.address).is_none() {
+                fds.add(self.address.clone(), socket.into_raw_fd());
+            }
+        }
+        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}
+
+/// The application behind an edge.
+pub trait Application: HttpServerApp + Send + Sync + 'static {}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Application for A {}
+
+/// A shared application.
+pub type SharedApplication<A> = Arc<A>;

@@ -1,0 +1,106 @@
+//! The TLS of a listener, as the FAPI-BR profile has it.
+//!
+//! TLS 1.2 with exactly two suites (technical security controls 3.2 page 21, Open Banking Brasil FAPI
+//! profile 6.1.3) and TLS 1.3; no tickets, no session storage, so that every connection is a full
+//! handshake in which the client chain is verified (profile 6.1.3 item 3; rustls restores the chain of
+//! a resumed session without verifying it again).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pingora::listeners::TlsAccept;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::tls::TlsRef;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, ServerConfig};
+
+use crate::identity::{ClientVerifier, Participant, Peer, SubjectRules, VerifiedPath};
+
+/// The cryptography of every connection: aws-lc-rs, with the suites of the profile.
+pub fn provider() -> CryptoProvider {
+    use aws_lc_rs::cipher_suite::{
+        TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+    };
+    let cipher_suites = vec![
+        TLS13_AES_256_GCM_SHA384,
+        TLS13_AES_128_GCM_SHA256,
+        TLS13_CHACHA20_POLY1305_SHA256,
+        TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    ];
+    CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() }
+}
+
+/// The certificate chain and key that a listener presents.
+pub struct ServerIdentity {
+    /// The end entity first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// What makes the TLS of a listener.
+pub struct TlsSetup {
+    /// What it presents.
+    pub identity: ServerIdentity,
+    /// What it asks of clients: nothing on a public listener.
+    pub clients: Option<(ClientVerifier, SubjectRules)>,
+}
+
+impl TlsSetup {
+    /// Builds the acceptor. Fails if the key does not belong to the certificate.
+    pub fn acceptor(self) -> Result<Acceptor, rustls::Error> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let (builder, rules) = match self.clients {
+            Some((verifier, rules)) => {
+                (builder.with_client_cert_verifier(Arc::new(verifier)), Some(rules))
+            }
+            None => (builder.with_no_client_auth(), None),
+        };
+        let mut config = builder.with_single_cert(self.identity.chain, self.identity.key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(match rules {
+            Some(rules) => with_identification(Arc::new(config), rules),
+            None => Acceptor::from_server_config(Arc::new(config)),
+        })
+    }
+}
+
+/// An acceptor that reads the client's certificate when the handshake is complete. Only the framework's
+/// settings can carry such a callback, so they are built and their configuration replaced by ours.
+fn with_identification(config: Arc<ServerConfig>, rules: SubjectRules) -> Acceptor {
+    let callback = Box::new(Identification { rules });
+    let Ok(mut settings) = TlsSettings::with_callbacks(callback) else {
+        return Acceptor::from_server_config(config);
+    };
+    settings.set_cert_resolver(config.cert_resolver.clone());
+    let mut acceptor = settings.build();
+    acceptor.acceptor = config.into();
+    acceptor
+}
+
+struct Identification {
+    rules: SubjectRules,
+}
+
+#[async_trait]
+impl TlsAccept for Identification {
+    async fn handshake_complete_callback(
+        &self,
+        tls: &TlsRef,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        let path = VerifiedPath::from_handshake(tls.peer_cert_chain_der()?)?;
+        let peer = match Participant::from_verified_path(&path, &self.rules) {
+            Ok(participant) => Peer::Participant(participant),
+            Err(error) => Peer::Unidentified(error),
+        };
+        // The outer Arc is the framework's, the inner one what an exchange keeps.
+        Some(Arc::new(Arc::new(peer)))
+    }
+}

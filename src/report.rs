@@ -1,0 +1,37 @@
+//! What is told of the exchanges: metrics for Prometheus, one access-log line each, and the admin
+//! endpoint where both the metrics and the gateway's health are read.
+//!
+//! Takes samples; gives nothing back to the request. Nothing personal or secret leaves through here:
+//! metrics have closed sets of labels, the access log an allow-list of fields with pseudonyms for
+//! consents and clients, and neither ever sees a raw path, a token or a certificate.
+
+pub mod metrics;
+pub mod access_log;
+pub mod admin;
+
+use std::sync::Arc;
+
+use crate::measure::{ResponseTimes, Sample, Sink};
+use crate::moment::Moment;
+pub use access_log::AccessLog;
+pub use metrics::Metrics;
+
+/// Takes every sample.
+pub struct Report {
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The regulator's percentiles.
+    pub times: ResponseTimes,
+    /// The log, if it is wanted.
+    pub access_log: Option<AccessLog>,
+}
+
+impl Sink for Report {
+    fn take(&self, sample: &Sample<'_>) {
+        self.times.note(sample, Moment::now());
+        self.metrics.note(sample);
+        if let Some(log) = &self.access_log {
+            log.write(sample);
+        }
+    }
+}

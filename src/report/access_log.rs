@@ -1,0 +1,168 @@
+//! The access log: one JSON line per exchange on standard output.
+//!
+//! An allow-list of fields, named as in OpenTelemetry where it has a name: the route's template and
+//! never the path (OPIN paths carry policy ids), keyed pseudonyms for consents and clients. Lines are
+//! handed to a writer thread; when it cannot keep up, lines are dropped and counted rather than
+//! requests delayed.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufWriter, Write};
+
+use http::{Method, Version};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::macros::format_description;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+use crate::measure::{Outcome, Sample};
+
+const BUFFERED_LINES: usize = 65_536;
+
+/// Writes the lines.
+pub struct AccessLog {
+    writer: NonBlocking,
+    dropped: ErrorCounter,
+    /// Keyed anew in each process: a pseudonym links the lines of one run and nothing else.
+    pseudonyms: RandomState,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    event: &'static str,
+    #[serde(rename = "portaria.listener")]
+    listener: &'a str,
+    #[serde(rename = "client.address")]
+    address: String,
+    #[serde(rename = "network.protocol.version")]
+    version: &'static str,
+    #[serde(rename = "http.request.method")]
+    method: &'static str,
+    #[serde(rename = "http.route")]
+    route: Option<&'a str>,
+    #[serde(rename = "http.response.status_code")]
+    status: Option<u16>,
+    #[serde(rename = "portaria.outcome")]
+    outcome: &'static str,
+    #[serde(rename = "portaria.api", skip_serializing_if = "Option::is_none")]
+    api: Option<&'a str>,
+    #[serde(rename = "portaria.class", skip_serializing_if = "Option::is_none")]
+    class: Option<&'static str>,
+    #[serde(rename = "portaria.refusal.stage", skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(rename = "portaria.refusal.code")]
+    code: Option<&'static str>,
+    #[serde(rename = "portaria.refusal.reason", skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(rename = "portaria.refusal.fault", skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    #[serde(rename = "portaria.interaction_id")]
+    interaction: &'a str,
+    #[serde(rename = "portaria.organisation_id", skip_serializing_if = "Option::is_none")]
+    organisation: Option<&'a str>,
+    #[serde(rename = "portaria.software_statement_id", skip_serializing_if = "Option::is_none")]
+    software_statement: Option<&'a str>,
+    #[serde(rename = "portaria.client.pseudonym", skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+    #[serde(rename = "portaria.consent.pseudonym", skip_serializing_if = "Option::is_none")]
+    consent: Option<String>,
+    #[serde(rename = "portaria.upstream", skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
+    #[serde(rename = "portaria.duration_us")]
+    total: u128,
+    #[serde(rename = "portaria.backend_duration_us", skip_serializing_if = "Option::is_none")]
+    backend: Option<u128>,
+}
+
+impl AccessLog {
+    /// A log on `target`, and the guard that writes what is buffered when it is dropped.
+    pub fn new(target: impl Write + Send + 'static) -> (Self, WorkerGuard) {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(BUFFERED_LINES)
+            .lossy(true)
+            .thread_name("access-log")
+            .finish(BufWriter::with_capacity(64 * 1024, target));
+        let dropped = writer.error_counter();
+        (Self { writer, dropped, pseudonyms: RandomState::new() }, guard)
+    }
+
+    /// How many lines were dropped.
+    pub fn dropped(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+
+    /// Writes the line of one exchange.
+    pub fn write(&self, sample: &Sample<'_>) {
+        let Ok(mut line) = serde_json::to_vec(&self.line(sample)) else { return };
+        line.push(b'\n');
+        // A full buffer drops and counts the line; there is nothing else to do about it here.
+        let _ = self.writer.clone().write_all(&line);
+    }
+
+    fn line<'a>(&self, sample: &Sample<'a>) -> Line<'a> {
+        let refusal = sample.refusal;
+        let participant = sample.participant;
+        Line {
+            timestamp: timestamp(sample),
+            event: "exchange",
+            listener: sample.listener,
+            address: sample.address.to_string(),
+            version: version(sample.version),
+            method: method(sample.method),
+            route: sample.route.map(|route| &*route.label),
+            status: sample.status.map(|status| status.as_u16()),
+            outcome: Outcome::as_str(sample.outcome),
+            api: sample.route.map(|route| &*route.api),
+            class: sample.route.map(|route| route.class.as_str()),
+            stage: refusal.map(|refusal| refusal.stage()),
+            code: refusal.map(|refusal| refusal.verdict().code),
+            reason: refusal.map(ToString::to_string),
+            fault: refusal.map(|refusal| refusal.fault().as_str()),
+            interaction: sample.interaction.as_str(),
+            organisation: participant.and_then(|p| p.organisation_id().as_value().to_str().ok()),
+            software_statement: participant
+                .and_then(|p| p.software_statement_id().as_value().to_str().ok()),
+            client: sample.client_id.map(|id| self.pseudonym(id.reveal())),
+            consent: sample.consent.map(|id| self.pseudonym(id.reveal())),
+            upstream: sample.upstream,
+            total: sample.total.as_micros(),
+            backend: sample.backend.map(|backend| backend.as_micros()),
+        }
+    }
+
+    fn pseudonym(&self, id: &str) -> String {
+        format!("{:016x}", self.pseudonyms.hash_one(id))
+    }
+}
+
+fn timestamp(sample: &Sample<'_>) -> String {
+    let format = format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+    );
+    let time = OffsetDateTime::UNIX_EPOCH + sample.arrived.since_epoch();
+    time.format(&format).unwrap_or_default()
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    }
+}
+
+/// A method outside the registered ones is the caller's own text: `_OTHER`, as in OpenTelemetry.
+fn method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        "TRACE" => "TRACE",
+        "CONNECT" => "CONNECT",
+        _ => "_OTHER",
+    }
+}

@@ -1,0 +1,78 @@
+//! The admin endpoint, on a loopback listener of its own: `/metrics`, `/healthz`, `/readyz`,
+//! `/version`.
+//!
+//! `/healthz` says that the process lives; `/readyz` says whether requests can be decided, and names
+//! what is missing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Response, StatusCode, header};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+
+use super::Report;
+use crate::moment::Moment;
+
+/// What the gateway still lacks.
+pub trait Readiness: Send + Sync {
+    /// The names of what is missing; nothing when requests can be decided.
+    fn missing(&self) -> Vec<&'static str>;
+}
+
+/// The endpoint.
+pub struct Admin {
+    /// What is reported.
+    pub report: Arc<Report>,
+    /// What is missing.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let head = session.req_header();
+        if head.method != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
+        }
+        match head.uri.path() {
+            "/metrics" => {
+                let dropped = self.report.access_log.as_ref().map_or(0, |log| log.dropped());
+                let times = &self.report.times;
+                let scraped = self.report.metrics.scrape(times, dropped, Moment::now());
+                text(StatusCode::OK, "text/plain; version=0.0.4", scraped)
+            }
+            "/healthz" => json(StatusCode::OK, &serde_json::json!({"status": "alive"})),
+            "/readyz" => self.ready(),
+            "/version" => {
+                json(StatusCode::OK, &serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
+            }
+            _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
+        }
+    }
+}
+
+impl Admin {
+    fn ready(&self) -> Response<Vec<u8>> {
+        let missing = self.readiness.missing();
+        let (status, word) = match missing.is_empty() {
+            true => (StatusCode::OK, "ready"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        };
+        json(status, &serde_json::json!({"status": word, "missing": missing}))
+    }
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Vec<u8>> {
+    text(status, "application/json", value.to_string())
+}
+
+fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Vec<u8>> {
+    let mut response = Response::new(body.into_bytes());
+    *response.status_mut() = status;
+    let length = response.body().len().into();
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    fields.insert(header::CONTENT_LENGTH, length);
+    response
+}

@@ -1,0 +1,237 @@
+//! The metrics: counters and histograms in base units under the prefix `portaria_`.
+//!
+//! Labels are api, route template, class, status class, outcome, stage and refusal code: closed sets,
+//! never an address, a client, a token or a consent. The histogram edges contain the legal targets
+//! 1.0, 1.5 and 4.0 s. Handles are kept per route, so that an exchange looks nothing up.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
+use crate::moment::Moment;
+use crate::route::{PriorityClass, Route};
+
+const EDGES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0, 10.0];
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    refusals: IntCounterVec,
+    over_limit: IntCounterVec,
+    client_aborts: IntCounter,
+    response: HistogramVec,
+    gateway: HistogramVec,
+    backend: HistogramVec,
+    p95: GaugeVec,
+    handshakes: IntCounterVec,
+    refreshes: IntCounterVec,
+    reloads: IntCounterVec,
+    configured_at: Gauge,
+    dropped_log_lines: IntGauge,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            requests: counters(&registry, "portaria_requests_total",
+                "Exchanges by route, class, status class and outcome.",
+                &["api", "route", "class", "status_class", "outcome"])?,
+            refusals: counters(&registry, "portaria_refusals_total",
+                "Refused requests by stage and code.", &["stage", "code"])?,
+            over_limit: counters(&registry, "portaria_over_limit_requests_total",
+                "Requests over a quota: outside the response-time statistics.", &["code"])?,
+            client_aborts: IntCounter::new("portaria_client_aborts_total",
+                "Exchanges that the client gave up: outside the response-time statistics.")?,
+            response: histograms(&registry, "portaria_response_time_seconds",
+                "First byte received to last byte written, within the limits.")?,
+            gateway: histograms(&registry, "portaria_gateway_time_seconds",
+                "The part of the response time that is the gateway's own.")?,
+            backend: histograms(&registry, "portaria_backend_time_seconds",
+                "The part of the response time that is the backend's.")?,
+            p95: gauges(&registry, "portaria_response_time_p95_seconds",
+                "95th percentile of the response time by class, for the day (UTC) and the last minute.",
+                &["class", "window"])?,
+            handshakes: counters(&registry, "portaria_handshakes_total",
+                "TLS handshakes by listener and result.", &["listener", "result"])?,
+            refreshes: counters(&registry, "portaria_key_set_refreshes_total",
+                "Refreshes of the key set by result.", &["result"])?,
+            reloads: counters(&registry, "portaria_reloads_total",
+                "Reloads of the configuration by result.", &["result"])?,
+            configured_at: Gauge::new("portaria_configuration_timestamp_seconds",
+                "When the configuration in force was loaded.")?,
+            dropped_log_lines: IntGauge::new("portaria_access_log_dropped_lines",
+                "Access-log lines dropped because the writer could not keep up.")?,
+            registry,
+        };
+        metrics.register_rest()?;
+        Ok(metrics)
+    }
+
+    fn register_rest(&self) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(self.client_aborts.clone()))?;
+        self.registry.register(Box::new(self.configured_at.clone()))?;
+        self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
+        let targets = gauges(&self.registry, "portaria_response_time_target_seconds",
+            "The legal p95 of each class.", &["class"])?;
+        for class in PriorityClass::ALL {
+            let target = Duration::from_millis(class.target_ms());
+            targets.with_label_values(&[class.as_str()]).set(target.as_secs_f64());
+        }
+        let build = gauges(&self.registry, "portaria_build_info", "Always 1.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        Ok(())
+    }
+
+    /// The handles of a route.
+    pub fn meter(&self, route: &Route) -> RouteMeter {
+        let labels = [&*route.api, route.class.as_str()];
+        RouteMeter {
+            requests: self.requests.clone(),
+            cells: Default::default(),
+            response: self.response.with_label_values(&labels),
+            gateway: self.gateway.with_label_values(&labels),
+            backend: self.backend.with_label_values(&labels),
+        }
+    }
+
+    /// Counts what is not counted per route.
+    pub fn note(&self, sample: &Sample<'_>) {
+        if sample.outcome == Outcome::ClientAbort {
+            self.client_aborts.inc();
+        }
+        if sample.route.is_none() {
+            let status_class = status_class(sample.status);
+            let labels = ["none", "none", "none", status_class, sample.outcome.as_str()];
+            self.requests.with_label_values(&labels).inc();
+        }
+        if let Some(refusal) = sample.refusal {
+            let code = refusal.verdict().code;
+            self.refusals.with_label_values(&[refusal.stage(), code]).inc();
+            if sample.outcome == Outcome::OverLimit {
+                self.over_limit.with_label_values(&[code]).inc();
+            }
+        }
+    }
+
+    /// Counts a handshake.
+    pub fn note_handshake(&self, listener: &str, result: &str) {
+        self.handshakes.with_label_values(&[listener, result]).inc();
+    }
+
+    /// Counts a refresh of the key set.
+    pub fn note_key_set_refresh(&self, succeeded: bool) {
+        self.refreshes.with_label_values(&[if succeeded { "ok" } else { "failed" }]).inc();
+    }
+
+    /// Counts a reload.
+    pub fn note_reload(&self, succeeded: bool) {
+        self.reloads.with_label_values(&[if succeeded { "ok" } else { "refused" }]).inc();
+    }
+
+    /// Notes when the configuration in force was loaded.
+    pub fn note_configuration(&self, now: Moment) {
+        self.configured_at.set(now.since_epoch().as_secs_f64());
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn scrape(&self, times: &ResponseTimes, dropped_log_lines: usize, now: Moment) -> String {
+        for class in PriorityClass::ALL {
+            let p95 = times.p95(class, now);
+            for (window, value) in [("day", p95.day), ("minute", p95.minute)] {
+                // Without exchanges there is no percentile: NaN, as Prometheus has it.
+                let seconds = value.map_or(f64::NAN, |value| value.as_secs_f64());
+                self.p95.with_label_values(&[class.as_str(), window]).set(seconds);
+            }
+        }
+        self.dropped_log_lines.set(i64::try_from(dropped_log_lines).unwrap_or(i64::MAX));
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<GaugeVec, prometheus::Error> {
+    let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(gauges.clone()))?;
+    Ok(gauges)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(name, help).buckets(EDGES.to_vec());
+    let histograms = HistogramVec::new(options, &["api", "class"])?;
+    registry.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
+}
+
+fn status_class(status: Option<StatusCode>) -> &'static str {
+    ["none", "1xx", "2xx", "3xx", "4xx", "5xx"].get(place_of(status)).copied().unwrap_or("none")
+}
+
+fn place_of(status: Option<StatusCode>) -> usize {
+    status.map_or(0, |status| usize::from(status.as_u16() / 100))
+}
+
+/// The handles of one route. A counter exists once it has something to count.
+pub struct RouteMeter {
+    requests: IntCounterVec,
+    cells: [[OnceLock<IntCounter>; 6]; Outcome::ALL.len()],
+    response: Histogram,
+    gateway: Histogram,
+    backend: Histogram,
+}
+
+impl RouteMeter {
+    fn counter(&self, sample: &Sample<'_>, route: &Route) -> Option<&IntCounter> {
+        let outcome = Outcome::ALL.iter().position(|outcome| *outcome == sample.outcome)?;
+        let cell = self.cells.get(outcome)?.get(place_of(sample.status))?;
+        Some(cell.get_or_init(|| {
+            let (class, outcome) = (route.class.as_str(), sample.outcome.as_str());
+            let labels = [&*route.api, &*route.label, class, status_class(sample.status), outcome];
+            self.requests.with_label_values(&labels)
+        }))
+    }
+}
+
+impl Meter for RouteMeter {
+    fn note(&self, sample: &Sample<'_>) {
+        let Some(route) = sample.route else { return };
+        if let Some(counter) = self.counter(sample, route) {
+            counter.inc();
+        }
+        if sample.outcome.is_timed() {
+            let backend = sample.backend.unwrap_or_default();
+            self.response.observe(sample.total.as_secs_f64());
+            self.gateway.observe(sample.total.saturating_sub(backend).as_secs_f64());
+            if sample.backend.is_some() {
+                self.backend.observe(backend.as_secs_f64());
+            }
+        }
+    }
+}

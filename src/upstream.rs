@@ -1,0 +1,246 @@
+//! The upstream: which server of the legacy backend gets the request.
+//!
+//! Takes a [`Permit`]: without one there is no way to a backend. Gives a peer of the permit's upstream,
+//! in turn, leaving out servers that failed several times in a row (passive ejection) as long as another
+//! is left. Leaves connections, pooling and timeouts to pingora; says what the timeouts are.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::utils::tls::{WrappedX509, parse_x509};
+use rustls::pki_types::CertificateDer;
+
+use crate::admission::Permit;
+use crate::moment::Moment;
+
+/// How the servers of an upstream are spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The name that their certificates must carry.
+    pub server_name: String,
+    /// The roots that their certificates must lead to.
+    pub trust_anchors: Vec<CertificateDer<'static>>,
+}
+
+/// What the configuration says of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// Its name, in policies and logs.
+    pub name: String,
+    /// Its servers, at least one.
+    pub servers: Vec<SocketAddr>,
+    /// TLS towards the servers; plain HTTP without.
+    pub tls: Option<UpstreamTls>,
+    /// The Host field that the servers get; the caller's without.
+    pub host: Option<HeaderValue>,
+    /// Whether the servers get the caller's Authorization field.
+    pub keep_authorization: bool,
+    /// Time to a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Longest silence before or within an answer.
+    pub first_byte_timeout: Duration,
+    /// From the permit to the end of the answer.
+    pub total_timeout: Duration,
+    /// How long an unused connection is kept. Shorter than the server's own patience, or the server
+    /// closes connections under requests.
+    pub idle_timeout: Duration,
+    /// Failures in a row after which a server is left out.
+    pub eject_after: u32,
+    /// For how long it is left out.
+    pub eject_for: Duration,
+}
+
+/// One upstream and how its servers do.
+pub struct Upstream {
+    settings: UpstreamSettings,
+    servers: Vec<Server>,
+    turn: AtomicUsize,
+}
+
+struct Server {
+    peer: HttpPeer,
+    failures: AtomicU32,
+    /// Nanoseconds on the monotonic clock until which the server is left out.
+    ejected_until: AtomicU64,
+}
+
+/// A server that was chosen for a request.
+pub struct Chosen {
+    /// The peer to connect to.
+    pub peer: Box<HttpPeer>,
+    /// Its place among the upstream's servers.
+    pub server: usize,
+}
+
+impl Upstream {
+    /// An upstream whose servers are all in good standing. `group` keeps its connections apart from
+    /// other upstreams' that share an address.
+    pub fn new(settings: UpstreamSettings, group: u64) -> Self {
+        let server = |address: &SocketAddr| Server {
+            peer: peer(*address, &settings, group),
+            failures: AtomicU32::new(0),
+            ejected_until: AtomicU64::new(0),
+        };
+        let servers = settings.servers.iter().map(server).collect();
+        Self { settings, servers, turn: AtomicUsize::new(0) }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.settings
+    }
+
+    /// The next server in turn, not `tried` again if there is another.
+    fn choose(&self, tried: Option<usize>, now: Moment) -> Option<Chosen> {
+        let count = self.servers.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || (0..count).map(|step| first.wrapping_add(step) % count);
+        let stands = |server: &usize| {
+            Some(*server) != tried && self.servers.get(*server).is_some_and(|s| s.stands(now))
+        };
+        let other = |server: &usize| Some(*server) != tried;
+        let server = in_turn().find(stands).or_else(|| in_turn().find(other));
+        let server = server.or_else(|| in_turn().next())?;
+        let peer = Box::new(self.servers.get(server)?.peer.clone());
+        Some(Chosen { peer, server })
+    }
+
+    /// Notes that a server gave no usable answer.
+    pub fn note_failure(&self, server: usize, now: Moment) {
+        let Some(server) = self.servers.get(server) else { return };
+        let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= self.settings.eject_after {
+            let until = now.since_start() + self.settings.eject_for;
+            server.ejected_until.store(nanoseconds(until), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a server answered.
+    pub fn note_answer(&self, server: usize) {
+        let Some(server) = self.servers.get(server) else { return };
+        // Written only when there is something to write: servers in good standing share no cache line.
+        if server.failures.load(Ordering::Relaxed) != 0 {
+            server.failures.store(0, Ordering::Relaxed);
+            server.ejected_until.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Server {
+    fn stands(&self, now: Moment) -> bool {
+        self.ejected_until.load(Ordering::Relaxed) <= nanoseconds(now.since_start())
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn peer(address: SocketAddr, settings: &UpstreamSettings, group: u64) -> HttpPeer {
+    let server_name = settings.tls.as_ref().map(|tls| tls.server_name.clone());
+    let mut peer = HttpPeer::new(address, server_name.is_some(), server_name.unwrap_or_default());
+    peer.group_key = group;
+    let options = &mut peer.options;
+    options.connection_timeout = Some(settings.connect_timeout);
+    options.total_connection_timeout = Some(settings.connect_timeout);
+    options.read_timeout = Some(settings.first_byte_timeout.min(settings.total_timeout));
+    options.write_timeout = Some(settings.first_byte_timeout);
+    options.idle_timeout = Some(settings.idle_timeout);
+    // The gateway decides every field itself (headers::caller).
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    if let Some(tls) = &settings.tls {
+        let wrap = |root: &CertificateDer<'_>| WrappedX509::new(root.to_vec(), parse_x509);
+        options.ca = Some(tls.trust_anchors.iter().map(wrap).collect::<Vec<_>>().into());
+    }
+    peer
+}
+
+/// All upstreams, in the order that routes refer to.
+#[derive(Clone)]
+pub struct Upstreams(Arc<[Upstream]>);
+
+impl Upstreams {
+    /// Collects them.
+    pub fn new(upstreams: Vec<Upstream>) -> Self {
+        Self(upstreams.into())
+    }
+
+    /// The upstream of a permit's route.
+    pub fn of(&self, permit: &Permit) -> Option<&Upstream> {
+        self.0.get(permit.route().upstream)
+    }
+
+    /// A server for a permit, not `tried` again if there is another.
+    pub fn choose(&self, permit: &Permit, tried: Option<usize>, now: Moment) -> Option<Chosen> {
+        self.of(permit)?.choose(tried, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn upstream(ports: &[u16]) -> Upstream {
+        let settings = UpstreamSettings {
+            name: "legacy".into(),
+            servers: ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect(),
+            tls: None,
+            host: None,
+            keep_authorization: false,
+            connect_timeout: Duration::from_secs(1),
+            first_byte_timeout: Duration::from_secs(1),
+            total_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            eject_after: 2,
+            eject_for: Duration::from_secs(10),
+        };
+        Upstream::new(settings, 0)
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::at(Duration::from_secs(seconds), SystemTime::UNIX_EPOCH)
+    }
+
+    fn turns(upstream: &Upstream, now: Moment) -> Vec<usize> {
+        (0..4).map(|_| upstream.choose(None, now).unwrap().server).collect()
+    }
+
+    #[test]
+    fn servers_take_turns() {
+        assert_eq!(turns(&upstream(&[1, 2]), at(0)), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_server_that_fails_repeatedly_is_left_out_for_a_while() {
+        let upstream = upstream(&[1, 2]);
+        upstream.note_failure(0, at(0));
+        assert_eq!(turns(&upstream, at(0)), [0, 1, 0, 1]);
+        upstream.note_failure(0, at(0));
+        assert_eq!(turns(&upstream, at(9)), [1, 1, 1, 1]);
+        assert_eq!(turns(&upstream, at(10)), [0, 1, 0, 1]);
+        upstream.note_failure(0, at(10));
+        upstream.note_answer(0);
+        assert_eq!(turns(&upstream, at(10)), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn the_last_server_is_never_left_out() {
+        let upstream = upstream(&[1]);
+        for _ in 0..5 {
+            upstream.note_failure(0, at(0));
+        }
+        assert_eq!(turns(&upstream, at(0)), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_retry_goes_to_another_server() {
+        let upstream = upstream(&[1, 2]);
+        assert!((0..4).all(|_| upstream.choose(Some(0), at(0)).unwrap().server == 1));
+    }
+}
