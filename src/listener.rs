@@ -12,7 +12,6 @@ pub mod http1;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,8 +38,6 @@ pub struct WireLimits {
     pub body_timeout: Duration,
     /// Size of a head.
     pub head: HeadLimits,
-    /// Bytes of a body of undeclared length.
-    pub undeclared_body: usize,
 }
 
 /// The bytes that the transport reads ahead. TLS records are at most 16 KiB; requests are small. The
@@ -119,6 +116,3 @@ impl<S: PingoraService + Send + Sync> PingoraService for BoundService<S> {
 pub trait Application: HttpServerApp + Send + Sync + 'static {}
 
 impl<A: HttpServerApp + Send + Sync + 'static> Application for A {}
-
-/// A shared application.
-pub type SharedApplication<A> = Arc<A>;

@@ -19,6 +19,10 @@ use thiserror::Error;
 pub use framing::Framing;
 pub use target::{Target, TargetError};
 
+/// Bytes of a body that are received whole before a backend is chosen: the most that the framework keeps
+/// of one. A body of undeclared length must fit.
+pub const KEPT_BODY: u64 = 64 * 1024;
+
 /// Why a request cannot be one canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RequestError {

@@ -3,7 +3,7 @@
 //! A short body, or one of undeclared length, is received whole before a backend is chosen: a caller
 //! that is slow, breaks off or sends too much costs no backend anything, and the request can be sent
 //! again. A longer one is passed on as it comes, under its declared length, which no backend can take
-//! for complete before it is. The framework keeps at most [`KEPT`] bytes of a body, hence the bound.
+//! for complete before it is. The framework keeps at most [`KEPT_BODY`] bytes of a body, hence the bound.
 
 use bytes::Bytes;
 use http::{Method, Version, header};
@@ -13,10 +13,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::exchange::Exchange;
 use crate::refusal::Refusal;
-use crate::request::RequestError;
-
-/// Bytes of a body that are received whole.
-pub const KEPT: u64 = 64 * 1024;
+use crate::request::{KEPT_BODY, RequestError};
 
 /// Receives the body of an admitted request, as far as it is received whole. Gives the refusal if it
 /// must not go on; fails if the caller is gone.
@@ -30,7 +27,7 @@ pub(super) async fn receive(
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.as_downstream_mut().write_continue_response().await?;
     }
-    if declared(session).is_some_and(|length| length > KEPT) {
+    if declared(session).is_some_and(|length| length > KEPT_BODY) {
         return Ok(None);
     }
     session.as_mut().enable_retry_buffering();
@@ -48,7 +45,7 @@ async fn receive_whole(
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
-                if exchange.note_body(piece.len()) > KEPT {
+                if exchange.note_body(piece.len()) > KEPT_BODY {
                     return Ok(Some(RequestError::LengthRequired.into()));
                 }
             }

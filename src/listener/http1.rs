@@ -21,7 +21,7 @@ use crate::exchange::Arrival;
 use crate::interaction;
 use crate::request::chunked::ChunkedBody;
 use crate::request::framing::{self, Framing};
-use crate::request::RequestError;
+use crate::request::{KEPT_BODY, RequestError};
 
 const READ_SIZE: usize = 4096;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
@@ -194,7 +194,7 @@ async fn receive_chunked(
     limits: &WireLimits,
 ) -> Result<BytesMut, Unreceived> {
     let deadline = Deadline { from: Instant::now(), limit: limits.body_timeout };
-    let mut body = ChunkedBody::new(limits.undeclared_body);
+    let mut body = ChunkedBody::new(usize::try_from(KEPT_BODY).unwrap_or(0));
     if buffer.is_empty() && expects_continue(head) {
         let interim = async {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
