@@ -40,6 +40,17 @@ pub struct Serving {
     pub write_timeout: Duration,
 }
 
+/// Counts the exchanges under way, in this process: a drain waits for them.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay(Arc<()>);
+
+impl UnderWay {
+    /// How many hold on to this one.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
+    }
+}
+
 /// A listener, as its exchanges know it.
 #[derive(Clone, Debug)]
 pub struct Entrance {
@@ -73,6 +84,7 @@ pub struct Exchange {
     serving: Arc<Serving>,
     entrance: Entrance,
     sink: Arc<dyn Sink>,
+    _under_way: UnderWay,
     arrived: Moment,
     first_byte: Instant,
     wire_fault: Option<RequestError>,
@@ -94,11 +106,17 @@ const ANONYMOUS: &Peer = &Peer::Anonymous;
 
 impl Exchange {
     /// An exchange of which nothing is known yet but where it came in.
-    pub fn new(serving: Arc<Serving>, entrance: Entrance, sink: Arc<dyn Sink>) -> Self {
+    pub fn new(
+        serving: Arc<Serving>,
+        entrance: Entrance,
+        sink: Arc<dyn Sink>,
+        under_way: UnderWay,
+    ) -> Self {
         Self {
             serving,
             entrance,
             sink,
+            _under_way: under_way,
             arrived: Moment::now(),
             first_byte: Instant::now(),
             wire_fault: None,

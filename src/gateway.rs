@@ -22,7 +22,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use crate::exchange::{Arrival, Entrance, Exchange, Serving};
+use crate::exchange::{Arrival, Entrance, Exchange, Serving, UnderWay};
 use crate::headers::{self, caller};
 use crate::identity::Peer;
 use crate::measure::Sink;
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub entrance: Entrance,
     /// Where samples go.
     pub sink: Arc<dyn Sink>,
+    /// The exchanges of this listener that have not ended.
+    pub under_way: UnderWay,
 }
 
 #[async_trait]
@@ -46,7 +48,9 @@ impl ProxyHttp for Gateway {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange::new(self.serving.load_full(), self.entrance.clone(), self.sink.clone())
+        let serving = self.serving.load_full();
+        let under_way = self.under_way.clone();
+        Exchange::new(serving, self.entrance.clone(), self.sink.clone(), under_way)
     }
 
     /// No modules: the framework's default one would compress.

@@ -18,3 +18,7 @@ pub mod exchange;
 pub mod report;
 pub mod listener;
 pub mod gateway;
+pub mod config;
+pub mod server;
+#[cfg(feature = "lab")]
+pub mod lab;

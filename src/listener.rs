@@ -15,7 +15,7 @@ use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::HttpServerApp;
+use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service as PingoraService;
@@ -49,7 +49,8 @@ const READ_AHEAD: usize = 4 * 1024;
 pub struct Bound {
     /// The address, with the port that the system gave.
     pub address: SocketAddr,
-    socket: TcpListener,
+    /// Nothing where the process before hands its socket over.
+    socket: Option<TcpListener>,
 }
 
 impl Bound {
@@ -57,19 +58,25 @@ impl Bound {
     pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
         let socket = TcpListener::bind(address)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { address: socket.local_addr()?, socket })
+        Ok(Self { address: socket.local_addr()?, socket: Some(socket) })
+    }
+
+    /// An address whose socket the process before hands over.
+    pub fn inherit(address: SocketAddr) -> Self {
+        Self { address, socket: None }
     }
 
     /// A pingora service on this address.
-    pub fn serve<A>(self, name: String, app: A) -> BoundService<Service<A>>
+    pub fn serve<A>(self, name: String, app: A, threads: usize) -> BoundService<Service<A>>
     where
-        A: pingora::apps::ServerApp + Send + Sync + 'static,
+        A: ServerApp + Send + Sync + 'static,
     {
         let address = self.address.to_string();
         let mut service = Service::new(name, app);
+        service.threads = Some(threads);
         let buffers = L4BufferSettings::default().read(READ_AHEAD);
         service.add_listener(ListenerConfig::tcp(address.clone()).l4_buffer(buffers));
-        BoundService { service, address, socket: Some(self.socket) }
+        BoundService { service, address, socket: self.socket }
     }
 }
 

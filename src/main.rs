@@ -1,2 +1,139 @@
-//! x
-fn main() {}
+//! The command: arguments to configuration to server, and the exit codes.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use portaria::config::{self, Loaded, Mistake};
+use portaria::report::Metrics;
+use portaria::server::{self, Start};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const BAD_CONFIGURATION: u8 = 64;
+
+/// API gateway for Open Insurance Brasil.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
+)]
+struct Arguments {
+    /// The configuration file [default: $PORTARIA_CONFIG, ./config.toml, /etc/portaria/config.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve. SIGHUP reloads, SIGTERM drains and exits, SIGINT stops, SIGQUIT hands the sockets over.
+    Run {
+        /// Take over the listening sockets of a process that was sent SIGQUIT.
+        #[arg(long)]
+        upgrade: bool,
+    },
+    /// Load the configuration and the policies, say what is wrong, serve nothing.
+    Check,
+    /// Print the version.
+    Version,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    server::install_cryptography();
+    let path = arguments.config.unwrap_or_else(default_path);
+    match arguments.command {
+        Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
+        Command::Check => check(&path),
+        Command::Run { upgrade } => run(path, upgrade),
+    }
+}
+
+fn default_path() -> PathBuf {
+    if let Some(path) = std::env::var_os("PORTARIA_CONFIG") {
+        return path.into();
+    }
+    let here = Path::new("config.toml");
+    if here.exists() { here.into() } else { "/etc/portaria/config.toml".into() }
+}
+
+fn check(path: &Path) -> ExitCode {
+    let Ok(metrics) = Metrics::new() else { return ExitCode::FAILURE };
+    match config::load(path, &metrics, None) {
+        Ok(Loaded { configuration, warnings }) => {
+            complain(&warnings);
+            let routes = configuration.serving.admission.routes.all().len();
+            let listeners = configuration.listeners.len();
+            say(&format!("{}: ok, {listeners} listeners, {routes} routes", path.display()))
+        }
+        Err(mistakes) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
+fn run(path: PathBuf, upgrade: bool) -> ExitCode {
+    let Ok(metrics) = Metrics::new() else { return ExitCode::FAILURE };
+    let metrics = Arc::new(metrics);
+    let loaded = match config::load(&path, &metrics, None) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            complain(&mistakes);
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    log_to_stderr(loaded.configuration.log.level);
+    server::log_mistakes(&loaded.warnings);
+    let configuration = loaded.configuration;
+    match server::run(Start { path, upgrade, metrics, configuration }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The application log: JSON lines of portaria's own events. The frameworks' are left out, for they may
+/// contain what a caller sent.
+fn log_to_stderr(level: LevelFilter) {
+    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    let own = Targets::new().with_target("portaria", level);
+    tracing_subscriber::registry().with(lines.with_filter(own)).init();
+    std::panic::set_hook(Box::new(|panic| {
+        // The place and not the message, which may contain what a caller sent.
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(target: "portaria", place, "panic: one request lost");
+    }));
+}
+
+fn say(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(mistakes: &[Mistake]) {
+    let mut stderr = std::io::stderr();
+    for mistake in mistakes {
+        let _ = writeln!(stderr, "{mistake}");
+    }
+}

@@ -1,2 +1,15 @@
-//! x
-fn main() {}
+//! The real gateway, over real sockets: certificates and tokens made here, an authorization server, a
+//! consent registry and a backend that records what reached it. Modules stand in the order of a
+//! request's path.
+
+#![expect(unreachable_pub, reason = "the harness is this crate's library")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
+
+mod harness;
+mod smoke;

@@ -1,0 +1,216 @@
+//! The configuration: one TOML file and a directory of policies, read whole or not at all.
+//!
+//! `check`, `run` and a reload share one path, [`load`], which builds the real objects: what it accepts
+//! will serve. It finds all mistakes at once. A reload keeps the objects whose settings did not change,
+//! with their caches and counts; and keeps everything if anything is wrong.
+
+pub mod document;
+pub mod values;
+mod endpoint;
+mod listeners;
+mod pem;
+mod policy;
+mod services;
+mod traffic;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::admission::Admission;
+use crate::consent::Consents;
+use crate::exchange::Serving;
+use crate::limits::Limits;
+use crate::listener::WireLimits;
+use crate::measure::Meter;
+use crate::moment::Moment;
+use crate::report::Metrics;
+use crate::route::{Exposure, Routes};
+use crate::token::Tokens;
+use crate::upstream::{Upstream, Upstreams};
+pub use document::{Mistake, Severity};
+use document::{Document, Mistakes, Table};
+pub use listeners::ListenerConfiguration;
+use services::{ConsentSettings, TokenSettings};
+use traffic::LimitSettings;
+
+/// What `[server]` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Threads per listener.
+    pub threads: usize,
+    /// How long SIGTERM waits for the exchanges under way.
+    pub drain_timeout: Duration,
+    /// Where a new process asks for the listening sockets.
+    pub upgrade_socket: PathBuf,
+}
+
+/// What `[log]` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Whether the access log is written.
+    pub access: bool,
+    /// The least severe level of the application log.
+    pub level: LevelFilter,
+}
+
+/// Everything that a configuration makes.
+pub struct Configuration {
+    /// Threads, drain, upgrade.
+    pub server: ServerSettings,
+    /// The logs.
+    pub log: LogSettings,
+    /// Where metrics and health are served.
+    pub admin: SocketAddr,
+    /// The listeners.
+    pub listeners: Vec<ListenerConfiguration>,
+    /// The bounds of their connections.
+    pub wire: WireLimits,
+    /// What serves requests.
+    pub serving: Serving,
+    /// What the next reload may keep.
+    pub kept: Kept,
+}
+
+/// Stages that a reload keeps if their settings do not change.
+pub struct Kept {
+    limits: (LimitSettings, Arc<Limits>),
+    token: (TokenSettings, Arc<Tokens>),
+    consent: (ConsentSettings, Arc<Consents>),
+}
+
+impl Kept {
+    /// How often the key set is read again.
+    pub fn key_set_refresh(&self) -> Duration {
+        self.token.0.refresh
+    }
+}
+
+/// A configuration that can serve, and what deserves attention in it.
+pub struct Loaded {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Warnings.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Loads a configuration file and its policies. `before` is what the configuration in force lets a
+/// reload keep.
+pub fn load(
+    path: &Path,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Result<Loaded, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let configuration =
+        document.and_then(|document| document.with_root(|root| read(&root, &mistakes, metrics, before)));
+    let prevented = mistakes.prevent_loading();
+    let all = mistakes.take();
+    match configuration {
+        Some(configuration) if !prevented => Ok(Loaded { configuration, warnings: all }),
+        _ => Err(all),
+    }
+}
+
+fn read(
+    root: &Table<'_>,
+    mistakes: &Mistakes,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Option<Configuration> {
+    let server = read_server(root);
+    let log = read_log(root);
+    let admin = listeners::read_admin(root);
+    let listeners = listeners::read_listeners(root, Moment::now());
+    let http = traffic::read_http(root);
+    let limits = traffic::read_limits(root, before);
+    let upstreams = traffic::read_upstreams(root);
+    let token = services::read_tokens(root, before);
+    let consent = services::read_consents(root, before);
+    let policies = read_policies(root, &upstreams, mistakes);
+    let (token, consent, policies) = (token?, consent?, policies?);
+    check_needs(&policies, &listeners, consent.0.has_registry());
+    let admission = Admission {
+        routes: Arc::new(policies.routes),
+        limits: limits.1.clone(),
+        tokens: token.1.clone(),
+        consents: consent.1.clone(),
+        max_body: http.max_body,
+    };
+    let serving = Serving {
+        meters: meters(&admission.routes, metrics),
+        admission,
+        upstreams: Upstreams::new(upstreams),
+        body_timeout: http.body_timeout,
+        write_timeout: http.write_timeout,
+    };
+    let kept = Kept { limits, token, consent };
+    Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
+}
+
+fn read_policies(
+    root: &Table<'_>,
+    upstreams: &[Upstream],
+    mistakes: &Mistakes,
+) -> Option<policy::Policies> {
+    let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
+    policy::read_policies(root, &names, mistakes)
+}
+
+/// Policies that nothing configured can ever satisfy are mistakes.
+fn check_needs(
+    policies: &policy::Policies,
+    listeners: &[ListenerConfiguration],
+    has_registry: bool,
+) {
+    if let (Some(place), false) = (&policies.needs_registry, has_registry) {
+        place.reject("needs a consent registry, accepted: a [consent] table in the configuration");
+    }
+    let is_mutual = |listener: &ListenerConfiguration| listener.exposure == Exposure::Mutual;
+    if let (Some(place), false) = (&policies.needs_certificates, listeners.iter().any(is_mutual)) {
+        place.reject("needs client certificates, accepted: a listener with client_auth = \"required\"");
+    }
+}
+
+fn meters(routes: &Routes, metrics: &Metrics) -> Vec<Box<dyn Meter>> {
+    let meter = |route: &Arc<crate::route::Route>| -> Box<dyn Meter> {
+        Box::new(metrics.meter(route))
+    };
+    routes.all().iter().map(meter).collect()
+}
+
+fn read_server(root: &Table<'_>) -> ServerSettings {
+    let table = root.table("server");
+    let table = table.as_ref();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = table.and_then(|table| table.number("threads", 1, 1024));
+    let drain =
+        table.and_then(|table| table.parsed("drain_timeout", values::DURATION, values::duration));
+    let socket = table.and_then(|table| table.string("upgrade_socket", "a path"));
+    ServerSettings {
+        threads: threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
+        drain_timeout: drain.map_or(Duration::from_secs(10), |drain| drain.value),
+        upgrade_socket: socket
+            .map_or_else(|| "/run/portaria/upgrade.sock".into(), |socket| socket.value.into()),
+    }
+}
+
+fn read_log(root: &Table<'_>) -> LogSettings {
+    let table = root.table("log");
+    let access = table.as_ref().and_then(|table| table.boolean("access")).unwrap_or(true);
+    let accepted = "\"error\", \"warn\", \"info\" or \"debug\"";
+    let level = table.as_ref().and_then(|table| {
+        table.parsed("level", accepted, |text| match text {
+            "error" => Some(LevelFilter::ERROR),
+            "warn" => Some(LevelFilter::WARN),
+            "info" => Some(LevelFilter::INFO),
+            "debug" => Some(LevelFilter::DEBUG),
+            _ => None,
+        })
+    });
+    LogSettings { access, level: level.map_or(LevelFilter::INFO, |level| level.value) }
+}

@@ -1,0 +1,450 @@
+//! Reading a TOML document so that every mistake in it is found at once, with its line.
+//!
+//! A [`Table`] remembers which keys it was asked for. When it is dropped, every key that nobody asked for
+//! is a mistake, with the nearest known key as suggestion: a key that has no effect cannot exist.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is loaded.
+    Error,
+    /// It is loaded, and said.
+    Warning,
+}
+
+/// One mistake: `file:line key: what is wrong, what is accepted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, counted from 1; 0 for the file as a whole.
+    pub line: usize,
+    /// The key, from the top of the file.
+    pub key: String,
+    /// What is wrong and what is accepted.
+    pub text: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        if !self.key.is_empty() {
+            write!(f, " {}", self.key)?;
+        }
+        f.write_str(": ")?;
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// All mistakes found so far, shared by everything that reads.
+#[derive(Clone, Debug, Default)]
+pub struct Mistakes(Rc<RefCell<Vec<Mistake>>>);
+
+impl Mistakes {
+    /// Adds one.
+    pub fn add(&self, mistake: Mistake) {
+        self.0.borrow_mut().push(mistake);
+    }
+
+    /// Whether any of them prevents loading.
+    pub fn prevent_loading(&self) -> bool {
+        self.0.borrow().iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+
+    /// All of them, in the order of files and lines.
+    pub fn take(&self) -> Vec<Mistake> {
+        let mut all = self.0.take();
+        all.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
+        all.dedup();
+        all
+    }
+}
+
+/// A place in a document, to report a mistake at.
+#[derive(Clone, Debug)]
+pub struct Place {
+    file: Rc<str>,
+    line: usize,
+    key: String,
+    mistakes: Mistakes,
+}
+
+impl Place {
+    /// The place of a file as a whole.
+    pub fn of_file(file: &str, mistakes: &Mistakes) -> Self {
+        Self { file: file.into(), line: 0, key: String::new(), mistakes: mistakes.clone() }
+    }
+
+    /// Reports that something here is wrong.
+    pub fn reject(&self, text: impl Into<String>) {
+        self.report(Severity::Error, text.into());
+    }
+
+    /// Reports something here that deserves attention.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.report(Severity::Warning, text.into());
+    }
+
+    fn report(&self, severity: Severity, text: String) {
+        let (file, line, key) = (self.file.to_string(), self.line, self.key.clone());
+        self.mistakes.add(Mistake { severity, file, line, key, text });
+    }
+
+    /// The place as `file:line`.
+    pub fn file_and_line(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A document that was parsed.
+pub struct Document {
+    file: Rc<str>,
+    directory: PathBuf,
+    text: String,
+    mistakes: Mistakes,
+}
+
+impl Document {
+    /// Reads a file; reports it if it cannot be read.
+    pub fn read(path: &Path, mistakes: &Mistakes) -> Option<Self> {
+        let file: Rc<str> = path.display().to_string().into();
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Some(Self { file, directory, text, mistakes: mistakes.clone() }),
+            Err(error) => {
+                let text = format!("cannot be read ({error}), accepted: a readable TOML file");
+                Place::of_file(&file, mistakes).reject(text);
+                None
+            }
+        }
+    }
+
+    /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be
+    /// parsed is read all the same.
+    pub fn with_root<T>(&self, read: impl FnOnce(Table<'_>) -> T) -> T {
+        let (root, errors) = DeTable::parse_recoverable(&self.text);
+        for error in errors {
+            let line = self.line_of(error.span().map_or(0, |span| span.start));
+            let place = Place {
+                file: self.file.clone(),
+                line,
+                key: String::new(),
+                mistakes: self.mistakes.clone(),
+            };
+            place.reject(format!("{}, accepted: TOML 1.1", error.message()));
+        }
+        read(self.table(root.get_ref(), String::new(), 1))
+    }
+
+    fn table<'a>(&'a self, entries: &'a DeTable<'a>, path: String, line: usize) -> Table<'a> {
+        Table { document: self, entries, path, line, asked: RefCell::default() }
+    }
+
+    fn line_of(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
+        1 + before.iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+/// A table of a document.
+pub struct Table<'a> {
+    document: &'a Document,
+    entries: &'a DeTable<'a>,
+    path: String,
+    line: usize,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl<'a> Table<'a> {
+    /// The place of the table itself, or of a key that it lacks.
+    pub fn place(&self, key: &str) -> Place {
+        self.place_at(key, self.line)
+    }
+
+    fn place_at(&self, key: &str, line: usize) -> Place {
+        let key = match (self.path.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (false, true) => self.path.clone(),
+            (false, false) => format!("{}.{key}", self.path),
+        };
+        let mistakes = self.document.mistakes.clone();
+        Place { file: self.document.file.clone(), line, key, mistakes }
+    }
+
+    /// The directory that relative paths start from.
+    pub fn directory(&self) -> &'a Path {
+        &self.document.directory
+    }
+
+    fn entry(&self, key: &'static str) -> Option<(&'a Value<'a>, Place)> {
+        self.asked.borrow_mut().push(key);
+        let (name, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
+        let line = self.document.line_of(name.span().start);
+        Some((value, self.place_at(key, line)))
+    }
+
+    /// Whether the key stands in the table.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// The value of a key, if it is of the kind that `read` takes.
+    fn value<T>(
+        &self,
+        key: &'static str,
+        accepted: &str,
+        read: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
+    ) -> Option<Located<T>> {
+        let (value, place) = self.entry(key)?;
+        match read(value.get_ref()) {
+            Some(value) => Some(Located { value, place }),
+            None => {
+                let kind = value.get_ref().type_str();
+                place.reject(format!("is of type {kind}, accepted: {accepted}"));
+                None
+            }
+        }
+    }
+
+    /// A string, with `${VAR}` and `${VAR:-default}` replaced.
+    pub fn string(&self, key: &'static str, accepted: &str) -> Option<Located<String>> {
+        let text = self.value(key, accepted, |value| value.as_str().map(str::to_owned))?;
+        match expand(&text.value) {
+            Ok(value) => Some(Located { value, place: text.place }),
+            Err(variable) => {
+                let hint = format!("accepted: a set variable, or ${{{variable}:-default}}");
+                text.place.reject(format!("the variable {variable} is not set, {hint}"));
+                None
+            }
+        }
+    }
+
+    /// A string that must be there.
+    pub fn required(&self, key: &'static str, accepted: &str) -> Option<Located<String>> {
+        let found = self.string(key, accepted);
+        if found.is_none() && !self.has(key) {
+            self.place(key).reject(format!("is missing, accepted: {accepted}"));
+        }
+        found
+    }
+
+    /// A string that `parse` understands.
+    pub fn parsed<T>(
+        &self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<Located<T>> {
+        parse_located(self.string(key, accepted)?, accepted, parse)
+    }
+
+    /// A string that must be there and that `parse` understands.
+    pub fn required_parsed<T>(
+        &self,
+        key: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<Located<T>> {
+        parse_located(self.required(key, accepted)?, accepted, parse)
+    }
+
+    /// A boolean.
+    pub fn boolean(&self, key: &'static str) -> Option<bool> {
+        Some(self.value(key, "true or false", DeValue::as_bool)?.value)
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, key: &'static str, least: u64, most: u64) -> Option<u64> {
+        let accepted = format!("a whole number from {least} to {most}");
+        let found = self.value(key, &accepted, |value| {
+            let integer = value.as_integer()?;
+            Some(i128::from_str_radix(integer.as_str(), integer.radix()).ok())
+        })?;
+        let number = found.value.and_then(|number| u64::try_from(number).ok());
+        let fits = number.filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            let given = found.value.map_or_else(|| "it".to_owned(), |number| number.to_string());
+            found.place.reject(format!("{given} is out of bounds, accepted: {accepted}"));
+        }
+        fits
+    }
+
+    /// An array of strings.
+    pub fn strings(&self, key: &'static str, accepted: &str) -> Option<Located<Vec<String>>> {
+        self.value(key, accepted, |value| {
+            value.as_array()?.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect()
+        })
+    }
+
+    /// A table.
+    pub fn table(&self, key: &'static str) -> Option<Table<'a>> {
+        let found = self.value(key, "a table", DeValue::as_table)?;
+        Some(self.document.table(found.value, found.place.key, found.place.line))
+    }
+
+    /// An array of tables, each named by its position.
+    pub fn tables(&self, key: &'static str) -> Vec<Table<'a>> {
+        let Some(found) = self.value(key, "an array of tables", DeValue::as_array) else {
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (position, value) in found.value.iter().enumerate() {
+            let path = format!("{}[{position}]", found.place.key);
+            let line = self.document.line_of(value.span().start);
+            match value.get_ref().as_table() {
+                Some(entries) => tables.push(self.document.table(entries, path, line)),
+                None => found.place.reject("has an entry that is no table, accepted: tables"),
+            }
+        }
+        tables
+    }
+}
+
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        let asked = self.asked.borrow();
+        for (name, _) in self.entries.iter() {
+            let name_text: &str = name.get_ref();
+            if asked.contains(&name_text) {
+                continue;
+            }
+            let line = self.document.line_of(name.span().start);
+            self.place_at(name_text, line).reject(unknown_key(name_text, &asked));
+        }
+    }
+}
+
+fn unknown_key(name: &str, known: &[&'static str]) -> String {
+    let mut known: Vec<&str> = known.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
+        .min_by_key(|(distance, _)| *distance);
+    let suggestion = nearest.map_or_else(String::new, |(_, known)| format!(" (meant: {known}?)"));
+    format!("is an unknown key{suggestion}, accepted: {}", known.join(", "))
+}
+
+fn parse_located<T>(
+    text: Located<String>,
+    accepted: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Option<Located<T>> {
+    match parse(&text.value) {
+        Some(value) => Some(Located { value, place: text.place }),
+        None => {
+            text.place.reject(format!("{:?} is not understood, accepted: {accepted}", text.value));
+            None
+        }
+    }
+}
+
+/// Replaces `${VAR}` and `${VAR:-default}`; gives the variable that is not set.
+fn expand(text: &str) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        expanded.push_str(before);
+        let Some((inner, after)) = after.split_once('}') else {
+            expanded.push_str("${");
+            rest = after;
+            continue;
+        };
+        let (variable, default) = match inner.split_once(":-") {
+            Some((variable, default)) => (variable, Some(default)),
+            None => (inner, None),
+        };
+        match (std::env::var(variable), default) {
+            (Ok(value), _) => expanded.push_str(&value),
+            (Err(_), Some(default)) => expanded.push_str(default),
+            (Err(_), None) => return Err(variable.to_owned()),
+        }
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str, read: impl FnOnce(Table<'_>)) -> Vec<String> {
+        let mistakes = Mistakes::default();
+        let document = Document {
+            file: "c.toml".into(),
+            directory: PathBuf::new(),
+            text: text.to_owned(),
+            mistakes: mistakes.clone(),
+        };
+        document.with_root(read);
+        mistakes.take().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_mistakes_are_found_at_once_with_their_lines() {
+        let found = mistakes("name = 1\n[http]\nidle = true\nmax_feilds = 2\n", |root| {
+            root.string("name", "a name");
+            let http = root.table("http").unwrap();
+            http.parsed("idle", "a duration", |_| Some(()));
+            http.number("max_fields", 1, 5);
+        });
+        assert_eq!(
+            found,
+            [
+                "c.toml:1 name: is of type integer, accepted: a name",
+                "c.toml:3 http.idle: is of type boolean, accepted: a duration",
+                "c.toml:4 http.max_feilds: is an unknown key (meant: max_fields?), accepted: idle, max_fields",
+            ]
+        );
+    }
+
+    #[test]
+    fn variables_are_replaced_or_reported() {
+        assert_eq!(expand("a${PORTARIA_NOT_SET:-b}c").as_deref(), Ok("abc"));
+        assert_eq!(expand("${PORTARIA_NOT_SET}"), Err("PORTARIA_NOT_SET".to_owned()));
+        assert_eq!(expand("a$b ${").as_deref(), Ok("a$b ${"));
+    }
+
+    #[test]
+    fn numbers_keep_within_their_bounds() {
+        let found = mistakes("a = 0\nb = -1\nc = 0x10\n", |root| {
+            assert_eq!(root.number("a", 1, 9), None);
+            assert_eq!(root.number("b", 1, 9), None);
+            assert_eq!(root.number("c", 1, 99), Some(16));
+        });
+        assert_eq!(
+            found,
+            [
+                "c.toml:1 a: 0 is out of bounds, accepted: a whole number from 1 to 9",
+                "c.toml:2 b: -1 is out of bounds, accepted: a whole number from 1 to 9",
+            ]
+        );
+    }
+}

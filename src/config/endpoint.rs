@@ -1,0 +1,122 @@
+//! A service that the gateway asks: URL, trust anchors, client certificate, deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+use super::document::{Place, Table};
+use super::{pem, values};
+use crate::listener::tls::provider;
+use crate::remote::{Endpoint, Remote};
+
+/// What the configuration says of an endpoint.
+#[derive(PartialEq, Eq)]
+pub(super) struct EndpointSettings {
+    url: Url,
+    trust_anchors: Vec<CertificateDer<'static>>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    timeout: Duration,
+}
+
+/// What a table says of an endpoint, whose URL stands under `url`. A client certificate is read if it is
+/// there, and missed if it is needed.
+pub(super) fn read(
+    table: &Table<'_>,
+    url_key: &'static str,
+    needs_certificate: bool,
+) -> Option<(EndpointSettings, Place)> {
+    let url = table.required_parsed(url_key, values::URL, values::url);
+    let timeout = table.parsed("timeout", values::DURATION, values::duration);
+    let timeout = timeout.map_or(Duration::from_secs(2), |timeout| timeout.value);
+    let identity = read_identity(table, needs_certificate);
+    let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
+    let trust_anchors = match is_secure {
+        true => pem::certificates(table, "trust_anchors").map(|anchors| anchors.value),
+        false => {
+            reject_without_tls(table, "trust_anchors");
+            Some(Vec::new())
+        }
+    };
+    let url = url?;
+    if !is_secure && !is_loopback(&url.value) {
+        url.place.warn("is not encrypted: tokens and consents cross the network in the clear");
+    }
+    let settings = EndpointSettings { url: url.value, trust_anchors: trust_anchors?, identity, timeout };
+    Some((settings, url.place))
+}
+
+/// A key that acts only with TLS has no effect without.
+fn reject_without_tls(table: &Table<'_>, key: &'static str) {
+    if table.has(key) {
+        table.place(key).reject("has no effect with an http:// URL, accepted: an https:// URL");
+    }
+}
+
+fn read_identity(
+    table: &Table<'_>,
+    needed: bool,
+) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    if !needed && !table.has("certificate") && !table.has("private_key") {
+        return None;
+    }
+    let chain = pem::certificates(table, "certificate");
+    let key = pem::private_key(table, "private_key");
+    Some((chain?.value, key?.value))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+impl EndpointSettings {
+    /// Builds the client; reports what is wrong with its TLS.
+    pub(super) fn remote(&self, place: &Place) -> Option<Remote> {
+        let tls = match self.url.scheme() {
+            "https" => Some(self.tls(place)?),
+            _ => None,
+        };
+        let endpoint = Endpoint { url: self.url.clone(), tls, timeout: self.timeout };
+        match Remote::new(endpoint) {
+            Ok(remote) => Some(remote),
+            Err(error) => {
+                place.reject(format!("cannot be used: {error}, accepted: {}", values::URL));
+                None
+            }
+        }
+    }
+
+    fn tls(&self, place: &Place) -> Option<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        for anchor in &self.trust_anchors {
+            if roots.add(anchor.clone()).is_err() {
+                place.reject("has a trust anchor that cannot be parsed, accepted: X.509 roots");
+                return None;
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .with_root_certificates(roots);
+        match &self.identity {
+            None => Some(builder.with_no_client_auth()),
+            Some((chain, key)) => {
+                let config = builder.with_client_auth_cert(chain.clone(), key.clone_key());
+                if config.is_err() {
+                    place.reject(
+                        "has a client certificate that its private key does not belong to, \
+                         accepted: a matching pair",
+                    );
+                }
+                config.ok()
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `[[listeners]]`, `[identity]` and `[admin]`: where the gateway listens, and to whom.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pingora::listeners::tls::Acceptor;
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::document::{Located, Place, Table};
+use super::{pem, values};
+use crate::identity::{ClientVerifier, SubjectRules, TrustAnchors};
+use crate::listener::tls::{ServerIdentity, TlsSetup, provider};
+use crate::moment::Moment;
+use crate::route::Exposure;
+
+const ADDRESS: &str = "\"IP:port\" such as \"0.0.0.0:8443\"";
+
+/// One listener, ready to accept.
+pub struct ListenerConfiguration {
+    /// Its name.
+    pub name: String,
+    /// Its address, as configured.
+    pub address: SocketAddr,
+    /// Which routes it has.
+    pub exposure: Exposure,
+    /// Its TLS.
+    pub acceptor: Arc<Acceptor>,
+}
+
+/// Reads `[[listeners]]`.
+pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfiguration> {
+    let rules = read_subject_rules(root);
+    let tables = root.tables("listeners");
+    if tables.is_empty() && !root.has("listeners") {
+        root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
+    }
+    let mut seen = HashSet::new();
+    let mut listeners = Vec::new();
+    for table in &tables {
+        let Some(listener) = read_listener(table, &rules, now) else { continue };
+        if !seen.insert(listener.name.clone()) {
+            let text = format!("{:?} names two listeners, accepted: distinct names", listener.name);
+            table.place("name").reject(text);
+        }
+        let taken = listeners.iter().any(|other: &ListenerConfiguration| {
+            other.address == listener.address && listener.address.port() != 0
+        });
+        if taken {
+            table.place("address").reject("is another listener's too, accepted: distinct addresses");
+        }
+        listeners.push(listener);
+    }
+    listeners
+}
+
+fn read_listener(
+    table: &Table<'_>,
+    rules: &SubjectRules,
+    now: Moment,
+) -> Option<ListenerConfiguration> {
+    let name = table.required_parsed("name", values::NAME, values::name);
+    let address = table.required_parsed("address", ADDRESS, |text| text.parse().ok());
+    let exposure =
+        table.required_parsed("client_auth", "\"required\" or \"none\"", |text| match text {
+            "required" => Some(Exposure::Mutual),
+            "none" => Some(Exposure::Public),
+            _ => None,
+        });
+    let chain = pem::certificates(table, "certificate");
+    if let Some(chain) = &chain {
+        look_at_server_certificate(chain, now);
+    }
+    let key = pem::private_key(table, "private_key");
+    let clients = match exposure.as_ref().map(|exposure| exposure.value) {
+        Some(Exposure::Mutual) => Some(Some((read_trust_anchors(table)?, rules.clone()))),
+        _ => {
+            reject_anchors(table, exposure.is_some());
+            Some(None)
+        }
+    };
+    let (chain, key) = (chain?, key?);
+    let identity = ServerIdentity { chain: chain.value, key: key.value };
+    let acceptor = match (TlsSetup { identity, clients: clients? }).acceptor() {
+        Ok(acceptor) => Arc::new(acceptor),
+        Err(error) => {
+            reject_key(&key.place, &error);
+            return None;
+        }
+    };
+    let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
+    Some(ListenerConfiguration { name, address, exposure, acceptor })
+}
+
+fn reject_anchors(table: &Table<'_>, is_public: bool) {
+    if is_public && table.has("trust_anchors") {
+        let place = table.place("trust_anchors");
+        place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
+    }
+}
+
+fn reject_key(place: &Place, error: &rustls::Error) {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            place.reject("does not belong to the certificate, accepted: the certificate's own key");
+        }
+        error => place.reject(format!("cannot be used ({error}), accepted: an RSA key")),
+    }
+}
+
+fn read_trust_anchors(table: &Table<'_>) -> Option<ClientVerifier> {
+    let Located { value: roots, place } = pem::certificates(table, "trust_anchors")?;
+    let anchors = TrustAnchors::new(roots);
+    let verifier =
+        anchors.and_then(|anchors| ClientVerifier::new(anchors, Arc::new(provider())));
+    verifier
+        .map_err(|error| {
+            place.reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
+        })
+        .ok()
+}
+
+/// A certificate that clients will not take is no reason not to start, but one to say so.
+fn look_at_server_certificate(chain: &Located<Vec<CertificateDer<'static>>>, now: Moment) {
+    let Some(der) = chain.value.first() else { return };
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return };
+    let validity = certificate.validity();
+    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+    if validity.not_after.timestamp() < seconds {
+        let text = format!("the certificate expired on {}", validity.not_after);
+        chain.place.warn(format!("{text}: clients will refuse it"));
+    }
+    if validity.not_before.timestamp() > seconds {
+        let text = format!("the certificate is not valid before {}", validity.not_before);
+        chain.place.warn(format!("{text}: clients will refuse it"));
+    }
+}
+
+fn read_subject_rules(root: &Table<'_>) -> SubjectRules {
+    let default = || vec!["OPIBR-".to_owned()];
+    let accepted = "one or more prefixes of organizationIdentifier such as \"OPIBR-\"";
+    let table = root.table("identity");
+    let prefixes = table.as_ref().and_then(|t| t.strings("organisation_prefixes", accepted));
+    if let Some(prefixes) = &prefixes {
+        if prefixes.value.is_empty() || prefixes.value.iter().any(String::is_empty) {
+            prefixes.place.reject(format!("is or has an empty prefix, accepted: {accepted}"));
+        }
+    }
+    SubjectRules { organisation_prefixes: prefixes.map_or_else(default, |found| found.value) }
+}
+
+/// Reads `[admin]`: where metrics and health are served, on loopback only.
+pub(super) fn read_admin(root: &Table<'_>) -> SocketAddr {
+    let default = SocketAddr::from(([127, 0, 0, 1], 9100));
+    let accepted = "a loopback address such as \"127.0.0.1:9100\"";
+    let table = root.table("admin");
+    let address = table.as_ref().and_then(|table| {
+        let parse = |text: &str| text.parse::<SocketAddr>().ok();
+        table.parsed("address", accepted, |text| parse(text).filter(|a| a.ip().is_loopback()))
+    });
+    address.map_or(default, |address| address.value)
+}

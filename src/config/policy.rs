@@ -1,0 +1,361 @@
+//! Policy files: one per API and major version, each listing its routes and what they ask of a caller.
+//!
+//! Access, scope, permission and the idempotency key of methods that carry content have no defaults:
+//! what a policy does not say is not allowed, and what it forgets to say is a mistake. Class, upstream
+//! and the rule of the interaction id may be said once for the file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderValue, Method};
+
+use super::document::{Document, Located, Mistakes, Place, Table};
+use super::{pem, values};
+use crate::consent::{ConsentUse, Permission};
+use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::scope::Scope;
+
+const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
+const UPSTREAM: &str = "the name of an [[upstreams]] table";
+const INTERACTION: &str =
+    "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
+const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
+const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+
+/// All policies, and what they need.
+pub(super) struct Policies {
+    /// The routes.
+    pub(super) routes: Routes,
+    /// Where the first route stands that needs a consent registry.
+    pub(super) needs_registry: Option<Place>,
+    /// Where the first route stands that needs a listener with client certificates.
+    pub(super) needs_certificates: Option<Place>,
+}
+
+/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order.
+pub(super) fn read_policies(root: &Table<'_>, upstreams: &[&str], mistakes: &Mistakes) -> Option<Policies> {
+    let files = policy_files(root)?;
+    let mut reader = Reader { upstreams, routes: Vec::new(), versions: Vec::new() };
+    for file in files {
+        if let Some(document) = Document::read(&file, mistakes) {
+            document.with_root(|root| reader.read_file(&root));
+        }
+    }
+    reader.reject_overlaps();
+    let first = |wanted: fn(&Access) -> bool| {
+        let found = reader.routes.iter().find(|(route, _)| wanted(&route.access));
+        found.map(|(_, place)| place.clone())
+    };
+    let needs_registry = first(|access| matches!(access, Access::Consented { .. }));
+    let needs_certificates = first(|access| !access.is_open());
+    let with_parameter = reader.routes.iter().find(|(route, _)| route.consent_parameter.is_some());
+    let needs_registry = needs_registry.or(with_parameter.map(|(_, place)| place.clone()));
+    let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
+    // Overlaps were reported with their places; the table says no more than that there are some.
+    let routes = Routes::new(routes, reader.versions).ok()?;
+    Some(Policies { routes, needs_registry, needs_certificates })
+}
+
+/// The `.toml` files of the directory, in the order of their names.
+fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
+    let Some(table) = root.table("policies") else {
+        root.place("policies").reject("is missing, accepted: a table with directory");
+        return None;
+    };
+    let accepted = "a directory of policy files (*.toml)";
+    let directory = pem::path(&table, "directory", accepted)?;
+    let files = match list(&directory.value) {
+        Ok(files) => files,
+        Err(error) => {
+            let shown = directory.value.display();
+            directory.place.reject(format!("{shown} cannot be read ({error}), accepted: {accepted}"));
+            return None;
+        }
+    };
+    if files.is_empty() {
+        let shown = directory.value.display();
+        directory.place.reject(format!("{shown} has no policy file, accepted: {accepted}"));
+    }
+    Some(files)
+}
+
+fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+struct Reader<'a> {
+    upstreams: &'a [&'a str],
+    routes: Vec<(Route, Place)>,
+    versions: Vec<(Box<str>, HeaderValue)>,
+}
+
+/// What a file says once for its routes.
+struct Head {
+    api: String,
+    version: HeaderValue,
+    base_path: String,
+    class: Option<PriorityClass>,
+    upstream: Option<usize>,
+    interaction: Option<InteractionRule>,
+}
+
+impl Reader<'_> {
+    fn read_file(&mut self, root: &Table<'_>) {
+        let head = self.read_head(root);
+        let tables = root.tables("routes");
+        if tables.is_empty() {
+            root.place("routes").reject("is missing or empty, accepted: [[routes]] tables");
+        }
+        let mut permissions = HashMap::new();
+        for table in &tables {
+            let Some(route) = self.read_route(table, head.as_ref()) else { continue };
+            if let Access::Consented { permission, .. } = &route.access {
+                let place = table.place("permission");
+                if let Some(other) = permissions.insert(permission.as_str().to_owned(), place.clone()) {
+                    let other: Place = other;
+                    let at = other.file_and_line();
+                    place.reject(format!(
+                        "{:?} is the permission of the route at {at} too, accepted: one route per \
+                         permission",
+                        permission.as_str()
+                    ));
+                }
+            }
+            self.routes.push((route, table.place("path")));
+        }
+        if let Some(head) = head {
+            self.versions.push((head.base_path.into(), head.version));
+        }
+    }
+
+    fn read_head(&self, root: &Table<'_>) -> Option<Head> {
+        let api = root.required_parsed("api", values::NAME, values::name);
+        let version =
+            root.required_parsed("version", "a full version such as \"2.0.0\"", parse_version);
+        let base_path = root.required_parsed(
+            "base_path",
+            "a path without parameters such as \"/open-insurance/consents/v3\"",
+            |text| (Template::parse(text).is_ok() && !text.contains('{')).then(|| text.to_owned()),
+        );
+        let class = read_class(root);
+        let upstream = self.read_upstream(root);
+        let interaction = read_interaction(root);
+        Some(Head {
+            api: api?.value,
+            version: version?.value,
+            base_path: base_path?.value,
+            class,
+            upstream,
+            interaction,
+        })
+    }
+
+    fn read_route(&self, table: &Table<'_>, head: Option<&Head>) -> Option<Route> {
+        let method = table.required_parsed(
+            "method",
+            "\"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\"",
+            parse_method,
+        );
+        let path = table.required("path", TEMPLATE);
+        let template = head.zip(path.as_ref()).and_then(|(head, path)| full_template(head, path));
+        let access = read_access(table);
+        let class = read_class(table).or(head.and_then(|head| head.class));
+        let upstream = self.read_upstream(table).or(head.and_then(|head| head.upstream));
+        let interaction = read_interaction(table).or(head.and_then(|head| head.interaction));
+        for (key, missing, accepted) in [
+            ("class", class.is_none(), CLASS),
+            ("upstream", upstream.is_none(), UPSTREAM),
+            ("interaction_id", interaction.is_none(), INTERACTION),
+        ] {
+            if missing && head.is_some() && !table.has(key) {
+                let text = "is missing here and at the top of the file";
+                table.place(key).reject(format!("{text}, accepted: {accepted}"));
+            }
+        }
+        let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
+        let consent_parameter = read_consent_parameter(table, template.as_ref());
+        let (head, template) = (head?, template?);
+        Some(Route {
+            index: self.routes.len(),
+            api: head.api.as_str().into(),
+            label: template.to_string().into(),
+            template,
+            method: method?.value,
+            access: access?,
+            class: class?,
+            interaction: interaction?,
+            idempotency_key: idempotency_key?,
+            consent_parameter: consent_parameter?,
+            version: head.version.clone(),
+            upstream: upstream?,
+        })
+    }
+
+    fn read_upstream(&self, table: &Table<'_>) -> Option<usize> {
+        let name = table.string("upstream", UPSTREAM)?;
+        let found = self.upstreams.iter().position(|upstream| *upstream == name.value);
+        if found.is_none() {
+            let known = self.upstreams.join(", ");
+            let text = format!("{:?} is an unknown upstream, accepted: {known}", name.value);
+            name.place.reject(text);
+        }
+        found
+    }
+
+    /// Two routes that one request could mean are reported at the later one.
+    fn reject_overlaps(&self) {
+        for (index, (route, place)) in self.routes.iter().enumerate() {
+            for (other, other_place) in self.routes.iter().take(index) {
+                let same = route.template == other.template;
+                let clashes = if same { route.method == other.method } else { true };
+                if clashes && route.template.overlaps(&other.template) {
+                    let (what, at) = (&other.label, other_place.file_and_line());
+                    let method = &other.method;
+                    place.reject(format!(
+                        "{} overlaps {method} {what} at {at}, accepted: templates of which a path \
+                         matches one",
+                        route.label
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn full_template(head: &Head, path: &Located<String>) -> Option<Template> {
+    let parsed = Template::parse(&path.value).and_then(|_| {
+        Template::parse(&format!("{}{}", head.base_path, path.value))
+    });
+    parsed
+        .map_err(|error: TemplateError| {
+            path.place.reject(format!("{:?}: {error}, accepted: {TEMPLATE}", path.value));
+        })
+        .ok()
+}
+
+fn parse_version(text: &str) -> Option<HeaderValue> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let numeric = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let fits = parts.len() == 3 && parts.iter().all(numeric);
+    if fits { HeaderValue::from_str(text).ok() } else { None }
+}
+
+fn parse_method(text: &str) -> Option<Method> {
+    match text {
+        "GET" => Some(Method::GET),
+        "POST" => Some(Method::POST),
+        "PUT" => Some(Method::PUT),
+        "PATCH" => Some(Method::PATCH),
+        "DELETE" => Some(Method::DELETE),
+        _ => None,
+    }
+}
+
+fn read_class(table: &Table<'_>) -> Option<PriorityClass> {
+    let class = table.parsed("class", CLASS, |text| {
+        PriorityClass::ALL.into_iter().find(|class| class.as_str() == text)
+    });
+    class.map(|class| class.value)
+}
+
+fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
+    let rule = table.table("interaction_id")?;
+    let form = rule.required_parsed("form", "\"uuid\" or \"alphanumeric\"", |text| match text {
+        "uuid" => Some(Form::Uuid),
+        "alphanumeric" => Some(Form::Alphanumeric),
+        _ => None,
+    });
+    let unusable = |key| {
+        rule.required_parsed(key, "\"refuse\" or \"mint\"", |text| match text {
+            "refuse" => Some(Unusable::Refuse),
+            "mint" => Some(Unusable::Mint),
+            _ => None,
+        })
+    };
+    let (missing, malformed) = (unusable("missing"), unusable("malformed"));
+    Some(InteractionRule {
+        form: form?.value,
+        missing: missing?.value,
+        malformed: malformed?.value,
+    })
+}
+
+fn read_access(table: &Table<'_>) -> Option<Access> {
+    let accepted = "\"open\", \"client\" or \"consented\"";
+    let access = table.required_parsed("access", accepted, |text| {
+        ["open", "client", "consented"].into_iter().find(|known| *known == text)
+    });
+    let access = access?.value;
+    let without_effect: &[&'static str] = match access {
+        "open" => &["scope", "permission", "consent_use"],
+        "client" => &["permission", "consent_use"],
+        _ => &[],
+    };
+    for key in without_effect {
+        if table.has(key) {
+            table.place(key).reject(format!(
+                "has no effect with access = {access:?}, accepted: an access that needs it"
+            ));
+        }
+    }
+    let scope = || table.required_parsed("scope", "one scope", Scope::new);
+    match access {
+        "open" => Some(Access::Open),
+        "client" => Some(Access::Client { scope: scope()?.value }),
+        _ => {
+            let scope = scope();
+            let permission =
+                table.required_parsed("permission", "one permission such as RESOURCES_READ", Permission::new);
+            let to = table.required_parsed("consent_use", "\"read\" or \"initiate\"", |text| match text {
+                "read" => Some(ConsentUse::Read),
+                "initiate" => Some(ConsentUse::Initiate),
+                _ => None,
+            });
+            let (scope, permission) = (scope?.value, permission?.value);
+            Some(Access::Consented { scope, permission, to: to?.value })
+        }
+    }
+}
+
+/// Methods that carry content must say whether they need a key; for the others there is nothing to say.
+fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
+    let accepted = "\"required\" or \"ignored\"";
+    let parse = |text: &str| match text {
+        "required" => Some(true),
+        "ignored" => Some(false),
+        _ => None,
+    };
+    if method.is_none_or(|method| CONTENT_METHODS.contains(method)) {
+        let rule = table.required_parsed("idempotency_key", accepted, parse);
+        return rule.map(|rule| rule.value);
+    }
+    if table.has("idempotency_key") {
+        let place = table.place("idempotency_key");
+        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    Some(false)
+}
+
+fn read_consent_parameter(
+    table: &Table<'_>,
+    template: Option<&Template>,
+) -> Option<Option<Box<str>>> {
+    let Some(name) = table.string("consent_parameter", "the name of a path parameter") else {
+        return Some(None);
+    };
+    if template.is_some_and(|template| !template.has_parameter(&name.value)) {
+        let text = "is no parameter of the path, accepted: the name of one";
+        name.place.reject(format!("{:?} {text}", name.value));
+        return None;
+    }
+    Some(Some(name.value.into()))
+}

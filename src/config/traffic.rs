@@ -1,0 +1,197 @@
+//! `[http]`, `[limits]` and `[[upstreams]]`: what may come in, how much, and where it goes.
+
+use std::collections::HashSet;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::Kept;
+use super::document::{Located, Table};
+use super::{pem, values};
+use crate::limits::{Limits, Quota};
+use crate::listener::WireLimits;
+use crate::request::framing::HeadLimits;
+use crate::upstream::{Upstream, UpstreamSettings, UpstreamTls};
+
+/// What `[http]` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HttpSettings {
+    /// Bounds of a connection.
+    pub(super) wire: WireLimits,
+    /// End of the head to the end of the body.
+    pub(super) body_timeout: Duration,
+    /// Longest time that a caller takes nothing of an answer.
+    pub(super) write_timeout: Duration,
+    /// Bytes of a body.
+    pub(super) max_body: u64,
+}
+
+/// Reads `[http]`; every key has a default.
+pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
+    let table = root.table("http");
+    let table = table.as_ref();
+    let duration = |key, default| {
+        let read = table.and_then(|t| t.parsed(key, values::DURATION, values::duration));
+        read.map_or(Duration::from_secs(default), |read| read.value)
+    };
+    let size = |key, default| {
+        let read = table.and_then(|t| t.parsed(key, values::SIZE, values::size));
+        read.map_or(default, |read| read.value)
+    };
+    let body_timeout = duration("body_timeout", 30);
+    let head_size = usize::try_from(size("max_head_size", 16 * 1024)).unwrap_or(usize::MAX);
+    // The framework parses at most 256 fields.
+    let fields = table.and_then(|t| t.number("max_fields", 1, 256)).unwrap_or(64);
+    HttpSettings {
+        wire: WireLimits {
+            handshake_timeout: duration("handshake_timeout", 10),
+            idle_timeout: duration("idle_timeout", 60),
+            head_timeout: duration("head_timeout", 10),
+            body_timeout,
+            head: HeadLimits { size: head_size, fields: usize::try_from(fields).unwrap_or(64) },
+        },
+        body_timeout,
+        write_timeout: duration("write_timeout", 30),
+        max_body: size("max_body_size", 1024 * 1024),
+    }
+}
+
+/// What `[limits]` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LimitSettings {
+    everyone: Quota,
+    address: Quota,
+}
+
+/// Reads `[limits]` and builds the stage, or keeps the one that the same settings built before, with its
+/// counts. The defaults are the legal floors; less is a warning, because it breaks them.
+pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSettings, Arc<Limits>) {
+    let table = root.table("limits");
+    let quota = |key, requests, seconds| {
+        let floor = Quota { requests, per: Duration::from_secs(seconds) };
+        table.as_ref().and_then(|t| t.table(key)).map_or(floor, |t| read_quota(&t, floor))
+    };
+    let three_hundred = NonZeroU32::MIN.saturating_add(299);
+    let five_hundred = NonZeroU32::MIN.saturating_add(499);
+    let settings = LimitSettings {
+        everyone: quota("global", three_hundred, 1),
+        address: quota("per_address", five_hundred, 60),
+    };
+    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
+        return (settings, kept.limits.1.clone());
+    }
+    (settings, Arc::new(Limits::new(settings.everyone, settings.address)))
+}
+
+fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
+    let requests = table.number("requests", 1, u64::from(u32::MAX));
+    let per = table.parsed("per", values::DURATION, values::duration);
+    for (key, missing) in [("requests", !table.has("requests")), ("per", !table.has("per"))] {
+        if missing {
+            table.place(key).reject("is missing, accepted: both requests and per");
+        }
+    }
+    let requests = requests.and_then(|n| NonZeroU32::new(u32::try_from(n).ok()?));
+    let quota = Quota {
+        requests: requests.unwrap_or(floor.requests),
+        per: per.map_or(floor.per, |per| per.value),
+    };
+    let rate = |q: Quota| f64::from(q.requests.get()) / q.per.as_secs_f64();
+    if rate(quota) < rate(floor) {
+        let (requests, per) = (floor.requests, floor.per.as_secs());
+        table.place("").warn(format!("is below the legal floor of {requests} requests per {per} s"));
+    }
+    quota
+}
+
+/// Reads `[[upstreams]]`.
+pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
+    let tables = root.tables("upstreams");
+    if tables.is_empty() && !root.has("upstreams") {
+        root.place("upstreams").reject("is missing, accepted: at least one [[upstreams]] table");
+    }
+    let mut names = HashSet::new();
+    let mut upstreams = Vec::new();
+    for table in &tables {
+        let Some(settings) = read_upstream(table) else { continue };
+        if !names.insert(settings.name.clone()) {
+            let text = format!("{:?} names two upstreams, accepted: distinct names", settings.name);
+            table.place("name").reject(text);
+        }
+        let group = u64::try_from(upstreams.len()).unwrap_or(0);
+        upstreams.push(Upstream::new(settings, group));
+    }
+    upstreams
+}
+
+fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
+    let duration = |key, default| {
+        let read = table.parsed(key, values::DURATION, values::duration);
+        read.map_or(default, |read| read.value)
+    };
+    let seconds = Duration::from_secs;
+    let name = table.required_parsed("name", values::NAME, values::name);
+    let servers = read_servers(table);
+    let tls = table.table("tls").map(|table| read_tls(&table));
+    let host = table.parsed("host", "a host name", |text| HeaderValue::from_str(text).ok());
+    let connect_timeout = duration("connect_timeout", seconds(2));
+    let first_byte_timeout = duration("first_byte_timeout", seconds(10));
+    let total_timeout = duration("total_timeout", seconds(30));
+    let idle_timeout = duration("idle_timeout", seconds(30));
+    let keep_authorization = table.boolean("forward_authorization").unwrap_or(false);
+    let eject_after = table.number("eject_after", 1, 1000).unwrap_or(3);
+    let eject_for = duration("eject_for", seconds(10));
+    Some(UpstreamSettings {
+        name: name?.value,
+        servers: servers?,
+        tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
+        host: host.map(|host| host.value),
+        keep_authorization,
+        connect_timeout,
+        first_byte_timeout,
+        total_timeout,
+        idle_timeout,
+        eject_after: u32::try_from(eject_after).unwrap_or(3),
+        eject_for,
+    })
+}
+
+fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
+    let accepted = "one or more \"host:port\"";
+    let Some(Located { value: texts, place }) = table.strings("servers", accepted) else {
+        if !table.has("servers") {
+            table.place("servers").reject(format!("is missing, accepted: {accepted}"));
+        }
+        return None;
+    };
+    if texts.is_empty() {
+        place.reject(format!("is empty, accepted: {accepted}"));
+    }
+    let mut servers = Vec::new();
+    for text in &texts {
+        match text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) {
+            Some(address) => servers.push(address),
+            None => place.reject(format!("{text:?} names no address, accepted: {accepted}")),
+        }
+    }
+    (!texts.is_empty() && servers.len() == texts.len()).then_some(servers)
+}
+
+fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {
+    let server_name = table.required_parsed("server_name", "a host name", |text| {
+        rustls::pki_types::ServerName::try_from(text.to_owned()).ok().map(|_| text.to_owned())
+    });
+    let trust_anchors = pem::certificates(table, "trust_anchors");
+    if let Some(anchors) = &trust_anchors {
+        // The framework would panic on a certificate that it cannot parse.
+        use x509_parser::prelude::{FromDer, X509Certificate};
+        if anchors.value.iter().any(|der| X509Certificate::from_der(der).is_err()) {
+            anchors.place.reject("has a certificate that cannot be parsed, accepted: X.509 roots");
+            return None;
+        }
+    }
+    Some(UpstreamTls { server_name: server_name?.value, trust_anchors: trust_anchors?.value })
+}

@@ -1,0 +1,83 @@
+//! The text forms of values: durations, sizes, names, URLs.
+
+use std::time::Duration;
+
+use url::Url;
+
+/// What a duration looks like.
+pub const DURATION: &str = "a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"";
+/// What a size looks like.
+pub const SIZE: &str = "a size above zero such as \"512B\", \"64KiB\", \"1MiB\"";
+/// What a name looks like.
+pub const NAME: &str = "a name of lower-case letters, digits and hyphens";
+/// What a URL looks like.
+pub const URL: &str = "an https:// or http:// URL";
+
+/// A duration above zero.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3600)?),
+        "d" => Duration::from_secs(number.checked_mul(86_400)?),
+        _ => return None,
+    };
+    (!duration.is_zero()).then_some(duration)
+}
+
+/// A size above zero, in bytes.
+pub fn size(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor = match unit {
+        "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
+        _ => return None,
+    };
+    number.checked_mul(factor).filter(|size| *size > 0)
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit))
+}
+
+/// A name that can stand in a log and a metric.
+pub fn name(text: &str) -> Option<String> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+    fits.then(|| text.to_owned())
+}
+
+/// A URL with a host.
+pub fn url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let fits = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none();
+    fits.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units_and_are_above_zero() {
+        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(duration("1h"), Some(Duration::from_secs(3600)));
+        assert_eq!(size("64KiB"), Some(65_536));
+        for bad in ["", "10", "s", "0s", "-1s", "1.5s", "10 s", "10sec", "99999999999999999999s"] {
+            assert_eq!(duration(bad), None, "{bad}");
+        }
+        for bad in ["", "1024", "0B", "1KB", "1 KiB", "99999999999GiB"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A legacy backend: answers like an insurer's system, records byte by byte what reached it, and
+//! misbehaves on demand.
+//!
+//! The query parameter `lab` asks for misbehaviour: `slow:MS`, `silent`, `status:NNN`, `malformed`,
+//! `truncated`, `truncated-chunked`, `switching`, `interim`, `close`, `close-once`, `drip`, `big:BYTES`,
+//! `verbose` (fields that must not reach a caller).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::Result;
+use super::consents::Store;
+
+/// A request that reached the backend.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The head, byte by byte.
+    pub head: Vec<u8>,
+    /// The method.
+    pub method: String,
+    /// The target.
+    pub target: String,
+    /// The fields, in their order.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The value of a field, whatever its case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let of_name = |(n, _): &&(String, String)| n.eq_ignore_ascii_case(name);
+        self.fields.iter().find(of_name).map(|(_, value)| value.as_str())
+    }
+
+    fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    fn demand(&self) -> Option<&str> {
+        let query = self.target.split_once('?')?.1;
+        query.split('&').find_map(|pair| pair.strip_prefix("lab="))
+    }
+}
+
+/// The backend.
+pub struct Backend {
+    /// Where it listens.
+    pub address: SocketAddr,
+    state: State,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct State {
+    recorded: Arc<Mutex<Vec<Recorded>>>,
+    consents: Store,
+    records: bool,
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Backend {
+    /// Starts a backend that keeps its consents in `consents` and records requests if it is told to.
+    pub async fn start(address: SocketAddr, consents: Store, records: bool) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let state = State { recorded: Arc::default(), consents, records };
+        let shared = state.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                let state = shared.clone();
+                connections.spawn(async move {
+                    // A gateway that goes away is no fault of the backend.
+                    let _ = serve(stream, state).await;
+                });
+            }
+        });
+        Ok(Self { address, state, task })
+    }
+
+    /// What has reached the backend so far.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.state.recorded.lock().clone()
+    }
+}
+
+async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
+    let mut buffer = Vec::new();
+    loop {
+        let Some(request) = receive(&mut stream, &mut buffer).await? else { return Ok(()) };
+        let first_time = {
+            let mut recorded = state.recorded.lock();
+            let first = !recorded.iter().any(|other| other.target == request.target);
+            if state.records {
+                recorded.push(request.clone());
+            }
+            first
+        };
+        let demand = request.demand().unwrap_or_default().to_owned();
+        if !misbehave(&mut stream, &demand, first_time).await? {
+            return Ok(());
+        }
+        let (status, body) = answer(&request, &demand, &state.consents);
+        let verbose = match demand.as_str() {
+            "verbose" => "Server: LegacyServer/1.0\r\nX-Powered-By: COBOL\r\nKeep-Alive: timeout=9\r\n\
+                 x-portaria-client-id: forged\r\nx-v: 0.0.1\r\nx-fapi-interaction-id: forged\r\n",
+            _ => "",
+        };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} Whatever\r\ncontent-type: application/json\r\n{verbose}\
+             content-length: {length}\r\n\r\n"
+        );
+        let head = if status == 204 { head.replace("content-length: 0\r\n", "") } else { head };
+        stream.write_all(&[head.as_bytes(), &body].concat()).await?;
+    }
+}
+
+/// Receives one request, or nothing when the connection ends.
+async fn receive(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Option<Recorded>> {
+    let end = loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head: Vec<u8> = buffer.drain(..end).collect();
+    let mut fields = [httparse::EMPTY_HEADER; 128];
+    let mut parsed = httparse::Request::new(&mut fields);
+    parsed.parse(&head)?;
+    let field = |field: &httparse::Header<'_>| {
+        (field.name.to_owned(), String::from_utf8_lossy(field.value).into_owned())
+    };
+    let mut request = Recorded {
+        method: parsed.method.unwrap_or_default().to_owned(),
+        target: parsed.path.unwrap_or_default().to_owned(),
+        fields: parsed.headers.iter().map(field).collect(),
+        head: head.clone(),
+        body: Vec::new(),
+    };
+    let length = request.field("content-length").map_or(Ok(0), str::parse::<usize>)?;
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    request.body = buffer.drain(..length).collect();
+    Ok(Some(request))
+}
+
+/// Does what the request demands; returns whether an answer follows.
+async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Result<bool> {
+    let raw = |text: &'static str| text.as_bytes();
+    match demand.split_once(':').unwrap_or((demand, "")) {
+        ("slow", milliseconds) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds.parse()?)).await;
+            return Ok(true);
+        }
+        ("close-once", _) => return Ok(!first_time),
+        ("silent", _) => std::future::pending::<()>().await,
+        ("close", _) => {}
+        ("malformed", _) => stream.write_all(raw("EHLO legacy\r\n\r\n")).await?,
+        ("truncated", _) => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+            stream.write_all(raw(head)).await?;
+        }
+        ("truncated-chunked", _) => {
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+            stream.write_all(raw(head)).await?;
+        }
+        ("switching", _) => {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+            stream.write_all(raw(head)).await?;
+            std::future::pending::<()>().await;
+        }
+        ("interim", _) => {
+            for _ in 0..10_000 {
+                stream.write_all(raw("HTTP/1.1 103 Early Hints\r\n\r\n")).await?;
+            }
+        }
+        ("drip", _) => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+            stream.write_all(raw(head)).await?;
+            loop {
+                stream.write_all(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        _ => return Ok(true),
+    }
+    Ok(false)
+}
+
+/// What the legacy system answers.
+fn answer(request: &Recorded, demand: &str, consents: &Store) -> (u16, Vec<u8>) {
+    if let Some(status) = demand.strip_prefix("status:").and_then(|text| text.parse().ok()) {
+        return (status, json!({"errors": [], "lab": "asked for"}).to_string().into_bytes());
+    }
+    if let Some(size) = demand.strip_prefix("big:").and_then(|text| text.parse().ok()) {
+        return (200, vec![b' '; size]);
+    }
+    let path = request.path();
+    if path.starts_with("/open-insurance/consents/") {
+        return consent_answer(request, consents);
+    }
+    if path.starts_with("/open-insurance/claim-notification/") {
+        let id = request.field("x-portaria-consent-id").unwrap_or_default();
+        consents.set_status(id, "CONSUMED");
+    }
+    let status = if request.method == "POST" { 201 } else { 200 };
+    let body = json!({
+        "data": [{"brand": "Seguradora Exemplo", "companies": []}],
+        "links": {"self": format!("https://api.portaria-lab.example{path}")},
+        "meta": {"totalRecords": 1, "totalPages": 1},
+    });
+    (status, body.to_string().into_bytes())
+}
+
+fn consent_answer(request: &Recorded, consents: &Store) -> (u16, Vec<u8>) {
+    let client = request.field("x-portaria-client-id").unwrap_or_default();
+    let id = request.path().rsplit('/').next().unwrap_or_default();
+    let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
+    match request.method.as_str() {
+        "POST" => {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            let permissions = body["data"]["permissions"].as_array().cloned().unwrap_or_default();
+            let names: Vec<&str> = permissions.iter().filter_map(Value::as_str).collect();
+            let id = consents.create(client, &names, "AWAITING_AUTHORISATION");
+            let data = json!({"data": {"consentId": id, "status": "AWAITING_AUTHORISATION"}});
+            (201, data.to_string().into_bytes())
+        }
+        "DELETE" => {
+            consents.set_status(&id, "REJECTED");
+            (204, Vec::new())
+        }
+        _ => {
+            let status = consents.get(&id).map(|record| record.status);
+            (200, json!({"data": {"consentId": id, "status": status}}).to_string().into_bytes())
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A client of the gateway: TLS with or without a certificate, HTTP/1 byte by byte or HTTP/2.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Result;
+use super::pki::Identity;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// The value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// How to connect.
+#[derive(Clone)]
+pub struct Connector {
+    address: SocketAddr,
+    config: ClientConfig,
+}
+
+impl Connector {
+    /// A connector that trusts `root` and presents `identity`.
+    pub fn new(
+        address: SocketAddr,
+        root: CertificateDer<'static>,
+        identity: Option<&Identity>,
+    ) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(root)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::ALL_VERSIONS)?
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?
+            }
+        };
+        Ok(Self { address, config })
+    }
+
+    /// The same, with another TLS configuration.
+    pub fn adjust(mut self, adjust: impl FnOnce(&mut ClientConfig)) -> Self {
+        adjust(&mut self.config);
+        self
+    }
+
+    /// The TLS handshake.
+    pub async fn tls(&self) -> Result<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        Ok(TlsConnector::from(Arc::new(self.config.clone())).connect(name, tcp).await?)
+    }
+
+    /// An HTTP/1 connection.
+    pub async fn http1(&self) -> Result<Http1> {
+        Ok(Http1 { stream: self.tls().await?, buffer: BytesMut::new() })
+    }
+
+    /// An HTTP/2 connection.
+    pub async fn http2(&self) -> Result<Http2> {
+        let stream = self.clone().adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+        let (sender, connection) = h2::client::handshake(stream.tls().await?).await?;
+        let driver = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Http2 { sender, driver })
+    }
+}
+
+/// An HTTP/1 connection, byte by byte.
+pub struct Http1 {
+    stream: TlsStream<TcpStream>,
+    buffer: BytesMut,
+}
+
+impl Http1 {
+    /// Sends bytes.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// Sends a request and receives its answer.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Response> {
+        self.send(request).await?;
+        self.receive(request.starts_with(b"HEAD ")).await
+    }
+
+    /// Receives an answer; an error if the connection ends before it is complete.
+    pub async fn receive(&mut self, to_head: bool) -> Result<Response> {
+        loop {
+            let mut response = self.receive_head().await?;
+            if response.status.is_informational() {
+                continue;
+            }
+            let has_body = !to_head && response.status != StatusCode::NO_CONTENT;
+            if has_body {
+                response.body = self.receive_body(&response.headers).await?;
+            }
+            return Ok(response);
+        }
+    }
+
+    /// Whether the other side ends the connection without sending anything more.
+    pub async fn is_ended(&mut self) -> bool {
+        self.buffer.is_empty() && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))
+    }
+
+    async fn more(&mut self) -> Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err("the connection ended before the answer was complete".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn receive_head(&mut self) -> Result<Response> {
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; 64];
+            let mut head = httparse::Response::new(&mut fields);
+            if let httparse::Status::Complete(length) = head.parse(&self.buffer)? {
+                let mut headers = HeaderMap::new();
+                for field in head.headers.iter() {
+                    let name = HeaderName::from_bytes(field.name.as_bytes())?;
+                    headers.append(name, HeaderValue::from_bytes(field.value)?);
+                }
+                let status = StatusCode::from_u16(head.code.unwrap_or_default())?;
+                self.buffer.advance(length);
+                return Ok(Response { status, headers, body: Bytes::new() });
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn receive_body(&mut self, headers: &HeaderMap) -> Result<Bytes> {
+        if headers.get("transfer-encoding").is_some() {
+            let mut decoder = crate::request::chunked::ChunkedBody::new(64 * 1024 * 1024);
+            while !decoder.push(&mut self.buffer)? {
+                self.more().await?;
+            }
+            return Ok(decoder.into_body().freeze());
+        }
+        let length = headers.get("content-length").ok_or("an answer without length")?;
+        let length: usize = length.to_str()?.parse()?;
+        while self.buffer.len() < length {
+            self.more().await?;
+        }
+        Ok(self.buffer.split_to(length).freeze())
+    }
+}
+
+/// An HTTP/2 connection.
+pub struct Http2 {
+    sender: h2::client::SendRequest<Bytes>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Http2 {
+    /// Sends a request and receives its answer.
+    pub async fn exchange(&self, request: ::http::Request<()>, body: Bytes) -> Result<Response> {
+        let mut sender = self.sender.clone().ready().await?;
+        let ends = body.is_empty();
+        let (response, mut stream) = sender.send_request(request, ends)?;
+        if !ends {
+            stream.send_data(body, true)?;
+        }
+        let (head, mut receiver) = response.await?.into_parts();
+        let mut body = BytesMut::new();
+        while let Some(piece) = receiver.data().await {
+            let piece = piece?;
+            receiver.flow_control().release_capacity(piece.len())?;
+            body.extend_from_slice(&piece);
+        }
+        Ok(Response { status: head.status, headers: head.headers, body: body.freeze() })
+    }
+}

@@ -1,0 +1,218 @@
+//! A PKI shaped like ICP-Brasil: a root, an issuing authority, a server certificate, and client
+//! certificates in the BRCAC profile (OPIN certificate standard 5.2.2.1), good and bad.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use time::{Duration, OffsetDateTime};
+
+use super::Result;
+use crate::identity::Thumbprint;
+
+const ORGANISATION_IDENTIFIER: [u64; 4] = [2, 5, 4, 97];
+const USER_ID: [u64; 7] = [0, 9, 2342, 19_200_300, 100, 1, 1];
+const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
+const BUSINESS_CATEGORY: [u64; 4] = [2, 5, 4, 15];
+const JURISDICTION_COUNTRY: [u64; 11] = [1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 3];
+
+/// An RSA key of 2048 bits.
+pub fn rsa_key() -> Result<KeyPair> {
+    Ok(KeyPair::generate_for(&PKCS_RSA_SHA256)?)
+}
+
+/// A certification authority.
+pub struct Authority {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate chain and its key, as a client or a server presents them.
+#[derive(Debug)]
+pub struct Identity {
+    /// The end entity first, then the issuing authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key.
+    pub key: PrivateKeyDer<'static>,
+    /// The chain in PEM.
+    pub chain_pem: String,
+    /// The key in PEM.
+    pub key_pem: String,
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            chain_pem: self.chain_pem.clone(),
+            key_pem: self.key_pem.clone(),
+        }
+    }
+}
+
+impl Identity {
+    /// The thumbprint of the end entity.
+    pub fn thumbprint(&self) -> Option<Thumbprint> {
+        self.chain.first().map(|certificate| Thumbprint::of_certificate(certificate))
+    }
+
+    /// The same end entity without its issuing authority.
+    pub fn without_intermediate(&self) -> Self {
+        let mut identity = self.clone();
+        identity.chain.truncate(1);
+        identity
+    }
+}
+
+/// What a client certificate says.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// organizationIdentifier, prefix included; absent if empty.
+    pub organisation_identifier: String,
+    /// UID; absent if empty.
+    pub software_statement_id: String,
+    /// Whether organizationIdentifier and UID are UTF8String rather than PrintableString.
+    pub in_utf8: bool,
+    /// extendedKeyUsage.
+    pub purpose: ExtendedKeyUsagePurpose,
+    /// Seconds from now at which the validity begins.
+    pub not_before: i64,
+    /// Seconds from now at which the validity ends.
+    pub not_after: i64,
+}
+
+impl Default for Subject {
+    /// Participant one.
+    fn default() -> Self {
+        Self {
+            organisation_identifier: "OPIBR-d7384bd0-842f-43c5-be02-9d2b2d5efc2c".into(),
+            software_statement_id: "bc97b8f0-cae0-4f2f-9978-d93f0e56a833".into(),
+            in_utf8: true,
+            purpose: ExtendedKeyUsagePurpose::ClientAuth,
+            not_before: -86_400,
+            not_after: 365 * 86_400,
+        }
+    }
+}
+
+impl Subject {
+    /// Participant two.
+    pub fn second() -> Self {
+        Self {
+            organisation_identifier: "OPIBR-1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9".into(),
+            software_statement_id: "0d9f1f3c-7a52-4a38-9c0e-5b1f6f0f9f10".into(),
+            in_utf8: false,
+            ..Self::default()
+        }
+    }
+}
+
+impl Authority {
+    /// A self-signed root.
+    pub fn root(name: &str, key: KeyPair) -> Result<Self> {
+        let params = authority_params(name);
+        let certificate = params.self_signed(&key)?;
+        Ok(Self { certificate, issuer: Issuer::new(params, key) })
+    }
+
+    /// An authority below this one.
+    pub fn issuing(&self, name: &str, key: KeyPair) -> Result<Self> {
+        let params = authority_params(name);
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Self { certificate, issuer: Issuer::new(params, key) })
+    }
+
+    /// The authority's certificate.
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
+    /// The authority's certificate in PEM.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A server certificate for localhost.
+    pub fn server(&self, key: &KeyPair, not_before: i64, not_after: i64) -> Result<Identity> {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.end_entity(params, key, not_before, not_after)
+    }
+
+    /// A client certificate in the BRCAC profile.
+    pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
+        let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
+        params.distinguished_name = subject_name(subject)?;
+        params.extended_key_usages = vec![subject.purpose.clone()];
+        self.end_entity(params, key, subject.not_before, subject.not_after)
+    }
+
+    fn end_entity(
+        &self,
+        mut params: CertificateParams,
+        key: &KeyPair,
+        not_before: i64,
+        not_after: i64,
+    ) -> Result<Identity> {
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now + Duration::seconds(not_before);
+        params.not_after = now + Duration::seconds(not_after);
+        params.key_usages =
+            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.is_ca = IsCa::ExplicitNoCa;
+        let certificate = params.signed_by(key, &self.issuer)?;
+        Ok(Identity {
+            chain: vec![certificate.der().clone(), self.certificate()],
+            key: PrivateKeyDer::try_from(key.serialize_der())?,
+            chain_pem: certificate.pem() + &self.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CountryName, "BR");
+    params.distinguished_name.push(DnType::OrganizationName, "portaria lab");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::days(2);
+    params.not_after = now + Duration::days(3650);
+    params
+}
+
+fn subject_name(subject: &Subject) -> Result<DistinguishedName> {
+    let text = |text: &str| -> Result<DnValue> {
+        Ok(match subject.in_utf8 {
+            true => DnValue::Utf8String(text.to_owned()),
+            false => DnValue::PrintableString(text.try_into()?),
+        })
+    };
+    let mut name = DistinguishedName::new();
+    name.push(DnType::from_oid(&BUSINESS_CATEGORY), "Private Organization");
+    name.push(DnType::from_oid(&JURISDICTION_COUNTRY), "BR");
+    name.push(DnType::from_oid(&SERIAL_NUMBER), "11222333000181");
+    name.push(DnType::CountryName, "BR");
+    name.push(DnType::OrganizationName, "Seguradora Exemplo S.A.");
+    name.push(DnType::StateOrProvinceName, "SP");
+    name.push(DnType::LocalityName, "Sao Paulo");
+    if !subject.organisation_identifier.is_empty() {
+        let identifier = text(&subject.organisation_identifier)?;
+        name.push(DnType::from_oid(&ORGANISATION_IDENTIFIER), identifier);
+    }
+    if !subject.software_statement_id.is_empty() {
+        name.push(DnType::from_oid(&USER_ID), text(&subject.software_statement_id)?);
+    }
+    name.push(DnType::CommonName, "tpp.example");
+    Ok(name)
+}

@@ -1,0 +1,155 @@
+//! What is in force, and how a reload replaces it: everything at once, or nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pingora::listeners::tls::Acceptor;
+
+use crate::config::{
+    self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
+};
+use crate::exchange::Serving;
+use crate::listener::WireLimits;
+use crate::moment::Moment;
+use crate::report::Metrics;
+use crate::report::admin::Readiness;
+use crate::route::Exposure;
+use crate::token::jwks::KeySetError;
+
+/// The configuration in force.
+pub(super) struct Live {
+    path: PathBuf,
+    metrics: Arc<Metrics>,
+    pub(super) serving: Arc<ArcSwap<Serving>>,
+    pub(super) wire: Arc<ArcSwap<WireLimits>>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) fixed: Fixed,
+    kept: Mutex<Kept>,
+}
+
+/// A listener and its TLS in force.
+pub(super) struct Slot {
+    pub(super) name: Arc<str>,
+    pub(super) exposure: Exposure,
+    pub(super) acceptor: Arc<ArcSwap<Acceptor>>,
+}
+
+/// What only a restart can change.
+#[derive(PartialEq)]
+pub(super) struct Fixed {
+    pub(super) server: ServerSettings,
+    pub(super) log: LogSettings,
+    pub(super) admin: SocketAddr,
+    /// Name, address and kind.
+    pub(super) listeners: Vec<(String, SocketAddr, Exposure)>,
+}
+
+impl Live {
+    pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
+        let fixed = fixed(&configuration);
+        let slot = |listener: ListenerConfiguration| Slot {
+            name: listener.name.into(),
+            exposure: listener.exposure,
+            acceptor: Arc::new(ArcSwap::new(listener.acceptor)),
+        };
+        Self {
+            path,
+            metrics,
+            serving: Arc::new(ArcSwap::from_pointee(configuration.serving)),
+            wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
+            slots: configuration.listeners.into_iter().map(slot).collect(),
+            fixed,
+            kept: Mutex::new(configuration.kept),
+        }
+    }
+
+    /// How often the key set is read again.
+    pub(super) fn key_set_refresh(&self) -> std::time::Duration {
+        self.kept.lock().key_set_refresh()
+    }
+
+    /// Reads the configuration again. What is in force stays if anything is wrong with the new one, and
+    /// the log says what.
+    pub(super) async fn reload(&self) {
+        let taken = self.take_over().await;
+        self.metrics.note_reload(taken);
+        if taken {
+            self.metrics.note_configuration(Moment::now());
+            tracing::info!("configuration reloaded");
+        } else {
+            tracing::error!("configuration not reloaded: the one in force stays");
+        }
+    }
+
+    async fn take_over(&self) -> bool {
+        let loaded = {
+            let kept = self.kept.lock();
+            config::load(&self.path, &self.metrics, Some(&kept))
+        };
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(mistakes) => {
+                super::log_mistakes(&mistakes);
+                return false;
+            }
+        };
+        super::log_mistakes(&loaded.warnings);
+        let configuration = loaded.configuration;
+        if fixed(&configuration) != self.fixed {
+            tracing::error!(
+                "addresses, names and client_auth of listeners, [server], [admin] and [log] can \
+                 only change with a restart"
+            );
+            return false;
+        }
+        let tokens = &configuration.serving.admission.tokens;
+        if !tokens.is_ready() {
+            if let Err(error) = tokens.refresh_keys().await {
+                tracing::error!(%error, "the new key set cannot be read");
+                return false;
+            }
+        }
+        self.swap(configuration);
+        true
+    }
+
+    /// The listeners are the same in number, name and order: `fixed` was compared.
+    fn swap(&self, configuration: Configuration) {
+        for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
+            slot.acceptor.store(listener.acceptor);
+        }
+        self.wire.store(Arc::new(configuration.wire));
+        *self.kept.lock() = configuration.kept;
+        self.serving.store(Arc::new(configuration.serving));
+    }
+
+    /// Counts a refresh of the key set, and says why one failed.
+    pub(super) fn note_key_set_refresh(&self, refreshed: &Result<(), KeySetError>) {
+        self.metrics.note_key_set_refresh(refreshed.is_ok());
+        if let Err(error) = refreshed {
+            tracing::warn!(%error, "the key set was not refreshed: the one in force stays");
+        }
+    }
+}
+
+impl Readiness for Live {
+    fn missing(&self) -> Vec<&'static str> {
+        let tokens = &self.serving.load().admission.tokens;
+        if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+    }
+}
+
+fn fixed(configuration: &Configuration) -> Fixed {
+    let facts = |listener: &ListenerConfiguration| {
+        (listener.name.clone(), listener.address, listener.exposure)
+    };
+    Fixed {
+        server: configuration.server.clone(),
+        log: configuration.log,
+        admin: configuration.admin,
+        listeners: configuration.listeners.iter().map(facts).collect(),
+    }
+}

@@ -1,0 +1,130 @@
+//! The gateway's process.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::eventually;
+
+type Lines = Arc<Mutex<Vec<Value>>>;
+
+/// A gateway that ends when it is dropped.
+pub struct Gateway {
+    child: Child,
+    log: Lines,
+    access_log: Lines,
+    addresses: HashMap<String, SocketAddr>,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Gateway {
+    /// Starts the binary and waits until it is ready.
+    pub async fn start(config: &Path) -> Self {
+        let mut gateway = Self::spawn(config);
+        let announced = || async { gateway.log_contains("admin") };
+        eventually("the gateway listens", announced).await;
+        for line in gateway.log.lock().unwrap().iter() {
+            let fields = &line["fields"];
+            if fields["message"] == "listening" {
+                let address = fields["address"].as_str().unwrap().parse().unwrap();
+                gateway.addresses.insert(fields["listener"].as_str().unwrap().into(), address);
+            }
+        }
+        gateway.await_ready().await;
+        gateway
+    }
+
+    async fn await_ready(&self) {
+        eventually("the gateway answers", || async {
+            TcpStream::connect(self.address("admin")).await.is_ok() && self.admin("/healthz").await.0 == 200
+        })
+        .await;
+    }
+
+    fn spawn(config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = collect(child.stderr.take().unwrap());
+        let access_log = collect(child.stdout.take().unwrap());
+        Self { child, log, access_log, addresses: HashMap::new() }
+    }
+
+    /// Where a listener listens.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.addresses[listener]
+    }
+
+    /// Whether some line of the application log contains a text.
+    pub fn log_contains(&self, text: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.to_string().contains(text))
+    }
+
+    /// All lines of the application log.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The lines of the access log so far.
+    pub fn access_log(&self) -> Vec<Value> {
+        self.access_log.lock().unwrap().clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the process to end.
+    pub async fn end(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// GET of the admin endpoint.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address("admin")).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+}
+
+/// Collects the JSON lines of a pipe; other lines become strings.
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let collected = lines.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            collected.lock().unwrap().push(value);
+        }
+    });
+    lines
+}

@@ -1,0 +1,59 @@
+//! The certificates of all tests, made once.
+
+use std::sync::OnceLock;
+
+use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use rcgen::ExtendedKeyUsagePurpose;
+
+pub struct Pki {
+    pub root: Authority,
+    pub server: Identity,
+    pub expired_server: Identity,
+    pub one: Identity,
+    pub two: Identity,
+    pub expired: Identity,
+    pub foreign: Identity,
+    pub server_only: Identity,
+    pub nameless: Identity,
+    pub without_software: Identity,
+    pub other_ecosystem: Identity,
+    pub issuing: Authority,
+    pub other_root: Authority,
+    pub client_key: rcgen::KeyPair,
+    pub signer_pem: String,
+}
+
+pub fn pki() -> &'static Pki {
+    static PKI: OnceLock<Pki> = OnceLock::new();
+    PKI.get_or_init(|| {
+        let root = Authority::root("Lab Root v10", rsa_key().unwrap()).unwrap();
+        let issuing = root.issuing("Lab SSL v1", rsa_key().unwrap()).unwrap();
+        let other_root = Authority::root("Other Root", rsa_key().unwrap()).unwrap();
+        let key = rsa_key().unwrap();
+        let client = |subject: Subject| issuing.client(&key, &subject).unwrap();
+        let base = Subject::default;
+        Pki {
+            server: issuing.server(&key, -3600, 86_400).unwrap(),
+            expired_server: issuing.server(&key, -86_400, -3600).unwrap(),
+            one: client(base()),
+            two: client(Subject::second()),
+            expired: client(Subject { not_after: -3600, ..base() }),
+            foreign: other_root.client(&key, &base()).unwrap(),
+            server_only: client(Subject {
+                purpose: ExtendedKeyUsagePurpose::ServerAuth,
+                ..base()
+            }),
+            nameless: client(Subject { organisation_identifier: String::new(), ..base() }),
+            without_software: client(Subject { software_statement_id: String::new(), ..base() }),
+            other_ecosystem: client(Subject {
+                organisation_identifier: "OFBBR-d7384bd0-842f-43c5-be02-9d2b2d5efc2c".into(),
+                ..base()
+            }),
+            signer_pem: rsa_key().unwrap().serialize_pem(),
+            client_key: key,
+            root,
+            issuing,
+            other_root,
+        }
+    })
+}
