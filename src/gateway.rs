@@ -293,12 +293,9 @@ fn peer_of(session: &Session) -> Option<Arc<Peer>> {
     tls.extension.get::<Arc<Peer>>().cloned()
 }
 
-/// Origin-form with the canonical path: what was judged is what is sent.
+/// What was judged is what is sent.
 fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
-    if canonical.is_none() && request.uri.authority().is_none() {
-        return Ok(());
-    }
-    let path = canonical.unwrap_or(request.uri.path());
+    let Some(path) = canonical else { return Ok(()) };
     let target = match request.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),

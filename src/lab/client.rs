@@ -131,6 +131,11 @@ impl Http1 {
         }
     }
 
+    /// Receives the head of an interim answer.
+    pub async fn receive_interim(&mut self) -> Result<StatusCode> {
+        Ok(self.receive_head().await?.status)
+    }
+
     /// Whether the other side ends the connection without sending anything more.
     pub async fn is_ended(&mut self) -> bool {
         self.buffer.is_empty() && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))

@@ -20,7 +20,7 @@ use super::{Application, WireLimits, edge};
 use crate::exchange::Arrival;
 use crate::interaction;
 use crate::request::chunked::ChunkedBody;
-use crate::request::framing::{self, Framing};
+use crate::request::framing::{self, Framing, Head, Span};
 use crate::request::{KEPT_BODY, RequestError};
 
 const READ_SIZE: usize = 4096;
@@ -131,19 +131,32 @@ async fn receive(
     deadline: Deadline,
 ) -> Result<BytesMut, Unreceived> {
     let end = receive_head(stream, buffer, limits, deadline).await?;
-    let head = buffer.get(..end).unwrap_or_default();
-    match framing::check_head(head, &limits.head)? {
+    let received = buffer.get(..end).unwrap_or_default();
+    let Head { framing, absolute } = framing::check_head(received, &limits.head)?;
+    let mut head = buffer.split_to(end);
+    if let Some(absolute) = absolute {
+        head = in_origin_form(&head, absolute);
+    }
+    match framing {
         Framing::Length(length) => {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let whole = end.saturating_add(length).min(buffer.len());
-            Ok(buffer.split_to(whole))
+            // Both are parts of one buffer, so nothing is copied.
+            head.unsplit(buffer.split_to(length.min(buffer.len())));
+            Ok(head)
         }
         Framing::Chunked => {
-            let head = buffer.split_to(end);
             let body = receive_chunked(stream, buffer, &head, limits).await?;
             Ok(with_declared_length(&head, &body))
         }
     }
+}
+
+/// The same head without the scheme and authority of its target: the Host field says the same.
+fn in_origin_form(head: &[u8], absolute: Span) -> BytesMut {
+    let mut canonical = BytesMut::with_capacity(head.len());
+    canonical.put_slice(head.get(..absolute.start).unwrap_or_default());
+    canonical.put_slice(head.get(absolute.start + absolute.length..).unwrap_or_default());
+    canonical
 }
 
 /// Reads until the empty line that ends the head; returns where it ends.

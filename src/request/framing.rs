@@ -4,7 +4,8 @@
 //! Content-Length beside Transfer-Encoding, accepts bare LF and percent-encodes control characters.
 //! Standard: RFC 9112 sections 2.2, 3, 5, 6.
 
-use super::RequestError;
+use super::target::{self, TargetError};
+use super::{RequestError, is_host};
 
 /// How the body of a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,24 @@ pub enum Framing {
     Length(u64),
     /// After the last chunk.
     Chunked,
+}
+
+/// What the head of a request says of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How the body ends.
+    pub framing: Framing,
+    /// The scheme and authority of a target in absolute-form: `https://host` before its path.
+    pub absolute: Option<Span>,
+}
+
+/// A part of the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub start: usize,
+    /// How long it is.
+    pub length: usize,
 }
 
 /// Bounds of a request head.
@@ -24,14 +43,15 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
-/// Judges a whole head, which ends in its empty line, and finds how the body is framed.
-pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Framing, RequestError> {
+/// Judges a whole head, which ends in its empty line.
+pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Head, RequestError> {
     if head.len() > limits.size {
         return Err(RequestError::HeadTooLarge);
     }
     check_line_endings(head)?;
     let mut lines = Lines(head);
-    let version = check_request_line(lines.next().unwrap_or_default())?;
+    let (method, target, version) = split_request_line(lines.next().unwrap_or_default())?;
+    let mut host = None;
     let mut lengths = Lengths::default();
     let mut fields = 0;
     for line in lines.take_while(|line| !line.is_empty()) {
@@ -41,8 +61,38 @@ pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Framing, RequestEr
         }
         let (name, value) = split_field(line)?;
         lengths.note(name, value)?;
+        if name.eq_ignore_ascii_case(b"host") && host.replace(value).is_some() {
+            return Err(RequestError::Host);
+        }
     }
-    lengths.conclude(version)
+    let host = host.filter(|host| is_host(host)).ok_or(RequestError::Host)?;
+    let prefix = check_target(target, host)?;
+    let start = method.len() + 1;
+    let absolute = (prefix > 0).then_some(Span { start, length: prefix });
+    Ok(Head { framing: lengths.conclude(version)?, absolute })
+}
+
+/// A path, or an absolute URI of the host that the Host field names (RFC 9112 section 3.2). Returns the
+/// length of what stands before the path.
+fn check_target(target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
+    let after_scheme =
+        [&b"https://"[..], b"http://"].iter().find_map(|scheme| target.strip_prefix(*scheme));
+    let path = match after_scheme {
+        None => target,
+        Some(rest) => {
+            let slash = memchr::memchr(b'/', rest).ok_or(RequestError::RequestLine)?;
+            let (authority, path) = rest.split_at_checked(slash).ok_or(RequestError::RequestLine)?;
+            if !authority.eq_ignore_ascii_case(host) {
+                return Err(RequestError::Host);
+            }
+            path
+        }
+    };
+    if !path.starts_with(b"/") {
+        return Err(RequestError::Target(TargetError::Form));
+    }
+    target::check_characters(path).map_err(RequestError::Target)?;
+    Ok(target.len() - path.len())
 }
 
 /// Every line ends in CRLF, and no other control character but the tab stands anywhere.
@@ -80,7 +130,7 @@ enum Minor {
     One,
 }
 
-fn check_request_line(line: &[u8]) -> Result<Minor, RequestError> {
+fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], Minor), RequestError> {
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -93,8 +143,8 @@ fn check_request_line(line: &[u8]) -> Result<Minor, RequestError> {
         return Err(RequestError::RequestLine);
     }
     match version {
-        b"HTTP/1.1" => Ok(Minor::One),
-        b"HTTP/1.0" => Ok(Minor::Zero),
+        b"HTTP/1.1" => Ok((method, target, Minor::One)),
+        b"HTTP/1.0" => Ok((method, target, Minor::Zero)),
         _ => Err(RequestError::RequestLine),
     }
 }
@@ -179,10 +229,15 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const LIMITS: HeadLimits = HeadLimits { size: 256, fields: 4 };
+    const LIMITS: HeadLimits = HeadLimits { size: 256, fields: 5 };
 
+    /// Adds the Host that the table leaves out.
     fn check(head: &str) -> Result<Framing, RequestError> {
-        check_head(head.as_bytes(), &LIMITS)
+        let with_host = match head.contains("Host:") {
+            true => head.to_owned(),
+            false => head.replacen("\r\n", "\r\nHost: a\r\n", 1),
+        };
+        check_head(with_host.as_bytes(), &LIMITS).map(|head| head.framing)
     }
 
     #[test]
@@ -235,7 +290,27 @@ mod tests {
         ] {
             assert_eq!(check(head), Err(error), "{head:?}");
         }
+        for host in ["Host: b\r\nHost: b", "Host: b, b", "Host:", "Host: a b", "Host: u@b", "X: b"] {
+            let head = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
+            assert_eq!(check_head(head.as_bytes(), &LIMITS), Err(E::Host), "{host}");
+        }
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(256));
         assert_eq!(check(&long), Err(E::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_must_name_the_host() {
+        let head = |target: &str| {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: b:8443\r\n\r\n");
+            check_head(head.as_bytes(), &LIMITS).map(|head| head.absolute)
+        };
+        assert_eq!(head("/a?b=c"), Ok(None));
+        assert_eq!(head("https://B:8443/a"), Ok(Some(Span { start: 4, length: 14 })));
+        assert_eq!(head("https://other/a"), Err(RequestError::Host));
+        assert_eq!(head("https://b:8443"), Err(RequestError::RequestLine));
+        for form in ["*", "b:8443", "a", "ftp://b:8443/a"] {
+            assert_eq!(head(form), Err(RequestError::Target(TargetError::Form)), "{form}");
+        }
+        assert_eq!(head("/a#b"), Err(RequestError::Target(TargetError::Character)));
     }
 }

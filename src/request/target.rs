@@ -73,6 +73,15 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Judges the characters of a path and its query, as they stand in a request line.
+pub(super) fn check_characters(target: &[u8]) -> Result<(), TargetError> {
+    let question = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(question).unwrap_or((target, b""));
+    let fits = path.iter().all(|b| may_stand_in_path(*b))
+        && query.iter().all(|b| may_stand_in_query(*b));
+    if fits { Ok(()) } else { Err(TargetError::Character) }
+}
+
 /// `pchar`, `/` and `%` of RFC 3986 section 3.3.
 fn may_stand_in_path(byte: u8) -> bool {
     is_unreserved(byte) || b"!$&'()*+,;=:@/%".contains(&byte)

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 pub use gateway::Gateway;
 pub use pki::{Pki, pki};
-pub use request::{Request, assert_common_fields, assert_refused};
+pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";

@@ -12,4 +12,19 @@
 )]
 
 mod harness;
-mod smoke;
+mod listener;
+mod interaction;
+mod request;
+mod identity;
+mod route;
+mod limits;
+mod token;
+mod scope;
+mod consent;
+mod headers;
+mod upstream;
+mod measure;
+mod report;
+mod reload;
+mod config;
+mod policies;
