@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
@@ -40,14 +41,30 @@ pub struct Serving {
     pub write_timeout: Duration,
 }
 
-/// Counts the exchanges under way, in this process: a drain waits for them.
+/// Counts the exchanges under way in this process: a drain waits for them.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<()>);
+pub struct UnderWay(Arc<AtomicUsize>);
 
 impl UnderWay {
-    /// How many hold on to this one.
+    /// How many there are.
     pub fn count(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Counts one until what is returned is dropped.
+    pub fn enter(&self) -> Entered {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Entered(self.0.clone())
+    }
+}
+
+/// An exchange that is counted as under way.
+#[derive(Debug)]
+pub struct Entered(Arc<AtomicUsize>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -84,7 +101,7 @@ pub struct Exchange {
     serving: Arc<Serving>,
     entrance: Entrance,
     sink: Arc<dyn Sink>,
-    _under_way: UnderWay,
+    _entered: Entered,
     arrived: Moment,
     first_byte: Instant,
     wire_fault: Option<RequestError>,
@@ -110,13 +127,13 @@ impl Exchange {
         serving: Arc<Serving>,
         entrance: Entrance,
         sink: Arc<dyn Sink>,
-        under_way: UnderWay,
+        entered: Entered,
     ) -> Self {
         Self {
             serving,
             entrance,
             sink,
-            _under_way: under_way,
+            _entered: entered,
             arrived: Moment::now(),
             first_byte: Instant::now(),
             wire_fault: None,

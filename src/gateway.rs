@@ -39,7 +39,7 @@ pub struct Gateway {
     pub entrance: Entrance,
     /// Where samples go.
     pub sink: Arc<dyn Sink>,
-    /// The exchanges of this listener that have not ended.
+    /// The exchanges of the process that have not ended.
     pub under_way: UnderWay,
 }
 
@@ -49,8 +49,8 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Exchange {
         let serving = self.serving.load_full();
-        let under_way = self.under_way.clone();
-        Exchange::new(serving, self.entrance.clone(), self.sink.clone(), under_way)
+        let entered = self.under_way.enter();
+        Exchange::new(serving, self.entrance.clone(), self.sink.clone(), entered)
     }
 
     /// No modules: the framework's default one would compress.

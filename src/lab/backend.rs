@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -62,6 +63,7 @@ pub struct Backend {
 #[derive(Clone)]
 struct State {
     recorded: Arc<Mutex<Vec<Recorded>>>,
+    connections: Arc<AtomicUsize>,
     consents: Store,
     records: bool,
 }
@@ -77,13 +79,19 @@ impl Backend {
     pub async fn start(address: SocketAddr, consents: Store, records: bool) -> Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = State { recorded: Arc::default(), consents, records };
+        let state = State {
+            recorded: Arc::default(),
+            connections: Arc::default(),
+            consents,
+            records,
+        };
         let shared = state.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let state = shared.clone();
+                state.connections.fetch_add(1, Ordering::Relaxed);
                 connections.spawn(async move {
                     // A gateway that goes away is no fault of the backend.
                     let _ = serve(stream, state).await;
@@ -91,6 +99,11 @@ impl Backend {
             }
         });
         Ok(Self { address, state, task })
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// What has reached the backend so far.

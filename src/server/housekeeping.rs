@@ -23,16 +23,12 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 pub(super) struct Housekeeping {
     live: Arc<Live>,
     under_way: UnderWay,
-    /// How many hold on to `under_way` when no exchange does: the listeners and this one.
-    at_rest: usize,
     ended: Mutex<Sender<()>>,
 }
 
 impl Housekeeping {
-    /// Built when every listener has its gateway.
     pub(super) fn new(live: Arc<Live>, under_way: UnderWay, ended: Sender<()>) -> Self {
-        let at_rest = under_way.count();
-        Self { live, under_way, at_rest, ended: Mutex::new(ended) }
+        Self { live, under_way, ended: Mutex::new(ended) }
     }
 
     async fn keep(&self, mut hangup: Option<Signal>, mut shutdown: ShutdownWatch) {
@@ -64,7 +60,7 @@ impl Housekeeping {
 
     /// Waits until no exchange is under way. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
-        while self.under_way.count() > self.at_rest {
+        while self.under_way.count() > 0 {
             tokio::time::sleep(DRAIN_TICK).await;
         }
         let _ = self.ended.lock().send(());

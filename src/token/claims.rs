@@ -10,7 +10,7 @@ use std::fmt;
 
 use http::HeaderValue;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
@@ -276,8 +276,9 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                 other if Some(other) == self.consent_claim => {
                     claims.consent = Some(map.next_value()?);
                 }
+                // Parsed rather than skipped: what nests without bounds is refused too.
                 _ => {
-                    map.next_value::<IgnoredAny>()?;
+                    map.next_value::<serde_json::Value>()?;
                 }
             }
             if !seen.insert(name) {

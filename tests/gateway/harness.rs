@@ -248,6 +248,19 @@ impl Lab {
         self.gateway.admin("/metrics").await.1
     }
 
+    /// Waits until a metric has a value: a sample is taken after its answer is written.
+    pub async fn expect_metric(&self, series: &str, value: f64) {
+        let (start, within) = (Instant::now(), Duration::from_secs(10));
+        loop {
+            let found = self.metric(series).await;
+            if found == value {
+                return;
+            }
+            assert!(start.elapsed() < within, "{series} is {found}, not {value}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The value of one metric; zero if it has none yet.
     pub async fn metric(&self, series: &str) -> f64 {
         let metrics = self.metrics().await;

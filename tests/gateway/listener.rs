@@ -42,7 +42,7 @@ async fn only_a_whole_chain_to_the_root_completes_the_handshake() {
     }
     assert_eq!(lab.recorded().len(), 1, "the backend saw nothing of the refused");
     let failed = "portaria_handshakes_total{listener=\"mtls\",result=\"failed\"}";
-    eventually("failed handshakes are counted", || async { lab.metric(failed).await == 5.0 }).await;
+    lab.expect_metric(failed, 5.0).await;
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn half_a_handshake_is_cut_at_its_timeout() {
     let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection was never cut");
     let counted = "portaria_handshakes_total{listener=\"mtls\",result=\"timeout\"}";
-    eventually("the timeout is counted", || async { lab.metric(counted).await == 1.0 }).await;
+    lab.expect_metric(counted, 1.0).await;
     lab.assert_untouched();
 }
 
@@ -173,7 +173,7 @@ async fn a_reader_that_takes_nothing_is_cut() {
     let target = format!("{OPEN}?lab=big:67108864");
     connection.send(&Request::get(&target).to_bytes()).await.unwrap();
     let aborts = "portaria_client_aborts_total";
-    eventually("the exchange is given up", || async { lab.metric(aborts).await == 1.0 }).await;
+    lab.expect_metric(aborts, 1.0).await;
     assert!(connection.receive(false).await.is_err(), "the answer must not be complete");
 }
 

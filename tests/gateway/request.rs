@@ -265,7 +265,7 @@ async fn a_caller_that_leaves_in_the_middle_of_its_body_reaches_nothing() {
     connection.send(&framed(&token, "Content-Length: 10", "{\"a")).await.unwrap();
     drop(connection);
     let aborts = "portaria_client_aborts_total";
-    eventually("the abort is counted", || async { lab.metric(aborts).await == 1.0 }).await;
+    lab.expect_metric(aborts, 1.0).await;
     lab.assert_untouched();
 }
 

@@ -1,1 +1,158 @@
-//! x
+//! The backend: in turn, within its time, tried again only where that is safe; and what its faults mean
+//! to the caller.
+
+use portaria::lab::backend::Backend;
+
+use crate::harness::*;
+
+const OPEN: &str = "/open-insurance/channels/v2/branches";
+const CONSENTS: &str = "/open-insurance/consents/v3/consents";
+
+#[tokio::test]
+async fn faults_of_the_backend_get_the_same_error_body() {
+    let lab = lab().await;
+    for (demand, status, code) in [
+        ("silent", 504, "TEMPO_DE_RESPOSTA_ESGOTADO"),
+        ("slow:700", 504, "TEMPO_DE_RESPOSTA_ESGOTADO"),
+        ("malformed", 503, "SERVICO_INDISPONIVEL"),
+        ("switching", 503, "SERVICO_INDISPONIVEL"),
+        ("interim", 503, "SERVICO_INDISPONIVEL"),
+        ("close", 503, "SERVICO_INDISPONIVEL"),
+        ("status:700", 503, "SERVICO_INDISPONIVEL"),
+    ] {
+        let response = lab.send(&Request::get(&format!("{OPEN}?lab={demand}"))).await;
+        assert_refused(&response, status, code);
+        let http2 = lab.http2().await;
+        let uri = format!("https://localhost{OPEN}?lab={demand}");
+        let request = http::Request::get(uri).body(()).unwrap();
+        let response = http2.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_refused(&response, status, code);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_answer_is_never_taken_for_a_whole_one() {
+    let lab = lab().await;
+    for demand in ["truncated", "truncated-chunked", "drip"] {
+        let target = format!("{OPEN}?lab={demand}");
+        let answer = lab.http1().await.exchange(&Request::get(&target).to_bytes()).await;
+        assert!(answer.is_err(), "{demand}: {answer:?}");
+        let request = http::Request::get(format!("https://localhost{target}")).body(()).unwrap();
+        let answer = lab.http2().await.exchange(request, bytes::Bytes::new()).await;
+        assert!(answer.is_err(), "{demand}: {answer:?}");
+    }
+    let interrupted = "portaria_requests_total{api=\"channels\",class=\"medium\",outcome=\"interrupted\",\
+                       route=\"/open-insurance/channels/v2/branches\",status_class=\"2xx\"}";
+    lab.expect_metric(interrupted, 6.0).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_is_503() {
+    let lab = lab_with(|config| {
+        let start = config.find("servers = [\"").unwrap();
+        let end = start + config[start..].find('\n').unwrap();
+        config.replacen(&config[start..end].to_owned(), "servers = [\"127.0.0.1:1\"]", 1)
+    })
+    .await;
+    assert_refused(&lab.send(&Request::get(OPEN)).await, 503, "SERVICO_INDISPONIVEL");
+    let refusals = "portaria_refusals_total{code=\"upstream_unreachable\",stage=\"upstream\"}";
+    lab.expect_metric(refusals, 1.0).await;
+}
+
+#[tokio::test]
+async fn connections_to_the_backend_are_kept() {
+    let lab = lab().await;
+    for _ in 0..5 {
+        assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
+    }
+    assert_eq!(lab.recorded().len(), 5);
+    assert_eq!(lab.backend.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_idempotent_request_is_tried_again_once() {
+    let lab = lab().await;
+    let request = Request::get(&format!("{OPEN}?lab=close-once&n=1"));
+    assert_eq!(lab.send(&request).await.status, 200);
+    assert_eq!(lab.recorded().len(), 2);
+    let always = Request::get(&format!("{OPEN}?lab=close"));
+    assert_refused(&lab.send(&always).await, 503, "SERVICO_INDISPONIVEL");
+    assert_eq!(lab.recorded().len(), 4, "twice, and no more");
+    let silent = Request::get(&format!("{OPEN}?lab=silent"));
+    assert_refused(&lab.send(&silent).await, 504, "TEMPO_DE_RESPOSTA_ESGOTADO");
+    assert_eq!(lab.recorded().len(), 5, "silence is not tried again");
+}
+
+#[tokio::test]
+async fn a_post_is_never_sent_twice() {
+    let lab = lab().await;
+    let token = lab.client_token("consents");
+    let request = Request::post(&format!("{CONSENTS}?lab=close-once"), "{}").bearer(&token);
+    assert_refused(&lab.send(&request).await, 503, "SERVICO_INDISPONIVEL");
+    assert_eq!(lab.recorded().len(), 1);
+}
+
+/// A configuration with a second server.
+fn with_server(config: &str, address: &str) -> String {
+    config.replacen("servers = [\"", &format!("servers = [\"{address}\", \""), 1)
+}
+
+#[tokio::test]
+async fn servers_take_turns_and_a_dead_one_is_left_out() {
+    let second = Backend::start(LOOPBACK, Default::default(), true).await.unwrap();
+    let address = second.address.to_string();
+    let lab = lab_with(|config| with_server(&config, &address)).await;
+    for _ in 0..4 {
+        assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
+    }
+    assert_eq!((lab.recorded().len(), second.recorded().len()), (2, 2));
+
+    let lab = lab_with(|config| with_server(&config, "127.0.0.1:1")).await;
+    let token = lab.client_token("consents");
+    for _ in 0..10 {
+        assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200, "another server may try");
+        let post = Request::post(CONSENTS, "{}").bearer(&token);
+        assert_eq!(lab.send(&post).await.status, 201, "nothing was sent to the dead one");
+    }
+    assert_eq!(lab.recorded().len(), 20);
+}
+
+#[tokio::test]
+async fn a_backend_over_tls_must_prove_who_it_is() {
+    let pki = pki();
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: &str| {
+        std::fs::write(directory.path().join(name), pem).unwrap();
+        directory.path().join(name).display().to_string()
+    };
+    let (good, other) = (write("root.pem", &pki.root.pem()), write("other.pem", &pki.other_root.pem()));
+    let handler: portaria::lab::http::Handler = std::sync::Arc::new(|_| {
+        Box::pin(async {
+            portaria::lab::http::Response::json(http::StatusCode::OK, &serde_json::json!({}))
+        })
+    });
+    let service = portaria::lab::http::serve(LOOPBACK, Some(pki.server_tls()), handler).await.unwrap();
+    for (name, root, status) in [("localhost", &good, 200), ("localhost", &other, 503), ("example", &good, 503)] {
+        let lab = lab_with(|config| {
+            let start = config.find("servers = [\"").unwrap();
+            let end = start + config[start..].find('\n').unwrap();
+            let servers = format!(
+                "servers = [\"{}\"]\ntls = {{ server_name = \"{name}\", trust_anchors = \"{root}\" }}",
+                service.address
+            );
+            config.replacen(&config[start..end].to_owned(), &servers, 1)
+        })
+        .await;
+        assert_eq!(lab.send(&Request::get(OPEN)).await.status, status, "{name} {root}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_is_counted_apart() {
+    let lab = lab().await;
+    let mut connection = lab.http1().await;
+    connection.send(&Request::get(&format!("{OPEN}?lab=silent")).to_bytes()).await.unwrap();
+    eventually("the backend has it", || async { lab.recorded().len() == 1 }).await;
+    drop(connection);
+    lab.expect_metric("portaria_client_aborts_total", 1.0).await;
+}

@@ -57,3 +57,35 @@ pub fn pki() -> &'static Pki {
         }
     })
 }
+
+impl Pki {
+    /// TLS of a service that asks its clients for certificates.
+    pub fn mutual_tls(&self) -> std::sync::Arc<rustls::ServerConfig> {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.root.certificate()).unwrap();
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+                .build()
+                .unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.server.chain.clone(), self.server.key.clone_key())
+            .unwrap();
+        std::sync::Arc::new(config)
+    }
+
+    /// TLS of a service that anybody may talk to.
+    pub fn server_tls(&self) -> std::sync::Arc<rustls::ServerConfig> {
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.server.chain.clone(), self.server.key.clone_key())
+            .unwrap();
+        std::sync::Arc::new(config)
+    }
+}
