@@ -133,7 +133,9 @@ fn read(
     let consent = services::read_consents(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
-    check_needs(&policies, &listeners, consent.0.has_registry());
+    if !mistakes.prevent_loading() {
+        check_needs(&policies, &listeners, consent.0.has_registry());
+    }
     let admission = Admission {
         routes: Arc::new(policies.routes),
         limits: limits.1.clone(),

@@ -1,2 +1,201 @@
-//! x
-fn main() {}
+//! The structure of the source: one ladder of imports, functions that fit a screen, one place that knows
+//! status codes, pingora only where it belongs, one TLS stack.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// A module imports only what stands before it. Children may use what their parent may use.
+const LADDER: [&str; 23] = [
+    "moment",
+    "interaction",
+    "request",
+    "identity",
+    "remote",
+    "scope",
+    "token",
+    "consent",
+    "route",
+    "limits",
+    "refusal",
+    "admission",
+    "headers",
+    "upstream",
+    "measure",
+    "exchange",
+    "report",
+    "listener",
+    "gateway",
+    "config",
+    "server",
+    "lab",
+    "main",
+];
+
+const WITH_PINGORA: [&str; 8] =
+    ["upstream", "report", "listener", "gateway", "config", "server", "main", "exchange"];
+
+const LONGEST_FUNCTION: usize = 50;
+const LONGEST_FILE: usize = 400;
+
+struct Source {
+    module: String,
+    path: PathBuf,
+    /// Without unit tests and comments.
+    code: Vec<String>,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    files.into_iter().map(|path| read(&root, path)).collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn read(root: &Path, path: PathBuf) -> Source {
+    let text = std::fs::read_to_string(&path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned);
+    let relative = path.strip_prefix(root).unwrap().with_extension("");
+    let module = relative.iter().next().unwrap().to_str().unwrap().to_owned();
+    Source { module, code: code.collect(), path }
+}
+
+fn place(module: &str) -> usize {
+    LADDER.iter().position(|known| *known == module).unwrap_or_else(|| panic!("{module} has no place"))
+}
+
+#[test]
+fn modules_import_only_what_stands_before_them() {
+    for source in sources().iter().filter(|source| source.module != "lib") {
+        for line in &source.code {
+            for import in line.split("crate::").skip(1) {
+                let imported: String =
+                    import.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let names: Vec<String> = match import.strip_prefix('{') {
+                    Some(list) => list.split(',').map(|name| name.trim().to_owned()).collect(),
+                    None => vec![imported],
+                };
+                for name in names {
+                    let name = name.split("::").next().unwrap().trim_end_matches(['}', ';']).to_owned();
+                    let fits = place(&name) <= place(&source.module);
+                    assert!(fits, "{}: {line}", source.path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_list_of_modules_stands_in_the_order_of_the_ladder() {
+    let lib = sources().into_iter().find(|source| source.module == "lib").unwrap();
+    let modules: Vec<&str> =
+        lib.code.iter().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(modules, LADDER[..LADDER.len() - 1]);
+}
+
+#[test]
+fn pingora_stands_only_where_connections_are() {
+    for source in sources() {
+        let uses = source.code.iter().any(|line| line.contains("pingora::"));
+        assert!(!uses || WITH_PINGORA.contains(&source.module.as_str()), "{}", source.path.display());
+    }
+}
+
+#[test]
+fn only_refusal_decides_on_status_codes() {
+    let stages = &LADDER[..place("refusal")];
+    for source in sources() {
+        if !stages.contains(&source.module.as_str()) {
+            continue;
+        }
+        for line in &source.code {
+            // What a remote service answered is a fact; what the caller is answered is a decision.
+            let decides = line.contains("StatusCode::")
+                && !line.contains("StatusCode::OK")
+                && !line.contains("StatusCode::NOT_FOUND");
+            assert!(!decides, "{}: {line}", source.path.display());
+        }
+    }
+}
+
+#[test]
+fn no_stage_imports_the_configuration_or_reads_a_clock() {
+    let stages = &LADDER[1..=place("headers")];
+    for source in sources() {
+        if !stages.contains(&source.module.as_str()) {
+            continue;
+        }
+        for line in &source.code {
+            for clock in ["Moment::now", "Instant::now", "SystemTime::now", "crate::config"] {
+                assert!(!line.contains(clock), "{}: {line}", source.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn functions_fit_a_screen_and_files_have_one_responsibility() {
+    for source in sources() {
+        let code = source.code.iter().filter(|line| !line.trim().is_empty()).count();
+        assert!(code <= LONGEST_FILE, "{}: {code} lines", source.path.display());
+        for (name, lines) in functions(&source.code) {
+            assert!(lines <= LONGEST_FUNCTION, "{}: {name} has {lines} lines", source.path.display());
+        }
+    }
+}
+
+/// Name and length of each function: from its `fn` to the closing brace of the same indentation.
+fn functions(code: &[String]) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for (start, line) in code.iter().enumerate() {
+        let indentation = line.len() - line.trim_start().len();
+        let Some((before, after)) = line.split_once("fn ") else { continue };
+        let is_definition = before.trim().split(' ').all(|word| {
+            matches!(word, "" | "pub" | "const" | "async" | "pub(crate)" | "pub(super)")
+        });
+        if !is_definition {
+            continue;
+        }
+        let name: String = after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let closing = format!("{}}}", " ".repeat(indentation));
+        let end = code[start..].iter().position(|line| *line == closing).unwrap_or(0);
+        found.push((name, end + 1));
+    }
+    found
+}
+
+#[test]
+fn there_is_one_tls_stack() {
+    let lock = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    for banned in ["openssl", "openssl-sys", "native-tls", "boring", "boring-sys", "s2n-tls"] {
+        assert!(!lock.contains(&format!("name = \"{banned}\"\n")), "{banned}");
+    }
+}
+
+#[test]
+fn no_drawer_is_called_utils() {
+    for source in sources() {
+        let name = source.path.file_stem().unwrap().to_str().unwrap();
+        let drawers = ["utils", "util", "common", "helpers", "helper", "misc", "manager"];
+        assert!(!drawers.contains(&name), "{}", source.path.display());
+    }
+}

@@ -180,9 +180,11 @@ pub struct Table<'a> {
 type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Table<'a> {
-    /// The place of the table itself, or of a key that it lacks.
+    /// The place of a key; of the table, for the empty key or one that it lacks.
     pub fn place(&self, key: &str) -> Place {
-        self.place_at(key, self.line)
+        let found = self.entries.iter().find(|(name, _)| name.get_ref() == key);
+        let line = found.map_or(self.line, |(name, _)| self.document.line_of(name.span().start));
+        self.place_at(key, line)
     }
 
     fn place_at(&self, key: &str, line: usize) -> Place {

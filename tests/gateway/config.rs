@@ -1,1 +1,510 @@
-//! x
+//! Mistakes in a configuration: all of them at once, each with file, line and key; exit code 64.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use portaria::lab::authorization::{AuthorizationServer, Signer};
+use portaria::lab::consents::Store;
+
+use crate::harness::*;
+
+/// A directory with a configuration that is good, and its policies.
+struct Sandbox {
+    directory: tempfile::TempDir,
+    config: String,
+}
+
+const POLICY: &str = r#"api = "demo"
+version = "1.0.0"
+base_path = "/open-insurance/demo/v1"
+class = "medium"
+interaction_id = { form = "uuid", missing = "mint", malformed = "refuse" }
+upstream = "legacy"
+
+[[routes]]
+method = "GET"
+path = "/things/{thingId}"
+access = "consented"
+scope = "demo"
+permission = "DEMO_READ"
+consent_use = "read"
+
+[[routes]]
+method = "POST"
+path = "/things"
+access = "client"
+scope = "demo"
+idempotency_key = "required"
+"#;
+
+impl Sandbox {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let signer = Signer::new("key-1", &pki().signer_pem).unwrap();
+        let authorization = AuthorizationServer::new(signer, Store::default());
+        write_files(directory.path(), pki(), &authorization);
+        let expired = &pki().expired_server;
+        std::fs::write(directory.path().join("expired.pem"), &expired.chain_pem).unwrap();
+        std::fs::write(directory.path().join("intermediate.pem"), pki().issuing.pem()).unwrap();
+        let other_key = portaria::lab::pki::rsa_key().unwrap().serialize_pem();
+        std::fs::write(directory.path().join("other.key"), other_key).unwrap();
+        std::fs::write(directory.path().join("empty"), "").unwrap();
+        let policies = directory.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        std::fs::write(policies.join("demo.toml"), POLICY).unwrap();
+        let config = default_config(LOOPBACK, LOOPBACK, LOOPBACK, Path::new("policies"));
+        Self { directory, config: config.trim_start().to_owned() }
+    }
+
+    fn check(&self, config: &str) -> Output {
+        std::fs::write(self.directory.path().join("config.toml"), config).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .current_dir(self.directory.path())
+            .env_remove("PORTARIA_CONFIG")
+            .args(["check", "-c", "config.toml"])
+            .output()
+            .unwrap()
+    }
+
+    fn complaints(&self, config: &str) -> (Option<i32>, Vec<String>) {
+        let output = self.check(config);
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text.lines().map(str::to_owned).collect())
+    }
+
+    /// The line that contains a text, in the configuration or the policy.
+    fn line(text: &str, part: &str) -> usize {
+        1 + text.lines().position(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"))
+    }
+}
+
+#[test]
+fn a_good_configuration_is_ok() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.check(&sandbox.config);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(said, "config.toml: ok, 2 listeners, 2 routes\n");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn the_configuration_of_the_repository_has_no_mistakes_but_missing_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .current_dir(root)
+        .args(["check", "-c", "config.toml"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    for line in text.lines() {
+        assert!(line.contains("certs/") && line.contains("cannot be read"), "{line}");
+    }
+}
+
+/// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
+/// the changed text.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "threads = 1",
+        "thraeds = 1",
+        "config.toml:LINE server.thraeds: is an unknown key (meant: threads?), accepted: drain_timeout, threads, upgrade_socket",
+    ),
+    (
+        "threads = 1",
+        "threads = 0",
+        "config.toml:LINE server.threads: 0 is out of bounds, accepted: a whole number from 1 to 1024",
+    ),
+    (
+        "threads = 1",
+        "threads = \"1\"",
+        "config.toml:LINE server.threads: is of type string, accepted: a whole number from 1 to 1024",
+    ),
+    (
+        "drain_timeout = \"5s\"",
+        "drain_timeout = \"5\"",
+        "config.toml:LINE server.drain_timeout: \"5\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+    ),
+    (
+        "address = \"127.0.0.1:0\"\n\n",
+        "address = \"0.0.0.0:9100\"\n\n",
+        "config.toml:LINE admin.address: \"0.0.0.0:9100\" is not understood, accepted: a loopback address such as \"127.0.0.1:9100\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"optional\"",
+        "config.toml:LINE listeners[0].client_auth: \"optional\" is not understood, accepted: \"required\" or \"none\"",
+    ),
+    (
+        "name = \"public\"\naddress = \"127.0.0.1:0\"",
+        "name = \"public\"\naddress = \"localhost\"",
+        "config.toml:LINE+1 listeners[1].address: \"localhost\" is not understood, accepted: \"IP:port\" such as \"0.0.0.0:8443\"",
+    ),
+    (
+        "name = \"public\"",
+        "name = \"mtls\"",
+        "config.toml:LINE listeners[1].name: \"mtls\" names two listeners, accepted: distinct names",
+    ),
+    (
+        "client_auth = \"none\"",
+        "client_auth = \"none\"\ntrust_anchors = \"roots.pem\"",
+        "config.toml:LINE+1 listeners[1].trust_anchors: has no effect with client_auth = \"none\", accepted: \"required\"",
+    ),
+    (
+        "certificate = \"server.pem\"\nprivate_key = \"server.key\"\ntrust_anchors",
+        "certificate = \"missing.pem\"\nprivate_key = \"server.key\"\ntrust_anchors",
+        "config.toml:LINE listeners[0].certificate: missing.pem cannot be read (No such file or directory (os error 2)), accepted: a PEM file with certificates",
+    ),
+    (
+        "certificate = \"server.pem\"\nprivate_key = \"server.key\"\ntrust_anchors",
+        "certificate = \"empty\"\nprivate_key = \"server.key\"\ntrust_anchors",
+        "config.toml:LINE listeners[0].certificate: empty has no certificate, accepted: a PEM file with certificates",
+    ),
+    (
+        "private_key = \"server.key\"\ntrust_anchors",
+        "private_key = \"other.key\"\ntrust_anchors",
+        "config.toml:LINE listeners[0].private_key: does not belong to the certificate, accepted: the certificate's own key",
+    ),
+    (
+        "private_key = \"server.key\"\ntrust_anchors",
+        "private_key = \"roots.pem\"\ntrust_anchors",
+        "config.toml:LINE listeners[0].private_key: roots.pem has no private key, accepted: a PEM file with one unencrypted private key",
+    ),
+    (
+        "trust_anchors = \"roots.pem\"",
+        "trust_anchors = \"intermediate.pem\"",
+        "config.toml:LINE listeners[0].trust_anchors: is not usable: certificate 1 is not a root: subject and issuer differ, or it is not a CA, accepted: self-signed root certificates",
+    ),
+    (
+        "directory = \"policies\"",
+        "directory = \"nowhere\"",
+        "config.toml:LINE policies.directory: nowhere cannot be read (No such file or directory (os error 2)), accepted: a directory of policy files (*.toml)",
+    ),
+    (
+        "name = \"legacy\"",
+        "name = \"Legacy System\"",
+        "config.toml:LINE upstreams[0].name: \"Legacy System\" is not understood, accepted: a name of lower-case letters, digits and hyphens",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = []",
+        "config.toml:LINE upstreams[0].servers: is empty, accepted: one or more \"host:port\"",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"no port\"]",
+        "config.toml:LINE upstreams[0].servers: \"no port\" names no address, accepted: one or more \"host:port\"",
+    ),
+    (
+        "total_timeout = \"1s\"",
+        "total_timeout = \"0s\"",
+        "config.toml:LINE upstreams[0].total_timeout: \"0s\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+    ),
+    (
+        "issuer = \"https://as.portaria-lab.example\"",
+        "issuer = \"${PORTARIA_TEST_NOT_SET}\"",
+        "config.toml:LINE token.issuer: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
+    ),
+    (
+        "audiences = [\"https://api.portaria-lab.example\"]",
+        "audiences = []",
+        "config.toml:LINE token.audiences: is empty, accepted: one or more audiences that access tokens are meant for",
+    ),
+    (
+        "audiences = [\"https://api.portaria-lab.example\"]",
+        "",
+        "config.toml:TOKEN token.audiences: is missing, accepted: one or more audiences that access tokens are meant for",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"secret\"",
+        "config.toml:LINE token.jwks.file: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nurl = \"https://as.example/jwks\"",
+        "config.toml:JWKS token.jwks: has neither or both of file and url, accepted: one of them",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"",
+        "client_auth = \"private_key_jwt\"",
+        "config.toml:LINE token.introspection.client_auth: \"private_key_jwt\" is not understood, accepted: \"client_secret_basic\" or \"tls_client_auth\"",
+    ),
+    (
+        "client_secret_file = \"secret\"",
+        "client_secret_file = \"empty\"",
+        "config.toml:LINE token.introspection.client_secret_file: empty holds no secret, accepted: a readable file that holds the secret and nothing else",
+    ),
+    (
+        "registry = \"http://127.0.0.1:0\"",
+        "registry = \"ftp://127.0.0.1\"",
+        "config.toml:LINE consent.registry: \"ftp://127.0.0.1\" is not understood, accepted: an https:// or http:// URL",
+    ),
+    (
+        "registry = \"http://127.0.0.1:0\"",
+        "registry = \"https://registry.example\"",
+        "config.toml:CONSENT consent.trust_anchors: is missing, accepted: a PEM file with certificates",
+    ),
+    (
+        "keep = \"1h\"",
+        "keep = \"1h\"\n[limits]\nglobal = { requests = 0, per = \"1s\" }",
+        "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
+    ),
+    (
+        "keep = \"1h\"",
+        "keep = \"1h\"\n[consent.members]\nstatus = \"data.status\"",
+        "config.toml:LINE+2 consent.members.status: \"data.status\" is not understood, accepted: a JSON pointer (RFC 6901) such as \"/data/status\"",
+    ),
+    (
+        "keep = \"1h\"",
+        "keep = \"1h\"\nkeep = \"2h\"",
+        "config.toml:LINE+1: duplicate key, accepted: TOML 1.1",
+    ),
+];
+
+#[test]
+fn each_mistake_in_the_configuration_is_told_exactly() {
+    let sandbox = Sandbox::new();
+    for (good, bad, expected) in MISTAKES {
+        assert!(sandbox.config.contains(good), "{good}");
+        let config = sandbox.config.replacen(good, bad, 1);
+        let mut expected = (*expected).to_owned();
+        let base = line_at(&sandbox.config, good);
+        for (mark, line) in [
+            ("LINE+1", base + 1),
+            ("LINE+2", base + 2),
+            ("LINE", base),
+            ("TOKEN", line_of(&config, "[token]")),
+            ("JWKS", line_of(&config, "[token.jwks]")),
+            ("CONSENT", line_of(&config, "[consent]")),
+        ] {
+            expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
+            expected = expected.replacen(&format!(":{mark}:"), &format!(":{line}:"), 1);
+        }
+        let (code, complaints) = sandbox.complaints(&config);
+        assert_eq!(code, Some(64), "{bad}: {complaints:?}");
+        assert!(complaints.contains(&expected), "expected {expected}\nfound {complaints:#?}");
+    }
+}
+
+fn line_of(text: &str, part: &str) -> usize {
+    text.lines().position(|line| line == part).map_or(0, |position| position + 1)
+}
+
+/// The line on which a part begins.
+fn line_at(text: &str, part: &str) -> usize {
+    1 + text[..text.find(part).unwrap()].matches('\n').count()
+}
+
+/// One change of the good policy, and the exact text that it earns. `LINE` as above.
+const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "method = \"GET\"",
+        "method = \"get\"",
+        "policies/demo.toml:LINE routes[0].method: \"get\" is not understood, accepted: \"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\"",
+    ),
+    (
+        "version = \"1.0.0\"",
+        "version = \"v1\"",
+        "policies/demo.toml:LINE version: \"v1\" is not understood, accepted: a full version such as \"2.0.0\"",
+    ),
+    (
+        "class = \"medium\"",
+        "class = \"low\"",
+        "policies/demo.toml:LINE class: \"low\" is not understood, accepted: \"high\", \"medium\" or \"admin\"",
+    ),
+    (
+        "upstream = \"legacy\"",
+        "upstream = \"legaxy\"",
+        "policies/demo.toml:LINE upstream: \"legaxy\" is an unknown upstream, accepted: legacy",
+    ),
+    (
+        "form = \"uuid\"",
+        "form = \"any\"",
+        "policies/demo.toml:LINE interaction_id.form: \"any\" is not understood, accepted: \"uuid\" or \"alphanumeric\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{thing\"",
+        "policies/demo.toml:LINE routes[0].path: \"/things/{thing\": a parameter is one whole segment {name} of letters and digits, accepted: a path such as \"/request/{consentId}\"",
+    ),
+    (
+        "access = \"consented\"",
+        "access = \"public\"",
+        "policies/demo.toml:LINE routes[0].access: \"public\" is not understood, accepted: \"open\", \"client\" or \"consented\"",
+    ),
+    (
+        "permission = \"DEMO_READ\"\n",
+        "",
+        "policies/demo.toml:ROUTE0 routes[0].permission: is missing, accepted: one permission such as RESOURCES_READ",
+    ),
+    (
+        "scope = \"demo\"\nidempotency_key",
+        "scope = \"demo\"\npermission = \"DEMO_WRITE\"\nidempotency_key",
+        "policies/demo.toml:LINE+1 routes[1].permission: has no effect with access = \"client\", accepted: an access that needs it",
+    ),
+    (
+        "idempotency_key = \"required\"\n",
+        "",
+        "policies/demo.toml:ROUTE1 routes[1].idempotency_key: is missing, accepted: \"required\" or \"ignored\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nconsent_parameter = \"consentId\"",
+        "policies/demo.toml:LINE+1 routes[0].consent_parameter: \"consentId\" is no parameter of the path, accepted: the name of one",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nscopes = \"demo\"",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, scope, upstream",
+    ),
+    (
+        "method = \"POST\"\npath = \"/things\"",
+        "method = \"POST\"\npath = \"/things/mine\"",
+        "policies/demo.toml:LINE+1 routes[1].path: /open-insurance/demo/v1/things/mine overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "[[routes]]\nmethod = \"POST\"",
+        "[[routes]]\nmethod = \"GET\"\npath = \"/more\"\naccess = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"\n\n[[routes]]\nmethod = \"POST\"",
+        "policies/demo.toml:LINE+5 routes[1].permission: \"DEMO_READ\" is the permission of the route at policies/demo.toml:13 too, accepted: one route per permission",
+    ),
+];
+
+#[test]
+fn each_mistake_in_a_policy_is_told_exactly() {
+    let sandbox = Sandbox::new();
+    for (good, bad, expected) in POLICY_MISTAKES {
+        assert!(POLICY.contains(good), "{good}");
+        let policy = POLICY.replacen(good, bad, 1);
+        std::fs::write(sandbox.directory.path().join("policies/demo.toml"), &policy).unwrap();
+        let base = line_at(POLICY, good);
+        let routes: Vec<usize> =
+            policy.lines().enumerate().filter(|(_, l)| *l == "[[routes]]").map(|(n, _)| n + 1).collect();
+        let mut expected = (*expected).to_owned();
+        for (mark, line) in
+            [("LINE+1", base + 1), ("LINE+5", base + 5), ("LINE", base), ("ROUTE0", routes[0]), ("ROUTE1", routes[1])]
+        {
+            expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
+        }
+        let (code, complaints) = sandbox.complaints(&sandbox.config);
+        assert_eq!(code, Some(64), "{bad}: {complaints:?}");
+        assert!(complaints.contains(&expected), "expected {expected}\nfound {complaints:#?}");
+    }
+}
+
+#[test]
+fn an_unreadable_policy_is_told() {
+    let sandbox = Sandbox::new();
+    let policy = sandbox.directory.path().join("policies/broken.toml");
+    std::fs::write(&policy, [0xff, 0xfe]).unwrap();
+    let (code, complaints) = sandbox.complaints(&sandbox.config);
+    assert_eq!(code, Some(64));
+    let expected = "policies/broken.toml:0: cannot be read (stream did not contain valid UTF-8), accepted: a readable TOML file";
+    assert_eq!(complaints, [expected]);
+    std::fs::write(&policy, "api = \n").unwrap();
+    let (_, complaints) = sandbox.complaints(&sandbox.config);
+    assert!(complaints[0].starts_with("policies/broken.toml:1: "), "{complaints:?}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told() {
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria")).args(["run", "-c", "nowhere.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let expected = "nowhere.toml:0: cannot be read (No such file or directory (os error 2)), accepted: a readable TOML file\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let sandbox = Sandbox::new();
+    let config = sandbox
+        .config
+        .replace("threads = 1", "threads = 0")
+        .replace("roots.pem", "missing.pem")
+        .replace("total_timeout = \"1s\"", "total_timeout = \"soon\"");
+    let policy = POLICY.replace("\"read\"", "\"write\"");
+    std::fs::write(sandbox.directory.path().join("policies/demo.toml"), policy).unwrap();
+    let (code, complaints) = sandbox.complaints(&config);
+    assert_eq!(code, Some(64));
+    let keys: Vec<&str> = complaints.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    let expected = [
+        "server.threads:",
+        "listeners[0].trust_anchors:",
+        "upstreams[0].total_timeout:",
+        "routes[0].consent_use:",
+    ];
+    assert_eq!(keys, expected, "{complaints:#?}");
+}
+
+#[test]
+fn what_nothing_configured_can_satisfy_is_told() {
+    let sandbox = Sandbox::new();
+    let without_consent = &sandbox.config[..sandbox.config.find("[consent]").unwrap()];
+    let (code, complaints) = sandbox.complaints(without_consent);
+    assert_eq!(code, Some(64));
+    let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: a [consent] table in the configuration";
+    assert_eq!(complaints, [expected]);
+    let public = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", "").replace("\"required\"", "\"none\"");
+    let (code, complaints) = sandbox.complaints(&public);
+    assert_eq!(code, Some(64));
+    let expected = "policies/demo.toml:10 routes[0].path: needs client certificates, accepted: a listener with client_auth = \"required\"";
+    assert_eq!(complaints, [expected]);
+}
+
+#[test]
+fn an_expired_server_certificate_is_a_warning() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.check(&sandbox.config.replace("\"server.pem\"", "\"expired.pem\""));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    for line in text.lines() {
+        assert!(line.contains(".certificate: warning: the certificate expired on "), "{line}");
+        assert!(line.ends_with(": clients will refuse it"), "{line}");
+    }
+}
+
+#[test]
+fn limits_below_the_legal_floor_are_a_warning() {
+    let sandbox = Sandbox::new();
+    let limits = "\n[limits]\nglobal = { requests = 100, per = \"1s\" }\n";
+    let output = sandbox.check(&(sandbox.config.clone() + limits));
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stderr).unwrap();
+    let line = Sandbox::line(&(sandbox.config.clone() + limits), "global =");
+    let expected = format!("config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n");
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn an_address_that_is_taken_is_an_error_of_start_up() {
+    let sandbox = Sandbox::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let config = sandbox.config.replacen("address = \"127.0.0.1:0\"", &format!("address = \"{address}\""), 1);
+    std::fs::write(sandbox.directory.path().join("config.toml"), config).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .current_dir(sandbox.directory.path())
+        .args(["run", "-c", "config.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains(&format!("admin: cannot listen on {address}")), "{text}");
+}
+
+#[test]
+fn the_command_explains_itself() {
+    let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_portaria")).args(arguments).output().unwrap();
+    let version = run(&["version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("portaria {}\n", env!("CARGO_PKG_VERSION")));
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for word in ["run", "check", "version", "Examples", "Exit codes: 0 ok, 64 bad configuration"] {
+        assert!(text.contains(word), "{word}");
+    }
+    assert_eq!(run(&["fly"]).status.code(), Some(1));
+}
