@@ -131,11 +131,7 @@ pub struct Admission {
 
 impl Admission {
     /// Judges a request.
-    pub async fn admit(
-        &self,
-        request: &mut Arriving<'_>,
-        now: Moment,
-    ) -> Result<Permit, Refusal> {
+    pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refusal> {
         let target = Target::parse(request.path, request.query);
         let found = target.as_ref().map(|target| self.find(target, request));
         request.route = route_of(&found);

@@ -31,8 +31,8 @@ use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::upstream::{Upstream, Upstreams};
-pub use document::{Mistake, Severity};
 use document::{Document, Mistakes, Table};
+pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
 use services::{ConsentSettings, TokenSettings};
 use traffic::LimitSettings;
@@ -99,15 +99,11 @@ pub struct Loaded {
 
 /// Loads a configuration file and its policies. `before` is what the configuration in force lets a
 /// reload keep.
-pub fn load(
-    path: &Path,
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Result<Loaded, Vec<Mistake>> {
+pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loaded, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
-    let configuration =
-        document.and_then(|document| document.with_root(|root| read(&root, &mistakes, metrics, before)));
+    let configuration = document
+        .and_then(|document| document.with_root(|root| read(&root, &mistakes, metrics, before)));
     let prevented = mistakes.prevent_loading();
     let all = mistakes.take();
     match configuration {
@@ -174,14 +170,15 @@ fn check_needs(
     }
     let is_mutual = |listener: &ListenerConfiguration| listener.exposure == Exposure::Mutual;
     if let (Some(place), false) = (&policies.needs_certificates, listeners.iter().any(is_mutual)) {
-        place.reject("needs client certificates, accepted: a listener with client_auth = \"required\"");
+        place.reject(
+            "needs client certificates, accepted: a listener with client_auth = \"required\"",
+        );
     }
 }
 
 fn meters(routes: &Routes, metrics: &Metrics) -> Vec<Box<dyn Meter>> {
-    let meter = |route: &Arc<crate::route::Route>| -> Box<dyn Meter> {
-        Box::new(metrics.meter(route))
-    };
+    let meter =
+        |route: &Arc<crate::route::Route>| -> Box<dyn Meter> { Box::new(metrics.meter(route)) };
     routes.all().iter().map(meter).collect()
 }
 

@@ -120,7 +120,8 @@ pub struct Consents {
 impl Consents {
     /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them.
     pub fn new(registry: Option<Registry>, keep: Duration, capacity: u64) -> Self {
-        let known = moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
+        let known =
+            moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
         Self { registry, known, revisions: Revisions::new() }
     }
 
@@ -171,9 +172,30 @@ impl Consents {
             return Ok(known);
         }
         let key = Key { id: id.clone(), revision };
-        let ask = async { registry.look_up(id).await.map(Arc::new) };
-        self.known.try_get_with(key, ask).await.map_err(|error| *error)
+        let ask = async {
+            let registered = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
+            match registered.status {
+                // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
+                ConsentStatus::AwaitingAuthorisation => Err(NotKept::Fleeting(registered)),
+                ConsentStatus::Authorised | ConsentStatus::Rejected | ConsentStatus::Consumed => {
+                    Ok(registered)
+                }
+            }
+        };
+        match self.known.try_get_with(key, ask).await {
+            Ok(registered) => Ok(registered),
+            Err(not_kept) => match &*not_kept {
+                NotKept::Fleeting(registered) => Ok(registered.clone()),
+                NotKept::Failure(error) => Err(*error),
+            },
+        }
     }
+}
+
+/// An answer that serves the requests that wait for it, and no later one.
+enum NotKept {
+    Fleeting(Arc<RegisteredConsent>),
+    Failure(ConsentError),
 }
 
 impl RegisteredConsent {

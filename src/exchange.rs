@@ -169,8 +169,7 @@ impl Exchange {
 
     /// Runs the stages. Afterwards there is a permit, or the refusal is returned.
     pub async fn admit(&mut self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
-        let interaction =
-            self.interaction.get_or_insert_with(|| Interaction::read(&head.headers));
+        let interaction = self.interaction.get_or_insert_with(|| Interaction::read(&head.headers));
         let mut arriving = Arriving {
             method: &head.method,
             path: head.uri.path(),
@@ -348,7 +347,9 @@ impl Exchange {
             return;
         }
         self.forget_changed_consent();
-        let Some(interaction) = &self.interaction else { return };
+        let Some(interaction) = &self.interaction else {
+            return;
+        };
         let backend = self.backend.began.zip(self.backend.ended);
         let token = self.permit.as_ref().and_then(Permit::token);
         let sample = Sample {

@@ -242,7 +242,12 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, _session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(
+        &self,
+        _session: &mut Session,
+        error: Option<&Error>,
+        exchange: &mut Exchange,
+    ) {
         let outcome = failure::outcome(error, exchange);
         exchange.conclude(outcome);
     }

@@ -72,7 +72,10 @@ fn rate_fields(standing: Standing) -> [(HeaderName, HeaderValue); 3] {
 pub fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
     let nominated = connection::Nominated::of(headers);
     let describes = |name: &HeaderName| {
-        matches!(name.as_str(), "server" | "x-powered-by" | "x-aspnet-version" | "x-aspnetmvc-version")
+        matches!(
+            name.as_str(),
+            "server" | "x-powered-by" | "x-aspnet-version" | "x-aspnetmvc-version"
+        )
     };
     headers
         .keys()

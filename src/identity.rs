@@ -67,7 +67,9 @@ pub enum IdentityError {
     #[error("the client certificate cannot be parsed")]
     Unreadable,
     /// No organizationIdentifier with an accepted prefix, or more than one.
-    #[error("the subject names no single organizationIdentifier (2.5.4.97) with an accepted prefix")]
+    #[error(
+        "the subject names no single organizationIdentifier (2.5.4.97) with an accepted prefix"
+    )]
     Organisation,
     /// No UID, or more than one.
     #[error("the subject names no single UID (0.9.2342.19200300.100.1.1)")]

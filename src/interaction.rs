@@ -135,7 +135,9 @@ impl Interaction {
         if self.received.is_ok() && !rule.form.admits(self.id.0.as_bytes()) {
             *self = Self::minted(InteractionError::Malformed);
         }
-        let Err(error) = self.received else { return Ok(()) };
+        let Err(error) = self.received else {
+            return Ok(());
+        };
         let unusable = match error {
             InteractionError::Missing => rule.missing,
             InteractionError::Malformed | InteractionError::Repeated => rule.malformed,

@@ -1,5 +1,5 @@
 //! The ecosystem on one machine, for demos, tests and benches: a PKI shaped like ICP-Brasil, an
-//! authorization server, a consent registry, a legacy backend and a client.
+//! authorization server, a consent registry, a legacy backend, a client, and a tour of the gateway.
 //!
 //! Behind the cargo feature `lab`: the production binary contains none of it. What it does not do is
 //! what the real ones do beyond what the gateway sees: there is no login and no customer.
@@ -10,6 +10,8 @@ pub mod authorization;
 pub mod consents;
 pub mod backend;
 pub mod client;
+pub mod place;
+pub mod tour;
 
 /// The lab's errors go to whoever runs it: any will do.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -74,7 +74,9 @@ fn default_path() -> PathBuf {
 }
 
 fn check(path: &Path) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else { return ExitCode::FAILURE };
+    let Ok(metrics) = Metrics::new() else {
+        return ExitCode::FAILURE;
+    };
     match config::load(path, &metrics, None) {
         Ok(Loaded { configuration, warnings }) => {
             complain(&warnings);
@@ -90,7 +92,9 @@ fn check(path: &Path) -> ExitCode {
 }
 
 fn run(path: PathBuf, upgrade: bool) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else { return ExitCode::FAILURE };
+    let Ok(metrics) = Metrics::new() else {
+        return ExitCode::FAILURE;
+    };
     let metrics = Arc::new(metrics);
     let loaded = match config::load(&path, &metrics, None) {
         Ok(loaded) => loaded,

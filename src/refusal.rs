@@ -157,7 +157,11 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_) => {
-                if self.verdict().status.is_server_error() { Fault::Gateway } else { Fault::Client }
+                if self.verdict().status.is_server_error() {
+                    Fault::Gateway
+                } else {
+                    Fault::Client
+                }
             }
         }
     }
@@ -349,9 +353,7 @@ fn of_interaction(error: InteractionError) -> Answer {
 fn of_route(error: &RouteError) -> Answer {
     match error {
         RouteError::NotFound => (StatusCode::NOT_FOUND, "route_not_found", text::NOT_FOUND),
-        RouteError::Method { .. } => {
-            (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD)
-        }
+        RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD),
     }
 }
 
@@ -466,12 +468,16 @@ mod tests {
             Refusal::Limits(LimitExceeded { holder: Holder::Address, standing, retry_after })
                 .retry_after()
         };
-        assert_eq!([after(0), after(1), after(1000), after(1001)], [Some(1), Some(1), Some(1), Some(2)]);
+        assert_eq!(
+            [after(0), after(1), after(1000), after(1001)],
+            [Some(1), Some(1), Some(1), Some(2)]
+        );
     }
 
     #[test]
     fn challenges_follow_rfc_6750() {
-        let challenge = |refusal: Refusal| refusal.challenge().map(|c| c.to_str().unwrap().to_owned());
+        let challenge =
+            |refusal: Refusal| refusal.challenge().map(|c| c.to_str().unwrap().to_owned());
         let named = |error: &str| Some(format!("Bearer error=\"{error}\""));
         assert_eq!(challenge(TokenError::Missing.into()).as_deref(), Some("Bearer"));
         assert_eq!(challenge(TokenError::Expired.into()), named("invalid_token"));

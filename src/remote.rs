@@ -92,10 +92,8 @@ impl Remote {
             .pool_max_idle_per_host(32)
             .user_agent(concat!("portaria/", env!("CARGO_PKG_VERSION")));
         let tls = endpoint.tls.map_or_else(no_trust, Ok)?;
-        let client = builder
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|_| RemoteError::Client)?;
+        let client =
+            builder.tls_backend_preconfigured(tls).build().map_err(|_| RemoteError::Client)?;
         Ok(Self { client, url: endpoint.url })
     }
 

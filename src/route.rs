@@ -202,9 +202,7 @@ impl Routes {
         exposure: Exposure,
     ) -> Result<Found<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
-        let exposed = |route: &&Arc<Route>| {
-            exposure == Exposure::Mutual || route.access.is_open()
-        };
+        let exposed = |route: &&Arc<Route>| exposure == Exposure::Mutual || route.access.is_open();
         let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
             return Err(refuse_method(matched.value.iter().filter(exposed)));
         };
@@ -289,9 +287,15 @@ mod tests {
     #[test]
     fn what_is_not_listed_does_not_exist() {
         let routes = routes();
-        for path in ["/", "/c/v3/consents", "/c/v3/consents/", "/c/v3/consents/a/b", "/open/",
-            "/i/a%2Fb/claim", "/OPEN"]
-        {
+        for path in [
+            "/",
+            "/c/v3/consents",
+            "/c/v3/consents/",
+            "/c/v3/consents/a/b",
+            "/open/",
+            "/i/a%2Fb/claim",
+            "/OPEN",
+        ] {
             let found = routes.find(&Method::GET, path, Exposure::Mutual);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{path}");
         }
@@ -324,7 +328,9 @@ mod tests {
     #[test]
     fn a_route_that_stands_twice_is_refused() {
         let twice = || route(0, Method::GET, "/a", Access::Open);
-        assert!(matches!(Routes::new(vec![twice(), twice()], vec![]),
-            Err(TableError::Repeated { .. })));
+        assert!(matches!(
+            Routes::new(vec![twice(), twice()], vec![]),
+            Err(TableError::Repeated { .. })
+        ));
     }
 }

@@ -130,8 +130,11 @@ type Sockets = (Bound, Vec<Bound>);
 fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
     let bind = |name: &str, address| match upgrade {
         true => Ok(Bound::inherit(address)),
-        false => Bound::bind(address)
-            .map_err(|error| StartError::Bind { name: name.to_owned(), address, error }),
+        false => Bound::bind(address).map_err(|error| StartError::Bind {
+            name: name.to_owned(),
+            address,
+            error,
+        }),
     };
     let admin = bind("admin", fixed.admin)?;
     let listeners = fixed.listeners.iter().map(|(name, address, _)| bind(name, *address));

@@ -262,7 +262,9 @@ impl Tokens {
     /// Reads the key set again. When it changed, tokens that the old one verified are forgotten, so
     /// that a removed key stops working.
     pub async fn refresh_keys(&self) -> Result<(), KeySetError> {
-        let Some(jwks) = &self.jwks else { return Ok(()) };
+        let Some(jwks) = &self.jwks else {
+            return Ok(());
+        };
         if jwks.refresh().await? {
             self.signed.invalidate_all();
         }

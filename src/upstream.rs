@@ -111,7 +111,9 @@ impl Upstream {
 
     /// Notes that a server gave no usable answer.
     pub fn note_failure(&self, server: usize, now: Moment) {
-        let Some(server) = self.servers.get(server) else { return };
+        let Some(server) = self.servers.get(server) else {
+            return;
+        };
         let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= self.settings.eject_after {
             let until = now.since_start() + self.settings.eject_for;
@@ -121,7 +123,9 @@ impl Upstream {
 
     /// Notes that a server answered.
     pub fn note_answer(&self, server: usize) {
-        let Some(server) = self.servers.get(server) else { return };
+        let Some(server) = self.servers.get(server) else {
+            return;
+        };
         // Written only when there is something to write: servers in good standing share no cache line.
         if server.failures.load(Ordering::Relaxed) != 0 {
             server.failures.store(0, Ordering::Relaxed);

@@ -44,7 +44,8 @@ pub(super) fn read(
     if !is_secure && !is_loopback(&url.value) {
         url.place.warn("is not encrypted: tokens and consents cross the network in the clear");
     }
-    let settings = EndpointSettings { url: url.value, trust_anchors: trust_anchors?, identity, timeout };
+    let settings =
+        EndpointSettings { url: url.value, trust_anchors: trust_anchors?, identity, timeout };
     Some((settings, url.place))
 }
 

@@ -4,14 +4,13 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pingora::listeners::tls::Acceptor;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
 use super::{pem, values};
 use crate::identity::{ClientVerifier, SubjectRules, TrustAnchors};
-use crate::listener::tls::{ServerIdentity, TlsSetup, provider};
+use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup, provider};
 use crate::moment::Moment;
 use crate::route::Exposure;
 
@@ -39,7 +38,9 @@ pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfi
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let Some(listener) = read_listener(table, &rules, now) else { continue };
+        let Some(listener) = read_listener(table, &rules, now) else {
+            continue;
+        };
         if !seen.insert(listener.name.clone()) {
             let text = format!("{:?} names two listeners, accepted: distinct names", listener.name);
             table.place("name").reject(text);
@@ -48,7 +49,9 @@ pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfi
             other.address == listener.address && listener.address.port() != 0
         });
         if taken {
-            table.place("address").reject("is another listener's too, accepted: distinct addresses");
+            table
+                .place("address")
+                .reject("is another listener's too, accepted: distinct addresses");
         }
         listeners.push(listener);
     }
@@ -112,19 +115,23 @@ fn reject_key(place: &Place, error: &rustls::Error) {
 fn read_trust_anchors(table: &Table<'_>) -> Option<ClientVerifier> {
     let Located { value: roots, place } = pem::certificates(table, "trust_anchors")?;
     let anchors = TrustAnchors::new(roots);
-    let verifier =
-        anchors.and_then(|anchors| ClientVerifier::new(anchors, Arc::new(provider())));
+    let verifier = anchors.and_then(|anchors| ClientVerifier::new(anchors, Arc::new(provider())));
     verifier
         .map_err(|error| {
-            place.reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
+            place
+                .reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
         })
         .ok()
 }
 
 /// A certificate that clients will not take is no reason not to start, but one to say so.
 fn look_at_server_certificate(chain: &Located<Vec<CertificateDer<'static>>>, now: Moment) {
-    let Some(der) = chain.value.first() else { return };
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return };
+    let Some(der) = chain.value.first() else {
+        return;
+    };
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        return;
+    };
     let validity = certificate.validity();
     let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
     if validity.not_after.timestamp() < seconds {
@@ -142,10 +149,9 @@ fn read_subject_rules(root: &Table<'_>) -> SubjectRules {
     let accepted = "one or more prefixes of organizationIdentifier such as \"OPIBR-\"";
     let table = root.table("identity");
     let prefixes = table.as_ref().and_then(|t| t.strings("organisation_prefixes", accepted));
-    if let Some(prefixes) = &prefixes {
-        if prefixes.value.is_empty() || prefixes.value.iter().any(String::is_empty) {
-            prefixes.place.reject(format!("is or has an empty prefix, accepted: {accepted}"));
-        }
+    let has_empty = |list: &[String]| list.is_empty() || list.iter().any(String::is_empty);
+    if let Some(prefixes) = prefixes.as_ref().filter(|prefixes| has_empty(&prefixes.value)) {
+        prefixes.place.reject(format!("is or has an empty prefix, accepted: {accepted}"));
     }
     SubjectRules { organisation_prefixes: prefixes.map_or_else(default, |found| found.value) }
 }

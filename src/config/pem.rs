@@ -8,13 +8,20 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::document::{Located, Place, Table};
 
 /// The path that a key names, from the document's directory.
-pub(super) fn path(table: &Table<'_>, key: &'static str, accepted: &str) -> Option<Located<PathBuf>> {
+pub(super) fn path(
+    table: &Table<'_>,
+    key: &'static str,
+    accepted: &str,
+) -> Option<Located<PathBuf>> {
     let text = table.required(key, accepted)?;
     Some(Located { value: table.directory().join(&text.value), place: text.place })
 }
 
 /// The certificates of a file, at least one.
-pub(super) fn certificates(table: &Table<'_>, key: &'static str) -> Option<Located<Vec<CertificateDer<'static>>>> {
+pub(super) fn certificates(
+    table: &Table<'_>,
+    key: &'static str,
+) -> Option<Located<Vec<CertificateDer<'static>>>> {
     let accepted = "a PEM file with certificates";
     let Located { value: file, place } = path(table, key, accepted)?;
     let pem = read(&file, &place, accepted)?;
@@ -28,17 +35,17 @@ pub(super) fn certificates(table: &Table<'_>, key: &'static str) -> Option<Locat
             None
         }
         Err(error) => {
-            place.reject(format!(
-                "{} is not PEM ({error}), accepted: {accepted}",
-                file.display()
-            ));
+            place.reject(format!("{} is not PEM ({error}), accepted: {accepted}", file.display()));
             None
         }
     }
 }
 
 /// The private key of a file.
-pub(super) fn private_key(table: &Table<'_>, key: &'static str) -> Option<Located<PrivateKeyDer<'static>>> {
+pub(super) fn private_key(
+    table: &Table<'_>,
+    key: &'static str,
+) -> Option<Located<PrivateKeyDer<'static>>> {
     let accepted = "a PEM file with one unencrypted private key";
     let Located { value: file, place } = path(table, key, accepted)?;
     let pem = read(&file, &place, accepted)?;

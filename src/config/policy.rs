@@ -18,8 +18,7 @@ use crate::scope::Scope;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
 const UPSTREAM: &str = "the name of an [[upstreams]] table";
-const INTERACTION: &str =
-    "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
+const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
 const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
@@ -34,7 +33,11 @@ pub(super) struct Policies {
 }
 
 /// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order.
-pub(super) fn read_policies(root: &Table<'_>, upstreams: &[&str], mistakes: &Mistakes) -> Option<Policies> {
+pub(super) fn read_policies(
+    root: &Table<'_>,
+    upstreams: &[&str],
+    mistakes: &Mistakes,
+) -> Option<Policies> {
     let files = policy_files(root)?;
     let mut reader = Reader { upstreams, routes: Vec::new(), versions: Vec::new() };
     for file in files {
@@ -69,7 +72,9 @@ fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
         Ok(files) => files,
         Err(error) => {
             let shown = directory.value.display();
-            directory.place.reject(format!("{shown} cannot be read ({error}), accepted: {accepted}"));
+            directory
+                .place
+                .reject(format!("{shown} cannot be read ({error}), accepted: {accepted}"));
             return None;
         }
     };
@@ -117,10 +122,14 @@ impl Reader<'_> {
         }
         let mut permissions = HashMap::new();
         for table in &tables {
-            let Some(route) = self.read_route(table, head.as_ref()) else { continue };
+            let Some(route) = self.read_route(table, head.as_ref()) else {
+                continue;
+            };
             if let Access::Consented { permission, .. } = &route.access {
                 let place = table.place("permission");
-                if let Some(other) = permissions.insert(permission.as_str().to_owned(), place.clone()) {
+                if let Some(other) =
+                    permissions.insert(permission.as_str().to_owned(), place.clone())
+                {
                     let other: Place = other;
                     let at = other.file_and_line();
                     place.reject(format!(
@@ -232,9 +241,8 @@ impl Reader<'_> {
 }
 
 fn full_template(head: &Head, path: &Located<String>) -> Option<Template> {
-    let parsed = Template::parse(&path.value).and_then(|_| {
-        Template::parse(&format!("{}{}", head.base_path, path.value))
-    });
+    let parsed = Template::parse(&path.value)
+        .and_then(|_| Template::parse(&format!("{}{}", head.base_path, path.value)));
     parsed
         .map_err(|error: TemplateError| {
             path.place.reject(format!("{:?}: {error}, accepted: {TEMPLATE}", path.value));
@@ -313,13 +321,21 @@ fn read_access(table: &Table<'_>) -> Option<Access> {
         "client" => Some(Access::Client { scope: scope()?.value }),
         _ => {
             let scope = scope();
-            let permission =
-                table.required_parsed("permission", "one permission such as RESOURCES_READ", Permission::new);
-            let to = table.required_parsed("consent_use", "\"read\" or \"initiate\"", |text| match text {
-                "read" => Some(ConsentUse::Read),
-                "initiate" => Some(ConsentUse::Initiate),
-                _ => None,
-            });
+            let permission = table.required_parsed(
+                "permission",
+                "one permission such as RESOURCES_READ",
+                Permission::new,
+            );
+            let to =
+                table.required_parsed(
+                    "consent_use",
+                    "\"read\" or \"initiate\"",
+                    |text| match text {
+                        "read" => Some(ConsentUse::Read),
+                        "initiate" => Some(ConsentUse::Initiate),
+                        _ => None,
+                    },
+                );
             let (scope, permission) = (scope?.value, permission?.value);
             Some(Access::Consented { scope, permission, to: to?.value })
         }

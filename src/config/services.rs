@@ -40,7 +40,10 @@ struct IntrospectionSettings {
 }
 
 /// Reads `[token]` and builds the stage, or keeps the one that the same settings built before.
-pub(super) fn read_tokens(root: &Table<'_>, before: Option<&Kept>) -> Option<(TokenSettings, Arc<Tokens>)> {
+pub(super) fn read_tokens(
+    root: &Table<'_>,
+    before: Option<&Kept>,
+) -> Option<(TokenSettings, Arc<Tokens>)> {
     let Some(table) = root.table("token") else {
         if !root.has("token") {
             root.place("token").reject(MISSING_TABLE);
@@ -52,9 +55,12 @@ pub(super) fn read_tokens(root: &Table<'_>, before: Option<&Kept>) -> Option<(To
     let (jwks, refresh) = read_jwks(&table);
     let introspection = table.table("introspection").map(|table| read_introspection(&table));
     if !table.has("jwks") && !table.has("introspection") {
-        table.place("").reject("can verify no token, accepted: token.jwks, token.introspection or both");
+        table
+            .place("")
+            .reject("can verify no token, accepted: token.jwks, token.introspection or both");
     }
-    let (jwks, jwks_stage) = jwks.map_or(Some((None, None)), |read| read.map(|(s, j)| (Some(s), Some(j))))?;
+    let (jwks, jwks_stage) =
+        jwks.map_or(Some((None, None)), |read| read.map(|(s, j)| (Some(s), Some(j))))?;
     let (introspection, introspector) =
         introspection.map_or(Some((None, None)), |read| read.map(|(s, i)| (Some(s), Some(i))))?;
     let rules = rules?;
@@ -80,17 +86,17 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
         Some(_) | None => {}
     }
     let leeway = table.parsed("leeway", values::DURATION, values::duration);
-    let prefix = table.string("consent_scope_prefix", "the beginning of a scope that names a consent");
+    let prefix =
+        table.string("consent_scope_prefix", "the beginning of a scope that names a consent");
     let consent_claim = table.string("consent_claim", "the name of a claim that names a consent");
-    let grant = table.parsed(
-        "user_token",
-        "\"consent_or_subject\" or \"subject_present\"",
-        |text| match text {
-            "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
-            "subject_present" => Some(GrantRule::SubjectPresent),
-            _ => None,
-        },
-    );
+    let grant =
+        table.parsed("user_token", "\"consent_or_subject\" or \"subject_present\"", |text| {
+            match text {
+                "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
+                "subject_present" => Some(GrantRule::SubjectPresent),
+                _ => None,
+            }
+        });
     Some(ClaimRules {
         issuer: issuer?.value,
         audiences: audiences?.value,
@@ -220,12 +226,14 @@ pub(super) fn read_consents(
     };
     let mut registry = None;
     if let Some(table) = root.table("consent") {
-        settings.members = table.table("members").map_or_else(Members::default, |t| read_members(&t));
+        settings.members =
+            table.table("members").map_or_else(Members::default, |t| read_members(&t));
         let keep = table.parsed("keep", values::DURATION, values::duration);
         settings.keep = keep.map_or(settings.keep, |keep| keep.value);
         settings.capacity =
             table.number("cache_capacity", 1, 10_000_000).unwrap_or(settings.capacity);
-        let (endpoint, place): (EndpointSettings, Place) = endpoint::read(&table, "registry", false)?;
+        let (endpoint, place): (EndpointSettings, Place) =
+            endpoint::read(&table, "registry", false)?;
         registry = Some(Registry::new(endpoint.remote(&place)?, settings.members.clone()));
         settings.registry = Some(endpoint);
     } else if root.has("consent") {

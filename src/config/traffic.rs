@@ -102,7 +102,9 @@ fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
     let rate = |q: Quota| f64::from(q.requests.get()) / q.per.as_secs_f64();
     if rate(quota) < rate(floor) {
         let (requests, per) = (floor.requests, floor.per.as_secs());
-        table.place("").warn(format!("is below the legal floor of {requests} requests per {per} s"));
+        table
+            .place("")
+            .warn(format!("is below the legal floor of {requests} requests per {per} s"));
     }
     quota
 }
@@ -116,7 +118,9 @@ pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
     let mut names = HashSet::new();
     let mut upstreams = Vec::new();
     for table in &tables {
-        let Some(settings) = read_upstream(table) else { continue };
+        let Some(settings) = read_upstream(table) else {
+            continue;
+        };
         if !names.insert(settings.name.clone()) {
             let text = format!("{:?} names two upstreams, accepted: distinct names", settings.name);
             table.place("name").reject(text);

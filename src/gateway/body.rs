@@ -38,10 +38,7 @@ pub(super) async fn receive(
     }
 }
 
-async fn receive_whole(
-    session: &mut Session,
-    exchange: &mut Exchange,
-) -> Result<Option<Refusal>> {
+async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result<Option<Refusal>> {
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
@@ -72,10 +69,8 @@ pub(super) fn length(session: &mut Session, exchange: &Exchange) -> Option<u64> 
     if !session.is_body_empty() {
         return Some(declared(session).unwrap_or(exchange.received_body()));
     }
-    let carries_content = matches!(
-        session.req_header().method,
-        Method::POST | Method::PUT | Method::PATCH
-    );
+    let carries_content =
+        matches!(session.req_header().method, Method::POST | Method::PUT | Method::PATCH);
     carries_content.then_some(0)
 }
 

@@ -63,9 +63,8 @@ pub fn is_owned(name: &HeaderName) -> bool {
 /// hyphens.
 pub fn dropped_from_request(headers: &HeaderMap, keep_authorization: bool) -> Vec<HeaderName> {
     let nominated = Nominated::of(headers);
-    let is_plain = |name: &HeaderName| {
-        name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
+    let is_plain =
+        |name: &HeaderName| name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     headers
         .keys()
         .filter(|name| {
@@ -123,19 +122,44 @@ mod tests {
 
     #[test]
     fn nothing_that_a_backend_could_take_for_the_gateways_word_passes() {
-        for name in ["x-portaria-client-id", "x_portaria_client_id", "x-forwarded-for",
-            "x-forwarded", "forwarded", "x-real-ip", "client-cert", "bank-tls-certificate",
-            "x-bank-certificate-dn", "access_token", "x-ssl-client-s-dn", "ssl_client_cert",
-            "x-http-method-override", "x-original-url", "x-fapi-interaction-id", "connection",
-            "te", "upgrade", "expect", "authorization", "proxy-authorization", "x.dotted"]
-        {
+        for name in [
+            "x-portaria-client-id",
+            "x_portaria_client_id",
+            "x-forwarded-for",
+            "x-forwarded",
+            "forwarded",
+            "x-real-ip",
+            "client-cert",
+            "bank-tls-certificate",
+            "x-bank-certificate-dn",
+            "access_token",
+            "x-ssl-client-s-dn",
+            "ssl_client_cert",
+            "x-http-method-override",
+            "x-original-url",
+            "x-fapi-interaction-id",
+            "connection",
+            "te",
+            "upgrade",
+            "expect",
+            "authorization",
+            "proxy-authorization",
+            "x.dotted",
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("forged"));
             assert_eq!(dropped_from_request(&headers, false).len(), 1, "{name}");
         }
-        for name in ["accept", "content-type", "x-idempotency-key", "x-customer-user-agent",
-            "x-fapi-auth-date", "x-fapi-customer-ip-address", "user-agent", "host"]
-        {
+        for name in [
+            "accept",
+            "content-type",
+            "x-idempotency-key",
+            "x-customer-user-agent",
+            "x-fapi-auth-date",
+            "x-fapi-customer-ip-address",
+            "user-agent",
+            "host",
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("kept"));
             assert!(dropped_from_request(&headers, false).is_empty(), "{name}");

@@ -232,7 +232,9 @@ impl AuthorizationServer {
         match request.parameter("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some("authorization_code") => {
-                let Some(consent) = request.parameter("code") else { return bad("invalid_grant") };
+                let Some(consent) = request.parameter("code") else {
+                    return bad("invalid_grant");
+                };
                 self.consents.set_status(&consent, "AUTHORISED");
                 grant.scope = format!("openid consent:{consent} {}", grant.scope);
                 grant.subject = Some("customer".into());

@@ -5,6 +5,7 @@
 //! `truncated`, `truncated-chunked`, `switching`, `interim`, `close`, `close-once`, `drip`, `big:BYTES`,
 //! `verbose` (fields that must not reach a caller).
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,6 +65,8 @@ pub struct Backend {
 struct State {
     recorded: Arc<Mutex<Vec<Recorded>>>,
     connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+    closed_once: Arc<Mutex<HashSet<String>>>,
     consents: Store,
     records: bool,
 }
@@ -82,6 +85,8 @@ impl Backend {
         let state = State {
             recorded: Arc::default(),
             connections: Arc::default(),
+            requests: Arc::default(),
+            closed_once: Arc::default(),
             consents,
             records,
         };
@@ -106,6 +111,11 @@ impl Backend {
         self.state.connections.load(Ordering::Relaxed)
     }
 
+    /// How many requests have reached it, recorded or not.
+    pub fn counter(&self) -> Arc<AtomicUsize> {
+        self.state.requests.clone()
+    }
+
     /// What has reached the backend so far.
     pub fn recorded(&self) -> Vec<Recorded> {
         self.state.recorded.lock().clone()
@@ -115,23 +125,25 @@ impl Backend {
 async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
     let mut buffer = Vec::new();
     loop {
-        let Some(request) = receive(&mut stream, &mut buffer).await? else { return Ok(()) };
-        let first_time = {
-            let mut recorded = state.recorded.lock();
-            let first = !recorded.iter().any(|other| other.target == request.target);
-            if state.records {
-                recorded.push(request.clone());
-            }
-            first
+        let Some(request) = receive(&mut stream, &mut buffer).await? else {
+            return Ok(());
         };
+        state.requests.fetch_add(1, Ordering::Relaxed);
+        if state.records {
+            state.recorded.lock().push(request.clone());
+        }
         let demand = request.demand().unwrap_or_default().to_owned();
+        let first_time =
+            demand == "close-once" && state.closed_once.lock().insert(request.target.clone());
         if !misbehave(&mut stream, &demand, first_time).await? {
             return Ok(());
         }
         let (status, body) = answer(&request, &demand, &state.consents);
         let verbose = match demand.as_str() {
-            "verbose" => "Server: LegacyServer/1.0\r\nX-Powered-By: COBOL\r\nKeep-Alive: timeout=9\r\n\
-                 x-portaria-client-id: forged\r\nx-v: 0.0.1\r\nx-fapi-interaction-id: forged\r\n",
+            "verbose" => {
+                "Server: LegacyServer/1.0\r\nX-Powered-By: COBOL\r\nKeep-Alive: timeout=9\r\n\
+                 x-portaria-client-id: forged\r\nx-v: 0.0.1\r\nx-fapi-interaction-id: forged\r\n"
+            }
             _ => "",
         };
         let length = body.len();
@@ -191,7 +203,8 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
         ("close", _) => {}
         ("malformed", _) => stream.write_all(raw("EHLO legacy\r\n\r\n")).await?,
         ("truncated", _) => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
             stream.write_all(raw(head)).await?;
         }
         ("truncated-chunked", _) => {
@@ -199,7 +212,8 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
             stream.write_all(raw(head)).await?;
         }
         ("switching", _) => {
-            let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+            let head =
+                "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
             stream.write_all(raw(head)).await?;
             std::future::pending::<()>().await;
         }
@@ -253,8 +267,9 @@ fn consent_answer(request: &Recorded, consents: &Store) -> (u16, Vec<u8>) {
     match request.method.as_str() {
         "POST" => {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            let permissions = body["data"]["permissions"].as_array().cloned().unwrap_or_default();
-            let names: Vec<&str> = permissions.iter().filter_map(Value::as_str).collect();
+            let permissions = body.pointer("/data/permissions").and_then(Value::as_array);
+            let names: Vec<&str> =
+                permissions.into_iter().flatten().filter_map(Value::as_str).collect();
             let id = consents.create(client, &names, "AWAITING_AUTHORISATION");
             let data = json!({"data": {"consentId": id, "status": "AWAITING_AUTHORISATION"}});
             (201, data.to_string().into_bytes())

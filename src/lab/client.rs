@@ -138,7 +138,8 @@ impl Http1 {
 
     /// Whether the other side ends the connection without sending anything more.
     pub async fn is_ended(&mut self) -> bool {
-        self.buffer.is_empty() && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))
+        self.buffer.is_empty()
+            && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))
     }
 
     async fn more(&mut self) -> Result<()> {

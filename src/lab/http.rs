@@ -104,7 +104,9 @@ async fn serve_connection(
     match tls {
         None => serve_stream(stream, None, handler).await,
         Some(config) => {
-            let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else { return };
+            let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else {
+                return;
+            };
             let certificate =
                 stream.get_ref().1.peer_certificates().and_then(|chain| chain.first().cloned());
             serve_stream(stream, certificate, handler).await;

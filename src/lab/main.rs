@@ -1,2 +1,96 @@
-//! x
-fn main() {}
+//! The lab's command: see `portaria-lab --help`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portaria::lab::client::Connector;
+use portaria::lab::place::{AUTHORIZATION, Place};
+use portaria::lab::{Result, tour};
+
+/// The ecosystem around portaria on one machine.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  portaria-lab init                     write PKI, keys and config.toml\n  portaria-lab serve                    authorization server, consent registry, backend\n  portaria-lab token --scope consents   a token bound to participant-one\n  portaria-lab tour                     requests that show every check"
+)]
+struct Arguments {
+    /// The lab's directory.
+    #[arg(long, global = true, default_value = "certs/lab")]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a PKI shaped like ICP-Brasil, keys, and a configuration for the gateway.
+    Init {
+        /// The directory of the policies.
+        #[arg(long, default_value = "policies")]
+        policies: PathBuf,
+    },
+    /// Run an authorization server, a consent registry and a legacy backend.
+    Serve,
+    /// Print an access token, bound to a participant's certificate.
+    Token {
+        /// The participant: its certificate binds the token, its name is the client id.
+        #[arg(long, default_value = "participant-one")]
+        client: String,
+        /// The scopes.
+        #[arg(long)]
+        scope: String,
+        /// A customer's token under this consent, which the customer confirms hereby.
+        #[arg(long)]
+        consent: Option<String>,
+        /// An opaque token instead of a JWT.
+        #[arg(long)]
+        opaque: bool,
+    },
+    /// Make the requests that show every check of a gateway that runs.
+    Tour,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    portaria::server::install_cryptography();
+    let arguments = Arguments::parse();
+    let place = Place::new(arguments.dir);
+    let done = match arguments.command {
+        Command::Init { policies } => place.init(&policies).map(|()| true),
+        Command::Serve => run_services(&place).await,
+        Command::Token { client, scope, consent, opaque } => {
+            print_token(&place, &client, &scope, consent.as_deref(), opaque).await
+        }
+        Command::Tour => tour::run(&place, &mut std::io::stdout()).await,
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "portaria-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_services(place: &Place) -> Result<bool> {
+    let _services = place.serve().await?;
+    writeln!(std::io::stdout(), "the lab serves; stop it with Ctrl-C")?;
+    tokio::signal::ctrl_c().await?;
+    Ok(true)
+}
+
+async fn print_token(
+    place: &Place,
+    client: &str,
+    scope: &str,
+    consent: Option<&str>,
+    opaque: bool,
+) -> Result<bool> {
+    let connector: Connector = place.connector(AUTHORIZATION, Some(client))?;
+    let token = tour::token::request(&connector, client, scope, consent, opaque).await?;
+    writeln!(std::io::stdout(), "{token}")?;
+    Ok(true)
+}

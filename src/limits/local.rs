@@ -20,7 +20,8 @@ use super::{Holder, LimitExceeded, Quota, Standing, Ticket};
 use crate::moment::Moment;
 
 type Everyone = RateLimiter<NotKeyed, InMemoryState, GivenTime, StateInformationMiddleware>;
-type PerAddress = RateLimiter<IpAddr, DashMapStateStore<IpAddr>, GivenTime, StateInformationMiddleware>;
+type PerAddress =
+    RateLimiter<IpAddr, DashMapStateStore<IpAddr>, GivenTime, StateInformationMiddleware>;
 
 /// The stage.
 pub struct Limits {
@@ -37,7 +38,11 @@ impl Limits {
         let time = GivenTime::default();
         Self {
             everyone: Everyone::new(cells(everyone), InMemoryState::default(), time.clone()),
-            per_address: PerAddress::new(cells(address), DashMapStateStore::default(), time.clone()),
+            per_address: PerAddress::new(
+                cells(address),
+                DashMapStateStore::default(),
+                time.clone(),
+            ),
             time,
             quota_of_everyone: everyone,
             quota_of_address: address,
@@ -47,10 +52,9 @@ impl Limits {
     /// Takes one cell of the address' quota and one of everyone's.
     pub fn admit(&self, address: IpAddr, now: Moment) -> Result<Ticket, LimitExceeded> {
         self.time.set(now);
-        let snapshot = self
-            .per_address
-            .check_key(&address)
-            .map_err(|not_until| exceeded(Holder::Address, self.quota_of_address, &not_until, now))?;
+        let snapshot = self.per_address.check_key(&address).map_err(|not_until| {
+            exceeded(Holder::Address, self.quota_of_address, &not_until, now)
+        })?;
         self.everyone.check().map_err(|not_until| {
             exceeded(Holder::Everyone, self.quota_of_everyone, &not_until, now)
         })?;
@@ -79,7 +83,12 @@ fn standing(quota: Quota, snapshot: &StateSnapshot) -> Standing {
     }
 }
 
-fn exceeded(holder: Holder, quota: Quota, not_until: &NotUntil<Nanos>, now: Moment) -> LimitExceeded {
+fn exceeded(
+    holder: Holder,
+    quota: Quota,
+    not_until: &NotUntil<Nanos>,
+    now: Moment,
+) -> LimitExceeded {
     let window_seconds = quota.per.as_secs().max(1);
     LimitExceeded {
         holder,
@@ -137,10 +146,7 @@ mod tests {
         let refused = limits.admit(ADDRESS, at(0)).unwrap_err();
         assert_eq!(refused.holder, Holder::Address);
         assert_eq!(refused.retry_after, Duration::from_millis(120));
-        assert_eq!(
-            refused.standing,
-            Standing { limit: 500, remaining: 0, window_seconds: 60 }
-        );
+        assert_eq!(refused.standing, Standing { limit: 500, remaining: 0, window_seconds: 60 });
         assert!(limits.admit(ADDRESS, at(119)).is_err());
         assert!(limits.admit(ADDRESS, at(120)).is_ok());
     }

@@ -264,11 +264,10 @@ fn stand_in(received: &[u8]) -> BytesMut {
     let name = interaction::FIELD;
     let of_interaction = |line: &&[u8]| is_field(line, name.as_str());
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-: ".contains(b);
-    if let Some(line) = field_lines(received).find(of_interaction) {
-        if line.iter().all(is_plain) {
-            request.put_slice(line);
-            request.put_slice(b"\r\n");
-        }
+    let line = field_lines(received).find(of_interaction);
+    if let Some(line) = line.filter(|line| line.iter().all(is_plain)) {
+        request.put_slice(line);
+        request.put_slice(b"\r\n");
     }
     request.put_slice(b"\r\n");
     request
@@ -294,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_chunked_request_gets_a_declared_length() {
-        let head = b"POST /a HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n";
+        let head =
+            b"POST /a HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n";
         let request = with_declared_length(head, b"{}");
         let expected = "POST /a HTTP/1.1\r\nHost: b\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(String::from_utf8_lossy(&request), expected);

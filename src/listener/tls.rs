@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::{Acceptor, TlsSettings};
+pub use pingora::listeners::tls::Acceptor;
+use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::tls::TlsRef;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -121,8 +121,5 @@ pub(super) const BACKEND_TIMEOUT: Text = text(
     "Tempo de resposta esgotado",
     "O serviço não respondeu no tempo esperado.",
 );
-pub(super) const INTERNAL: Text = text(
-    "ERRO_INTERNO",
-    "Erro interno",
-    "Ocorreu um erro interno ao processar a requisição.",
-);
+pub(super) const INTERNAL: Text =
+    text("ERRO_INTERNO", "Erro interno", "Ocorreu um erro interno ao processar a requisição.");

@@ -93,7 +93,9 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
-        let Ok(mut line) = serde_json::to_vec(&self.line(sample)) else { return };
+        let Ok(mut line) = serde_json::to_vec(&self.line(sample)) else {
+            return;
+        };
         line.push(b'\n');
         // A full buffer drops and counts the line; there is nothing else to do about it here.
         let _ = self.writer.clone().write_all(&line);
@@ -136,9 +138,8 @@ impl AccessLog {
 }
 
 fn timestamp(sample: &Sample<'_>) -> String {
-    let format = format_description!(
-        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-    );
+    let format =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let time = OffsetDateTime::UNIX_EPOCH + sample.arrived.since_epoch();
     time.format(&format).unwrap_or_default()
 }

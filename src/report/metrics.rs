@@ -37,39 +37,93 @@ pub struct Metrics {
     dropped_log_lines: IntGauge,
 }
 
+/// Name, help and labels of a metric.
+struct Described(&'static str, &'static str, &'static [&'static str]);
+
+const REQUESTS: Described = Described(
+    "portaria_requests_total",
+    "Exchanges by route, class, status class and outcome.",
+    &["api", "route", "class", "status_class", "outcome"],
+);
+const REFUSALS: Described =
+    Described("portaria_refusals_total", "Refused requests by stage and code.", &["stage", "code"]);
+const OVER_LIMIT: Described = Described(
+    "portaria_over_limit_requests_total",
+    "Requests over a quota: outside the response-time statistics.",
+    &["code"],
+);
+const CLIENT_ABORTS: Described = Described(
+    "portaria_client_aborts_total",
+    "Exchanges that the client gave up: outside the response-time statistics.",
+    &[],
+);
+const RESPONSE: Described = Described(
+    "portaria_response_time_seconds",
+    "First byte received to last byte written, within the limits.",
+    &["api", "class"],
+);
+const GATEWAY: Described = Described(
+    "portaria_gateway_time_seconds",
+    "The part of the response time that is the gateway's own.",
+    &["api", "class"],
+);
+const BACKEND: Described = Described(
+    "portaria_backend_time_seconds",
+    "The part of the response time that is the backend's.",
+    &["api", "class"],
+);
+const P95: Described = Described(
+    "portaria_response_time_p95_seconds",
+    "95th percentile of the response time by class, for the day (UTC) and the last minute.",
+    &["class", "window"],
+);
+const TARGET: Described = Described(
+    "portaria_response_time_target_seconds",
+    "The legal 95th percentile of each class.",
+    &["class"],
+);
+const HANDSHAKES: Described = Described(
+    "portaria_handshakes_total",
+    "TLS handshakes by listener and result.",
+    &["listener", "result"],
+);
+const REFRESHES: Described = Described(
+    "portaria_key_set_refreshes_total",
+    "Refreshes of the key set by result.",
+    &["result"],
+);
+const RELOADS: Described =
+    Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
+const CONFIGURED_AT: Described = Described(
+    "portaria_configuration_timestamp_seconds",
+    "When the configuration in force was loaded.",
+    &[],
+);
+const DROPPED_LOG_LINES: Described = Described(
+    "portaria_access_log_dropped_lines",
+    "Access-log lines dropped because the writer could not keep up.",
+    &[],
+);
+const BUILD: Described = Described("portaria_build_info", "Always 1.", &["version"]);
+
 impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
-            requests: counters(&registry, "portaria_requests_total",
-                "Exchanges by route, class, status class and outcome.",
-                &["api", "route", "class", "status_class", "outcome"])?,
-            refusals: counters(&registry, "portaria_refusals_total",
-                "Refused requests by stage and code.", &["stage", "code"])?,
-            over_limit: counters(&registry, "portaria_over_limit_requests_total",
-                "Requests over a quota: outside the response-time statistics.", &["code"])?,
-            client_aborts: IntCounter::new("portaria_client_aborts_total",
-                "Exchanges that the client gave up: outside the response-time statistics.")?,
-            response: histograms(&registry, "portaria_response_time_seconds",
-                "First byte received to last byte written, within the limits.")?,
-            gateway: histograms(&registry, "portaria_gateway_time_seconds",
-                "The part of the response time that is the gateway's own.")?,
-            backend: histograms(&registry, "portaria_backend_time_seconds",
-                "The part of the response time that is the backend's.")?,
-            p95: gauges(&registry, "portaria_response_time_p95_seconds",
-                "95th percentile of the response time by class, for the day (UTC) and the last minute.",
-                &["class", "window"])?,
-            handshakes: counters(&registry, "portaria_handshakes_total",
-                "TLS handshakes by listener and result.", &["listener", "result"])?,
-            refreshes: counters(&registry, "portaria_key_set_refreshes_total",
-                "Refreshes of the key set by result.", &["result"])?,
-            reloads: counters(&registry, "portaria_reloads_total",
-                "Reloads of the configuration by result.", &["result"])?,
-            configured_at: Gauge::new("portaria_configuration_timestamp_seconds",
-                "When the configuration in force was loaded.")?,
-            dropped_log_lines: IntGauge::new("portaria_access_log_dropped_lines",
-                "Access-log lines dropped because the writer could not keep up.")?,
+            requests: counters(&registry, &REQUESTS)?,
+            refusals: counters(&registry, &REFUSALS)?,
+            over_limit: counters(&registry, &OVER_LIMIT)?,
+            client_aborts: IntCounter::new(CLIENT_ABORTS.0, CLIENT_ABORTS.1)?,
+            response: histograms(&registry, &RESPONSE)?,
+            gateway: histograms(&registry, &GATEWAY)?,
+            backend: histograms(&registry, &BACKEND)?,
+            p95: gauges(&registry, &P95)?,
+            handshakes: counters(&registry, &HANDSHAKES)?,
+            refreshes: counters(&registry, &REFRESHES)?,
+            reloads: counters(&registry, &RELOADS)?,
+            configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
+            dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
             registry,
         };
         metrics.register_rest()?;
@@ -80,13 +134,12 @@ impl Metrics {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
-        let targets = gauges(&self.registry, "portaria_response_time_target_seconds",
-            "The legal p95 of each class.", &["class"])?;
+        let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
             let target = Duration::from_millis(class.target_ms());
             targets.with_label_values(&[class.as_str()]).set(target.as_secs_f64());
         }
-        let build = gauges(&self.registry, "portaria_build_info", "Always 1.", &["version"])?;
+        let build = gauges(&self.registry, &BUILD)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(())
     }
@@ -157,35 +210,21 @@ impl Metrics {
     }
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+fn counters(registry: &Registry, metric: &Described) -> Result<IntCounterVec, prometheus::Error> {
+    let counters = IntCounterVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
 }
 
-fn gauges(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<GaugeVec, prometheus::Error> {
-    let gauges = GaugeVec::new(Opts::new(name, help), labels)?;
+fn gauges(registry: &Registry, metric: &Described) -> Result<GaugeVec, prometheus::Error> {
+    let gauges = GaugeVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(gauges.clone()))?;
     Ok(gauges)
 }
 
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-) -> Result<HistogramVec, prometheus::Error> {
-    let options = HistogramOpts::new(name, help).buckets(EDGES.to_vec());
-    let histograms = HistogramVec::new(options, &["api", "class"])?;
+fn histograms(registry: &Registry, metric: &Described) -> Result<HistogramVec, prometheus::Error> {
+    let options = HistogramOpts::new(metric.0, metric.1).buckets(EDGES.to_vec());
+    let histograms = HistogramVec::new(options, metric.2)?;
     registry.register(Box::new(histograms.clone()))?;
     Ok(histograms)
 }

@@ -58,7 +58,9 @@ impl ChunkedBody {
                 self.state = if left == 0 { State::DataCr } else { State::Data { left } };
                 continue;
             }
-            let Some(byte) = input.first().copied() else { return Ok(false) };
+            let Some(byte) = input.first().copied() else {
+                return Ok(false);
+            };
             let _ = input.split_to(1);
             self.state = self.step(byte)?;
         }
@@ -131,8 +133,11 @@ fn size(digits: u8, value: usize, byte: u8) -> Result<State, RequestError> {
 mod tests {
     use super::*;
 
+    /// The body and what follows it.
+    type Decoded = (Vec<u8>, Vec<u8>);
+
     /// Decodes in one piece and byte by byte; both must agree.
-    fn decode(wire: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, RequestError> {
+    fn decode(wire: &[u8]) -> Result<Option<Decoded>, RequestError> {
         let mut whole = ChunkedBody::new(16);
         let mut input = BytesMut::from(wire);
         let in_one = whole.push(&mut input);
@@ -160,7 +165,11 @@ mod tests {
         ] {
             let with_next = format!("{wire}GET");
             let (body, rest) = decode(with_next.as_bytes()).unwrap().unwrap();
-            assert_eq!((body.as_slice(), rest.as_slice()), (&b"hello"[..], &b"GET"[..]), "{wire:?}");
+            assert_eq!(
+                (body.as_slice(), rest.as_slice()),
+                (&b"hello"[..], &b"GET"[..]),
+                "{wire:?}"
+            );
         }
     }
 

@@ -81,7 +81,8 @@ fn check_target(target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
         None => target,
         Some(rest) => {
             let slash = memchr::memchr(b'/', rest).ok_or(RequestError::RequestLine)?;
-            let (authority, path) = rest.split_at_checked(slash).ok_or(RequestError::RequestLine)?;
+            let (authority, path) =
+                rest.split_at_checked(slash).ok_or(RequestError::RequestLine)?;
             if !authority.eq_ignore_ascii_case(host) {
                 return Err(RequestError::Host);
             }
@@ -177,7 +178,9 @@ pub fn is_lookalike(name: &str) -> bool {
 
 /// Compares with case and underscores folded.
 fn is_named(name: &[u8], field: &[u8]) -> bool {
-    let fold = |b: &u8| if *b == b'_' { b'-' } else { b.to_ascii_lowercase() };
+    let fold = |b: &u8| {
+        if *b == b'_' { b'-' } else { b.to_ascii_lowercase() }
+    };
     name.len() == field.len() && name.iter().map(fold).eq(field.iter().copied())
 }
 
@@ -285,12 +288,16 @@ mod tests {
             ("POST / HTTP/1.1\r\nContent_Length: 5\r\n\r\n", E::Lookalike),
             ("POST / HTTP/1.1\r\nTransfer_Encoding: chunked\r\n\r\n", E::Lookalike),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", E::TransferCoding),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", E::TransferCoding),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                E::TransferCoding,
+            ),
             ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", E::TransferCoding),
         ] {
             assert_eq!(check(head), Err(error), "{head:?}");
         }
-        for host in ["Host: b\r\nHost: b", "Host: b, b", "Host:", "Host: a b", "Host: u@b", "X: b"] {
+        for host in ["Host: b\r\nHost: b", "Host: b, b", "Host:", "Host: a b", "Host: u@b", "X: b"]
+        {
             let head = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
             assert_eq!(check_head(head.as_bytes(), &LIMITS), Err(E::Host), "{host}");
         }

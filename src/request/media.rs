@@ -59,7 +59,9 @@ fn is_json(media_type: &str) -> bool {
 fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
     let mut stated = false;
     for value in headers.get_all(name) {
-        let Ok(text) = value.to_str() else { return false };
+        let Ok(text) = value.to_str() else {
+            return false;
+        };
         for range in text.split(',').map(str::trim).filter(|range| !range.is_empty()) {
             stated = true;
             let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
@@ -97,37 +99,54 @@ mod tests {
 
     #[test]
     fn json_in_utf8_must_be_acceptable() {
-        for good in ["", "*/*", "application/json", "Application/JSON; charset=utf-8",
-            "text/html, application/*;q=0.5", "application/json;q=1"]
-        {
+        for good in [
+            "",
+            "*/*",
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/html, application/*;q=0.5",
+            "application/json;q=1",
+        ] {
             assert_eq!(check_accepted(&headers(&[("accept", good)])), Ok(()), "{good}");
         }
         assert_eq!(check_accepted(&headers(&[("accept-charset", "utf-8")])), Ok(()));
         assert_eq!(check_accepted(&headers(&[])), Ok(()));
-        for bad in [("accept", "text/html"), ("accept", "application/xml, text/*"),
-            ("accept", "application/json;q=0"), ("accept", "*/*;q=0.000"),
-            ("accept-charset", "iso-8859-1"), ("accept", "application/jwt")]
-        {
-            assert_eq!(check_accepted(&headers(&[bad])), Err(RequestError::NotAcceptable), "{bad:?}");
+        for bad in [
+            ("accept", "text/html"),
+            ("accept", "application/xml, text/*"),
+            ("accept", "application/json;q=0"),
+            ("accept", "*/*;q=0.000"),
+            ("accept-charset", "iso-8859-1"),
+            ("accept", "application/jwt"),
+        ] {
+            assert_eq!(
+                check_accepted(&headers(&[bad])),
+                Err(RequestError::NotAcceptable),
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn a_body_must_be_json_in_utf8() {
-        for good in ["application/json", "application/json; charset=UTF-8",
-            "application/json;charset=\"utf-8\""]
-        {
+        for good in [
+            "application/json",
+            "application/json; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
             assert_eq!(check_content(&headers(&[("content-type", good)]), true), Ok(()), "{good}");
         }
         assert_eq!(check_content(&headers(&[]), true), Ok(()));
-        for bad in ["text/plain", "application/json; charset=latin1", "application/xml", "json", ""] {
+        for bad in ["text/plain", "application/json; charset=latin1", "application/xml", "json", ""]
+        {
             let fields = headers(&[("content-type", bad)]);
             assert_eq!(check_content(&fields, true), Err(RequestError::UnsupportedMedia), "{bad}");
             assert_eq!(check_content(&fields, false), Ok(()), "{bad}");
         }
         let coded = headers(&[("content-encoding", "gzip")]);
         assert_eq!(check_content(&coded, true), Err(RequestError::UnsupportedMedia));
-        let twice = headers(&[("content-type", "application/json"), ("content-type", "text/plain")]);
+        let twice =
+            headers(&[("content-type", "application/json"), ("content-type", "text/plain")]);
         assert_eq!(check_content(&twice, true), Err(RequestError::UnsupportedMedia));
     }
 }

@@ -77,8 +77,8 @@ impl<'a> Target<'a> {
 pub(super) fn check_characters(target: &[u8]) -> Result<(), TargetError> {
     let question = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at_checked(question).unwrap_or((target, b""));
-    let fits = path.iter().all(|b| may_stand_in_path(*b))
-        && query.iter().all(|b| may_stand_in_query(*b));
+    let fits =
+        path.iter().all(|b| may_stand_in_path(*b)) && query.iter().all(|b| may_stand_in_query(*b));
     if fits { Ok(()) } else { Err(TargetError::Character) }
 }
 
@@ -145,7 +145,10 @@ fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError
 /// `%2e`, `%2f`, `%5c` or a control character behind a second layer of encoding.
 fn hides_an_encoding(decoded: &str) -> bool {
     decoded.split('%').skip(1).any(|after| {
-        after.get(..2).and_then(hexadecimal).is_some_and(|b| b.is_ascii_control() || b"./\\%".contains(&b))
+        after
+            .get(..2)
+            .and_then(hexadecimal)
+            .is_some_and(|b| b.is_ascii_control() || b"./\\%".contains(&b))
     })
 }
 
@@ -223,7 +226,10 @@ mod tests {
 
     #[test]
     fn a_query_is_kept_as_it_arrived_or_refused() {
-        assert_eq!(Target::parse("/a", Some("page=1&x=%2f")).unwrap().query(), Some("page=1&x=%2f"));
+        assert_eq!(
+            Target::parse("/a", Some("page=1&x=%2f")).unwrap().query(),
+            Some("page=1&x=%2f")
+        );
         for bad in ["a b", "a\\b", "a#b", "é", "a\u{1}"] {
             assert_eq!(Target::parse("/a", Some(bad)), Err(TargetError::Character), "{bad}");
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use pingora::listeners::tls::Acceptor;
 
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
 use crate::exchange::Serving;
 use crate::listener::WireLimits;
+use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::report::admin::Readiness;
@@ -106,11 +106,11 @@ impl Live {
             return false;
         }
         let tokens = &configuration.serving.admission.tokens;
-        if !tokens.is_ready() {
-            if let Err(error) = tokens.refresh_keys().await {
-                tracing::error!(%error, "the new key set cannot be read");
-                return false;
-            }
+        if !tokens.is_ready()
+            && let Err(error) = tokens.refresh_keys().await
+        {
+            tracing::error!(%error, "the new key set cannot be read");
+            return false;
         }
         self.swap(configuration);
         true

@@ -57,7 +57,9 @@ mod tests {
         assert_eq!(find_in(&["Basic YTpi"]), Err(TokenError::Scheme));
         assert_eq!(find_in(&["DPoP abc"]), Err(TokenError::Scheme));
         assert_eq!(find_in(&["Bearer abcdefghijklmnopq"]), Err(TokenError::TooLong));
-        for bad in ["", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer ===", "Bearer a\tb"] {
+        for bad in
+            ["", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer ===", "Bearer a\tb"]
+        {
             assert_eq!(find_in(&[bad]), Err(TokenError::Malformed), "{bad}");
         }
     }

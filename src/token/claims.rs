@@ -228,7 +228,9 @@ impl Claims {
     ) -> Result<Option<ConsentId>, TokenError> {
         let of_scope =
             scopes.consent(&rules.consent_scope_prefix).map_err(|_| TokenError::Claims)?;
-        let Some(text) = &self.consent else { return Ok(of_scope) };
+        let Some(text) = &self.consent else {
+            return Ok(of_scope);
+        };
         let of_claim = ConsentId::new(text).ok_or(TokenError::Claims)?;
         match of_scope {
             Some(of_scope) if of_scope != of_claim => Err(TokenError::Claims),

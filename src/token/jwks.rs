@@ -87,14 +87,15 @@ impl KeySet {
 }
 
 fn can_verify_ps256(jwk: &Jwk) -> bool {
-    let for_signatures =
-        matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
+    let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
     let for_ps256 = matches!(jwk.common.key_algorithm, None | Some(KeyAlgorithm::PS256));
     matches!(jwk.algorithm, AlgorithmParameters::RSA(_)) && for_signatures && for_ps256
 }
 
 fn modulus_bits(jwk: &Jwk) -> usize {
-    let AlgorithmParameters::RSA(parameters) = &jwk.algorithm else { return 0 };
+    let AlgorithmParameters::RSA(parameters) = &jwk.algorithm else {
+        return 0;
+    };
     let modulus = URL_SAFE_NO_PAD.decode(&parameters.n).unwrap_or_default();
     let significant = modulus.iter().skip_while(|byte| **byte == 0);
     significant.count() * 8

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
 use super::TokenError;
+use super::VerifiedToken;
 use super::claims::{ClaimRules, Claims, Source};
 use super::jwks::KeySet;
-use super::VerifiedToken;
 use crate::moment::Moment;
 
 /// The three parts of a compact JWS.
@@ -66,8 +66,7 @@ impl<'a> Parts<'a> {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(TokenError::Signature),
         }
-        let payload =
-            URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Claims)?;
+        let payload = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Claims)?;
         Claims::parse(&payload, rules)?.judge(Source::Jwt, rules, now)
     }
 
@@ -79,7 +78,8 @@ impl<'a> Parts<'a> {
             return Err(TokenError::Algorithm);
         }
         let typ = header.typ.as_deref().map(str::to_ascii_lowercase);
-        let known_type = matches!(typ.as_deref(), None | Some("jwt" | "at+jwt" | "application/at+jwt"));
+        let known_type =
+            matches!(typ.as_deref(), None | Some("jwt" | "at+jwt" | "application/at+jwt"));
         if header.crit || header.zip || header.b64 || !known_type {
             return Err(TokenError::Header);
         }

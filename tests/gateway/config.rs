@@ -71,11 +71,6 @@ impl Sandbox {
         let text = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), text.lines().map(str::to_owned).collect())
     }
-
-    /// The line that contains a text, in the configuration or the policy.
-    fn line(text: &str, part: &str) -> usize {
-        1 + text.lines().position(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part}"))
-    }
 }
 
 #[test]
@@ -378,12 +373,20 @@ fn each_mistake_in_a_policy_is_told_exactly() {
         let policy = POLICY.replacen(good, bad, 1);
         std::fs::write(sandbox.directory.path().join("policies/demo.toml"), &policy).unwrap();
         let base = line_at(POLICY, good);
-        let routes: Vec<usize> =
-            policy.lines().enumerate().filter(|(_, l)| *l == "[[routes]]").map(|(n, _)| n + 1).collect();
+        let routes: Vec<usize> = policy
+            .lines()
+            .enumerate()
+            .filter(|(_, l)| *l == "[[routes]]")
+            .map(|(n, _)| n + 1)
+            .collect();
         let mut expected = (*expected).to_owned();
-        for (mark, line) in
-            [("LINE+1", base + 1), ("LINE+5", base + 5), ("LINE", base), ("ROUTE0", routes[0]), ("ROUTE1", routes[1])]
-        {
+        for (mark, line) in [
+            ("LINE+1", base + 1),
+            ("LINE+5", base + 5),
+            ("LINE", base),
+            ("ROUTE0", routes[0]),
+            ("ROUTE1", routes[1]),
+        ] {
             expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
         }
         let (code, complaints) = sandbox.complaints(&sandbox.config);
@@ -408,7 +411,10 @@ fn an_unreadable_policy_is_told() {
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_told() {
-    let output = Command::new(env!("CARGO_BIN_EXE_portaria")).args(["run", "-c", "nowhere.toml"]).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .args(["run", "-c", "nowhere.toml"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(64));
     let text = String::from_utf8(output.stderr).unwrap();
     let expected = "nowhere.toml:0: cannot be read (No such file or directory (os error 2)), accepted: a readable TOML file\n";
@@ -445,7 +451,10 @@ fn what_nothing_configured_can_satisfy_is_told() {
     assert_eq!(code, Some(64));
     let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: a [consent] table in the configuration";
     assert_eq!(complaints, [expected]);
-    let public = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", "").replace("\"required\"", "\"none\"");
+    let public = sandbox
+        .config
+        .replace("trust_anchors = \"roots.pem\"\n", "")
+        .replace("\"required\"", "\"none\"");
     let (code, complaints) = sandbox.complaints(&public);
     assert_eq!(code, Some(64));
     let expected = "policies/demo.toml:10 routes[0].path: needs client certificates, accepted: a listener with client_auth = \"required\"";
@@ -469,11 +478,14 @@ fn an_expired_server_certificate_is_a_warning() {
 fn limits_below_the_legal_floor_are_a_warning() {
     let sandbox = Sandbox::new();
     let limits = "\n[limits]\nglobal = { requests = 100, per = \"1s\" }\n";
-    let output = sandbox.check(&(sandbox.config.clone() + limits));
+    let config = format!("{}{limits}", sandbox.config);
+    let output = sandbox.check(&config);
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stderr).unwrap();
-    let line = Sandbox::line(&(sandbox.config.clone() + limits), "global =");
-    let expected = format!("config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n");
+    let line = line_at(&config, "global =");
+    let expected = format!(
+        "config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n"
+    );
     assert_eq!(text, expected);
 }
 
@@ -482,7 +494,11 @@ fn an_address_that_is_taken_is_an_error_of_start_up() {
     let sandbox = Sandbox::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let config = sandbox.config.replacen("address = \"127.0.0.1:0\"", &format!("address = \"{address}\""), 1);
+    let config = sandbox.config.replacen(
+        "address = \"127.0.0.1:0\"",
+        &format!("address = \"{address}\""),
+        1,
+    );
     std::fs::write(sandbox.directory.path().join("config.toml"), config).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
         .current_dir(sandbox.directory.path())
@@ -496,10 +512,15 @@ fn an_address_that_is_taken_is_an_error_of_start_up() {
 
 #[test]
 fn the_command_explains_itself() {
-    let run = |arguments: &[&str]| Command::new(env!("CARGO_BIN_EXE_portaria")).args(arguments).output().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_portaria")).args(arguments).output().unwrap()
+    };
     let version = run(&["version"]);
     assert_eq!(version.status.code(), Some(0));
-    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("portaria {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("portaria {}\n", env!("CARGO_PKG_VERSION"))
+    );
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();

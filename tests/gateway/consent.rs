@@ -45,7 +45,11 @@ async fn initiating_without_an_authorised_consent_is_403() {
     let lab = lab().await;
     for status in ["AWAITING_AUTHORISATION", "REJECTED", "CONSUMED"] {
         let consent = lab.consents.create(CLIENT_ONE, &[CLAIM_PERMISSION], status);
-        assert_refused(&lab.send(&claim(&lab, &consent)).await, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+        assert_refused(
+            &lab.send(&claim(&lab, &consent)).await,
+            403,
+            "CONSENTIMENTO_NAO_AUTORIZADO",
+        );
     }
     lab.assert_untouched();
 }
@@ -102,7 +106,11 @@ async fn another_clients_consent_is_refused() {
 #[tokio::test]
 async fn an_unknown_consent_is_404() {
     let lab = lab().await;
-    assert_refused(&lab.send(&read(&lab, "urn:x:unknown")).await, 404, "CONSENTIMENTO_NAO_ENCONTRADO");
+    assert_refused(
+        &lab.send(&read(&lab, "urn:x:unknown")).await,
+        404,
+        "CONSENTIMENTO_NAO_ENCONTRADO",
+    );
     let token = lab.client_token("consents");
     let request = Request::get(&format!("{CONSENTS}/urn:x:unknown")).bearer(&token);
     assert_refused(&lab.send(&request).await, 404, "CONSENTIMENTO_NAO_ENCONTRADO");
@@ -161,7 +169,10 @@ async fn the_consent_of_a_quote_is_not_looked_up() {
 
 #[tokio::test]
 async fn the_consent_may_stand_in_a_claim() {
-    let lab = lab_with(|config| config.replace("[token.jwks]", "consent_claim = \"consentId\"\n[token.jwks]")).await;
+    let lab = lab_with(|config| {
+        config.replace("[token.jwks]", "consent_claim = \"consentId\"\n[token.jwks]")
+    })
+    .await;
     let consent = lab.consent(&[PERMISSION]);
     let mut claims = lab.client_grant("insurance-auto").claims();
     claims["consentId"] = json!(consent);
@@ -181,11 +192,27 @@ async fn one_lookup_serves_all_requests_that_wait_for_it() {
     let lab = lab().await;
     let consent = lab.consent(&[PERMISSION]);
     let request = read(&lab, &consent);
-    let all = tokio::join!(lab.send(&request), lab.send(&request), lab.send(&request), lab.send(&request));
+    let all = tokio::join!(
+        lab.send(&request),
+        lab.send(&request),
+        lab.send(&request),
+        lab.send(&request)
+    );
     for response in [all.0, all.1, all.2, all.3, lab.send(&request).await] {
         assert_eq!(response.status, 200);
     }
     assert_eq!(lab.consents.lookups(), 1);
+}
+
+#[tokio::test]
+async fn a_consent_that_was_just_confirmed_is_admitted_at_once() {
+    let lab = lab().await;
+    let consent = lab.consents.create(CLIENT_ONE, &[PERMISSION], "AWAITING_AUTHORISATION");
+    let request = read(&lab, &consent);
+    assert_refused(&lab.send(&request).await, 401, "CONSENTIMENTO_NAO_AUTORIZADO");
+    lab.assert_untouched();
+    lab.consents.set_status(&consent, "AUTHORISED");
+    assert_eq!(lab.send(&request).await.status, 200);
 }
 
 #[tokio::test]

@@ -23,7 +23,8 @@ pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused}
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";
-pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub const LOOPBACK: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Everything that a test needs.
 pub struct Lab {
@@ -54,12 +55,8 @@ pub async fn lab_with(change: impl FnOnce(String) -> String) -> Lab {
     let registry = consents.serve(LOOPBACK).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     write_files(directory.path(), pki, &authorization);
-    let config = change(default_config(
-        backend.address,
-        as_service.address,
-        registry.address,
-        &policies(),
-    ));
+    let config =
+        change(default_config(backend.address, as_service.address, registry.address, &policies()));
     std::fs::write(directory.path().join("config.toml"), &config).unwrap();
     let gateway = Gateway::start(&directory.path().join("config.toml")).await;
     Lab {
@@ -264,7 +261,9 @@ impl Lab {
     /// The value of one metric; zero if it has none yet.
     pub async fn metric(&self, series: &str) -> f64 {
         let metrics = self.metrics().await;
-        let line = metrics.lines().find(|line| line.strip_prefix(series).is_some_and(|r| r.starts_with(' ')));
+        let line = metrics
+            .lines()
+            .find(|line| line.strip_prefix(series).is_some_and(|r| r.starts_with(' ')));
         line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 }

@@ -41,7 +41,11 @@ async fn identity_look_alikes_from_outside_are_removed() {
     assert_eq!(recorded.field("x-forwarded-proto"), Some("https"));
     assert_eq!(recorded.field("x-forwarded-host"), Some("localhost"));
     for identity in ["organisation-id", "software-statement-id", "client-id", "consent-id"] {
-        assert_eq!(recorded.field(&format!("x-portaria-{identity}")), None, "an open route names nobody");
+        assert_eq!(
+            recorded.field(&format!("x-portaria-{identity}")),
+            None,
+            "an open route names nobody"
+        );
     }
 }
 
@@ -58,7 +62,15 @@ async fn hop_by_hop_fields_stay_on_their_connection() {
         .with("Trailer", "x-trailer");
     assert_eq!(lab.send(&request).await.status, 200);
     let recorded = lab.last_recorded();
-    for name in ["connection", "x-hop", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer"] {
+    for name in [
+        "connection",
+        "x-hop",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+    ] {
         assert_eq!(recorded.field(name), None, "{name}: {recorded:?}");
     }
 }
@@ -74,7 +86,8 @@ async fn fields_of_the_ecosystem_reach_the_backend() {
         ("User-Agent", "tpp/1"),
         ("If-None-Match", "\"a\""),
     ];
-    let request = fields.iter().fold(Request::get(OPEN), |request, (name, value)| request.with(name, value));
+    let request =
+        fields.iter().fold(Request::get(OPEN), |request, (name, value)| request.with(name, value));
     assert_eq!(lab.send(&request).await.status, 200);
     for (name, value) in fields {
         assert_eq!(lab.last_recorded().field(name), Some(value));
@@ -92,7 +105,8 @@ async fn the_token_reaches_the_backend_only_if_configured() {
         let consent = lab.consent(&["RESOURCES_READ"]);
         let token = lab.user_token("resources", &consent);
         assert_eq!(lab.send(&Request::get(RESOURCES).bearer(&token)).await.status, 200);
-        let forwarded = lab.last_recorded().field("authorization") == Some(&format!("Bearer {token}"));
+        let forwarded =
+            lab.last_recorded().field("authorization") == Some(&format!("Bearer {token}"));
         assert_eq!(forwarded, expected);
     }
 }

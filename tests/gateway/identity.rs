@@ -14,7 +14,8 @@ const OPEN: &str = "/open-insurance/channels/v2/branches";
 /// A request with a good token, bound to whatever certificate presents it.
 async fn send_as(lab: &Lab, identity: &Identity) -> portaria::lab::client::Response {
     let consent = lab.consent(&["RESOURCES_READ"]);
-    let grant = Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+    let grant =
+        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token);
     let mut connection = lab.connector(Some(identity)).http1().await.unwrap();
@@ -29,8 +30,14 @@ async fn the_backend_is_told_organisation_and_software_statement() {
     assert_eq!(send_as(&lab, &lab.pki.one).await.status, 200);
     let recorded = lab.last_recorded();
     let told = |name: &str| recorded.field(name).map(str::to_owned);
-    assert_eq!(told("x-portaria-organisation-id").as_deref(), Some("d7384bd0-842f-43c5-be02-9d2b2d5efc2c"));
-    assert_eq!(told("x-portaria-software-statement-id").as_deref(), Some("bc97b8f0-cae0-4f2f-9978-d93f0e56a833"));
+    assert_eq!(
+        told("x-portaria-organisation-id").as_deref(),
+        Some("d7384bd0-842f-43c5-be02-9d2b2d5efc2c")
+    );
+    assert_eq!(
+        told("x-portaria-software-statement-id").as_deref(),
+        Some("bc97b8f0-cae0-4f2f-9978-d93f0e56a833")
+    );
     assert_eq!(told("x-portaria-client-id").as_deref(), Some(CLIENT_ONE));
 }
 
@@ -70,7 +77,8 @@ async fn a_certificate_that_expires_while_its_connection_lives_is_refused() {
     let subject = Subject { not_after: 3, ..Subject::default() };
     let identity = lab.pki.issuing.client(&lab.pki.client_key, &subject).unwrap();
     let consent = lab.consent(&["RESOURCES_READ"]);
-    let grant = Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+    let grant =
+        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token).to_bytes();
     let mut http1 = lab.connector(Some(&identity)).http1().await.unwrap();

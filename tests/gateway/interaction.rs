@@ -32,7 +32,8 @@ async fn a_missing_id_is_refused_or_minted_by_the_routes_rule() {
     let lab = lab().await;
     let consent = lab.consent(&["DAMAGES_AND_PEOPLE_AUTO_READ"]);
     let user = lab.user_token("insurance-auto", &consent);
-    let response = lab.send(&Request::get(AUTO_V2).bearer(&user).without("x-fapi-interaction-id")).await;
+    let response =
+        lab.send(&Request::get(AUTO_V2).bearer(&user).without("x-fapi-interaction-id")).await;
     assert_refused(&response, 400, "PARAMETRO_INVALIDO");
     assert!(is_uuid_v4(response.field("x-fapi-interaction-id").unwrap()));
     lab.assert_untouched();
@@ -78,7 +79,10 @@ async fn the_alphanumeric_pattern_of_version_1_admits_more_than_uuids() {
     let token = lab.user_token("insurance-auto", &consent);
     let request = Request::get(AUTO_V1).without("x-fapi-interaction-id").bearer(&token);
     let response = lab.send(&request.with("x-fapi-interaction-id", "flow-1")).await;
-    assert_eq!((response.status.as_u16(), response.field("x-fapi-interaction-id")), (200, Some("flow-1")));
+    assert_eq!(
+        (response.status.as_u16(), response.field("x-fapi-interaction-id")),
+        (200, Some("flow-1"))
+    );
 }
 
 #[tokio::test]

@@ -50,8 +50,13 @@ async fn both_protocols_are_served_on_both_listeners() {
     let lab = lab().await;
     for (listener, identity) in [("mtls", Some(&lab.pki.one)), ("public", None)] {
         let connector = lab.connector_to(listener, identity);
-        let response =
-            connector.http1().await.unwrap().exchange(&Request::get(OPEN).to_bytes()).await.unwrap();
+        let response = connector
+            .http1()
+            .await
+            .unwrap()
+            .exchange(&Request::get(OPEN).to_bytes())
+            .await
+            .unwrap();
         assert_eq!(response.status, 200);
         assert_common_fields(&response);
         let request = http::Request::get(format!("https://localhost{OPEN}")).body(()).unwrap();
@@ -85,7 +90,8 @@ async fn tls_12_has_exactly_the_two_suites_of_the_profile() {
     let lab = lab().await;
     let mut accepted = Vec::new();
     for suite in aws_lc_rs::ALL_CIPHER_SUITES {
-        let connector = lab.connector(Some(&lab.pki.one)).adjust(|config| with_suites(config, &[*suite]));
+        let connector =
+            lab.connector(Some(&lab.pki.one)).adjust(|config| with_suites(config, &[*suite]));
         if try_open_route(&connector).await {
             accepted.push(format!("{:?}", suite.suite()));
         }
@@ -168,7 +174,8 @@ async fn an_idle_connection_is_ended() {
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_cut() {
-    let lab = lab_with(|config| config.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")).await;
+    let lab =
+        lab_with(|config| config.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")).await;
     let mut connection = lab.http1().await;
     let target = format!("{OPEN}?lab=big:67108864");
     connection.send(&Request::get(&target).to_bytes()).await.unwrap();

@@ -12,7 +12,8 @@ fn series(name: &str, api: &str, class: &str) -> String {
 #[tokio::test]
 async fn every_exchange_ends_in_exactly_one_sample() {
     let lab = lab().await;
-    for target in [OPEN, "/open-insurance/channels/v2/branches?lab=status:500", "/nowhere", STATUS] {
+    for target in [OPEN, "/open-insurance/channels/v2/branches?lab=status:500", "/nowhere", STATUS]
+    {
         lab.send(&Request::get(target)).await;
     }
     lab.send(&Request::new("PUT", OPEN)).await;
@@ -20,14 +21,20 @@ async fn every_exchange_ends_in_exactly_one_sample() {
     let _ = lab.http1().await.exchange(b"GET /\x01 HTTP/1.1\r\n\r\n").await;
     let total = || async {
         let metrics = lab.metrics().await;
-        let of_requests = metrics.lines().filter(|line| line.starts_with("portaria_requests_total{"));
-        of_requests.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum::<f64>()
+        let of_requests =
+            metrics.lines().filter(|line| line.starts_with("portaria_requests_total{"));
+        of_requests
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum::<f64>()
     };
     eventually("seven samples", || async { total().await == 7.0 }).await;
     eventually("seven lines", || async { lab.gateway.access_log().len() == 7 }).await;
-    lab.expect_metric(&series("portaria_response_time_seconds_count", "channels", "medium"), 2.0).await;
-    lab.expect_metric(&series("portaria_response_time_seconds_count", "discovery", "high"), 1.0).await;
-    lab.expect_metric(&series("portaria_response_time_seconds_count", "resources", "medium"), 1.0).await;
+    lab.expect_metric(&series("portaria_response_time_seconds_count", "channels", "medium"), 2.0)
+        .await;
+    lab.expect_metric(&series("portaria_response_time_seconds_count", "discovery", "high"), 1.0)
+        .await;
+    lab.expect_metric(&series("portaria_response_time_seconds_count", "resources", "medium"), 1.0)
+        .await;
 }
 
 #[tokio::test]
@@ -59,16 +66,22 @@ async fn callers_that_leave_are_outside_the_statistics() {
 async fn the_backends_time_is_told_from_the_gateways() {
     let lab = lab().await;
     lab.send(&Request::get(&format!("{OPEN}?lab=slow:300"))).await;
-    lab.expect_metric(&series("portaria_backend_time_seconds_count", "channels", "medium"), 1.0).await;
-    let sum = |name: &str| series(&format!("portaria_{name}_time_seconds_sum"), "channels", "medium");
-    let (response, backend) = (lab.metric(&sum("response")).await, lab.metric(&sum("backend")).await);
+    lab.expect_metric(&series("portaria_backend_time_seconds_count", "channels", "medium"), 1.0)
+        .await;
+    let sum =
+        |name: &str| series(&format!("portaria_{name}_time_seconds_sum"), "channels", "medium");
+    let (response, backend) =
+        (lab.metric(&sum("response")).await, lab.metric(&sum("backend")).await);
     let gateway = lab.metric(&sum("gateway")).await;
     assert!(backend >= 0.3 && response >= backend, "{response} {backend}");
     assert!((gateway + backend - response).abs() < 1e-6, "{gateway} + {backend} = {response}");
-    let edge = "portaria_response_time_seconds_bucket{api=\"channels\",class=\"medium\",le=\"0.25\"}";
+    let edge =
+        "portaria_response_time_seconds_bucket{api=\"channels\",class=\"medium\",le=\"0.25\"}";
     lab.expect_metric(edge, 0.0).await;
     for edge in ["1", "1.5", "4"] {
-        let bucket = format!("portaria_response_time_seconds_bucket{{api=\"channels\",class=\"medium\",le=\"{edge}\"}}");
+        let bucket = format!(
+            "portaria_response_time_seconds_bucket{{api=\"channels\",class=\"medium\",le=\"{edge}\"}}"
+        );
         lab.expect_metric(&bucket, 1.0).await;
     }
 }
@@ -89,7 +102,8 @@ async fn the_clock_starts_with_the_first_byte() {
 async fn p95_is_told_per_class_for_the_day_and_the_minute() {
     let lab = lab().await;
     lab.send(&Request::get(&format!("{OPEN}?lab=slow:300"))).await;
-    lab.expect_metric(&series("portaria_response_time_seconds_count", "channels", "medium"), 1.0).await;
+    lab.expect_metric(&series("portaria_response_time_seconds_count", "channels", "medium"), 1.0)
+        .await;
     for window in ["day", "minute"] {
         let p95 = |class: &str| {
             format!("portaria_response_time_p95_seconds{{class=\"{class}\",window=\"{window}\"}}")

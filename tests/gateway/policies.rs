@@ -3,6 +3,7 @@
 //! ecosystem, the rows are also held against it.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use crate::harness::*;
 
@@ -117,7 +118,8 @@ async fn every_route_admits_what_its_specification_admits() {
         assert_eq!(response.field("x-v"), Some(row.version), "{}", row.template);
         assert_eq!(lab.recorded().len(), before + 1);
         let api = row.template.split('/').nth(2).unwrap();
-        let series = format!("portaria_backend_time_seconds_count{{api=\"{api}\",class=\"{}\"}}", row.class);
+        let series =
+            format!("portaria_backend_time_seconds_count{{api=\"{api}\",class=\"{}\"}}", row.class);
         eventually(&series, || async { lab.metric(&series).await >= 1.0 }).await;
     }
 }
@@ -168,7 +170,8 @@ fn no_route_is_listed_that_the_table_lacks() {
         let policy: toml::Table = text.parse().unwrap();
         let base = policy["base_path"].as_str().unwrap();
         for route in policy["routes"].as_array().unwrap() {
-            let (method, path) = (route["method"].as_str().unwrap(), route["path"].as_str().unwrap());
+            let (method, path) =
+                (route["method"].as_str().unwrap(), route["path"].as_str().unwrap());
             listed.insert(format!("{method} {base}{path}"));
         }
     }
@@ -182,7 +185,8 @@ fn no_route_is_listed_that_the_table_lacks() {
 #[test]
 fn the_table_agrees_with_the_specifications() {
     let Ok(path) = std::env::var("PORTARIA_ROUTES_CSV") else {
-        println!("skipped: PORTARIA_ROUTES_CSV names no table of endpoints");
+        let mut stderr = std::io::stderr();
+        let _ = writeln!(stderr, "skipped: PORTARIA_ROUTES_CSV names no table of endpoints");
         return;
     };
     let text = std::fs::read_to_string(path).unwrap();

@@ -8,7 +8,8 @@ use crate::harness::*;
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 
 async fn reload(lab: &Lab, expected: &str) {
-    let before = lab.gateway.log().iter().filter(|line| line.to_string().contains(expected)).count();
+    let before =
+        lab.gateway.log().iter().filter(|line| line.to_string().contains(expected)).count();
     lab.gateway.signal("HUP");
     eventually(expected, || async {
         lab.gateway.log().iter().filter(|line| line.to_string().contains(expected)).count() > before
@@ -21,7 +22,11 @@ fn some_policies(lab: &Lab, names: &[&str]) -> String {
     let directory = lab.directory.path().join(names.join("-"));
     std::fs::create_dir_all(&directory).unwrap();
     for name in names {
-        std::fs::copy(policies().join(format!("{name}.toml")), directory.join(format!("{name}.toml"))).unwrap();
+        std::fs::copy(
+            policies().join(format!("{name}.toml")),
+            directory.join(format!("{name}.toml")),
+        )
+        .unwrap();
     }
     directory.display().to_string()
 }
@@ -38,7 +43,11 @@ async fn a_reload_swaps_the_policies_and_keeps_connections() {
     let fewer = some_policies(&lab, &["discovery-v1"]);
     lab.rewrite_config(|config| config.replace(&policies().display().to_string(), &fewer));
     reload(&lab, "configuration reloaded").await;
-    assert_eq!(http1.exchange(&request).await.unwrap().status, 404, "the same connection, the new policies");
+    assert_eq!(
+        http1.exchange(&request).await.unwrap().status,
+        404,
+        "the same connection, the new policies"
+    );
     assert_eq!(http2.exchange(over_http2(), bytes::Bytes::new()).await.unwrap().status, 404);
     lab.rewrite_config(|config| config);
     reload(&lab, "configuration reloaded").await;
@@ -49,7 +58,9 @@ async fn a_reload_swaps_the_policies_and_keeps_connections() {
 #[tokio::test]
 async fn a_reload_with_mistakes_changes_nothing_and_says_why() {
     let lab = lab().await;
-    lab.rewrite_config(|config| config.replace("[limits]", "").replace("threads = 1", "thraeds = 1"));
+    lab.rewrite_config(|config| {
+        config.replace("[limits]", "").replace("threads = 1", "thraeds = 1")
+    });
     reload(&lab, "the one in force stays").await;
     assert!(lab.gateway.log_contains("server.thraeds: is an unknown key (meant: threads?)"));
     assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);

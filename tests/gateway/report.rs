@@ -21,7 +21,9 @@ async fn an_exchange_is_one_line_of_an_allow_list() {
     assert_eq!(lab.send(&request).await.status, 200);
     let line = only_line(&lab).await;
     let text = line.to_string();
-    for personal in ["policy-4711", "secret", consent.as_str(), token.as_str(), CLIENT_ONE, "11222333000181"] {
+    for personal in
+        ["policy-4711", "secret", consent.as_str(), token.as_str(), CLIENT_ONE, "11222333000181"]
+    {
         assert!(!text.contains(personal), "{personal} in {text}");
     }
     assert_eq!(line["http.route"], format!("{AUTO}/{{policyId}}/policy-info"));
@@ -62,7 +64,8 @@ async fn nothing_that_a_caller_sends_reaches_a_log_or_a_metric() {
         Request::get(AUTO).with("Authorization", canary),
         Request::get(AUTO).with("Cookie", canary).with("X-Canary", canary),
         Request::new(canary, AUTO),
-        Request::post("/open-insurance/consents/v3/consents", &format!("\"{canary}\"")).bearer(&token),
+        Request::post("/open-insurance/consents/v3/consents", &format!("\"{canary}\""))
+            .bearer(&token),
         Request::get(&format!("/open-insurance/channels/v2/branches?lab=malformed&{canary}")),
         Request::get(&format!("/open-insurance/channels/v2/branches?lab=close&{canary}")),
         Request::get(&format!("/open-insurance/channels/v2/%00{canary}")),
@@ -79,7 +82,8 @@ async fn nothing_that_a_caller_sends_reaches_a_log_or_a_metric() {
     }
     let lines = requests.len() + 3;
     eventually("all lines are written", || async { lab.gateway.access_log().len() == lines }).await;
-    let everything = format!("{:?}{:?}{}", lab.gateway.log(), lab.gateway.access_log(), lab.metrics().await);
+    let everything =
+        format!("{:?}{:?}{}", lab.gateway.log(), lab.gateway.access_log(), lab.metrics().await);
     assert!(!everything.contains(canary), "{everything}");
     for secret in [token.as_str(), consent.as_str(), "11222333000181"] {
         assert!(!everything.contains(secret));
@@ -97,7 +101,11 @@ async fn the_admin_endpoint_says_how_the_gateway_is() {
     assert_eq!(lab.gateway.admin("/nothing").await.0, 404);
     lab.http1().await;
     let metrics = lab.metrics().await;
-    for name in ["portaria_build_info", "portaria_handshakes_total", "portaria_configuration_timestamp_seconds"] {
+    for name in [
+        "portaria_build_info",
+        "portaria_handshakes_total",
+        "portaria_configuration_timestamp_seconds",
+    ] {
         assert!(metrics.contains(name), "{name}");
     }
 }

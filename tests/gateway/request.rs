@@ -16,11 +16,18 @@ async fn refuse_bytes(lab: &Lab, bytes: &[u8]) -> Response {
     // The gateway may answer and end the connection before it has read everything.
     let _ = connection.send(bytes).await;
     let response = connection.receive(false).await.unwrap_or_else(|error| {
-        panic!("{error}: no answer to {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(200)]))
+        panic!(
+            "{error}: no answer to {:?}",
+            String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
+        )
     });
     assert_common_fields(&response);
     let ended = tokio::time::timeout(Duration::from_secs(5), connection.is_ended()).await;
-    assert!(ended.unwrap_or(false), "the connection must end: {:?}", String::from_utf8_lossy(bytes));
+    assert!(
+        ended.unwrap_or(false),
+        "the connection must end: {:?}",
+        String::from_utf8_lossy(bytes)
+    );
     response
 }
 
@@ -101,7 +108,9 @@ async fn every_disguise_of_a_path_is_refused() {
         assert_refused(&response, 400, "REQUISICAO_INVALIDA");
     }
     // Well formed, but no such path: an encoded slash is part of a segment.
-    for target in ["/open-insurance/channels/v2%2Fbranches", "/open-insurance%2fchannels/v2/branches"] {
+    for target in
+        ["/open-insurance/channels/v2%2Fbranches", "/open-insurance%2fchannels/v2/branches"]
+    {
         assert_refused(&lab.send(&Request::get(target)).await, 404, "RECURSO_NAO_ENCONTRADO");
     }
     lab.assert_untouched();
@@ -110,7 +119,9 @@ async fn every_disguise_of_a_path_is_refused() {
 #[tokio::test]
 async fn equivalent_paths_reach_the_backend_in_one_form() {
     let lab = lab().await;
-    for target in [OPEN, "//open-insurance/channels//v2/branches", "/open-insurance/%63hannels/v2/branches"] {
+    for target in
+        [OPEN, "//open-insurance/channels//v2/branches", "/open-insurance/%63hannels/v2/branches"]
+    {
         assert_eq!(lab.send(&Request::get(target)).await.status, 200, "{target}");
         assert_eq!(lab.last_recorded().target, OPEN);
     }
@@ -250,7 +261,9 @@ async fn http2_bodies_reach_the_backend_with_their_length() {
 async fn a_slow_body_is_refused_at_its_timeout() {
     let lab = lab().await;
     let token = lab.client_token("consents");
-    for (framing, part) in [("Content-Length: 10", "{\"a"), ("Transfer-Encoding: chunked", "5\r\n{")] {
+    for (framing, part) in
+        [("Content-Length: 10", "{\"a"), ("Transfer-Encoding: chunked", "5\r\n{")]
+    {
         let response = refuse_bytes(&lab, &framed(&token, framing, part)).await;
         assert_refused(&response, 408, "TEMPO_DE_ENVIO_ESGOTADO");
     }
@@ -273,7 +286,9 @@ async fn a_caller_that_leaves_in_the_middle_of_its_body_reaches_nothing() {
 async fn expect_100_continue_is_answered_before_the_body() {
     let lab = lab().await;
     let token = lab.client_token("consents");
-    for (framing, body) in [("Content-Length: 2", "{}"), ("Transfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n")] {
+    for (framing, body) in
+        [("Content-Length: 2", "{}"), ("Transfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n")]
+    {
         let mut connection = lab.http1().await;
         let head = framed(&token, &format!("{framing}\r\nExpect: 100-continue"), "");
         connection.send(&head).await.unwrap();
@@ -314,8 +329,13 @@ async fn only_json_in_utf8_is_spoken() {
         assert_refused(&response, 415, "MIDIA_NAO_SUPORTADA");
     }
     lab.assert_untouched();
-    for accept in ["*/*", "application/json", "application/*", "text/html, application/json;q=0.8"] {
-        assert_eq!(lab.send(&Request::get(OPEN).with("Accept", accept)).await.status, 200, "{accept}");
+    for accept in ["*/*", "application/json", "application/*", "text/html, application/json;q=0.8"]
+    {
+        assert_eq!(
+            lab.send(&Request::get(OPEN).with("Accept", accept)).await.status,
+            200,
+            "{accept}"
+        );
     }
     // The conformance suite sends these.
     let with_type = Request::get(OPEN).with("Content-Type", "application/json");

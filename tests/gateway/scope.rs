@@ -6,8 +6,10 @@ use crate::harness::*;
 async fn a_token_without_the_routes_scope_is_refused() {
     let lab = lab().await;
     let consent = lab.consent(&["DAMAGES_AND_PEOPLE_AUTO_READ", "RESOURCES_READ"]);
-    let post = |target: &str, scope: &str| Request::post(target, "{}").bearer(&lab.client_token(scope));
-    let get = |target: &str, scope: &str| Request::get(target).bearer(&lab.user_token(scope, &consent));
+    let post =
+        |target: &str, scope: &str| Request::post(target, "{}").bearer(&lab.client_token(scope));
+    let get =
+        |target: &str, scope: &str| Request::get(target).bearer(&lab.user_token(scope, &consent));
     for request in [
         post("/open-insurance/consents/v3/consents", "resources"),
         post("/open-insurance/consents/v3/consents", "consents2"),

@@ -28,7 +28,8 @@ async fn a_good_token_is_admitted_whatever_the_case_of_the_scheme() {
     let lab = lab().await;
     let token = lab.client_token("consents");
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        let request = Request::post(CONSENTS, "{}").with("Authorization", &format!("{scheme} {token}"));
+        let request =
+            Request::post(CONSENTS, "{}").with("Authorization", &format!("{scheme} {token}"));
         assert_eq!(lab.send(&request).await.status, 201, "{scheme}");
     }
 }
@@ -122,10 +123,13 @@ async fn every_fault_of_a_claim_is_refused() {
         ("confirmation padded", set("cnf", json!({"x5t#S256": format!("{}=", own.to_text())}))),
         ("confirmation cut", set("cnf", json!({"x5t#S256": &own.to_text()[..42]}))),
         ("another certificate", set("cnf", json!({"x5t#S256": other}))),
-        ("at the top level only", Box::new(move |c| {
-            c.as_object_mut().unwrap().remove("cnf");
-            c["x5t#S256"] = json!(own.to_text());
-        })),
+        (
+            "at the top level only",
+            Box::new(move |c| {
+                c.as_object_mut().unwrap().remove("cnf");
+                c["x5t#S256"] = json!(own.to_text());
+            }),
+        ),
     ];
     let reached = lab.recorded().len();
     for (name, change) in cases {
@@ -147,7 +151,8 @@ async fn every_fault_of_the_signature_is_refused() {
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (head, payload) = signed.split_once('.').unwrap();
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let other = Signer::new("key-1", &portaria::lab::pki::rsa_key().unwrap().serialize_pem()).unwrap();
+    let other =
+        Signer::new("key-1", &portaria::lab::pki::rsa_key().unwrap().serialize_pem()).unwrap();
     let with = |change: &dyn Fn(&mut Value)| {
         let mut header = header.clone();
         change(&mut header);
@@ -161,12 +166,14 @@ async fn every_fault_of_the_signature_is_refused() {
     let hmac_key = jsonwebtoken::EncodingKey::from_secret(public_key.as_bytes());
     let hmac_header = encode(r#"{"alg":"HS256","typ":"at+jwt","kid":"key-1"}"#);
     let hmac_signed = format!("{hmac_header}.{payload}");
-    let hmac = jsonwebtoken::crypto::sign(hmac_signed.as_bytes(), &hmac_key, Algorithm::HS256).unwrap();
+    let hmac =
+        jsonwebtoken::crypto::sign(hmac_signed.as_bytes(), &hmac_key, Algorithm::HS256).unwrap();
     let last = if signature.ends_with('A') { 'Q' } else { 'A' };
     let flipped = format!("{}{last}", &signature[..signature.len() - 1]);
     let duplicated = format!("{{\"exp\":1,{}", &claims.to_string()[1..]);
     let duplicated = signer.sign_as(Algorithm::PS256, &header.to_string(), &duplicated).unwrap();
-    let deep = format!("{{\"a\":{}{},{}", "[".repeat(2000), "]".repeat(2000), &claims.to_string()[1..]);
+    let deep =
+        format!("{{\"a\":{}{},{}", "[".repeat(2000), "]".repeat(2000), &claims.to_string()[1..]);
     let deep = signer.sign_as(Algorithm::PS256, &header.to_string(), &deep).unwrap();
     let cases: Vec<(&str, String)> = vec![
         ("none", format!("{}.{payload}.", encode(r#"{"alg":"none"}"#))),
@@ -185,10 +192,19 @@ async fn every_fault_of_the_signature_is_refused() {
         ("b64", with(&|h| h["b64"] = json!(false))),
         ("zip", with(&|h| h["zip"] = json!("DEF"))),
         ("another type", with(&|h| h["typ"] = json!("dpop+jwt"))),
-        ("no algorithm", with(&|h| {
-            h.as_object_mut().unwrap().remove("alg");
-        })),
-        ("changed payload", format!("{head}.{}.{signature}", encode(&claims.to_string().replace("consents", "resources")))),
+        (
+            "no algorithm",
+            with(&|h| {
+                h.as_object_mut().unwrap().remove("alg");
+            }),
+        ),
+        (
+            "changed payload",
+            format!(
+                "{head}.{}.{signature}",
+                encode(&claims.to_string().replace("consents", "resources"))
+            ),
+        ),
         ("changed signature", format!("{signed}.{flipped}")),
         ("no signature", format!("{signed}.")),
         ("signature cut", format!("{signed}.{}", &signature[..100])),
@@ -196,11 +212,20 @@ async fn every_fault_of_the_signature_is_refused() {
         ("two parts", signed.to_owned()),
         ("four parts", format!("{good}.AAAA")),
         ("header is no JSON", format!("{}.{payload}.{signature}", encode("eyes"))),
-        ("payload is no JSON", signer.sign_as(Algorithm::PS256, &header.to_string(), "not json").unwrap()),
-        ("payload is no object", signer.sign_as(Algorithm::PS256, &header.to_string(), "[1]").unwrap()),
+        (
+            "payload is no JSON",
+            signer.sign_as(Algorithm::PS256, &header.to_string(), "not json").unwrap(),
+        ),
+        (
+            "payload is no object",
+            signer.sign_as(Algorithm::PS256, &header.to_string(), "[1]").unwrap(),
+        ),
         ("a member twice", duplicated),
         ("nested deeply", deep),
-        ("trailing data", signer.sign_as(Algorithm::PS256, &header.to_string(), &format!("{claims} 1")).unwrap()),
+        (
+            "trailing data",
+            signer.sign_as(Algorithm::PS256, &header.to_string(), &format!("{claims} 1")).unwrap(),
+        ),
     ];
     for (name, token) in cases {
         let response = lab.send(&create(&token)).await;
@@ -281,7 +306,9 @@ async fn an_opaque_token_is_held_to_the_same_rules() {
         "unknown".to_owned(),
         revoked,
         put("unbound", &|c| remove(c, "cnf")),
-        put("other-certificate", &|c| c["cnf"] = json!({"x5t#S256": lab.pki.two.thumbprint().unwrap().to_text()})),
+        put("other-certificate", &|c| {
+            c["cnf"] = json!({"x5t#S256": lab.pki.two.thumbprint().unwrap().to_text()})
+        }),
         put("other-issuer", &|c| c["iss"] = json!("https://other.example")),
         put("other-audience", &|c| c["aud"] = json!(["https://other.example"])),
         put("not-yet", &|c| c["nbf"] = json!(now() + 60)),
@@ -306,7 +333,11 @@ async fn an_authorization_server_that_cannot_be_asked_is_503() {
     let unreachable = |config: String| {
         let start = config.find("url = \"http://").unwrap();
         let end = start + config[start..].find('\n').unwrap();
-        config.replacen(&config[start..end].to_owned(), "url = \"http://127.0.0.1:1/introspect\"", 1)
+        config.replacen(
+            &config[start..end].to_owned(),
+            "url = \"http://127.0.0.1:1/introspect\"",
+            1,
+        )
     };
     let lab = lab_with(unreachable).await;
     let response = lab.send(&create("opaque-token")).await;
@@ -368,14 +399,19 @@ async fn a_key_set_from_a_url_is_read_and_read_again() {
     let service = authorization.serve(LOOPBACK, None).await.unwrap();
     let url = format!("url = \"http://{}/jwks\"\nrefresh_interval = \"1s\"", service.address);
     let lab = lab_with(|config| config.replace("file = \"jwks.json\"", &url)).await;
-    eventually("the key set is read", || async { lab.gateway.admin("/readyz").await.0 == 200 }).await;
+    eventually("the key set is read", || async { lab.gateway.admin("/readyz").await.0 == 200 })
+        .await;
     assert_eq!(lab.send(&create(&lab.client_token("consents"))).await.status, 201);
     let refreshed = "portaria_key_set_refreshes_total{result=\"ok\"}";
     eventually("it is read again", || async { lab.metric(refreshed).await >= 2.0 }).await;
     drop(service);
     let failed = "portaria_key_set_refreshes_total{result=\"failed\"}";
     eventually("a refresh fails", || async { lab.metric(failed).await >= 1.0 }).await;
-    assert_eq!(lab.send(&create(&lab.client_token("consents"))).await.status, 201, "the last set stays");
+    assert_eq!(
+        lab.send(&create(&lab.client_token("consents"))).await.status,
+        201,
+        "the last set stays"
+    );
 }
 
 #[tokio::test]
@@ -391,12 +427,19 @@ async fn without_a_key_set_nothing_can_be_decided() {
 
 #[tokio::test]
 async fn a_removed_key_stops_working() {
-    let lab = lab_with(|config| config.replace("file = \"jwks.json\"", "file = \"jwks.json\"\nrefresh_interval = \"1s\"")).await;
+    let lab = lab_with(|config| {
+        config.replace("file = \"jwks.json\"", "file = \"jwks.json\"\nrefresh_interval = \"1s\"")
+    })
+    .await;
     let token = lab.client_token("consents");
     assert_eq!(lab.send(&create(&token)).await.status, 201);
-    let other = Signer::new("key-2", &portaria::lab::pki::rsa_key().unwrap().serialize_pem()).unwrap();
+    let other =
+        Signer::new("key-2", &portaria::lab::pki::rsa_key().unwrap().serialize_pem()).unwrap();
     std::fs::write(lab.directory.path().join("jwks.json"), other.jwks().to_string()).unwrap();
-    eventually("the removed key is refused", || async { lab.send(&create(&token)).await.status == 401 }).await;
+    eventually("the removed key is refused", || async {
+        lab.send(&create(&token)).await.status == 401
+    })
+    .await;
     let reached = lab.recorded().len();
     assert_refused(&lab.send(&create(&token)).await, 401, "TOKEN_INVALIDO");
     assert_eq!(lab.recorded().len(), reached);

@@ -125,14 +125,18 @@ async fn a_backend_over_tls_must_prove_who_it_is() {
         std::fs::write(directory.path().join(name), pem).unwrap();
         directory.path().join(name).display().to_string()
     };
-    let (good, other) = (write("root.pem", &pki.root.pem()), write("other.pem", &pki.other_root.pem()));
+    let (good, other) =
+        (write("root.pem", &pki.root.pem()), write("other.pem", &pki.other_root.pem()));
     let handler: portaria::lab::http::Handler = std::sync::Arc::new(|_| {
         Box::pin(async {
             portaria::lab::http::Response::json(http::StatusCode::OK, &serde_json::json!({}))
         })
     });
-    let service = portaria::lab::http::serve(LOOPBACK, Some(pki.server_tls()), handler).await.unwrap();
-    for (name, root, status) in [("localhost", &good, 200), ("localhost", &other, 503), ("example", &good, 503)] {
+    let service =
+        portaria::lab::http::serve(LOOPBACK, Some(pki.server_tls()), handler).await.unwrap();
+    for (name, root, status) in
+        [("localhost", &good, 200), ("localhost", &other, 503), ("example", &good, 503)]
+    {
         let lab = lab_with(|config| {
             let start = config.find("servers = [\"").unwrap();
             let end = start + config[start..].find('\n').unwrap();

@@ -49,7 +49,8 @@ impl Gateway {
 
     async fn await_ready(&self) {
         eventually("the gateway answers", || async {
-            TcpStream::connect(self.address("admin")).await.is_ok() && self.admin("/healthz").await.0 == 200
+            TcpStream::connect(self.address("admin")).await.is_ok()
+                && self.admin("/healthz").await.0 == 200
         })
         .await;
     }
@@ -90,7 +91,8 @@ impl Gateway {
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        let status =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
     }
 

@@ -39,10 +39,7 @@ pub fn pki() -> &'static Pki {
             two: client(Subject::second()),
             expired: client(Subject { not_after: -3600, ..base() }),
             foreign: other_root.client(&key, &base()).unwrap(),
-            server_only: client(Subject {
-                purpose: ExtendedKeyUsagePurpose::ServerAuth,
-                ..base()
-            }),
+            server_only: client(Subject { purpose: ExtendedKeyUsagePurpose::ServerAuth, ..base() }),
             nameless: client(Subject { organisation_identifier: String::new(), ..base() }),
             without_software: client(Subject { software_statement_id: String::new(), ..base() }),
             other_ecosystem: client(Subject {
@@ -64,10 +61,12 @@ impl Pki {
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.certificate()).unwrap();
-        let verifier =
-            rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
-                .build()
-                .unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            roots.into(),
+            provider.clone(),
+        )
+        .build()
+        .unwrap();
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()

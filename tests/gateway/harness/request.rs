@@ -34,7 +34,8 @@ impl Request {
 
     pub fn content(mut self, body: &str) -> Self {
         self.body = body.into();
-        self.with("Content-Type", "application/json").with("Content-Length", &body.len().to_string())
+        self.with("Content-Type", "application/json")
+            .with("Content-Length", &body.len().to_string())
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {

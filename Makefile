@@ -1,0 +1,52 @@
+# make demo    the main job, seen: lab, gateway and tour; ends by itself
+# make test    formatting, lints and tests
+# make bench   the stages by themselves, then the gateway beside nginx
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench bench-stages bench-versus needs-cmake needs-nginx clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+# The framework's compression library is built with cmake.
+needs-cmake:
+	@command -v cmake >/dev/null || { echo "cmake is missing: installing it with apt-get"; \
+	  apt-get update -qq && apt-get install -y -qq cmake >/dev/null; }
+
+needs-nginx:
+	@command -v nginx >/dev/null || { echo "nginx is missing: installing it with apt-get"; \
+	  apt-get update -qq && apt-get install -y -qq nginx-light >/dev/null; }
+
+LAB := certs/lab
+
+demo: needs-cmake
+	@echo "building (the first time takes a few minutes)"
+	@cargo build --release --quiet --features lab --bins
+	@target/release/portaria-lab init --dir $(LAB)
+	@trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT; \
+	  target/release/portaria-lab serve --dir $(LAB) >/dev/null & \
+	  target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log & \
+	  target/release/portaria-lab tour --dir $(LAB)
+
+lint: needs-cmake
+	cargo fmt --all --check
+	cargo clippy --quiet --all-targets --features lab -- -D warnings
+	cargo clippy --quiet --lib --bin portaria -- -D warnings
+
+test: lint
+	cargo test --quiet --features lab
+
+bench-stages: needs-cmake
+	cargo bench --quiet --features lab --bench admission
+
+bench-versus: needs-cmake needs-nginx
+	cargo build --release --quiet --features lab --bins
+	cargo bench --quiet --features lab --bench versus
+
+bench: bench-stages bench-versus
+
+clean:
+	cargo clean
+	rm -rf $(LAB)
