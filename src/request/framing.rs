@@ -98,9 +98,10 @@ fn check_target(target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
 
 /// Every line ends in CRLF, and no other control character but the tab stands anywhere.
 fn check_line_endings(head: &[u8]) -> Result<(), RequestError> {
-    let is_control = |b: &u8| (*b < 0x20 && *b != b'\t') || *b == 0x7f;
-    // A fold rather than a filter, so that the compiler can use vector instructions.
-    let controls = head.iter().fold(0_usize, |n, b| n + usize::from(is_control(b)));
+    let is_control = |b: &u8| ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7f);
+    // Counted in bytes, a piece at a time, so that the compiler can use vector instructions.
+    let count = |piece: &[u8]| piece.iter().fold(0_u8, |n, b| n + u8::from(is_control(b)));
+    let controls: usize = head.chunks(128).map(|piece| usize::from(count(piece))).sum();
     let mut line_endings = 0;
     for position in memchr::memchr_iter(b'\n', head) {
         if position.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r') {
@@ -164,16 +165,22 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
 
 /// `token` of RFC 9110 section 5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    let in_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let in_token = |b: &u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            )
+    };
     !bytes.is_empty() && bytes.iter().all(in_token)
 }
 
 /// Whether a field's name is a framing field's with underscores for hyphens: CGI-like backends read
 /// both as one variable.
 pub fn is_lookalike(name: &str) -> bool {
-    name.contains('_')
-        && (is_named(name.as_bytes(), b"content-length")
-            || is_named(name.as_bytes(), b"transfer-encoding"))
+    let name = name.as_bytes();
+    (is_named(name, b"content-length") || is_named(name, b"transfer-encoding"))
+        && name.contains(&b'_')
 }
 
 /// Compares with case and underscores folded.

@@ -84,16 +84,16 @@ pub(super) fn check_characters(target: &[u8]) -> Result<(), TargetError> {
 
 /// `pchar`, `/` and `%` of RFC 3986 section 3.3.
 fn may_stand_in_path(byte: u8) -> bool {
-    is_unreserved(byte) || b"!$&'()*+,;=:@/%".contains(&byte)
+    is_unreserved(byte) || matches!(byte, b'!' | b'$'..=b',' | b'/' | b':' | b';' | b'=' | b'@')
 }
 
 /// What RFC 3986 section 3.4 allows, and the brackets and pipes that clients send unencoded.
 fn may_stand_in_query(byte: u8) -> bool {
-    may_stand_in_path(byte) || b"?[]|".contains(&byte)
+    may_stand_in_path(byte) || matches!(byte, b'?' | b'[' | b']' | b'|')
 }
 
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Nothing to decode, merge or refuse: the common case, which costs no allocation.

@@ -12,7 +12,7 @@ pub fn find(headers: &HeaderMap, longest: usize) -> Result<&str, TokenError> {
     if fields.next().is_some() {
         return Err(TokenError::Repeated);
     }
-    let text = field.to_str().map_err(|_| TokenError::Malformed)?;
+    let text = std::str::from_utf8(field.as_bytes()).map_err(|_| TokenError::Malformed)?;
     let (scheme, token) = text.split_once(' ').ok_or(TokenError::Malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(TokenError::Scheme);
@@ -27,8 +27,10 @@ pub fn find(headers: &HeaderMap, longest: usize) -> Result<&str, TokenError> {
 /// `b64token` of RFC 6750: letters, digits, `-._~+/`, then any number of `=`.
 fn is_token68(token: &str) -> bool {
     let body = token.trim_end_matches('=');
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b);
-    !body.is_empty() && body.bytes().all(allowed)
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() | matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    // A fold rather than `all`, so that the compiler can use vector instructions.
+    !body.is_empty() && body.bytes().fold(true, |all, b| all & allowed(b))
 }
 
 #[cfg(test)]
