@@ -42,7 +42,7 @@ impl<A: Application> ServerApp for Edge<A> {
             return self.application.process_new(stream, shutdown).await;
         }
         let limits = **self.limits.load();
-        http1::serve(&self.application, stream, &limits, shutdown.clone()).await;
+        http1::serve(&self.application, stream, &limits, shutdown).await;
         None
     }
 

@@ -7,6 +7,7 @@
 //! cannot be one is replaced by an empty one that carries the fault, so that it is refused, counted and
 //! logged like any other.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
@@ -15,6 +16,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Sleep, sleep};
 
 use super::{Application, WireLimits, edge};
 use crate::exchange::Arrival;
@@ -36,12 +38,12 @@ pub(super) async fn serve<A: Application>(
     application: &std::sync::Arc<A>,
     mut stream: Stream,
     limits: &WireLimits,
-    mut shutdown: ShutdownWatch,
+    shutdown: &ShutdownWatch,
 ) {
     let mut buffer = BytesMut::new();
+    let mut idle = Idle::new(shutdown.clone(), limits.idle_timeout);
     loop {
-        let Some(first_byte) = await_request(&mut stream, &mut buffer, limits, &mut shutdown).await
-        else {
+        let Some(first_byte) = await_request(&mut stream, &mut buffer, &mut idle).await else {
             return edge::close(stream).await;
         };
         let deadline = Deadline { from: first_byte, limit: limits.head_timeout };
@@ -57,7 +59,7 @@ pub(super) async fn serve<A: Application>(
         session.set_pipelined_prefix(request);
         let arrival = Arrival { first_byte, fault };
         session.set_connection_user_context(Some(Box::new(arrival)));
-        match application.process_new_http(session, &shutdown).await {
+        match application.process_new_http(session, shutdown).await {
             Some(reused) => stream = reused.consume().0,
             None => return,
         }
@@ -90,14 +92,28 @@ impl Deadline {
     }
 }
 
+/// What a connection without a request under way waits for, beside the next one.
+struct Idle {
+    shutdown: ShutdownWatch,
+    limit: Duration,
+    /// Set anew only when it rings, not for each request: most requests come long before.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Idle {
+    fn new(shutdown: ShutdownWatch, limit: Duration) -> Self {
+        Self { shutdown, limit, alarm: Box::pin(sleep(limit)) }
+    }
+}
+
 /// Waits for the first byte of a request. Nothing comes when the connection was idle for too long, the
 /// client ended it, or the gateway shuts down.
 async fn await_request(
     stream: &mut Stream,
     buffer: &mut BytesMut,
-    limits: &WireLimits,
-    shutdown: &mut ShutdownWatch,
+    idle: &mut Idle,
 ) -> Option<Instant> {
+    let deadline = tokio::time::Instant::now() + idle.limit;
     loop {
         // Some clients end a body with an empty line that belongs to no request (RFC 9112 section 2.2).
         while buffer.starts_with(b"\r\n") {
@@ -106,18 +122,25 @@ async fn await_request(
         if !buffer.is_empty() {
             return Some(Instant::now());
         }
-        if *shutdown.borrow() {
+        if *idle.shutdown.borrow() {
             return None;
         }
         buffer.reserve(READ_SIZE);
-        let read = tokio::select! {
+        tokio::select! {
             biased;
-            read = timeout(limits.idle_timeout, stream.read_buf(buffer)) => read,
-            _ = shutdown.changed() => continue,
-        };
-        match read {
-            Ok(Ok(n)) if n > 0 => {}
-            _ => return None,
+            read = stream.read_buf(buffer) => match read {
+                Ok(n) if n > 0 => {}
+                _ => return None,
+            },
+            changed = idle.shutdown.changed() => if changed.is_err() {
+                return None;
+            },
+            () = &mut idle.alarm => {
+                if deadline <= tokio::time::Instant::now() {
+                    return None;
+                }
+                idle.alarm.as_mut().reset(deadline);
+            }
         }
     }
 }
