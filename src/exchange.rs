@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use crate::admission::{Admission, Arriving, Permit};
 use crate::consent::Consent;
@@ -96,6 +96,14 @@ struct Backend {
     interim: u32,
 }
 
+impl Backend {
+    /// From the choice of a server to the last that was heard of it.
+    fn time(&self) -> Option<Duration> {
+        let (began, ended) = self.began.zip(self.ended)?;
+        Some(ended.saturating_duration_since(began))
+    }
+}
+
 /// One request and its answer.
 pub struct Exchange {
     serving: Arc<Serving>,
@@ -129,13 +137,14 @@ impl Exchange {
         sink: Arc<dyn Sink>,
         entered: Entered,
     ) -> Self {
+        let now = Instant::now();
         Self {
             serving,
             entrance,
             sink,
             _entered: entered,
-            arrived: Moment::now(),
-            first_byte: Instant::now(),
+            arrived: Moment::of(now),
+            first_byte: now,
             wire_fault: None,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             peer: None,
@@ -224,10 +233,11 @@ impl Exchange {
     /// Chooses a server for the permit, for the first time or for a retry.
     pub fn choose_server(&mut self) -> Option<Chosen> {
         let permit = self.permit.as_ref()?;
-        let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::now())?;
+        let now = Instant::now();
+        let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
         self.backend.server = Some(chosen.server);
         self.backend.attempts += 1;
-        self.backend.began.get_or_insert_with(Instant::now);
+        self.backend.began.get_or_insert(now);
         Some(chosen)
     }
 
@@ -282,11 +292,11 @@ impl Exchange {
         !received_whole && self.first_byte.elapsed() > self.serving.body_timeout
     }
 
-    /// Whether the backend has taken longer than its upstream admits.
+    /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
     pub fn is_overdue(&self) -> bool {
         let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
-        match (self.backend.began, total) {
-            (Some(began), Some(total)) => began.elapsed() > total,
+        match (self.backend.time(), total) {
+            (Some(taken), Some(total)) => taken > total,
             _ => false,
         }
     }
@@ -297,11 +307,10 @@ impl Exchange {
     }
 
     /// What the backend is told of the caller.
-    pub fn caller_facts<'a>(&'a self, host: Option<&'a HeaderValue>) -> Option<CallerFacts<'a>> {
+    pub fn caller_facts(&self) -> Option<CallerFacts<'_>> {
         let permit = self.permit.as_ref()?;
         Some(CallerFacts {
             address: self.address,
-            host,
             interaction: self.interaction.as_ref()?.id(),
             participant: permit.token().and_then(|_| self.participant()),
             client_id: permit.token().map(|token| token.token().client_id()),
@@ -350,7 +359,7 @@ impl Exchange {
         let Some(interaction) = &self.interaction else {
             return;
         };
-        let backend = self.backend.began.zip(self.backend.ended);
+        let now = Instant::now();
         let token = self.permit.as_ref().and_then(Permit::token);
         let sample = Sample {
             arrived: self.arrived,
@@ -362,8 +371,9 @@ impl Exchange {
             status: self.status,
             outcome,
             refusal: self.refusal.as_ref(),
-            total: self.first_byte.elapsed(),
-            backend: backend.map(|(began, ended)| ended.saturating_duration_since(began)),
+            ended: Moment::of(now),
+            total: now.saturating_duration_since(self.first_byte),
+            backend: self.backend.time(),
             upstream: self.upstream().map(|upstream| upstream.settings().name.as_str()),
             interaction: interaction.id(),
             participant: self.participant(),

@@ -8,6 +8,7 @@
 mod answer;
 mod body;
 mod failure;
+mod fields;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -120,24 +121,22 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let Some((permit, upstream)) = exchange.permit().zip(exchange.upstream()) else {
+        let (Some(permit), Some(upstream), Some(facts)) =
+            (exchange.permit(), exchange.upstream(), exchange.caller_facts())
+        else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
         let settings = upstream.settings();
-        let host = request.headers.get(header::HOST).cloned();
-        for name in caller::dropped_from_request(&request.headers, settings.keep_authorization) {
-            request.remove_header(&name);
-        }
-        let facts = exchange.caller_facts(host.as_ref());
-        for (name, value) in facts.into_iter().flat_map(caller::told) {
-            request.insert_header(name, value)?;
-        }
-        if let Some(host) = &settings.host {
-            request.insert_header(header::HOST, host)?;
-        }
-        if let Some(length) = body::length(session, exchange) {
-            request.insert_header(header::CONTENT_LENGTH, HeaderValue::from(length))?;
-        }
+        let length = body::length(session, exchange);
+        fields::edit_request(request, |headers| {
+            caller::introduce(headers, facts, settings.keep_authorization);
+            if let Some(host) = &settings.host {
+                headers.insert(header::HOST, host.clone());
+            }
+            if let Some(length) = length {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        });
         make_canonical(request, permit.canonical_path())
     }
 
@@ -184,13 +183,13 @@ impl ProxyHttp for Gateway {
         if response.status.is_informational() {
             return Ok(());
         }
-        for name in headers::dropped_from_answer(&response.headers) {
-            response.remove_header(&name);
-        }
-        let facts = exchange.answer_facts(session.req_header().uri.path());
-        for (name, value) in facts.into_iter().flat_map(headers::of_answer) {
-            response.insert_header(name, value)?;
-        }
+        let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        fields::edit_response(response, |headers| {
+            headers::clear(headers);
+            headers::complete(headers, facts);
+        });
         exchange.note_status(response.status);
         Ok(())
     }
@@ -280,7 +279,7 @@ impl Gateway {
         exchange: &mut Exchange,
         refusal: Refusal,
     ) -> Result<()> {
-        let head = answer::head(session.req_header(), exchange, &refusal)?;
+        let head = answer::head(session.req_header(), exchange, &refusal);
         let body = (session.req_header().method != Method::HEAD)
             .then(|| Bytes::from(refusal.body(exchange.arrived())));
         exchange.note_status(head.status);

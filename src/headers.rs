@@ -46,30 +46,36 @@ pub struct AnswerFacts<'a> {
     pub standing: Option<Standing>,
 }
 
-/// The fields that every answer gets, whatever its status and whoever made it.
-pub fn of_answer(facts: AnswerFacts<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let version = facts.version.map(|version| (VERSION, version.clone()));
-    let interaction = (interaction::FIELD, facts.interaction.as_value().clone());
-    let standing = facts.standing.map(rate_fields);
-    SECURITY
-        .into_iter()
-        .chain(std::iter::once(interaction))
-        .chain(version)
-        .chain(standing.into_iter().flatten())
+/// The most fields that [`complete`] adds.
+pub const ADDED_TO_ANSWER: usize = 10;
+
+/// Adds the fields that every answer gets, whatever its status and whoever made it.
+pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
+    answer.reserve(ADDED_TO_ANSWER);
+    for (name, value) in SECURITY {
+        answer.insert(name, value);
+    }
+    answer.insert(interaction::FIELD, facts.interaction.as_value().clone());
+    if let Some(version) = facts.version {
+        answer.insert(VERSION, version.clone());
+    }
+    if let Some(standing) = facts.standing {
+        answer.insert(RATE_LIMIT, HeaderValue::from(standing.limit));
+        answer.insert(RATE_LIMIT_REMAINING, HeaderValue::from(standing.remaining));
+        answer.insert(RATE_LIMIT_TIME, HeaderValue::from(standing.window_seconds));
+    }
 }
 
-/// The quota, what is left of it, and its window in seconds.
-fn rate_fields(standing: Standing) -> [(HeaderName, HeaderValue); 3] {
-    [
-        (RATE_LIMIT, HeaderValue::from(standing.limit)),
-        (RATE_LIMIT_REMAINING, HeaderValue::from(standing.remaining)),
-        (RATE_LIMIT_TIME, HeaderValue::from(standing.window_seconds)),
-    ]
+/// Removes from a backend's answer what must not reach the caller.
+pub fn clear(answer: &mut HeaderMap) {
+    for name in dropped_from_answer(answer) {
+        answer.remove(name);
+    }
 }
 
 /// The names of a backend's answer that must not reach the caller: those of its connection, those that
 /// describe the legacy system, those that the gateway owns.
-pub fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
+fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
     let nominated = connection::Nominated::of(headers);
     let describes = |name: &HeaderName| {
         matches!(

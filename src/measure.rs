@@ -71,6 +71,7 @@ impl Outcome {
 #[expect(missing_docs, reason = "the fields are facts that their types and names state")]
 pub struct Sample<'a> {
     pub arrived: Moment,
+    pub ended: Moment,
     pub listener: &'a str,
     pub address: IpAddr,
     pub version: Version,
@@ -121,11 +122,11 @@ impl ResponseTimes {
     }
 
     /// Counts an exchange, if it is one that counts.
-    pub fn note(&self, sample: &Sample<'_>, now: Moment) {
+    pub fn note(&self, sample: &Sample<'_>) {
         let Some(route) = sample.route else { return };
         if sample.outcome.is_timed() {
             // The lock is held for an increment: tens of nanoseconds.
-            self.windows(route.class).lock().record(sample.total, now);
+            self.windows(route.class).lock().record(sample.total, sample.ended);
         }
     }
 

@@ -20,7 +20,12 @@ pub struct Moment {
 impl Moment {
     /// The present.
     pub fn now() -> Self {
-        Self::at(START.elapsed(), SystemTime::now())
+        Self::of(Instant::now())
+    }
+
+    /// The present, of which the monotonic clock was read already.
+    pub fn of(now: Instant) -> Self {
+        Self::at(now.saturating_duration_since(*START), SystemTime::now())
     }
 
     /// A chosen time: `since_start` on the monotonic clock, `wall` on the wall clock. A wall

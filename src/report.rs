@@ -12,7 +12,6 @@ pub mod admin;
 use std::sync::Arc;
 
 use crate::measure::{ResponseTimes, Sample, Sink};
-use crate::moment::Moment;
 pub use access_log::AccessLog;
 pub use metrics::Metrics;
 
@@ -28,7 +27,7 @@ pub struct Report {
 
 impl Sink for Report {
     fn take(&self, sample: &Sample<'_>) {
-        self.times.note(sample, Moment::now());
+        self.times.note(sample);
         self.metrics.note(sample);
         if let Some(log) = &self.access_log {
             log.write(sample);

@@ -1,14 +1,13 @@
 //! The answer to a refusal, on the wire.
 
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
 use crate::exchange::Exchange;
-use crate::headers;
-use crate::headers::AnswerFacts;
+use crate::headers::{self, AnswerFacts};
 use crate::refusal::Refusal;
 
 /// Status and fields of a refusal's answer.
@@ -16,26 +15,29 @@ pub(super) fn head(
     request: &RequestHeader,
     exchange: &Exchange,
     refusal: &Refusal,
-) -> Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(refusal.verdict().status, Some(16))?;
+) -> ResponseHeader {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = refusal.verdict().status;
     if let Some(facts) = exchange.answer_facts(request.uri.path()) {
         let standing = refusal.standing().or(facts.standing);
-        for (name, value) in headers::of_answer(AnswerFacts { standing, ..facts }) {
-            head.insert_header(name, value)?;
-        }
+        headers::complete(&mut parts.headers, AnswerFacts { standing, ..facts });
     }
+    explain(&mut parts.headers, refusal);
+    parts.into()
+}
+
+fn explain(headers: &mut HeaderMap, refusal: &Refusal) {
     let content_type = HeaderValue::from_static("application/json; charset=utf-8");
-    head.insert_header(header::CONTENT_TYPE, content_type)?;
+    headers.insert(header::CONTENT_TYPE, content_type);
     if let Some(challenge) = refusal.challenge() {
-        head.insert_header(header::WWW_AUTHENTICATE, challenge)?;
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = refusal.retry_after() {
-        head.insert_header(header::RETRY_AFTER, HeaderValue::from(seconds))?;
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(allow) = refusal.allow() {
-        head.insert_header(header::ALLOW, allow)?;
+        headers.insert(header::ALLOW, allow.clone());
     }
-    Ok(head)
 }
 
 /// Writes an answer that is complete.

@@ -58,10 +58,25 @@ pub fn is_owned(name: &HeaderName) -> bool {
         )
 }
 
+/// Removes from a request what must not reach the backend, and adds what it is told of the caller.
+pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, keep_authorization: bool) {
+    let host = request.get(header::HOST).cloned();
+    for name in dropped_from_request(request, keep_authorization) {
+        request.remove(name);
+    }
+    request.reserve(ADDED_TO_REQUEST);
+    for (name, value) in told(facts) {
+        request.insert(name, value);
+    }
+    if let Some(host) = host {
+        request.insert(FORWARDED_HOST, host);
+    }
+}
+
 /// The names of a request that must not reach the backend as they came: those of the caller's
 /// connection, those that the gateway owns or sets anew, and those that are not letters, digits and
 /// hyphens.
-pub fn dropped_from_request(headers: &HeaderMap, keep_authorization: bool) -> Vec<HeaderName> {
+fn dropped_from_request(headers: &HeaderMap, keep_authorization: bool) -> Vec<HeaderName> {
     let nominated = Nominated::of(headers);
     let is_plain =
         |name: &HeaderName| name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -86,8 +101,6 @@ pub fn dropped_from_request(headers: &HeaderMap, keep_authorization: bool) -> Ve
 pub struct CallerFacts<'a> {
     /// The caller's address.
     pub address: IpAddr,
-    /// The host that the caller asked for.
-    pub host: Option<&'a HeaderValue>,
     /// The interaction id.
     pub interaction: &'a InteractionId,
     /// The participant, on routes that need one.
@@ -98,15 +111,17 @@ pub struct CallerFacts<'a> {
     pub consent: Option<&'a ConsentId>,
 }
 
+/// The most fields that [`introduce`] adds.
+const ADDED_TO_REQUEST: usize = 8;
+
 /// The fields that tell it.
-pub fn told(facts: CallerFacts<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+fn told(facts: CallerFacts<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let address = HeaderValue::from_str(&facts.address.to_string()).ok();
     let participant = facts.participant;
     [
         Some((interaction::FIELD, facts.interaction.as_value().clone())),
         address.map(|address| (FORWARDED_FOR, address)),
         Some((FORWARDED_PROTO, HeaderValue::from_static("https"))),
-        facts.host.map(|host| (FORWARDED_HOST, host.clone())),
         participant.map(|p| (ORGANISATION_ID, p.organisation_id().as_value().clone())),
         participant.map(|p| (SOFTWARE_STATEMENT_ID, p.software_statement_id().as_value().clone())),
         facts.client_id.map(|id| (CLIENT_ID, id.as_value().clone())),
