@@ -74,10 +74,9 @@ impl Arriving<'_> {
 
 /// Leave to reach the backend. Only [`Admission`] issues one:
 ///
-/// ```compile_fail
-/// fn forge(route: std::sync::Arc<portaria::route::Route>) -> portaria::admission::Permit {
-///     portaria::admission::Permit { route, token: None, consent: None, path: None }
-/// }
+/// ```compile_fail,E0451
+/// use portaria::admission::Permit;
+/// fn forge(permit: Permit) -> Permit { Permit { ..permit } }
 /// ```
 #[derive(Debug)]
 pub struct Permit {

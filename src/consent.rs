@@ -84,8 +84,9 @@ pub enum ConsentError {
 
 /// A consent that was held against the route and the client. Only [`Consents`] makes one:
 ///
-/// ```compile_fail
-/// let forged = portaria::consent::Consent { id: portaria::consent::ConsentId::new("x").unwrap() };
+/// ```compile_fail,E0451
+/// use portaria::consent::Consent;
+/// fn forge(consent: Consent) -> Consent { Consent { ..consent } }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Consent {

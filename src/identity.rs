@@ -86,9 +86,9 @@ pub enum IdentityError {
 ///
 /// It can only come from a verified path:
 ///
-/// ```compile_fail
-/// use portaria::identity::{OrganisationId, Participant};
-/// let forged = Participant { organisation_id: OrganisationId::new("x").unwrap() };
+/// ```compile_fail,E0451
+/// use portaria::identity::Participant;
+/// fn forge(participant: Participant) -> Participant { Participant { ..participant } }
 /// ```
 pub struct Participant {
     organisation_id: OrganisationId,

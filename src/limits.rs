@@ -45,8 +45,9 @@ pub struct Standing {
 
 /// Leave to go on. Only [`Limits`] issues one.
 ///
-/// ```compile_fail
-/// let forged = portaria::limits::Ticket { standing: todo!() };
+/// ```compile_fail,E0451
+/// use portaria::limits::Ticket;
+/// fn forge(ticket: Ticket) -> Ticket { Ticket { ..ticket } }
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a ticket that nobody holds means that the limits were not applied"]

@@ -67,8 +67,9 @@ impl TrustAnchors {
 
 /// A chain that was verified up to a trust anchor. Only this module makes one.
 ///
-/// ```compile_fail
-/// let forged = portaria::identity::VerifiedPath { chain: &[] };
+/// ```compile_fail,E0451
+/// use portaria::identity::VerifiedPath;
+/// fn forge(path: VerifiedPath<'_>) -> VerifiedPath<'_> { VerifiedPath { ..path } }
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedPath<'a> {

@@ -5,9 +5,9 @@ use crate::scope::Scope;
 
 /// The access rule of a route. A permission without a token cannot be written:
 ///
-/// ```compile_fail
-/// use portaria::route::Access;
-/// let rule = Access::Open { permission: "RESOURCES_READ" };
+/// ```compile_fail,E0559
+/// use portaria::{consent::Permission, route::Access};
+/// fn forge(permission: Permission) -> Access { Access::Open { permission } }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -11,10 +11,9 @@ use crate::identity::Participant;
 /// A token that was verified and whose confirmation is the connection's certificate. Only this module
 /// makes one:
 ///
-/// ```compile_fail
-/// fn forge(token: std::sync::Arc<portaria::token::VerifiedToken>) -> portaria::token::BoundToken {
-///     portaria::token::BoundToken { token }
-/// }
+/// ```compile_fail,E0451
+/// use portaria::token::BoundToken;
+/// fn forge(token: BoundToken) -> BoundToken { BoundToken { ..token } }
 /// ```
 #[derive(Clone, Debug)]
 pub struct BoundToken {
