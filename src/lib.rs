@@ -1,4 +1,43 @@
-//! portaria
+//! The gatehouse of an insurer in Open Insurance Brasil: one binary that proves who calls, what they may
+//! do and for whose consent, and forwards to the legacy system behind it.
+//!
+//! # Life of a request
+//!
+//! The modules below stand in the order in which a request meets them. Reading this page, [`gateway`]
+//! and [`admission`] is enough to know what happens to every request.
+//!
+//! 1. A connection arrives at a [`listener`]. With `client_auth = "required"` the handshake needs a
+//!    client certificate with a path to a trust anchor; its subject is read once into a
+//!    [`identity::Participant`] that stays with the connection.
+//! 2. The listener reads a request's head itself and refuses a framing that two readers could
+//!    understand differently ([`request`]). The clock starts at its first byte ([`measure`]).
+//! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it.
+//! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
+//!    the [`limits`], the form of the [`request`], the [`token`] and its binding to the connection's
+//!    certificate (RFC 8705), the [`scope`], the [`consent`] with its permissions. It gives a
+//!    [`admission::Permit`] or the first [`refusal::Refusal`].
+//! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
+//!    caller must not say and tells the backend who calls.
+//! 6. The answer gets the fields of the ecosystem ([`headers`]). A refusal, or a backend's fault, becomes
+//!    the ecosystem's error body in one place.
+//! 7. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
+//!
+//! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
+//! and swaps it on SIGHUP.
+//!
+//! # The ladder
+//!
+//! A module uses only modules that stand above it in the list; `tests/architecture.rs` holds this. Up to
+//! `admission` all is plain Rust on the types of the `http` crate: no socket, no framework, no clock.
+//!
+//! # Invariants
+//!
+//! 1. Nothing reaches a backend without a [`admission::Permit`], and only [`admission`] makes one.
+//! 2. An unknown answer is a refusal; what cannot be decided now is 503 with `Retry-After`, never 401.
+//! 3. Nothing that a caller sends reaches a backend under a field name that the gateway owns.
+//! 4. Every exchange ends in exactly one sample.
+//! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
+
 pub mod moment;
 pub mod interaction;
 pub mod request;
