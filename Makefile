@@ -1,11 +1,12 @@
 # make demo    the main job, seen: lab, gateway and tour; ends by itself
+# make lab     the same lab and gateway, to try by hand until Ctrl-C
 # make test    formatting, lints and tests
 # make bench   the stages by themselves, then the gateway beside nginx
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-stages bench-versus needs-cmake needs-nginx clean
+.PHONY: help demo lab build-lab test lint bench bench-stages bench-versus needs-cmake needs-nginx clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,14 +22,23 @@ needs-nginx:
 
 LAB := certs/lab
 
-demo: needs-cmake
+# The lab's services and the gateway in the background, until the recipe ends.
+RUN_LAB := trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT; \
+  target/release/portaria-lab serve --dir $(LAB) >/dev/null & \
+  target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log &
+
+build-lab: needs-cmake
 	@echo "building (the first time takes a few minutes)"
 	@cargo build --release --quiet --features lab --bins
 	@target/release/portaria-lab init --dir $(LAB)
-	@trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT; \
-	  target/release/portaria-lab serve --dir $(LAB) >/dev/null & \
-	  target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log & \
-	  target/release/portaria-lab tour --dir $(LAB)
+
+demo: build-lab
+	@$(RUN_LAB) target/release/portaria-lab tour --dir $(LAB)
+
+lab: build-lab
+	@echo "https://localhost:8443 asks for a client certificate, https://localhost:8444 is public,"
+	@echo "http://127.0.0.1:9100/metrics; the access log is $(LAB)/access.log. Ctrl-C ends it."
+	@$(RUN_LAB) wait
 
 lint: needs-cmake
 	cargo fmt --all --check
