@@ -100,7 +100,7 @@ fn is_unreserved(byte: u8) -> bool {
 fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     memchr::memchr(b'%', bytes).is_none()
-        && !bytes.windows(2).any(|pair| pair == b"//" || pair == b"/.")
+        && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/." | b"/;"))
 }
 
 fn canonical(path: &str) -> Result<String, TargetError> {
@@ -119,7 +119,7 @@ fn canonical(path: &str) -> Result<String, TargetError> {
 fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError> {
     let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| TargetError::Utf8)?;
     // An encoded slash ends a segment for a backend that decodes first.
-    if decoded.split('/').any(|part| part == "." || part == "..") {
+    if decoded.split('/').any(is_dots) {
         return Err(TargetError::DotSegment);
     }
     if decoded.contains(|c: char| c.is_control() || c == '\\') || hides_an_encoding(&decoded) {
@@ -140,6 +140,15 @@ fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError
     }
     canonical.push_str(rest);
     Ok(())
+}
+
+/// `.` or `..`, or what becomes one of them or nothing in a servlet container, which takes path
+/// parameters (`;...`) away before it resolves segments.
+fn is_dots(part: &str) -> bool {
+    match part.split_once(';') {
+        None => matches!(part, "." | ".."),
+        Some((name, _)) => matches!(name, "" | "." | ".."),
+    }
 }
 
 /// `%2e`, `%2f`, `%5c` or a control character behind a second layer of encoding.
@@ -210,6 +219,14 @@ mod tests {
             ("/%2e%2e/b", E::DotSegment),
             ("/.%2E/b", E::DotSegment),
             ("/x%2f..%2fy", E::DotSegment),
+            ("/a/..;/b", E::DotSegment),
+            ("/a/..;x=1", E::DotSegment),
+            ("/a/.;/b", E::DotSegment),
+            ("/a/;x/b", E::DotSegment),
+            ("/a/;", E::DotSegment),
+            ("/a/%2e%2e;/b", E::DotSegment),
+            ("/a/..%3bx/b", E::DotSegment),
+            ("/x%2f..;y%2fz", E::DotSegment),
             ("/%00", E::Disguise),
             ("/a%0d%0ab", E::Disguise),
             ("/%7f", E::Disguise),

@@ -87,6 +87,8 @@ async fn every_disguise_of_a_path_is_refused() {
         "/open-insurance/channels/v2/x/../branches",
         "/open-insurance/channels/v2/./branches",
         "/open-insurance/channels/v2/%2e%2e/v2/branches",
+        "/open-insurance/channels/v2/..;/v2/branches",
+        "/open-insurance/channels/v2/;x/branches",
         "/open-insurance/channels/v2/%2E/branches",
         "/open-insurance/channels/v2/%252e%252e/branches",
         "/open-insurance/channels/v2\\branches",
