@@ -15,10 +15,10 @@
 pub mod status;
 pub mod permission;
 pub mod registry;
+pub mod revision;
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use equivalent::Equivalent;
@@ -30,6 +30,7 @@ pub use crate::scope::ConsentId;
 use crate::token::{BoundToken, ClientId};
 pub use permission::{Permission, Permissions};
 pub use registry::{Members, RegisteredConsent, Registry};
+pub use revision::Revisions;
 pub use status::ConsentStatus;
 
 /// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
@@ -115,15 +116,26 @@ pub struct Need<'a> {
 pub struct Consents {
     registry: Option<Registry>,
     known: moka::future::Cache<Key, Arc<RegisteredConsent>>,
-    revisions: Revisions,
+    revisions: Arc<Revisions>,
 }
 
 impl Consents {
-    /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them.
-    pub fn new(registry: Option<Registry>, keep: Duration, capacity: u64) -> Self {
+    /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them, until
+    /// their revision ends.
+    pub fn new(
+        registry: Option<Registry>,
+        keep: Duration,
+        capacity: u64,
+        revisions: Arc<Revisions>,
+    ) -> Self {
         let known =
             moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
-        Self { registry, known, revisions: Revisions::new() }
+        Self { registry, known, revisions }
+    }
+
+    /// The revisions, which the stage of the next configuration shares.
+    pub fn revisions(&self) -> Arc<Revisions> {
+        self.revisions.clone()
     }
 
     /// Judges the consent that the token names.
@@ -233,33 +245,5 @@ struct KeyRef<'a> {
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
         self.revision == key.revision && *self.id == key.id
-    }
-}
-
-/// A revision number per consent. Consents that share a slot share the number: advancing one costs
-/// the other a lookup, nothing else.
-struct Revisions {
-    slots: Box<[AtomicU64]>,
-    hasher: RandomState,
-}
-
-impl Revisions {
-    fn new() -> Self {
-        Self { slots: (0..4096).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
-    }
-
-    fn slot(&self, id: &ConsentId) -> Option<&AtomicU64> {
-        let hash = usize::try_from(self.hasher.hash_one(id) % 4096).unwrap_or(0);
-        self.slots.get(hash)
-    }
-
-    fn of(&self, id: &ConsentId) -> u64 {
-        self.slot(id).map_or(0, |slot| slot.load(Ordering::Acquire))
-    }
-
-    fn advance(&self, id: &ConsentId) {
-        if let Some(slot) = self.slot(id) {
-            slot.fetch_add(1, Ordering::AcqRel);
-        }
     }
 }

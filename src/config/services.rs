@@ -242,7 +242,8 @@ pub(super) fn read_consents(
     if let Some(kept) = before.filter(|kept| kept.consent.0 == settings) {
         return Some((settings, kept.consent.1.clone()));
     }
-    let consents = Consents::new(registry, settings.keep, settings.capacity);
+    let revisions = before.map(|kept| kept.consent.1.revisions()).unwrap_or_default();
+    let consents = Consents::new(registry, settings.keep, settings.capacity, revisions);
     Some((settings, Arc::new(consents)))
 }
 

@@ -105,13 +105,14 @@ impl Live {
             );
             return false;
         }
+        // Settings that did not change may name a key set that did.
         let tokens = &configuration.serving.admission.tokens;
-        if !tokens.is_ready()
-            && let Err(error) = tokens.refresh_keys().await
-        {
+        let refreshed = tokens.refresh_keys().await;
+        if let (false, Err(error)) = (tokens.is_ready(), &refreshed) {
             tracing::error!(%error, "the new key set cannot be read");
             return false;
         }
+        self.note_key_set_refresh(&refreshed);
         self.swap(configuration);
         true
     }

@@ -97,6 +97,47 @@ async fn a_reload_changes_the_server_certificate_for_new_connections() {
 }
 
 #[tokio::test]
+async fn a_reload_reads_the_key_set_again() {
+    let lab = lab().await;
+    let consents = "/open-insurance/consents/v3/consents";
+    let before = Request::post(consents, "{}").bearer(&lab.client_token("consents"));
+    assert_eq!(lab.send(&before).await.status, 201);
+    let key = portaria::lab::pki::rsa_key().unwrap().serialize_pem();
+    let signer = portaria::lab::authorization::Signer::new("key-2", &key).unwrap();
+    std::fs::write(lab.directory.path().join("jwks.json"), signer.jwks().to_string()).unwrap();
+    reload(&lab, "configuration reloaded").await;
+    let reached = lab.recorded().len();
+    assert_refused(&lab.send(&before).await, 401, "TOKEN_INVALIDO");
+    assert_eq!(lab.recorded().len(), reached);
+    let claims = lab.client_grant("consents").claims();
+    let token = signer.sign(&signer.header(), &claims).unwrap();
+    let after = Request::post(consents, "{}").bearer(&token);
+    assert_eq!(lab.send(&after).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_deletion_under_way_during_a_reload_ends_what_the_new_configuration_keeps() {
+    let patient =
+        |config: String| config.replace("\"500ms\"", "\"5s\"").replace("\"1s\"", "\"9s\"");
+    let lab = lab_with(patient).await;
+    let consent = lab.consent(&["DAMAGES_AND_PEOPLE_AUTO_READ"]);
+    let read = Request::get("/open-insurance/insurance-auto/v2/insurance-auto")
+        .bearer(&lab.user_token("insurance-auto", &consent));
+    let target = format!("/open-insurance/consents/v3/consents/{consent}?lab=slow:2000");
+    let delete = Request::new("DELETE", &target).bearer(&lab.client_token("consents"));
+    let mut deleting = lab.http1().await;
+    deleting.send(&delete.to_bytes()).await.unwrap();
+    eventually("the backend has it", || async { lab.recorded().len() == 1 }).await;
+    lab.rewrite_config(|config| config.replace("keep = \"1h\"", "keep = \"30m\""));
+    reload(&lab, "configuration reloaded").await;
+    assert_eq!(lab.send(&read).await.status, 200, "not deleted yet, and kept");
+    assert_eq!(deleting.receive(false).await.unwrap().status, 204);
+    let reached = lab.recorded().len();
+    assert_refused(&lab.send(&read).await, 401, "CONSENTIMENTO_NAO_AUTORIZADO");
+    assert_eq!(lab.recorded().len(), reached);
+}
+
+#[tokio::test]
 async fn no_request_fails_while_configurations_change() {
     let global = "\n[limits]\nglobal = { requests = 100000, per = \"1s\" }\n\
                   per_address = { requests = 1000000, per = \"1m\" }\n";
