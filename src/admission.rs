@@ -147,6 +147,27 @@ impl Admission {
         Ok(Permit { route, token, consent, path, standing: ticket.standing() })
     }
 
+    /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
+    /// token, the consent. A caller that holds its last byte back gains nothing by it.
+    pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
+        let Some(token) = &permit.token else {
+            return Ok(());
+        };
+        peer.participant(now)?;
+        token.token().still_valid(now)?;
+        match (&permit.route.access, &permit.consent) {
+            (Access::Consented { permission, to, .. }, _) => {
+                let need = Need { permission, to: *to, in_path: None };
+                self.consents.admit(token, &need, now).await?;
+            }
+            (Access::Client { .. }, Some(consent)) => {
+                self.consents.admit_owner(token, consent.id().reveal()).await?;
+            }
+            (Access::Client { .. } | Access::Open, _) => {}
+        }
+        Ok(())
+    }
+
     fn find<'a>(
         &'a self,
         target: &'a Target<'_>,

@@ -124,6 +124,7 @@ pub struct Exchange {
     status: Option<StatusCode>,
     backend: Backend,
     received_body: u64,
+    streams_body: bool,
     concluded: bool,
 }
 
@@ -157,6 +158,7 @@ impl Exchange {
             status: None,
             backend: Backend::default(),
             received_body: 0,
+            streams_body: false,
             concluded: false,
         }
     }
@@ -198,6 +200,13 @@ impl Exchange {
         self.route = arriving.route.take();
         self.permit = Some(verdict?);
         Ok(())
+    }
+
+    /// Judges the permit again, now that the whole body is here.
+    pub async fn confirm(&self) -> Result<(), Refusal> {
+        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+        self.serving.admission.confirm(permit, peer, Moment::now()).await
     }
 
     /// The permit.
@@ -286,10 +295,19 @@ impl Exchange {
         self.received_body
     }
 
+    /// Notes that the request's body is passed on as it comes.
+    pub fn note_streaming(&mut self) {
+        self.streams_body = true;
+    }
+
+    /// Whether the request's body is passed on as it comes.
+    pub fn streams_body(&self) -> bool {
+        self.streams_body
+    }
+
     /// Whether the request's body should have been here by now.
     pub fn is_body_late(&self) -> bool {
-        let received_whole = self.received_body > 0;
-        !received_whole && self.first_byte.elapsed() > self.serving.body_timeout
+        self.streams_body && self.first_byte.elapsed() > self.serving.body_timeout
     }
 
     /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.

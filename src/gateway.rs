@@ -97,10 +97,10 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         piece: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        body::watch(piece.as_ref(), exchange)
+        body::watch(piece.as_ref(), end_of_stream, exchange).await
     }
 
     async fn upstream_peer(

@@ -145,7 +145,8 @@ impl VerifiedToken {
         if self.grant == grant { Ok(()) } else { Err(TokenError::Grant) }
     }
 
-    fn still_valid(&self, now: Moment) -> Result<(), TokenError> {
+    /// Refuses a token whose `exp` has come.
+    pub fn still_valid(&self, now: Moment) -> Result<(), TokenError> {
         match self.expires_at {
             Some(expires_at) if expires_at <= now.unix_seconds() => Err(TokenError::Expired),
             Some(_) | None => Ok(()),

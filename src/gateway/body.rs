@@ -28,12 +28,14 @@ pub(super) async fn receive(
         session.as_downstream_mut().write_continue_response().await?;
     }
     if declared(session).is_some_and(|length| length > KEPT_BODY) {
+        exchange.note_streaming();
         return Ok(None);
     }
     session.as_mut().enable_retry_buffering();
     let within = exchange.serving().body_timeout;
     match timeout(within, receive_whole(session, exchange)).await {
-        Ok(received) => received,
+        Ok(Ok(None)) => Ok(exchange.confirm().await.err()),
+        Ok(failed) => failed,
         Err(_) => Ok(Some(RequestError::BodyTimeout.into())),
     }
 }
@@ -55,13 +57,25 @@ async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result
     }
 }
 
-/// Watches a body that is passed on as it comes. A caller that is too slow is cut off.
-pub(super) fn watch(piece: Option<&Bytes>, exchange: &mut Exchange) -> Result<()> {
-    if piece.is_some() && exchange.is_body_late() {
-        exchange.refuse(RequestError::BodyTimeout.into());
-        return Err(Error::new_down(ErrorType::ReadTimedout));
-    }
-    Ok(())
+/// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and the last piece
+/// passes only if the permit still holds: without it, no backend has a whole request.
+pub(super) async fn watch(
+    piece: Option<&Bytes>,
+    is_last: bool,
+    exchange: &mut Exchange,
+) -> Result<()> {
+    let refusal = if piece.is_some() && exchange.is_body_late() {
+        Some(RequestError::BodyTimeout.into())
+    } else if is_last && exchange.streams_body() {
+        exchange.confirm().await.err()
+    } else {
+        None
+    };
+    let Some(refusal) = refusal else {
+        return Ok(());
+    };
+    exchange.refuse(refusal);
+    Err(Error::new_down(ErrorType::ReadTimedout))
 }
 
 /// The length that the backend is told: always the whole body's, never a chunked one.

@@ -269,6 +269,30 @@ async fn an_initiation_consumes_its_consent_at_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_held_back_gains_nothing_from_a_consent_that_ends_meanwhile() {
+    let lab = lab_with(|config| config.replace("\"500ms\"", "\"5s\"")).await;
+    // Short: received whole before a backend is chosen. Long: passed on as it comes.
+    for size in [1000, 100_000] {
+        let consent = lab.consent(&[CLAIM_PERMISSION]);
+        let token = lab.user_token("claim-notification", &consent);
+        let request = Request::post(&format!("{CLAIM}/{consent}"), &"1".repeat(size));
+        let request = request.bearer(&token).to_bytes();
+        let (most, last) = request.split_at(request.len() - 1);
+        let mut held_back = lab.http1().await;
+        let lookups = lab.consents.lookups();
+        held_back.send(most).await.unwrap();
+        eventually("it is judged", || async { lab.consents.lookups() > lookups }).await;
+        let token = lab.client_token("consents");
+        let delete = Request::new("DELETE", &format!("{CONSENTS}/{consent}")).bearer(&token);
+        assert_eq!(lab.send(&delete).await.status, 204);
+        let reached = lab.recorded().len();
+        let answer = held_back.exchange(last).await.unwrap();
+        assert_refused(&answer, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+        assert_eq!(lab.recorded().len(), reached, "{size} bytes");
+    }
+}
+
+#[tokio::test]
 async fn a_lookup_under_way_serves_no_request_that_comes_after_a_deletion() {
     let lab = lab().await;
     let consent = lab.consent(&[PERMISSION]);
