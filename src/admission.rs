@@ -4,6 +4,7 @@
 //! first refusal. Cheap and local stages come before those that may ask another service, so that a
 //! flood never reaches the authorization server.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,7 +21,6 @@ use crate::route::{Access, Exposure, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
-#[derive(Debug)]
 pub struct Arriving<'a> {
     /// The method.
     pub method: &'a Method,
@@ -50,9 +50,19 @@ pub struct Arriving<'a> {
     pub route: Option<Arc<Route>>,
 }
 
+/// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
+impl fmt::Debug for Arriving<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arriving").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
 impl Arriving<'_> {
-    fn is_well_formed(&self, max_body: u64) -> Result<(), RequestError> {
+    fn is_well_formed(&self, max_fields: usize, max_body: u64) -> Result<(), RequestError> {
         self.wire_fault.map_or(Ok(()), Err)?;
+        if self.headers.len() > max_fields {
+            return Err(RequestError::TooManyFields);
+        }
         request::check_fields(self.version, self.authority, self.headers)?;
         let declared = self.headers.get(http::header::CONTENT_LENGTH);
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -78,13 +88,18 @@ impl Arriving<'_> {
 /// use portaria::admission::Permit;
 /// fn forge(permit: Permit) -> Permit { Permit { ..permit } }
 /// ```
-#[derive(Debug)]
 pub struct Permit {
     route: Arc<Route>,
     token: Option<BoundToken>,
     consent: Option<Consent>,
     path: Option<String>,
     standing: Standing,
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("route", &self.route.label).finish_non_exhaustive()
+    }
 }
 
 impl Permit {
@@ -124,6 +139,8 @@ pub struct Admission {
     pub tokens: Arc<Tokens>,
     /// The consents.
     pub consents: Arc<Consents>,
+    /// Fields of a request.
+    pub max_fields: usize,
     /// Bytes of a request body.
     pub max_body: u64,
 }
@@ -135,7 +152,7 @@ impl Admission {
         let found = target.as_ref().map(|target| self.find(target, request));
         request.route = route_of(&found);
         let ticket = self.limits.admit(request.address, now)?;
-        request.is_well_formed(self.max_body)?;
+        request.is_well_formed(self.max_fields, self.max_body)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
         request.speaks_json()?;
         let token = self.token(found.route, request, now).await?;

@@ -137,6 +137,7 @@ fn read(
         limits: limits.1.clone(),
         tokens: token.1.clone(),
         consents: consent.1.clone(),
+        max_fields: http.wire.head.fields,
         max_body: http.max_body,
     };
     let serving = Serving {

@@ -124,7 +124,7 @@ pub struct Exchange {
     status: Option<StatusCode>,
     backend: Backend,
     received_body: u64,
-    streams_body: bool,
+    awaits_body: bool,
     concluded: bool,
 }
 
@@ -158,7 +158,7 @@ impl Exchange {
             status: None,
             backend: Backend::default(),
             received_body: 0,
-            streams_body: false,
+            awaits_body: false,
             concluded: false,
         }
     }
@@ -297,24 +297,30 @@ impl Exchange {
 
     /// Notes that the request's body is passed on as it comes.
     pub fn note_streaming(&mut self) {
-        self.streams_body = true;
+        self.awaits_body = true;
     }
 
-    /// Whether the request's body is passed on as it comes.
-    pub fn streams_body(&self) -> bool {
-        self.streams_body
+    /// Notes that all of it is here: from now on the backend's time runs.
+    pub fn note_body_passed(&mut self) {
+        self.awaits_body = false;
+        self.backend.began = Some(Instant::now());
+    }
+
+    /// Whether the request was passed on and part of its body is still to come.
+    pub fn awaits_body(&self) -> bool {
+        self.awaits_body
     }
 
     /// Whether the request's body should have been here by now.
     pub fn is_body_late(&self) -> bool {
-        self.streams_body && self.first_byte.elapsed() > self.serving.body_timeout
+        self.first_byte.elapsed() > self.serving.body_timeout
     }
 
     /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
     pub fn is_overdue(&self) -> bool {
         let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
         match (self.backend.time(), total) {
-            (Some(taken), Some(total)) => taken > total,
+            (Some(taken), Some(total)) => taken > total && !self.awaits_body,
             _ => false,
         }
     }
@@ -406,8 +412,10 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// The task was cancelled or panicked before the last phase: the caller got no whole answer.
+    /// The exchange was cut off, or panicked, before the last phase: the caller got no whole answer.
     fn drop(&mut self) {
-        self.conclude(Outcome::ClientAbort);
+        let awaits_answer = self.status.is_none() && self.backend.began.is_some();
+        let fault_is_backends = awaits_answer && !self.awaits_body;
+        self.conclude(if fault_is_backends { Outcome::Interrupted } else { Outcome::ClientAbort });
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -28,6 +28,7 @@ use crate::headers::{self, caller};
 use crate::identity::Peer;
 use crate::measure::Sink;
 use crate::refusal::{Refusal, UpstreamError};
+use crate::request::RequestError;
 
 /// Interim answers (1xx) that a backend may send before its answer.
 const MOST_INTERIM: u32 = 16;
@@ -74,7 +75,11 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         session.set_read_timeout(Some(exchange.serving().body_timeout));
-        session.set_write_timeout(Some(exchange.serving().write_timeout));
+        session.set_total_drain_timeout(Some(exchange.serving().body_timeout));
+        if session.is_http2() {
+            // HTTP/1 writes are bounded at the listener.
+            session.set_write_timeout(Some(exchange.serving().write_timeout));
+        }
         session.set_ignore_info_resp(true);
         let address = session.client_addr().and_then(|address| address.as_inet());
         let address = address.map(|address| address.ip().to_canonical());
@@ -109,7 +114,12 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
         match exchange.choose_server() {
-            Some(chosen) => Ok(chosen.peer),
+            Some(mut chosen) => {
+                if exchange.awaits_body() {
+                    body::be_patient(&mut chosen.peer, exchange);
+                }
+                Ok(chosen.peer)
+            }
             // Unreachable: `request_filter` goes on only with a permit, and upstreams have servers.
             None => Err(Error::new_in(ErrorType::InternalError)),
         }
@@ -129,7 +139,7 @@ impl ProxyHttp for Gateway {
         let settings = upstream.settings();
         let length = body::length(session, exchange);
         fields::edit_request(request, |headers| {
-            caller::introduce(headers, facts, settings.keep_authorization);
+            caller::introduce(headers, facts, &settings.passing);
             if let Some(host) = &settings.host {
                 headers.insert(header::HOST, host.clone());
             }
@@ -154,8 +164,14 @@ impl ProxyHttp for Gateway {
             exchange.refuse(UpstreamError::Malformed.into());
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
-        if !is_interim {
+        if is_interim {
+            exchange.note_backend_progress();
+        } else {
             exchange.note_backend_answer();
+        }
+        // A backend that sends its head drop by drop is no faster than a silent one.
+        if exchange.is_overdue() {
+            return Err(Error::new_up(ErrorType::ReadTimedout));
         }
         Ok(())
     }
@@ -181,15 +197,21 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> Result<()> {
         if response.status.is_informational() {
+            fields::edit_response(response, HeaderMap::clear);
             return Ok(());
         }
         let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
+        let has_no_content = response.status == StatusCode::NO_CONTENT;
         fields::edit_response(response, |headers| {
             headers::clear(headers);
+            if has_no_content {
+                headers.remove(header::CONTENT_LENGTH);
+            }
             headers::complete(headers, facts);
         });
+        answer::suit_version(session, response);
         exchange.note_status(response.status);
         Ok(())
     }
@@ -215,7 +237,9 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         _reused: bool,
     ) -> Box<Error> {
-        if failure::is_backends(&error) {
+        if failure::is_callers(&error, exchange) {
+            exchange.refuse(RequestError::BodyTimeout.into());
+        } else if failure::is_backends(&error) {
             exchange.note_backend_failure();
         }
         let retry = failure::may_repeat(session, &error) && failure::may_try_again(exchange);
@@ -229,6 +253,8 @@ impl ProxyHttp for Gateway {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
+        // The framework ends the connection after a failure: the answer says so.
+        session.set_keepalive(None);
         let error_code = match failure::refusal_for(session, error, exchange) {
             Some(refusal) => {
                 let code = refusal.verdict().status.as_u16();

@@ -9,6 +9,8 @@
 pub mod tls;
 pub mod edge;
 pub mod http1;
+mod http2;
+mod transport;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
@@ -36,6 +38,10 @@ pub struct WireLimits {
     pub head_timeout: Duration,
     /// End of the head to the end of a chunked body.
     pub body_timeout: Duration,
+    /// Longest time that a client takes nothing of what is written.
+    pub write_timeout: Duration,
+    /// First byte of a request received to the last of its answer written, whatever else holds.
+    pub exchange_timeout: Duration,
     /// Size of a head.
     pub head: HeadLimits,
 }

@@ -11,6 +11,7 @@ pub mod template;
 pub mod access;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -110,12 +111,18 @@ pub enum RouteError {
 }
 
 /// A route and what the path says of the consent.
-#[derive(Debug)]
 pub struct Found<'a> {
     /// The route.
     pub route: &'a Arc<Route>,
     /// The decoded value of the route's consent parameter.
     pub consent_in_path: Option<Cow<'a, str>>,
+}
+
+/// Says nothing of the consent.
+impl fmt::Debug for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found").field("route", &self.route.label).finish_non_exhaustive()
+    }
 }
 
 /// Which routes a listener has.

@@ -15,6 +15,7 @@ use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
 
 use crate::admission::Permit;
+use crate::headers::caller::Passing;
 use crate::moment::Moment;
 
 /// How the servers of an upstream are spoken to over TLS.
@@ -37,8 +38,8 @@ pub struct UpstreamSettings {
     pub tls: Option<UpstreamTls>,
     /// The Host field that the servers get; the caller's without.
     pub host: Option<HeaderValue>,
-    /// Whether the servers get the caller's Authorization field.
-    pub keep_authorization: bool,
+    /// What of a caller's fields the servers get.
+    pub passing: Passing,
     /// Time to a connection, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence before or within an answer.
@@ -196,7 +197,7 @@ mod tests {
             servers: ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect(),
             tls: None,
             host: None,
-            keep_authorization: false,
+            passing: Passing::default(),
             connect_timeout: Duration::from_secs(1),
             first_byte_timeout: Duration::from_secs(1),
             total_timeout: Duration::from_secs(1),

@@ -6,11 +6,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::Kept;
 use super::document::{Located, Table};
 use super::{pem, values};
+use crate::headers::caller::{self, Passing};
 use crate::limits::{Limits, Quota};
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
@@ -42,6 +43,7 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
         read.map_or(default, |read| read.value)
     };
     let body_timeout = duration("body_timeout", 30);
+    let write_timeout = duration("write_timeout", 30);
     let head_size = usize::try_from(size("max_head_size", 16 * 1024)).unwrap_or(usize::MAX);
     // The framework parses at most 256 fields.
     let fields = table.and_then(|t| t.number("max_fields", 1, 256)).unwrap_or(64);
@@ -51,10 +53,12 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
             idle_timeout: duration("idle_timeout", 60),
             head_timeout: duration("head_timeout", 10),
             body_timeout,
+            write_timeout,
+            exchange_timeout: duration("exchange_timeout", 120),
             head: HeadLimits { size: head_size, fields: usize::try_from(fields).unwrap_or(64) },
         },
         body_timeout,
-        write_timeout: duration("write_timeout", 30),
+        write_timeout,
         max_body: size("max_body_size", 1024 * 1024),
     }
 }
@@ -145,7 +149,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
     let first_byte_timeout = duration("first_byte_timeout", seconds(10));
     let total_timeout = duration("total_timeout", seconds(30));
     let idle_timeout = duration("idle_timeout", seconds(30));
-    let keep_authorization = table.boolean("forward_authorization").unwrap_or(false);
+    let passing = read_passing(table);
     let eject_after = table.number("eject_after", 1, 1000).unwrap_or(3);
     let eject_for = duration("eject_for", seconds(10));
     Some(UpstreamSettings {
@@ -153,7 +157,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         servers: servers?,
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         host: host.map(|host| host.value),
-        keep_authorization,
+        passing,
         connect_timeout,
         first_byte_timeout,
         total_timeout,
@@ -161,6 +165,22 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         eject_after: u32::try_from(eject_after).unwrap_or(3),
         eject_for,
     })
+}
+
+fn read_passing(table: &Table<'_>) -> Passing {
+    let authorization = table.boolean("forward_authorization").unwrap_or(false);
+    let accepted = "names of fields that do not pass anyway and that the gateway does not set";
+    let Some(Located { value: texts, place }) = table.strings("request_fields", accepted) else {
+        return Passing { authorization, also: Vec::new() };
+    };
+    let mut also = Vec::new();
+    for text in &texts {
+        match HeaderName::try_from(text.as_str()).ok().filter(caller::may_be_configured) {
+            Some(name) => also.push(name),
+            None => place.reject(format!("{text:?} cannot be passed on, accepted: {accepted}")),
+        }
+    }
+    Passing { authorization, also }
 }
 
 fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {

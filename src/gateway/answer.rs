@@ -1,11 +1,12 @@
 //! The answer to a refusal, on the wire.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
+use super::fields;
 use crate::exchange::Exchange;
 use crate::headers::{self, AnswerFacts};
 use crate::refusal::Refusal;
@@ -37,6 +38,17 @@ fn explain(headers: &mut HeaderMap, refusal: &Refusal) {
     }
     if let Some(allow) = refusal.allow() {
         headers.insert(header::ALLOW, allow.clone());
+    }
+}
+
+/// HTTP/1.0 knows no chunks: there, an answer of undeclared length ends with its connection.
+pub(super) fn suit_version(session: &mut Session, answer: &mut ResponseHeader) {
+    let is_chunked = answer.headers.contains_key(header::TRANSFER_ENCODING);
+    if is_chunked && session.req_header().version == Version::HTTP_10 {
+        fields::edit_response(answer, |headers| {
+            headers.remove(header::TRANSFER_ENCODING);
+        });
+        session.set_keepalive(None);
     }
 }
 

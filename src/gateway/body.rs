@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Method, Version, header};
 use pingora::proxy::Session;
 use pingora::time::timeout;
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use crate::exchange::Exchange;
@@ -44,7 +45,11 @@ async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
-                if exchange.note_body(piece.len()) > KEPT_BODY {
+                let received = exchange.note_body(piece.len());
+                if received > exchange.serving().admission.max_body {
+                    return Ok(Some(RequestError::BodyTooLarge.into()));
+                }
+                if received > KEPT_BODY {
                     return Ok(Some(RequestError::LengthRequired.into()));
                 }
             }
@@ -57,6 +62,12 @@ async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result
     }
 }
 
+/// Gives a backend that waits for a body the time that its caller may take to send it.
+pub(super) fn be_patient(peer: &mut HttpPeer, exchange: &Exchange) {
+    let silence = peer.options.read_timeout.unwrap_or_default();
+    peer.options.read_timeout = Some(silence + exchange.serving().body_timeout);
+}
+
 /// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and the last piece
 /// passes only if the permit still holds: without it, no backend has a whole request.
 pub(super) async fn watch(
@@ -64,9 +75,13 @@ pub(super) async fn watch(
     is_last: bool,
     exchange: &mut Exchange,
 ) -> Result<()> {
+    if !exchange.awaits_body() {
+        return Ok(());
+    }
     let refusal = if piece.is_some() && exchange.is_body_late() {
         Some(RequestError::BodyTimeout.into())
-    } else if is_last && exchange.streams_body() {
+    } else if is_last {
+        exchange.note_body_passed();
         exchange.confirm().await.err()
     } else {
         None

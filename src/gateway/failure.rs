@@ -43,6 +43,13 @@ pub(super) fn is_backends(error: &Error) -> bool {
     *error.esource() == ErrorSource::Upstream
 }
 
+/// Whether a backend's silence is the caller's doing: it still waits for the request's body.
+pub(super) fn is_callers(error: &Error, exchange: &Exchange) -> bool {
+    let waited_in_vain =
+        matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    is_backends(error) && waited_in_vain && exchange.awaits_body() && exchange.refusal().is_none()
+}
+
 /// The refusal that answers a failure; none if the caller is gone or already has part of an answer.
 pub(super) fn refusal_for(
     session: &Session,

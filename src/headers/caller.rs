@@ -1,16 +1,17 @@
 //! Who is calling, as the backend is told, and the look-alikes that a caller may have sent.
 //!
-//! The backend reads the caller's identity from fields that only the gateway sets. A field of that
-//! name, or of a name that a legacy system is known to trust (TLS terminators' certificate fields,
-//! forwarding fields, method and URL overrides), is removed when it comes from outside, before anything
-//! is added. So is every name with an underscore: CGI-like backends read `x_portaria_client_id` and
-//! `x-portaria-client-id` as one variable.
+//! The backend reads the caller's identity from fields that only the gateway sets. What a caller sends
+//! passes by an allow-list, to which an upstream's configuration may add; names that some legacy system
+//! is known to trust (TLS terminators' certificate fields, forwarding fields, method and URL overrides)
+//! cannot be added, nor names with an underscore: CGI-like backends read `x_portaria_client_id` and
+//! `x-portaria-client-id` as one variable. A Connection field (RFC 9110 section 7.6.1) changes nothing:
+//! what passes is end-to-end, and a caller must not take away what was judged.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::connection::{Nominated, is_hop_by_hop};
+use super::connection::is_hop_by_hop;
 use crate::consent::ConsentId;
 use crate::identity::Participant;
 use crate::interaction::{self, InteractionId};
@@ -58,10 +59,80 @@ pub fn is_owned(name: &HeaderName) -> bool {
         )
 }
 
-/// Removes from a request what must not reach the backend, and adds what it is told of the caller.
-pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, keep_authorization: bool) {
+/// What passes besides the fields that every backend gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Passing {
+    /// The access token.
+    pub authorization: bool,
+    /// Fields that this backend needs.
+    pub also: Vec<HeaderName>,
+}
+
+impl Passing {
+    fn admits(&self, name: &HeaderName) -> bool {
+        passes(name)
+            || (self.authorization && *name == header::AUTHORIZATION)
+            || self.also.contains(name)
+    }
+}
+
+/// Whether a caller's field reaches every backend: those that describe content, negotiate it or make a
+/// request conditional (RFC 9110), trace contexts, and the ecosystem's own. Anything else stays out:
+/// there is no end to the names by which some legacy system takes a caller's word for its identity.
+pub fn passes(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "accept"
+            | "accept-charset"
+            | "accept-encoding"
+            | "accept-language"
+            | "cache-control"
+            | "content-digest"
+            | "content-encoding"
+            | "content-language"
+            | "content-type"
+            | "date"
+            | "digest"
+            | "host"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "pragma"
+            | "prefer"
+            | "priority"
+            | "range"
+            | "signature"
+            | "signature-input"
+            | "traceparent"
+            | "tracestate"
+            | "user-agent"
+            | "x-correlation-id"
+            | "x-customer-user-agent"
+            | "x-fapi-auth-date"
+            | "x-fapi-customer-ip-address"
+            | "x-idempotency-key"
+            | "x-jws-signature"
+            | "x-min-v"
+            | "x-request-id"
+            | "x-v"
+    )
+}
+
+/// Whether a backend may be configured to get a caller's field of this name: not one that belongs to the
+/// connection, that the gateway sets, or that passes anyway.
+pub fn may_be_configured(name: &HeaderName) -> bool {
+    let is_plain = name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_set =
+        [header::CONTENT_LENGTH, header::EXPECT, header::AUTHORIZATION, interaction::FIELD];
+    is_plain && !is_hop_by_hop(name) && !is_owned(name) && !is_set.contains(name) && !passes(name)
+}
+
+/// Removes from a request what does not pass, and adds what the backend is told of the caller.
+pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, passing: &Passing) {
     let host = request.get(header::HOST).cloned();
-    for name in dropped_from_request(request, keep_authorization) {
+    for name in dropped_from_request(request, passing) {
         request.remove(name);
     }
     request.reserve(ADDED_TO_REQUEST);
@@ -73,27 +144,8 @@ pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, keep_authoriza
     }
 }
 
-/// The names of a request that must not reach the backend as they came: those of the caller's
-/// connection, those that the gateway owns or sets anew, and those that are not letters, digits and
-/// hyphens.
-fn dropped_from_request(headers: &HeaderMap, keep_authorization: bool) -> Vec<HeaderName> {
-    let nominated = Nominated::of(headers);
-    let is_plain =
-        |name: &HeaderName| name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    headers
-        .keys()
-        .filter(|name| {
-            is_hop_by_hop(name)
-                || is_owned(name)
-                || !is_plain(name)
-                || **name == header::EXPECT
-                || **name == header::CONTENT_LENGTH
-                || **name == interaction::FIELD
-                || (**name == header::AUTHORIZATION && !keep_authorization)
-                || nominated.contains(name)
-        })
-        .cloned()
-        .collect()
+fn dropped_from_request(headers: &HeaderMap, passing: &Passing) -> Vec<HeaderName> {
+    headers.keys().filter(|name| !passing.admits(name)).cloned().collect()
 }
 
 /// What the backend is told of the caller.
@@ -160,10 +212,18 @@ mod tests {
             "authorization",
             "proxy-authorization",
             "x.dotted",
+            "proxy",
+            "remote-user",
+            "wl-proxy-client-ip",
+            "x-arr-clientcert",
+            "iv-user",
+            "cf-connecting-ip",
+            "x-consumer-id",
+            "cookie",
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("forged"));
-            assert_eq!(dropped_from_request(&headers, false).len(), 1, "{name}");
+            assert_eq!(dropped_from_request(&headers, &Passing::default()).len(), 1, "{name}");
         }
         for name in [
             "accept",
@@ -177,7 +237,24 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("kept"));
-            assert!(dropped_from_request(&headers, false).is_empty(), "{name}");
+            assert!(dropped_from_request(&headers, &Passing::default()).is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_gateway_owns_cannot_be_configured_to_pass() {
+        for name in [
+            "x-portaria-client-id",
+            "x_custom",
+            "authorization",
+            "connection",
+            "content-length",
+            "x-fapi-interaction-id",
+            "x-forwarded-for",
+            "accept",
+        ] {
+            assert!(!may_be_configured(&HeaderName::from_static(name)), "{name}");
+        }
+        assert!(may_be_configured(&HeaderName::from_static("x-branch")));
     }
 }

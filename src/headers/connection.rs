@@ -25,16 +25,18 @@ pub struct Nominated(Vec<HeaderName>);
 
 impl Nominated {
     /// Reads the Connection fields. The fields that frame or describe the content cannot be nominated
-    /// away: a caller could make the backend read the content as something else.
+    /// away: the other side would read the content as something else.
     pub fn of(headers: &HeaderMap) -> Self {
-        let end_to_end = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
+        let end_to_end = |name: &HeaderName| {
+            *name == header::TRANSFER_ENCODING || name.as_str().starts_with("content-")
+        };
         let names = headers
             .get_all(header::CONNECTION)
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(|option| HeaderName::try_from(option.trim()).ok())
-            .filter(|name| !end_to_end.contains(name) && name != "close" && name != "keep-alive");
+            .filter(|name| !end_to_end(name) && name != "close" && name != "keep-alive");
         Self(names.collect())
     }
 
@@ -49,13 +51,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_cannot_nominate_the_content_away() {
+    fn the_content_cannot_be_nominated_away() {
         let mut headers = HeaderMap::new();
         headers.append(header::CONNECTION, "close, X-Hop".parse().unwrap());
-        headers.append(header::CONNECTION, "content-length,content-type, host".parse().unwrap());
+        headers.append(
+            header::CONNECTION,
+            "content-length,content-type, transfer-encoding".parse().unwrap(),
+        );
         let nominated = Nominated::of(&headers);
         assert!(nominated.contains(&HeaderName::from_static("x-hop")));
-        for kept in [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
+        for kept in [header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::CONTENT_TYPE] {
             assert!(!nominated.contains(&kept), "{kept}");
         }
     }

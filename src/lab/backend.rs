@@ -3,7 +3,7 @@
 //!
 //! The query parameter `lab` asks for misbehaviour: `slow:MS`, `silent`, `status:NNN`, `malformed`,
 //! `truncated`, `truncated-chunked`, `switching`, `interim`, `close`, `close-once`, `drip`, `big:BYTES`,
-//! `verbose` (fields that must not reach a caller).
+//! `chunked`, `verbose` (fields that must not reach a caller, in a 100 before the answer as well).
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -146,6 +146,14 @@ async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
             }
             _ => "",
         };
+        if demand == "verbose" {
+            let interim = "HTTP/1.1 100 Continue\r\nServer: LegacyServer/1.0\r\nx-leak: 1\r\n\r\n";
+            stream.write_all(interim.as_bytes()).await?;
+        }
+        if demand == "chunked" {
+            stream.write_all(&in_chunks(status, &body)).await?;
+            continue;
+        }
         let length = body.len();
         let head = format!(
             "HTTP/1.1 {status} Whatever\r\ncontent-type: application/json\r\n{verbose}\
@@ -154,6 +162,15 @@ async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
         let head = if status == 204 { head.replace("content-length: 0\r\n", "") } else { head };
         stream.write_all(&[head.as_bytes(), &body].concat()).await?;
     }
+}
+
+fn in_chunks(status: u16, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} Whatever\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body, b"\r\n0\r\n\r\n"].concat()
 }
 
 /// Receives one request, or nothing when the connection ends.

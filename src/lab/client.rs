@@ -131,9 +131,10 @@ impl Http1 {
         }
     }
 
-    /// Receives the head of an interim answer.
-    pub async fn receive_interim(&mut self) -> Result<StatusCode> {
-        Ok(self.receive_head().await?.status)
+    /// Receives everything until the other side ends the connection in order.
+    pub async fn receive_rest(&mut self) -> Result<Bytes> {
+        while self.stream.read_buf(&mut self.buffer).await? > 0 {}
+        Ok(self.buffer.split().freeze())
     }
 
     /// Whether the other side ends the connection without sending anything more.
@@ -149,7 +150,8 @@ impl Http1 {
         }
     }
 
-    async fn receive_head(&mut self) -> Result<Response> {
+    /// Receives the head of an answer, interim ones included.
+    pub async fn receive_head(&mut self) -> Result<Response> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; 64];
             let mut head = httparse::Response::new(&mut fields);
@@ -199,11 +201,29 @@ impl Drop for Http2 {
 impl Http2 {
     /// Sends a request and receives its answer.
     pub async fn exchange(&self, request: ::http::Request<()>, body: Bytes) -> Result<Response> {
+        self.send(request, body, true).await
+    }
+
+    /// Sends a request whose body never ends, and receives its answer.
+    pub async fn exchange_endless(
+        &self,
+        request: ::http::Request<()>,
+        part: Bytes,
+    ) -> Result<Response> {
+        self.send(request, part, false).await
+    }
+
+    async fn send(
+        &self,
+        request: ::http::Request<()>,
+        body: Bytes,
+        whole: bool,
+    ) -> Result<Response> {
         let mut sender = self.sender.clone().ready().await?;
-        let ends = body.is_empty();
+        let ends = whole && body.is_empty();
         let (response, mut stream) = sender.send_request(request, ends)?;
         if !ends {
-            stream.send_data(body, true)?;
+            stream.send_data(body, whole)?;
         }
         let (head, mut receiver) = response.await?.into_parts();
         let mut body = BytesMut::new();

@@ -1,16 +1,19 @@
 //! The edge: one accepted TCP connection, from the TLS handshake to its HTTP sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{ALPN, Stream};
+use pingora::protocols::{ALPN, IO, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 
+use super::http2::Bounded;
+use super::transport::Transport;
 use super::{Application, WireLimits, http1};
 use crate::report::Metrics;
 
@@ -37,12 +40,14 @@ impl<A: Application> ServerApp for Edge<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
-        let stream = self.handshake(*tcp).await?;
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.application.process_new(stream, shutdown).await;
-        }
         let limits = **self.limits.load();
-        http1::serve(&self.application, stream, &limits, shutdown).await;
+        // Boxed, because a connection lives long and what its handshake needed is much.
+        let mut transport = Box::pin(self.establish(*tcp, limits.write_timeout)).await?;
+        if matches!(transport.selected_alpn_proto(), Some(ALPN::H2)) {
+            transport.expect_preface(limits.head_timeout);
+            return self.http2().process_new(transport, shutdown).await;
+        }
+        http1::serve(&self.application, transport, &limits, shutdown).await;
         None
     }
 
@@ -52,13 +57,27 @@ impl<A: Application> ServerApp for Edge<A> {
 }
 
 impl<A: Application> Edge<A> {
-    async fn handshake(&self, tcp: TcpStream) -> Option<Stream> {
+    fn http2(&self) -> Arc<Bounded<A>> {
+        let (application, limits) = (self.application.clone(), self.limits.clone());
+        Arc::new(Bounded { application, limits })
+    }
+
+    async fn establish(
+        &self,
+        tcp: TcpStream,
+        write_timeout: Duration,
+    ) -> Option<Box<Transport<impl IO + 'static + use<A>>>> {
+        let stream = self.handshake(tcp).await?;
+        Some(Box::new(Transport::new(stream, write_timeout)))
+    }
+
+    async fn handshake(&self, tcp: TcpStream) -> Option<impl IO + 'static + use<A>> {
         let acceptor = self.acceptor.load_full();
         let within = self.limits.load().handshake_timeout;
         let result = match timeout(within, acceptor.tls_handshake(tcp)).await {
             Ok(Ok(stream)) => {
                 self.metrics.note_handshake(&self.listener, "ok");
-                return Some(Box::new(stream));
+                return Some(stream);
             }
             Ok(Err(error)) => {
                 tracing::info!(listener = &*self.listener, %error, "handshake failed");
@@ -69,9 +88,4 @@ impl<A: Application> Edge<A> {
         self.metrics.note_handshake(&self.listener, result);
         None
     }
-}
-
-/// Ends a connection whose client is told so.
-pub(super) async fn close(mut stream: Stream) {
-    stream.shutdown().await;
 }

@@ -7,18 +7,21 @@
 //! cannot be one is replaced by an empty one that carries the fault, so that it is refused, counted and
 //! logged like any other.
 
+use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::{IO, Shutdown};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Sleep, sleep};
 
-use super::{Application, WireLimits, edge};
+use super::transport::Transport;
+use super::{Application, WireLimits};
 use crate::exchange::Arrival;
 use crate::interaction;
 use crate::request::chunked::ChunkedBody;
@@ -28,55 +31,78 @@ use crate::request::{KEPT_BODY, RequestError};
 const READ_SIZE: usize = 4096;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// Bytes and time that are spent on reading what a refused caller still sends, so that it gets to read
-/// its answer before the connection is reset.
-const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER: Duration = Duration::from_millis(500);
-
 /// Serves the requests of a connection, one after the other, until either side ends it.
-pub(super) async fn serve<A: Application>(
-    application: &std::sync::Arc<A>,
-    mut stream: Stream,
+pub(super) async fn serve<A: Application, S: IO + 'static>(
+    application: &Arc<A>,
+    mut transport: Box<Transport<S>>,
     limits: &WireLimits,
     shutdown: &ShutdownWatch,
 ) {
     let mut buffer = BytesMut::new();
-    let mut idle = Idle::new(shutdown.clone(), limits.idle_timeout);
+    let mut pause = Pause::new(shutdown.clone(), limits.idle_timeout);
     loop {
-        let Some(first_byte) = await_request(&mut stream, &mut buffer, &mut idle).await else {
-            return edge::close(stream).await;
+        let Some(first_byte) = await_request(&mut transport, &mut buffer, &mut pause).await else {
+            return Shutdown::shutdown(&mut *transport).await;
         };
-        let deadline = Deadline { from: first_byte, limit: limits.head_timeout };
-        let (request, fault) = match receive(&mut stream, &mut buffer, limits, deadline).await {
+        let (request, fault) = match receive(&mut transport, &mut buffer, limits, first_byte).await
+        {
             Ok(request) => (request, None),
             Err(Unreceived::Gone) => return,
-            Err(Unreceived::Refused(fault)) => {
-                linger(&mut stream).await;
-                (stand_in(&buffer), Some(fault))
+            Err(Unreceived::Refused { fault, head }) => {
+                (Request { bytes: stand_in(&head), missing: u64::MAX }, Some(fault))
             }
         };
-        let mut session = ServerSession::new_http1(stream);
-        session.set_pipelined_prefix(request);
+        transport.lend(request.missing, limits.head.size.saturating_sub(buffer.len()));
+        let mut session = ServerSession::new_http1(transport);
+        session.set_pipelined_prefix(request.bytes);
         let arrival = Arrival { first_byte, fault };
         session.set_connection_user_context(Some(Box::new(arrival)));
-        match application.process_new_http(session, shutdown).await {
-            Some(reused) => stream = reused.consume().0,
-            None => return,
-        }
+        let exchange = application.process_new_http(session, shutdown);
+        let Some(reused) = pause.within(first_byte + limits.exchange_timeout, exchange).await
+        else {
+            return;
+        };
+        let Ok(same) = reused.consume().0.into_any().downcast() else {
+            return;
+        };
+        transport = same;
+        transport.take_back(&mut buffer);
     }
+}
+
+/// A request for the framework: its head, and its body as far as it arrived.
+struct Request {
+    bytes: BytesMut,
+    /// Bytes of the body that did not.
+    missing: u64,
 }
 
 /// Why a request was not received.
 enum Unreceived {
     /// The client went away.
     Gone,
-    /// It cannot be one canonical request.
-    Refused(RequestError),
+    /// It cannot be one canonical request. The head, as far as it arrived, may name its interaction.
+    Refused { fault: RequestError, head: BytesMut },
 }
 
-impl From<RequestError> for Unreceived {
+/// Why what was being read ended before its end.
+enum Broken {
+    Gone,
+    Fault(RequestError),
+}
+
+impl From<RequestError> for Broken {
     fn from(fault: RequestError) -> Self {
-        Self::Refused(fault)
+        Self::Fault(fault)
+    }
+}
+
+impl Broken {
+    fn with(self, head: BytesMut) -> Unreceived {
+        match self {
+            Self::Gone => Unreceived::Gone,
+            Self::Fault(fault) => Unreceived::Refused { fault, head },
+        }
     }
 }
 
@@ -92,28 +118,56 @@ impl Deadline {
     }
 }
 
-/// What a connection without a request under way waits for, beside the next one.
-struct Idle {
+/// What a connection waits for, beside the client.
+struct Pause {
     shutdown: ShutdownWatch,
-    limit: Duration,
-    /// Set anew only when it rings, not for each request: most requests come long before.
+    idle_timeout: Duration,
+    /// Set anew only when it rings or would ring too late, not for each request.
     alarm: Pin<Box<Sleep>>,
 }
 
-impl Idle {
-    fn new(shutdown: ShutdownWatch, limit: Duration) -> Self {
-        Self { shutdown, limit, alarm: Box::pin(sleep(limit)) }
+impl Pause {
+    fn new(shutdown: ShutdownWatch, idle_timeout: Duration) -> Self {
+        Self { shutdown, idle_timeout, alarm: Box::pin(sleep(idle_timeout)) }
+    }
+
+    /// Runs an exchange until the deadline; what is dropped then concludes itself.
+    async fn within<T>(
+        &mut self,
+        deadline: Instant,
+        exchange: impl Future<Output = Option<T>>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            ended = exchange => ended,
+            () = ring(&mut self.alarm, deadline) => None,
+        }
+    }
+}
+
+/// Ends at the deadline.
+async fn ring(alarm: &mut Pin<Box<Sleep>>, deadline: Instant) {
+    let deadline = tokio::time::Instant::from_std(deadline);
+    if alarm.deadline() > deadline {
+        alarm.as_mut().reset(deadline);
+    }
+    loop {
+        alarm.as_mut().await;
+        if tokio::time::Instant::now() >= deadline {
+            return;
+        }
+        alarm.as_mut().reset(deadline);
     }
 }
 
 /// Waits for the first byte of a request. Nothing comes when the connection was idle for too long, the
 /// client ended it, or the gateway shuts down.
-async fn await_request(
-    stream: &mut Stream,
+async fn await_request<S: IO>(
+    transport: &mut Transport<S>,
     buffer: &mut BytesMut,
-    idle: &mut Idle,
+    pause: &mut Pause,
 ) -> Option<Instant> {
-    let deadline = tokio::time::Instant::now() + idle.limit;
+    let deadline = Instant::now() + pause.idle_timeout;
     loop {
         // Some clients end a body with an empty line that belongs to no request (RFC 9112 section 2.2).
         while buffer.starts_with(b"\r\n") {
@@ -122,55 +176,57 @@ async fn await_request(
         if !buffer.is_empty() {
             return Some(Instant::now());
         }
-        if *idle.shutdown.borrow() {
+        if *pause.shutdown.borrow() {
             return None;
         }
         buffer.reserve(READ_SIZE);
         tokio::select! {
             biased;
-            read = stream.read_buf(buffer) => match read {
+            read = transport.read_buf(buffer) => match read {
                 Ok(n) if n > 0 => {}
                 _ => return None,
             },
-            changed = idle.shutdown.changed() => if changed.is_err() {
+            changed = pause.shutdown.changed() => if changed.is_err() {
                 return None;
             },
-            () = &mut idle.alarm => {
-                if deadline <= tokio::time::Instant::now() {
-                    return None;
-                }
-                idle.alarm.as_mut().reset(deadline);
-            }
+            () = ring(&mut pause.alarm, deadline) => return None,
         }
     }
 }
 
 /// Receives one request: its head whole, and its body as far as it arrived with the head, or whole if
 /// its length is not declared.
-async fn receive(
-    stream: &mut Stream,
+async fn receive<S: IO>(
+    transport: &mut Transport<S>,
     buffer: &mut BytesMut,
     limits: &WireLimits,
-    deadline: Deadline,
-) -> Result<BytesMut, Unreceived> {
-    let end = receive_head(stream, buffer, limits, deadline).await?;
-    let received = buffer.get(..end).unwrap_or_default();
-    let Head { framing, absolute } = framing::check_head(received, &limits.head)?;
+    first_byte: Instant,
+) -> Result<Request, Unreceived> {
+    let deadline = Deadline { from: first_byte, limit: limits.head_timeout };
+    let end = match receive_head(transport, buffer, limits, deadline).await {
+        Ok(end) => end,
+        Err(broken) => return Err(broken.with(buffer.split())),
+    };
     let mut head = buffer.split_to(end);
+    let Head { framing, absolute } = match framing::check_head(&head, &limits.head) {
+        Ok(checked) => checked,
+        Err(fault) => return Err(Broken::from(fault).with(head)),
+    };
     if let Some(absolute) = absolute {
         head = in_origin_form(&head, absolute);
     }
     match framing {
         Framing::Length(length) => {
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            let arrived = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
             // Both are parts of one buffer, so nothing is copied.
-            head.unsplit(buffer.split_to(length.min(buffer.len())));
-            Ok(head)
+            head.unsplit(buffer.split_to(arrived));
+            let missing = length - u64::try_from(arrived).unwrap_or(length);
+            Ok(Request { bytes: head, missing })
         }
-        Framing::Chunked => {
-            let body = receive_chunked(stream, buffer, &head, limits).await?;
-            Ok(with_declared_length(&head, &body))
-        }
+        Framing::Chunked => match receive_chunked(transport, buffer, &head, limits).await {
+            Ok(body) => Ok(Request { bytes: with_declared_length(&head, &body), missing: 0 }),
+            Err(broken) => Err(broken.with(head)),
+        },
     }
 }
 
@@ -183,12 +239,12 @@ fn in_origin_form(head: &[u8], absolute: Span) -> BytesMut {
 }
 
 /// Reads until the empty line that ends the head; returns where it ends.
-async fn receive_head(
-    stream: &mut Stream,
+async fn receive_head<S: IO>(
+    transport: &mut Transport<S>,
     buffer: &mut BytesMut,
     limits: &WireLimits,
     deadline: Deadline,
-) -> Result<usize, Unreceived> {
+) -> Result<usize, Broken> {
     let mut searched: usize = 0;
     loop {
         // The empty line may begin in what was searched already.
@@ -206,10 +262,10 @@ async fn receive_head(
             return Err(RequestError::HeadTooLarge.into());
         }
         buffer.reserve(READ_SIZE);
-        match timeout(deadline.left(), stream.read_buf(buffer)).await {
+        match timeout(deadline.left(), transport.read_buf(buffer)).await {
             Err(_) => return Err(RequestError::HeadTimeout.into()),
             Ok(Ok(n)) if n > 0 => {}
-            Ok(_) => return Err(Unreceived::Gone),
+            Ok(_) => return Err(Broken::Gone),
         }
     }
 }
@@ -223,27 +279,27 @@ fn has_bare_line_feed(buffer: &[u8], from: usize) -> bool {
 }
 
 /// Receives and decodes a chunked body; what follows it stays in the buffer.
-async fn receive_chunked(
-    stream: &mut Stream,
+async fn receive_chunked<S: IO>(
+    transport: &mut Transport<S>,
     buffer: &mut BytesMut,
     head: &[u8],
     limits: &WireLimits,
-) -> Result<BytesMut, Unreceived> {
+) -> Result<BytesMut, Broken> {
     let deadline = Deadline { from: Instant::now(), limit: limits.body_timeout };
     let mut body = ChunkedBody::new(usize::try_from(KEPT_BODY).unwrap_or(0));
     if buffer.is_empty() && expects_continue(head) {
         let interim = async {
-            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-            stream.flush().await
+            transport.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            transport.flush().await
         };
-        interim.await.map_err(|_| Unreceived::Gone)?;
+        interim.await.map_err(|_| Broken::Gone)?;
     }
     while !body.push(buffer)? {
         buffer.reserve(READ_SIZE);
-        match timeout(deadline.left(), stream.read_buf(buffer)).await {
+        match timeout(deadline.left(), transport.read_buf(buffer)).await {
             Err(_) => return Err(RequestError::BodyTimeout.into()),
             Ok(Ok(n)) if n > 0 => {}
-            Ok(_) => return Err(Unreceived::Gone),
+            Ok(_) => return Err(Broken::Gone),
         }
     }
     Ok(body.into_body())
@@ -294,20 +350,6 @@ fn stand_in(received: &[u8]) -> BytesMut {
     }
     request.put_slice(b"\r\n");
     request
-}
-
-/// Reads and drops what the client still sends, for a moment.
-async fn linger(stream: &mut Stream) {
-    let mut dropped = 0;
-    let mut scratch = vec![0; 16 * 1024];
-    let deadline = Deadline { from: Instant::now(), limit: LINGER };
-    while dropped < LINGER_BYTES {
-        let quiet = deadline.left().min(Duration::from_millis(20));
-        match timeout(quiet, stream.read(&mut scratch)).await {
-            Ok(Ok(n)) if n > 0 => dropped += n,
-            _ => return,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,14 @@ async fn identity_look_alikes_from_outside_are_removed() {
         "X-HTTP-Method-Override",
         "X-Original-URL",
         "X-Rewrite-URL",
+        "Proxy",
+        "Remote-User",
+        "WL-Proxy-Client-IP",
+        "X-ARR-ClientCert",
+        "CF-Connecting-IP",
+        "X-Consumer-ID",
+        "X-Organisation-Id",
+        "Cookie",
     ];
     for name in forged {
         request = request.with(name, "forged");
@@ -95,6 +103,28 @@ async fn fields_of_the_ecosystem_reach_the_backend() {
 }
 
 #[tokio::test]
+async fn a_caller_cannot_take_away_what_was_judged() {
+    let lab = lab().await;
+    let request = Request::post("/open-insurance/consents/v3/consents", "{}")
+        .bearer(&lab.client_token("consents"))
+        .with("Connection", "close, x-idempotency-key, content-type, content-length");
+    assert_eq!(lab.send(&request).await.status, 201);
+    let recorded = lab.last_recorded();
+    assert_eq!(recorded.field("x-idempotency-key"), Some("key-1"));
+    assert_eq!(recorded.field("content-type"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn an_upstream_may_be_given_more_of_the_callers_fields() {
+    let key = "name = \"legacy\"\nrequest_fields = [\"x-branch\"]";
+    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let request = Request::get(OPEN).with("X-Branch", "7").with("X-Other", "8");
+    assert_eq!(lab.send(&request).await.status, 200);
+    let recorded = lab.last_recorded();
+    assert_eq!((recorded.field("x-branch"), recorded.field("x-other")), (Some("7"), None));
+}
+
+#[tokio::test]
 async fn the_token_reaches_the_backend_only_if_configured() {
     for (forward, expected) in [(false, false), (true, true)] {
         let lab = lab_with(|config| {
@@ -119,6 +149,22 @@ async fn the_backends_fields_do_not_reach_the_caller() {
     assert_common_fields(&response);
     assert_eq!(response.field("x-v"), Some("2.0.0"));
     assert_eq!(response.field("x-fapi-interaction-id"), Some(INTERACTION_ID));
+}
+
+#[tokio::test]
+async fn nor_do_the_fields_of_its_interim_answers() {
+    let lab = lab().await;
+    let request = Request::post("/open-insurance/consents/v3/consents?lab=verbose", "{}")
+        .bearer(&lab.client_token("consents"))
+        .with("Expect", "100-continue");
+    let mut connection = lab.http1().await;
+    connection.send(&request.to_bytes()).await.unwrap();
+    let mut answer = connection.receive_head().await.unwrap();
+    while answer.status.is_informational() {
+        assert!(answer.headers.is_empty(), "{answer:?}");
+        answer = connection.receive_head().await.unwrap();
+    }
+    assert_eq!(answer.status, 201);
 }
 
 #[tokio::test]

@@ -185,6 +185,54 @@ async fn a_reader_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test]
+async fn a_reader_that_takes_no_head_is_cut() {
+    let lab =
+        lab_with(|config| config.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")).await;
+    let mut connection = lab.http1().await;
+    // Answers without body, none of which is read: at some point nothing more fits in between.
+    let heads = Request::new("HEAD", OPEN).to_bytes().repeat(100);
+    let flood = async { while connection.send(&heads).await.is_ok() {} };
+    let cut = tokio::time::timeout(Duration::from_secs(20), flood).await;
+    assert!(cut.is_ok(), "a caller that reads nothing was served for ever");
+}
+
+#[tokio::test]
+async fn an_http2_connection_without_preface_is_cut() {
+    let lab = lab().await;
+    let connector = lab.connector_to("public", None);
+    let http2 = connector.adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+    let mut stream = http2.tls().await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection was never cut");
+}
+
+#[tokio::test]
+async fn an_exchange_ends_in_its_time_whatever_holds_it_up() {
+    let bound = "[http]\nexchange_timeout = \"300ms\"";
+    let lab =
+        lab_with(|config| config.replace("\"500ms\"", "\"9s\"").replace("[http]", bound)).await;
+    let silent = format!("{OPEN}?lab=silent");
+    assert!(lab.http1().await.exchange(&Request::get(&silent).to_bytes()).await.is_err());
+    let over_http2 = http::Request::get(format!("https://localhost{silent}")).body(()).unwrap();
+    assert!(lab.http2().await.exchange(over_http2, bytes::Bytes::new()).await.is_err());
+    let post = http::Request::post("https://localhost/open-insurance/consents/v3/consents")
+        .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+        .header("content-type", "application/json")
+        .header("content-length", "200000")
+        .header("x-idempotency-key", "k")
+        .body(())
+        .unwrap();
+    let part = bytes::Bytes::from_static(b"{");
+    assert!(lab.http2().await.exchange_endless(post, part).await.is_err());
+    let ended = "portaria_requests_total{api=\"channels\",class=\"medium\",outcome=\"interrupted\",\
+                 route=\"/open-insurance/channels/v2/branches\",status_class=\"none\"}";
+    lab.expect_metric(ended, 2.0).await;
+    lab.expect_metric("portaria_client_aborts_total", 1.0).await;
+}
+
+#[tokio::test]
 async fn several_requests_share_a_connection() {
     let lab = lab().await;
     let mut connection = lab.http1().await;

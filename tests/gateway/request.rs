@@ -294,7 +294,7 @@ async fn expect_100_continue_is_answered_before_the_body() {
         let mut connection = lab.http1().await;
         let head = framed(&token, &format!("{framing}\r\nExpect: 100-continue"), "");
         connection.send(&head).await.unwrap();
-        assert!(connection.receive_interim().await.unwrap().is_informational());
+        assert!(connection.receive_head().await.unwrap().status.is_informational());
         connection.send(body.as_bytes()).await.unwrap();
         assert_eq!(connection.receive(false).await.unwrap().status, 201);
         assert_eq!(lab.last_recorded().field("expect"), None);
@@ -366,14 +366,67 @@ async fn an_idempotency_key_is_required_where_the_policy_says_so() {
 }
 
 #[tokio::test]
-async fn bytes_after_a_request_abort_nothing_that_was_answered() {
+async fn what_arrives_during_an_exchange_waits_for_its_turn() {
     let lab = lab().await;
     let mut connection = lab.http1().await;
-    let request = Request::get(&format!("{OPEN}?lab=slow:200")).to_bytes();
-    connection.send(&request).await.unwrap();
-    eventually("the backend is working", || async { lab.recorded().len() == 1 }).await;
-    connection.send(b"garbage\r\n").await.unwrap();
-    let response = connection.receive(false).await.unwrap();
-    assert_refused(&response, 400, "REQUISICAO_INVALIDA");
+    let slow = Request::get(&format!("{OPEN}?lab=slow:200")).to_bytes();
+    // An empty line and another request, and later something that is none.
+    for (behind, then) in
+        [(Request::get("/nowhere").to_bytes(), 404), (b"garbage\r\n\r\n".to_vec(), 400)]
+    {
+        let reached = lab.recorded().len();
+        connection.send(&slow).await.unwrap();
+        eventually("the backend has it", || async { lab.recorded().len() > reached }).await;
+        connection.send(&[b"\r\n", &behind[..]].concat()).await.unwrap();
+        assert_eq!(connection.receive(false).await.unwrap().status, 200);
+        assert_eq!(connection.receive(false).await.unwrap().status, then);
+        assert_eq!(lab.recorded().len(), reached + 1);
+    }
     assert!(connection.is_ended().await);
+}
+
+#[tokio::test]
+async fn http2_has_the_same_bounds() {
+    let lab =
+        lab_with(|config| config.replace("[http]", "[http]\nmax_body_size = \"16KiB\"")).await;
+    let connection = lab.http2().await;
+    let post = || {
+        http::Request::post(format!("https://localhost{POST}"))
+            .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+            .header("content-type", "application/json")
+            .header("x-idempotency-key", "k")
+    };
+    let undeclared = bytes::Bytes::from(vec![b'1'; 16 * 1024 + 1]);
+    let response = connection.exchange(post().body(()).unwrap(), undeclared).await.unwrap();
+    assert_refused(&response, 413, "CORPO_EXCEDE_LIMITE");
+    let many = (0..64).fold(post(), |request, n| request.header(format!("x-{n}"), "1"));
+    let body = bytes::Bytes::from_static(b"{}");
+    let response = connection.exchange(many.body(()).unwrap(), body).await.unwrap();
+    assert_refused(&response, 431, "CABECALHO_EXCEDE_LIMITE");
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn a_refused_chunked_body_keeps_the_interaction_id_of_its_head() {
+    let lab = lab().await;
+    let token = lab.client_token("consents");
+    let body = "zz\r\nx-fapi-interaction-id: of-the-body\r\n\r\n";
+    let fields = format!("x-fapi-interaction-id: {INTERACTION_ID}\r\nTransfer-Encoding: chunked");
+    let response = refuse_bytes(&lab, &framed(&token, &fields, body)).await;
+    assert_refused(&response, 400, "REQUISICAO_INVALIDA");
+    assert_eq!(response.field("x-fapi-interaction-id"), Some(INTERACTION_ID));
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn http_10_gets_no_chunks() {
+    let lab = lab().await;
+    let mut connection = lab.http1().await;
+    let request = format!("GET {OPEN}?lab=chunked HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    connection.send(request.as_bytes()).await.unwrap();
+    let head = connection.receive_head().await.unwrap();
+    assert_eq!((head.status.as_u16(), head.field("transfer-encoding")), (200, None));
+    let body: serde_json::Value =
+        serde_json::from_slice(&connection.receive_rest().await.unwrap()).unwrap();
+    assert!(body["data"].is_array());
 }

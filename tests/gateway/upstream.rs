@@ -151,6 +151,59 @@ async fn a_backend_over_tls_must_prove_who_it_is() {
     }
 }
 
+/// A body that is passed on as it comes.
+fn long_post(lab: &Lab) -> Vec<u8> {
+    let token = lab.client_token("consents");
+    Request::post(CONSENTS, &"1".repeat(100_000)).bearer(&token).to_bytes()
+}
+
+#[tokio::test]
+async fn a_caller_that_stalls_its_upload_is_no_fault_of_the_backend() {
+    let lab = lab().await;
+    let request = long_post(&lab);
+    let mut connection = lab.http1().await;
+    connection.send(&request[..50_000]).await.unwrap();
+    assert_refused(&connection.receive(false).await.unwrap(), 408, "TEMPO_DE_ENVIO_ESGOTADO");
+    let post = http::Request::post(format!("https://localhost{CONSENTS}"))
+        .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+        .header("content-type", "application/json")
+        .header("content-length", "100000")
+        .header("x-idempotency-key", "k")
+        .body(())
+        .unwrap();
+    let part = bytes::Bytes::from_static(b"{");
+    let response = lab.http2().await.exchange_endless(post, part).await.unwrap();
+    assert_refused(&response, 408, "TEMPO_DE_ENVIO_ESGOTADO");
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn the_backends_time_runs_from_the_end_of_the_body() {
+    let lab = lab_with(|config| {
+        let total = config.replace("total_timeout = \"1s\"", "total_timeout = \"300ms\"");
+        total.replace("body_timeout = \"500ms\"", "body_timeout = \"9s\"")
+    })
+    .await;
+    let request = long_post(&lab);
+    let (most, last) = request.split_at(request.len() - 1);
+    let mut connection = lab.http1().await;
+    connection.send(most).await.unwrap();
+    let early =
+        tokio::time::timeout(std::time::Duration::from_millis(700), connection.receive(false));
+    assert!(early.await.is_err(), "an answer to half a request");
+    assert_eq!(connection.exchange(last).await.unwrap().status, 201);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_failure_announces_the_end_of_the_connection() {
+    let lab = lab().await;
+    let mut connection = lab.http1().await;
+    let request = Request::get(&format!("{OPEN}?lab=malformed")).to_bytes();
+    let response = connection.exchange(&request).await.unwrap();
+    assert_eq!(response.field("connection"), Some("close"));
+    assert!(connection.is_ended().await);
+}
+
 #[tokio::test]
 async fn a_caller_that_leaves_is_counted_apart() {
     let lab = lab().await;
