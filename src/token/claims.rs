@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Deserialize;
@@ -51,6 +52,9 @@ pub enum GrantRule {
     /// A user's if a consent is bound or `sub` differs from the client id. Fits RFC 9068 tokens, whose
     /// client_credentials tokens have a `sub`.
     ConsentOrSubject,
+    /// A user's if a consent is bound. Fits authorization servers that give every token a `sub` of their
+    /// own making.
+    Consent,
     /// A user's if `sub` is present. Fits authorization servers that leave it out otherwise.
     SubjectPresent,
 }
@@ -119,6 +123,46 @@ struct Confirmation {
     thumbprint: Option<String>,
 }
 
+/// Seconds since 1970, with or without a fraction (RFC 7519 section 2).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumericDate {
+    Whole(u64),
+    Fraction(f64),
+}
+
+impl NumericDate {
+    fn seconds<E: serde::de::Error>(self) -> Result<u64, E> {
+        match self {
+            Self::Whole(seconds) => Ok(seconds),
+            Self::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
+                .map(|duration| duration.as_secs())
+                .map_err(|_| E::custom("no date")),
+        }
+    }
+}
+
+/// The names that have a meaning of their own among the claims.
+const KNOWN: [&str; 12] = [
+    "iss",
+    "aud",
+    "sub",
+    "client_id",
+    "azp",
+    "clientId",
+    "exp",
+    "nbf",
+    "iat",
+    "scope",
+    "cnf",
+    "active",
+];
+
+/// Whether a claim of this name cannot name a consent, because it says something else.
+pub fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
 impl Claims {
     /// Parses a JSON object.
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
@@ -154,6 +198,7 @@ impl Claims {
             self.subject.as_deref().is_some_and(|subject| subject != client_id.reveal());
         let by_user = match rules.grant {
             GrantRule::ConsentOrSubject => consent.is_some() || subject_is_other,
+            GrantRule::Consent => consent.is_some(),
             GrantRule::SubjectPresent => self.subject.is_some(),
         };
         let grant = if by_user { Grant::User } else { Grant::Client };
@@ -202,10 +247,15 @@ impl Claims {
         Thumbprint::parse(text).ok_or(TokenError::Unbound)
     }
 
-    /// The client id under any of the names that authorization servers give it.
+    /// The client id under any of the names that authorization servers give it; all that are there agree,
+    /// or two readers could disagree whose token it is.
     fn client_id(&self) -> Result<ClientId, TokenError> {
-        let names = [&self.client_id, &self.authorized_party, &self.client_id_camel];
-        let text = names.into_iter().flatten().next().ok_or(TokenError::Claims)?;
+        let mut names =
+            [&self.client_id, &self.authorized_party, &self.client_id_camel].into_iter().flatten();
+        let text = names.next().ok_or(TokenError::Claims)?;
+        if names.any(|other| other != text) {
+            return Err(TokenError::Claims);
+        }
         ClientId::new(text).ok_or(TokenError::Claims)
     }
 
@@ -269,9 +319,9 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                 "client_id" => claims.client_id = Some(map.next_value()?),
                 "azp" => claims.authorized_party = Some(map.next_value()?),
                 "clientId" => claims.client_id_camel = Some(map.next_value()?),
-                "exp" => claims.expires_at = Some(map.next_value()?),
-                "nbf" => claims.not_before = Some(map.next_value()?),
-                "iat" => claims.issued_at = Some(map.next_value()?),
+                "exp" => claims.expires_at = Some(map.next_value::<NumericDate>()?.seconds()?),
+                "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.seconds()?),
+                "iat" => claims.issued_at = Some(map.next_value::<NumericDate>()?.seconds()?),
                 "scope" => claims.scope = Some(map.next_value()?),
                 "cnf" => claims.confirmation = Some(map.next_value()?),
                 "active" => claims.active = Some(map.next_value()?),

@@ -104,7 +104,8 @@ async fn every_fault_of_a_claim_is_refused() {
         ("expires now", set("exp", json!(now()))),
         ("expiry as text", set("exp", json!("9999999999"))),
         ("expiry negative", set("exp", json!(-1))),
-        ("expiry with fraction", set("exp", json!(9_999_999_999.5))),
+        ("expiry with a fraction, past", set("exp", json!(1_500_000_000.5))),
+        ("two names of the client that differ", set("azp", json!("client-two"))),
         ("not yet valid", set("nbf", json!(now() + 60))),
         ("issued in the future", set("iat", json!(now() + 60))),
         ("no client", remove("client_id")),
@@ -446,6 +447,28 @@ async fn a_removed_key_stops_working() {
     let claims = lab.client_grant("consents").claims();
     let renewed = other.sign(&other.header(), &claims).unwrap();
     assert_eq!(lab.send(&create(&renewed)).await.status, 201);
+}
+
+#[tokio::test]
+async fn times_may_have_fractions() {
+    let lab = lab().await;
+    let token = sign(&lab, |_, claims| {
+        claims["exp"] = json!(9_999_999_999.5);
+        claims["nbf"] = json!(1_500_000_000.25);
+    });
+    assert_eq!(lab.send(&create(&token)).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_clients_own_token_may_have_a_subject_where_the_consent_tells() {
+    for (rule, status) in [("consent_or_subject", 401), ("subject_present", 401), ("consent", 201)]
+    {
+        let key = format!("user_token = \"{rule}\"\n[token.jwks]");
+        let lab = lab_with(|config| config.replace("[token.jwks]", &key)).await;
+        let token = sign(&lab, |_, claims| claims["sub"] = json!("0b1c-service-account"));
+        assert_eq!(lab.send(&create(&token)).await.status, status, "{rule}");
+        assert_eq!(lab.recorded().len(), usize::from(status == 201));
+    }
 }
 
 #[tokio::test]
