@@ -213,7 +213,7 @@ fn consent() -> Record {
         status: "AUTHORISED".into(),
         permissions: vec!["RESOURCES_READ".into(), PERMISSION.into()],
         client_id: "bench".into(),
-        expiration: None,
+        expiration: Some("2300-01-01T00:00:00Z".into()),
     }
 }
 
@@ -284,7 +284,7 @@ audiences = ["{AUDIENCE}"]
 file = "jwks.json"
 [consent]
 registry = "http://{registry}"
-keep = "1h"
+keep = "5m"
 [limits]
 global = {{ requests = 4000000000, per = "1s" }}
 per_address = {{ requests = 4000000000, per = "1s" }}

@@ -29,7 +29,7 @@ use crate::remote::RemoteError;
 pub use crate::scope::ConsentId;
 use crate::token::{BoundToken, ClientId};
 pub use permission::{Permission, Permissions};
-pub use registry::{Members, RegisteredConsent, Registry};
+pub use registry::{Members, MissingExpiration, RegisteredConsent, Registry};
 pub use revision::Revisions;
 pub use status::ConsentStatus;
 

@@ -143,7 +143,7 @@ fn consent() -> Record {
         status: "AUTHORISED".into(),
         permissions: vec!["RESOURCES_READ".into(), "DAMAGES_AND_PEOPLE_AUTO_READ".into()],
         client_id: "bench".into(),
-        expiration: None,
+        expiration: Some("2300-01-01T00:00:00Z".into()),
     }
 }
 
@@ -238,7 +238,7 @@ audiences = ["{AUDIENCE}"]
 file = "jwks.json"
 [consent]
 registry = "http://{registry}"
-keep = "1h"
+keep = "5m"
 [limits]
 global = {{ requests = 10000000, per = "1s" }}
 per_address = {{ requests = 1000000000, per = "1m" }}

@@ -235,14 +235,18 @@ impl<'a> Table<'a> {
     /// A string, with `${VAR}` and `${VAR:-default}` replaced.
     pub fn string(&self, key: &'static str, accepted: &str) -> Option<Located<String>> {
         let text = self.value(key, accepted, |value| value.as_str().map(str::to_owned))?;
-        match expand(&text.value) {
-            Ok(value) => Some(Located { value, place: text.place }),
-            Err(variable) => {
-                let hint = format!("accepted: a set variable, or ${{{variable}:-default}}");
-                text.place.reject(format!("the variable {variable} is not set, {hint}"));
-                None
-            }
-        }
+        let value = expand_at(&text.place, &text.value)?;
+        Some(Located { value, place: text.place })
+    }
+
+    /// Whether a key holds this string.
+    pub fn raw_is(&self, key: &'static str, text: &str) -> bool {
+        self.raw(key) == Some(text)
+    }
+
+    /// A string as it stands in the file: what a variable holds may be a secret, and is not shown.
+    fn raw(&self, key: &'static str) -> Option<&'a str> {
+        self.entry(key)?.0.get_ref().as_str()
     }
 
     /// A string that must be there.
@@ -261,7 +265,7 @@ impl<'a> Table<'a> {
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<Located<T>> {
-        parse_located(self.string(key, accepted)?, accepted, parse)
+        parse_located(self.string(key, accepted)?, self.raw(key), accepted, parse)
     }
 
     /// A string that must be there and that `parse` understands.
@@ -271,7 +275,7 @@ impl<'a> Table<'a> {
         accepted: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<Located<T>> {
-        parse_located(self.required(key, accepted)?, accepted, parse)
+        parse_located(self.required(key, accepted)?, self.raw(key), accepted, parse)
     }
 
     /// A boolean.
@@ -295,11 +299,15 @@ impl<'a> Table<'a> {
         fits
     }
 
-    /// An array of strings.
+    /// An array of strings, with variables replaced.
     pub fn strings(&self, key: &'static str, accepted: &str) -> Option<Located<Vec<String>>> {
-        self.value(key, accepted, |value| {
-            value.as_array()?.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect()
-        })
+        let texts: Located<Vec<&str>> = self.value(key, accepted, |value| {
+            value.as_array()?.iter().map(|v| v.get_ref().as_str()).collect()
+        })?;
+        let place = texts.place;
+        let value: Option<Vec<String>> =
+            texts.value.into_iter().map(|text| expand_at(&place, text)).collect();
+        Some(Located { value: value?, place })
     }
 
     /// A table.
@@ -355,13 +363,26 @@ fn unknown_key(name: &str, known: &[&'static str]) -> String {
 
 fn parse_located<T>(
     text: Located<String>,
+    raw: Option<&str>,
     accepted: &str,
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Option<Located<T>> {
     match parse(&text.value) {
         Some(value) => Some(Located { value, place: text.place }),
         None => {
-            text.place.reject(format!("{:?} is not understood, accepted: {accepted}", text.value));
+            let shown = raw.unwrap_or_default();
+            text.place.reject(format!("{shown:?} is not understood, accepted: {accepted}"));
+            None
+        }
+    }
+}
+
+fn expand_at(place: &Place, text: &str) -> Option<String> {
+    match expand(text) {
+        Ok(value) => Some(value),
+        Err(variable) => {
+            let hint = format!("accepted: a set variable, or ${{{variable}:-default}}");
+            place.reject(format!("the variable {variable} is not set, {hint}"));
             None
         }
     }

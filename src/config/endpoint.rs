@@ -21,18 +21,27 @@ pub(super) struct EndpointSettings {
     timeout: Duration,
 }
 
-/// What a table says of an endpoint, whose URL stands under `url`. A client certificate is read if it is
-/// there, and missed if it is needed.
+/// What an endpoint cannot do without.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Needs {
+    /// A client certificate.
+    pub(super) certificate: bool,
+    /// TLS: whoever stands between could make tokens.
+    pub(super) encryption: bool,
+}
+
+/// What a table says of an endpoint, whose URL stands under `url_key`. A client certificate is read if it
+/// is there, and missed if it is needed.
 pub(super) fn read(
     table: &Table<'_>,
     url_key: &'static str,
-    needs_certificate: bool,
+    needs: Needs,
 ) -> Option<(EndpointSettings, Place)> {
     let url = table.required_parsed(url_key, values::URL, values::url);
     let timeout = table.parsed("timeout", values::DURATION, values::duration);
     let timeout = timeout.map_or(Duration::from_secs(2), |timeout| timeout.value);
-    let identity = read_identity(table, needs_certificate);
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
+    let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
     let trust_anchors = match is_secure {
         true => pem::certificates(table, "trust_anchors").map(|anchors| anchors.value),
         false => {
@@ -41,8 +50,12 @@ pub(super) fn read(
         }
     };
     let url = url?;
-    if !is_secure && !is_loopback(&url.value) {
-        url.place.warn("is not encrypted: tokens and consents cross the network in the clear");
+    match is_secure || is_loopback(&url.value) {
+        true => {}
+        false if needs.encryption => url.place.reject(
+            "is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+        ),
+        false => url.place.warn("is not encrypted: consents cross the network in the clear"),
     }
     let settings =
         EndpointSettings { url: url.value, trust_anchors: trust_anchors?, identity, timeout };
@@ -59,8 +72,15 @@ fn reject_without_tls(table: &Table<'_>, key: &'static str) {
 fn read_identity(
     table: &Table<'_>,
     needed: bool,
+    is_secure: bool,
 ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     if !needed && !table.has("certificate") && !table.has("private_key") {
+        return None;
+    }
+    if !is_secure {
+        let at = if table.has("certificate") { "certificate" } else { "" };
+        table.has("private_key");
+        table.place(at).reject("client certificates need TLS, accepted: an https:// URL");
         return None;
     }
     let chain = pem::certificates(table, "certificate");

@@ -13,7 +13,7 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentUse, Permission};
 use crate::interaction::{Form, InteractionRule, Unusable};
-use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
 use crate::scope::Scope;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
@@ -365,9 +365,24 @@ fn read_consent_parameter(
     table: &Table<'_>,
     template: Option<&Template>,
 ) -> Option<Option<Box<str>>> {
-    let Some(name) = table.string("consent_parameter", "the name of a path parameter") else {
+    let has_consent = template.is_some_and(|template| template.has_parameter(CONSENT_ID));
+    let accepted = "the name of the path parameter that is the caller's consent, or \"none\"";
+    let Some(name) = table.string("consent_parameter", accepted) else {
+        if has_consent {
+            // Left out by mistake, it would skip the check whose consent it is.
+            let text = "is missing though the path names a consent";
+            table.place("consent_parameter").reject(format!("{text}, accepted: {accepted}"));
+        }
         return Some(None);
     };
+    if name.value == "none" && has_consent {
+        return Some(None);
+    }
+    if table.raw_is("access", "open") {
+        name.place
+            .reject("has no effect with access = \"open\", accepted: an access that needs it");
+        return None;
+    }
     if template.is_some_and(|template| !template.has_parameter(&name.value)) {
         let text = "is no parameter of the path, accepted: the name of one";
         name.place.reject(format!("{:?} {text}", name.value));

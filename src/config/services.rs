@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use super::Kept;
 use super::document::{Place, Table};
-use super::endpoint::{self, EndpointSettings};
+use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
-use crate::consent::{Consents, Members, Registry};
-use crate::token::claims::{ClaimRules, GrantRule};
+use crate::consent::{Consents, Members, MissingExpiration, Registry};
+use crate::token::claims::{self, ClaimRules, GrantRule};
 use crate::token::introspection::{ClientAuthentication, Introspector};
 use crate::token::jwks::{Jwks, KeySet, Origin};
 use crate::token::{TokenLimits, Tokens};
 
+const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
+const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
+const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 const MISSING_TABLE: &str = "is missing, accepted: a table";
 
 /// What `[token]` says.
@@ -73,10 +76,14 @@ pub(super) fn read_tokens(
 }
 
 fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
-    let issuer = table.required("issuer", "the exact iss of access tokens");
+    let is_given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let issuer = table.required_parsed("issuer", "the exact iss of access tokens", is_given);
     let accepted = "one or more audiences that access tokens are meant for";
     let audiences = table.strings("audiences", accepted);
     match &audiences {
+        Some(list) if list.value.iter().any(String::is_empty) => {
+            list.place.reject(format!("has an empty audience, accepted: {accepted}"));
+        }
         Some(list) if list.value.is_empty() => {
             list.place.reject(format!("is empty, accepted: {accepted}"));
         }
@@ -85,22 +92,31 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
         }
         Some(_) | None => {}
     }
-    let leeway = table.parsed("leeway", values::DURATION, values::duration);
-    let prefix =
-        table.string("consent_scope_prefix", "the beginning of a scope that names a consent");
-    let consent_claim = table.string("consent_claim", "the name of a claim that names a consent");
-    let grant =
-        table.parsed("user_token", "\"consent_or_subject\" or \"subject_present\"", |text| {
-            match text {
-                "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
-                "subject_present" => Some(GrantRule::SubjectPresent),
-                _ => None,
-            }
-        });
+    let leeway = read_age(table, "leeway", ONE_MINUTE);
+    let prefix = table.parsed(
+        "consent_scope_prefix",
+        "the beginning of a scope that names a consent, up to its colon",
+        |text| (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned()),
+    );
+    let consent_claim = table.parsed(
+        "consent_claim",
+        "the name of a claim that names a consent and nothing else",
+        |text| (!text.is_empty() && !claims::is_known(text)).then(|| text.to_owned()),
+    );
+    let grant = table.parsed(
+        "user_token",
+        "\"consent_or_subject\", \"subject_present\" or \"consent\"",
+        |text| match text {
+            "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
+            "subject_present" => Some(GrantRule::SubjectPresent),
+            "consent" => Some(GrantRule::Consent),
+            _ => None,
+        },
+    );
     Some(ClaimRules {
         issuer: issuer?.value,
         audiences: audiences?.value,
-        leeway: leeway.map_or(5, |leeway| leeway.value.as_secs()),
+        leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
         consent_scope_prefix: prefix.map_or_else(|| "consent:".to_owned(), |prefix| prefix.value),
         consent_claim: consent_claim.map(|claim| claim.value),
         grant: grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value),
@@ -110,11 +126,11 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
 fn read_limits(table: &Table<'_>) -> TokenLimits {
     let longest = table.parsed("max_size", values::SIZE, values::size);
     let longest = longest.and_then(|size| usize::try_from(size.value).ok());
-    let max_age = table.parsed("introspection_max_age", values::DURATION, values::duration);
+    let max_age = read_age(table, "introspection_max_age", FIVE_MINUTES);
     TokenLimits {
         longest: longest.unwrap_or(8 * 1024),
         cached: table.number("cache_capacity", 1, 10_000_000).unwrap_or(100_000),
-        introspection_max_age: max_age.map_or(Duration::from_secs(30), |age| age.value),
+        introspection_max_age: max_age.unwrap_or(Duration::from_secs(30)),
     }
 }
 
@@ -126,8 +142,7 @@ fn read_jwks(token: &Table<'_>) -> (Read<JwksSettings, Jwks>, Duration) {
     let Some(table) = token.table("jwks") else {
         return (token.has("jwks").then_some(None), default_refresh);
     };
-    let refresh = table.parsed("refresh_interval", values::DURATION, values::duration);
-    let refresh = refresh.map_or(default_refresh, |refresh| refresh.value);
+    let refresh = read_age(&table, "refresh_interval", ONE_HOUR).unwrap_or(default_refresh);
     let read = match (table.has("file"), table.has("url")) {
         (true, false) => read_jwks_file(&table),
         (false, true) => read_jwks_url(&table),
@@ -158,7 +173,8 @@ fn read_jwks_file(table: &Table<'_>) -> Option<(JwksSettings, Jwks)> {
 }
 
 fn read_jwks_url(table: &Table<'_>) -> Option<(JwksSettings, Jwks)> {
-    let (endpoint, place) = endpoint::read(table, "url", false)?;
+    let (endpoint, place) =
+        endpoint::read(table, "url", Needs { encryption: true, ..Needs::default() })?;
     let remote = endpoint.remote(&place)?;
     Some((JwksSettings::Url(endpoint), Jwks::new(Origin::Url(remote))))
 }
@@ -175,7 +191,8 @@ fn read_introspection(table: &Table<'_>) -> Option<(IntrospectionSettings, Intro
         },
     );
     let by_certificate = method.as_ref().is_some_and(|method| method.value);
-    let endpoint = endpoint::read(table, "url", by_certificate);
+    let needs = Needs { certificate: by_certificate, encryption: true };
+    let endpoint = endpoint::read(table, "url", needs);
     let secret = match by_certificate {
         false if method.is_some() => Some(pem::secret(table, "client_secret_file")),
         _ => {
@@ -207,6 +224,7 @@ fn reject_secret(table: &Table<'_>) {
 pub(super) struct ConsentSettings {
     registry: Option<EndpointSettings>,
     members: Members,
+    missing_expiration: MissingExpiration,
     keep: Duration,
     capacity: u64,
 }
@@ -221,6 +239,7 @@ pub(super) fn read_consents(
     let mut settings = ConsentSettings {
         registry: None,
         members: Members::default(),
+        missing_expiration: MissingExpiration::Refuse,
         keep: Duration::from_secs(5),
         capacity: 100_000,
     };
@@ -228,13 +247,14 @@ pub(super) fn read_consents(
     if let Some(table) = root.table("consent") {
         settings.members =
             table.table("members").map_or_else(Members::default, |t| read_members(&t));
-        let keep = table.parsed("keep", values::DURATION, values::duration);
-        settings.keep = keep.map_or(settings.keep, |keep| keep.value);
+        settings.keep = read_age(&table, "keep", FIVE_MINUTES).unwrap_or(settings.keep);
+        settings.missing_expiration = read_missing_expiration(&table);
         settings.capacity =
             table.number("cache_capacity", 1, 10_000_000).unwrap_or(settings.capacity);
         let (endpoint, place): (EndpointSettings, Place) =
-            endpoint::read(&table, "registry", false)?;
-        registry = Some(Registry::new(endpoint.remote(&place)?, settings.members.clone()));
+            endpoint::read(&table, "registry", Needs::default())?;
+        let (members, missing) = (settings.members.clone(), settings.missing_expiration);
+        registry = Some(Registry::new(endpoint.remote(&place)?, members, missing));
         settings.registry = Some(endpoint);
     } else if root.has("consent") {
         return None;
@@ -254,6 +274,28 @@ impl ConsentSettings {
     }
 }
 
+fn read_missing_expiration(table: &Table<'_>) -> MissingExpiration {
+    let accepted = "\"refuse\" or \"never_expires\"";
+    let read = table.parsed("missing_expiration", accepted, |text| match text {
+        "refuse" => Some(MissingExpiration::Refuse),
+        "never_expires" => Some(MissingExpiration::NeverExpires),
+        _ => None,
+    });
+    read.map_or(MissingExpiration::Refuse, |read| read.value)
+}
+
+/// How long something may be trusted without asking again: without a ceiling, a slip of the keyboard
+/// would keep revoked consents and keys in force.
+fn read_age(
+    table: &Table<'_>,
+    key: &'static str,
+    (most, text): (Duration, &str),
+) -> Option<Duration> {
+    let accepted = format!("a duration up to {text}");
+    let within = |text: &str| values::duration(text).filter(|duration| *duration <= most);
+    Some(table.parsed(key, &accepted, within)?.value)
+}
+
 fn read_members(table: &Table<'_>) -> Members {
     let accepted = "a JSON pointer (RFC 6901) such as \"/data/status\"";
     let is_pointer = |text: &str| text.starts_with('/').then(|| text.to_owned());
@@ -262,6 +304,7 @@ fn read_members(table: &Table<'_>) -> Members {
         table.parsed(key, accepted, is_pointer).map_or(default, |pointer| pointer.value)
     };
     Members {
+        id: pointer("id", defaults.id),
         status: pointer("status", defaults.status),
         permissions: pointer("permissions", defaults.permissions),
         expiration: pointer("expiration", defaults.expiration),

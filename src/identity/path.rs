@@ -13,7 +13,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -111,11 +113,18 @@ impl ClientVerifier {
         at: UnixTime,
     ) -> Result<VerifiedPath<'a>, PathError> {
         let (end_entity, intermediates) = chain.split_first().ok_or(PathError::Empty)?;
-        self.inner
-            .verify_client_cert(end_entity, intermediates, at)
+        self.verify_client_cert(end_entity, intermediates, at)
             .map(|_| VerifiedPath { end_entity })
             .map_err(PathError::Invalid)
     }
+}
+
+fn names_client_authentication(end_entity: &[u8]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(end_entity) else {
+        return false;
+    };
+    let usage = certificate.extended_key_usage();
+    usage.is_ok_and(|usage| usage.is_some_and(|usage| usage.value.client_auth))
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -129,7 +138,12 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.inner.verify_client_cert(end_entity, intermediates, now)
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        // webpki takes a certificate without extendedKeyUsage for one that may do anything.
+        match names_client_authentication(end_entity) {
+            true => Ok(verified),
+            false => Err(CertificateError::InvalidPurpose.into()),
+        }
     }
 
     fn verify_tls12_signature(

@@ -43,7 +43,7 @@ impl Store {
             status: status.to_owned(),
             permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
             client_id: client_id.to_owned(),
-            expiration: None,
+            expiration: Some("2300-01-01T00:00:00Z".into()),
         };
         self.put(&id, record);
         id

@@ -77,8 +77,8 @@ pub struct Subject {
     pub software_statement_id: String,
     /// Whether organizationIdentifier and UID are UTF8String rather than PrintableString.
     pub in_utf8: bool,
-    /// extendedKeyUsage.
-    pub purpose: ExtendedKeyUsagePurpose,
+    /// extendedKeyUsage, if there is one.
+    pub purpose: Option<ExtendedKeyUsagePurpose>,
     /// Seconds from now at which the validity begins.
     pub not_before: i64,
     /// Seconds from now at which the validity ends.
@@ -92,7 +92,7 @@ impl Default for Subject {
             organisation_identifier: "OPIBR-d7384bd0-842f-43c5-be02-9d2b2d5efc2c".into(),
             software_statement_id: "bc97b8f0-cae0-4f2f-9978-d93f0e56a833".into(),
             in_utf8: true,
-            purpose: ExtendedKeyUsagePurpose::ClientAuth,
+            purpose: Some(ExtendedKeyUsagePurpose::ClientAuth),
             not_before: -86_400,
             not_after: 365 * 86_400,
         }
@@ -150,7 +150,7 @@ impl Authority {
     pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
         let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
         params.distinguished_name = subject_name(subject)?;
-        params.extended_key_usages = vec![subject.purpose.clone()];
+        params.extended_key_usages = subject.purpose.iter().cloned().collect();
         self.end_entity(params, key, subject.not_before, subject.not_after)
     }
 

@@ -89,7 +89,7 @@ impl Place {
         self.write("root.pem", &root.pem())?;
         self.write_identity("server", &issuing.server(&rsa_key()?, -day, 90 * day)?)?;
         let base = Subject::default;
-        let server_only = Subject { purpose: ExtendedKeyUsagePurpose::ServerAuth, ..base() };
+        let server_only = Subject { purpose: Some(ExtendedKeyUsagePurpose::ServerAuth), ..base() };
         let nameless = Subject { organisation_identifier: String::new(), ..base() };
         let expired = Subject { not_after: -day / 2, ..base() };
         let key = rsa_key()?;

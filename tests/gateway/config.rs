@@ -221,6 +221,56 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:JWKS token.jwks: has neither or both of file and url, accepted: one of them",
     ),
     (
+        "issuer = \"https://as.portaria-lab.example\"",
+        "issuer = \"\"",
+        "config.toml:LINE token.issuer: \"\" is not understood, accepted: the exact iss of access tokens",
+    ),
+    (
+        "audiences = [\"https://api.portaria-lab.example\"]",
+        "audiences = [\"${PORTARIA_TEST_NOT_SET}\"]",
+        "config.toml:LINE token.audiences: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
+    ),
+    (
+        "[token.jwks]",
+        "consent_scope_prefix = \"consent\"\n[token.jwks]",
+        "config.toml:LINE token.consent_scope_prefix: \"consent\" is not understood, accepted: the beginning of a scope that names a consent, up to its colon",
+    ),
+    (
+        "[token.jwks]",
+        "consent_claim = \"client_id\"\n[token.jwks]",
+        "config.toml:LINE token.consent_claim: \"client_id\" is not understood, accepted: the name of a claim that names a consent and nothing else",
+    ),
+    (
+        "[token.jwks]",
+        "leeway = \"5m\"\n[token.jwks]",
+        "config.toml:LINE token.leeway: \"5m\" is not understood, accepted: a duration up to 60s",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nrefresh_interval = \"365d\"",
+        "config.toml:LINE+1 token.jwks.refresh_interval: \"365d\" is not understood, accepted: a duration up to 1h",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "url = \"http://as.example/jwks\"",
+        "config.toml:LINE token.jwks.url: is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"\nclient_id = \"portaria\"\nclient_secret_file = \"secret\"",
+        "client_auth = \"tls_client_auth\"\nclient_id = \"portaria\"\ncertificate = \"server.pem\"\nprivate_key = \"server.key\"",
+        "config.toml:LINE+2 token.introspection.certificate: client certificates need TLS, accepted: an https:// URL",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"365d\"",
+        "config.toml:LINE consent.keep: \"365d\" is not understood, accepted: a duration up to 5m",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\nrequest_fields = [\"x-portaria-client-id\"]",
+        "config.toml:LINE+1 upstreams[0].request_fields: \"x-portaria-client-id\" cannot be passed on, accepted: names of fields that do not pass anyway and that the gateway does not set",
+    ),
+    (
         "client_auth = \"client_secret_basic\"",
         "client_auth = \"private_key_jwt\"",
         "config.toml:LINE token.introspection.client_auth: \"private_key_jwt\" is not understood, accepted: \"client_secret_basic\" or \"tls_client_auth\"",
@@ -241,18 +291,18 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:CONSENT consent.trust_anchors: is missing, accepted: a PEM file with certificates",
     ),
     (
-        "keep = \"1h\"",
-        "keep = \"1h\"\n[limits]\nglobal = { requests = 0, per = \"1s\" }",
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[limits]\nglobal = { requests = 0, per = \"1s\" }",
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
     ),
     (
-        "keep = \"1h\"",
-        "keep = \"1h\"\n[consent.members]\nstatus = \"data.status\"",
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[consent.members]\nstatus = \"data.status\"",
         "config.toml:LINE+2 consent.members.status: \"data.status\" is not understood, accepted: a JSON pointer (RFC 6901) such as \"/data/status\"",
     ),
     (
-        "keep = \"1h\"",
-        "keep = \"1h\"\nkeep = \"2h\"",
+        "keep = \"5m\"",
+        "keep = \"5m\"\nkeep = \"2h\"",
         "config.toml:LINE+1: duplicate key, accepted: TOML 1.1",
     ),
 ];
@@ -347,6 +397,16 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
         "consent_use = \"read\"",
         "consent_use = \"read\"\nconsent_parameter = \"consentId\"",
         "policies/demo.toml:LINE+1 routes[0].consent_parameter: \"consentId\" is no parameter of the path, accepted: the name of one",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{consentId}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent, accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",
+        "access = \"open\"\nconsent_parameter = \"thingId\"",
+        "policies/demo.toml:LINE+1 routes[0].consent_parameter: has no effect with access = \"open\", accepted: an access that needs it",
     ),
     (
         "consent_use = \"read\"",

@@ -147,7 +147,7 @@ client_secret_file = "secret"
 
 [consent]
 registry = "http://{registry}"
-keep = "1h"
+keep = "5m"
 "#
     )
 }

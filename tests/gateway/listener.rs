@@ -30,11 +30,12 @@ async fn only_a_whole_chain_to_the_root_completes_the_handshake() {
     assert!(try_open_route(&lab.connector(Some(&pki.one))).await);
     assert_eq!(lab.recorded().len(), 1);
     let without_intermediate = pki.one.without_intermediate();
-    let refused: [(&str, Option<&Identity>); 5] = [
+    let refused: [(&str, Option<&Identity>); 6] = [
         ("no certificate", None),
         ("foreign root", Some(&pki.foreign)),
         ("expired", Some(&pki.expired)),
         ("serverAuth only", Some(&pki.server_only)),
+        ("no extendedKeyUsage", Some(&pki.purposeless)),
         ("intermediate left out", Some(&without_intermediate)),
     ];
     for (name, identity) in refused {
@@ -42,7 +43,7 @@ async fn only_a_whole_chain_to_the_root_completes_the_handshake() {
     }
     assert_eq!(lab.recorded().len(), 1, "the backend saw nothing of the refused");
     let failed = "portaria_handshakes_total{listener=\"mtls\",result=\"failed\"}";
-    lab.expect_metric(failed, 5.0).await;
+    lab.expect_metric(failed, 6.0).await;
 }
 
 #[tokio::test]

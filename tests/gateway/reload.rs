@@ -128,7 +128,7 @@ async fn a_deletion_under_way_during_a_reload_ends_what_the_new_configuration_ke
     let mut deleting = lab.http1().await;
     deleting.send(&delete.to_bytes()).await.unwrap();
     eventually("the backend has it", || async { lab.recorded().len() == 1 }).await;
-    lab.rewrite_config(|config| config.replace("keep = \"1h\"", "keep = \"30m\""));
+    lab.rewrite_config(|config| config.replace("keep = \"5m\"", "keep = \"4m\""));
     reload(&lab, "configuration reloaded").await;
     assert_eq!(lab.send(&read).await.status, 200, "not deleted yet, and kept");
     assert_eq!(deleting.receive(false).await.unwrap().status, 204);

@@ -108,7 +108,7 @@ async fn a_percent_encoded_consent_id_is_one_segment() {
         status: "AUTHORISED".into(),
         permissions: vec![],
         client_id: CLIENT_ONE.into(),
-        expiration: None,
+        expiration: Some("2300-01-01T00:00:00Z".into()),
     };
     lab.consents.put(id, record);
     let target = "/open-insurance/consents/v3/consents/urn%3aportaria-lab%3Aa%2fb%3fc";

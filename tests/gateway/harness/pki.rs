@@ -14,6 +14,7 @@ pub struct Pki {
     pub expired: Identity,
     pub foreign: Identity,
     pub server_only: Identity,
+    pub purposeless: Identity,
     pub nameless: Identity,
     pub without_software: Identity,
     pub other_ecosystem: Identity,
@@ -39,7 +40,11 @@ pub fn pki() -> &'static Pki {
             two: client(Subject::second()),
             expired: client(Subject { not_after: -3600, ..base() }),
             foreign: other_root.client(&key, &base()).unwrap(),
-            server_only: client(Subject { purpose: ExtendedKeyUsagePurpose::ServerAuth, ..base() }),
+            server_only: client(Subject {
+                purpose: Some(ExtendedKeyUsagePurpose::ServerAuth),
+                ..base()
+            }),
+            purposeless: client(Subject { purpose: None, ..base() }),
             nameless: client(Subject { organisation_identifier: String::new(), ..base() }),
             without_software: client(Subject { software_statement_id: String::new(), ..base() }),
             other_ecosystem: client(Subject {
