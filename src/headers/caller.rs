@@ -108,6 +108,7 @@ pub fn passes(name: &HeaderName) -> bool {
             | "traceparent"
             | "tracestate"
             | "user-agent"
+            | "x-callback-interaction-id"
             | "x-correlation-id"
             | "x-customer-user-agent"
             | "x-fapi-auth-date"
@@ -117,6 +118,7 @@ pub fn passes(name: &HeaderName) -> bool {
             | "x-min-v"
             | "x-request-id"
             | "x-v"
+            | "x-webhook-interaction-id"
     )
 }
 

@@ -97,6 +97,44 @@ fn the_configuration_of_the_repository_has_no_mistakes_but_missing_files() {
     }
 }
 
+#[test]
+fn the_configuration_of_the_repository_names_every_key() {
+    let sandbox = Sandbox::new();
+    let repository =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
+    let tables = "[identity]\n[limits]\n[log]\n[consent.members]\n";
+    let mut tables_seen = 0;
+    let config: String =
+        format!("{}{tables}", sandbox.config)
+            .lines()
+            .map(|line| {
+                if line.starts_with('[') {
+                    format!("{line}\nzzz = 1\n")
+                } else {
+                    format!("{line}\n")
+                }
+            })
+            .collect();
+    let (_, complaints) = sandbox.complaints(&config);
+    for complaint in
+        complaints.iter().filter(|complaint| complaint.contains("zzz: is an unknown key"))
+    {
+        tables_seen += 1;
+        let keys = complaint.split_once("accepted: ").unwrap().1;
+        for key in keys.split(", ") {
+            let named = repository.lines().any(|line| {
+                let line = line.trim_start_matches(['#', ' ']);
+                match line.strip_prefix('[') {
+                    Some(table) => table.split(']').next().is_some_and(|t| t.ends_with(key)),
+                    None => line.split([' ', '=']).next() == Some(key),
+                }
+            });
+            assert!(named, "{key}, of {complaint}, is not in config.toml");
+        }
+    }
+    assert_eq!(tables_seen, 15, "{complaints:#?}");
+}
+
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
 /// the changed text.
 const MISTAKES: &[(&str, &str, &str)] = &[
