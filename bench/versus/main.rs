@@ -1,12 +1,14 @@
 //! portaria with its full policy beside nginx that only passes mTLS through: on one core each, in turn,
 //! three rounds, medians, as ratios measured in one run.
 //!
-//! nginx is the floor: it terminates mTLS and forwards, with no token, scope, consent, limit or metric.
+//! nginx is the measure: it terminates mTLS and forwards, with no token, scope, consent, limit or metric.
+//! pingora, the framework, does the same without a line of portaria's policy: what portaria stands on.
 //! The backend and the load stand on the other core. CPU is that of the proxy's processes, user and
 //! system, divided by the answers that were counted; every answer must be 200.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod framework;
 mod load;
 mod process;
 mod proxies;
@@ -35,7 +37,14 @@ struct Figures {
     idle_kib: f64,
 }
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> Result<()> {
+    if let Some((directory, address, backend)) = proxies::as_framework() {
+        portaria::server::install_cryptography();
+        return framework::run(&directory, address?, backend?);
+    }
     // Cargo passes `--bench`; a number is the seconds of each measurement.
     let seconds =
         std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5.0);
@@ -47,16 +56,21 @@ fn main() -> Result<()> {
 
 async fn compare(duration: Duration) -> Result<()> {
     let bench = Bench::prepare().await?;
-    let mut rounds: [Vec<Figures>; 2] = [Vec::new(), Vec::new()];
+    let mut rounds: [Vec<Figures>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for round in 1..=ROUNDS {
-        for (proxy, figures) in [Proxy::Nginx, Proxy::Portaria].into_iter().zip(&mut rounds) {
+        for (proxy, figures) in Proxy::ALL.into_iter().zip(&mut rounds) {
             let measured = measure(&bench, proxy, duration).await?;
             println!("round {round}  {:<9} {}", proxy.name(), describe(&measured));
             figures.push(measured);
         }
     }
-    let [nginx, portaria] = rounds.map(|figures| median(&figures));
-    print_ratios(&nginx, &portaria);
+    let medians = rounds.map(|figures| median(&figures));
+    println!();
+    for (proxy, figures) in Proxy::ALL.into_iter().zip(&medians) {
+        println!("medians  {:<9} {}", proxy.name(), describe(figures));
+    }
+    let [nginx, framework, portaria] = medians;
+    print_ratios(&nginx, &framework, &portaria);
     Ok(())
 }
 
@@ -122,22 +136,21 @@ fn median(rounds: &[Figures]) -> Figures {
     }
 }
 
-fn print_ratios(nginx: &Figures, portaria: &Figures) {
-    println!("\nmedians   nginx     {}", describe(nginx));
-    println!("medians   portaria  {}", describe(portaria));
-    println!("\nportaria (full policy) / nginx (pass-through, no policy):");
-    for (what, ratio, goal) in [
-        ("CPU per request", portaria.cpu_per_request_us / nginx.cpu_per_request_us, "goal <= 1.45"),
-        (
-            "CPU per full handshake + request",
-            portaria.cpu_per_handshake_us / nginx.cpu_per_handshake_us,
-            "goal <= 0.70",
-        ),
-        ("requests/s", portaria.requests_per_second / nginx.requests_per_second, ""),
-        ("p50", portaria.p50_us / nginx.p50_us, ""),
-        ("p99", portaria.p99_us / nginx.p99_us, ""),
-        ("memory per idle connection", portaria.idle_kib / nginx.idle_kib, ""),
-    ] {
-        println!("  {what:<34} {ratio:>5.2}  {goal}");
+fn print_ratios(nginx: &Figures, framework: &Figures, portaria: &Figures) {
+    println!(
+        "\nto nginx (pass-through, no policy)   portaria (full policy)   pingora alone (no policy)"
+    );
+    type Of = fn(&Figures) -> f64;
+    let ratios: [(&str, Of, &str); 6] = [
+        ("CPU per request", |f| f.cpu_per_request_us, "goal <= 1.45"),
+        ("CPU per full handshake + request", |f| f.cpu_per_handshake_us, "goal <= 0.70"),
+        ("requests/s", |f| f.requests_per_second, ""),
+        ("p50", |f| f.p50_us, ""),
+        ("p99", |f| f.p99_us, ""),
+        ("memory per idle connection", |f| f.idle_kib, ""),
+    ];
+    for (what, of, goal) in ratios {
+        let (ours, floor) = (of(portaria) / of(nginx), of(framework) / of(nginx));
+        println!("  {what:<34} {ours:>5.2}  {goal:<16} {floor:>8.2}");
     }
 }
