@@ -18,3 +18,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result of the lab.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Listens on an address, or says which one is taken.
+async fn bind(address: std::net::SocketAddr) -> Result<tokio::net::TcpListener> {
+    let listener = tokio::net::TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address} ({error})").into())
+}

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::Result;
@@ -80,7 +80,7 @@ impl Drop for Backend {
 impl Backend {
     /// Starts a backend that keeps its consents in `consents` and records requests if it is told to.
     pub async fn start(address: SocketAddr, consents: Store, records: bool) -> Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = super::bind(address).await?;
         let address = listener.local_addr()?;
         let state = State {
             recorded: Arc::default(),

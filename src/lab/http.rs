@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -84,7 +84,7 @@ pub async fn serve(
     tls: Option<Arc<rustls::ServerConfig>>,
     handler: Handler,
 ) -> Result<Service> {
-    let listener = TcpListener::bind(address).await?;
+    let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();

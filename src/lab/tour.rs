@@ -42,7 +42,7 @@ pub async fn run(place: &Place, output: &mut impl Write) -> Result<bool> {
         table: Table::default(),
         requests: 0,
     };
-    await_ready().await?;
+    await_ready(place).await?;
     stops::all(&mut visitor).await?;
     let passed = visitor.table.print(output)?;
     print_percentiles(output).await?;
@@ -55,14 +55,15 @@ pub async fn run(place: &Place, output: &mut impl Write) -> Result<bool> {
 }
 
 /// Waits until the gateway can decide.
-async fn await_ready() -> Result<()> {
+async fn await_ready(place: &Place) -> Result<()> {
     for _ in 0..100 {
         if let Ok((200, _)) = get_plain(ADMIN, "/readyz").await {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    Err(format!("no gateway is ready: http://{ADMIN}/readyz").into())
+    let log = place.file("portaria.log");
+    Err(format!("no gateway is ready at http://{ADMIN}/readyz, see {}", log.display()).into())
 }
 
 async fn get_plain(address: std::net::SocketAddr, path: &str) -> Result<(u16, String)> {
