@@ -44,6 +44,7 @@ lint: needs-cmake
 	cargo fmt --all --check
 	cargo clippy --quiet --all-targets --features lab -- -D warnings
 	cargo clippy --quiet --lib --bin portaria -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features lab
 
 test: lint
 	cargo test --quiet --features lab

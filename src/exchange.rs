@@ -3,9 +3,10 @@
 //! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
+mod under_way;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
@@ -25,6 +26,7 @@ use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
+pub use under_way::{Entered, UnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
 /// end.
@@ -39,33 +41,6 @@ pub struct Serving {
     pub body_timeout: Duration,
     /// Longest time that a caller takes nothing of an answer.
     pub write_timeout: Duration,
-}
-
-/// Counts the exchanges under way in this process: a drain waits for them.
-#[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Counts one until what is returned is dropped.
-    pub fn enter(&self) -> Entered {
-        self.0.fetch_add(1, Ordering::AcqRel);
-        Entered(self.0.clone())
-    }
-}
-
-/// An exchange that is counted as under way.
-#[derive(Debug)]
-pub struct Entered(Arc<AtomicUsize>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// A listener, as its exchanges know it.

@@ -1,5 +1,5 @@
 //! The gateway: the only implementation of pingora's phases. Each phase calls one stage, and a refusal
-//! is answered in exactly one place ([`Gateway::answer`]).
+//! is answered in exactly one place (`Gateway::answer`).
 //!
 //! Also decides what the framework leaves open: that a request's body is whole before its backend is
 //! chosen (or its length declared, if it is long), which failures are tried again, and what a failure of

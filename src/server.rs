@@ -1,7 +1,7 @@
 //! The process: what runs, from start-up to the last exchange.
 //!
 //! Takes a configuration that can serve; gives pingora a service per listener, the admin endpoint and
-//! the housekeeping ([`housekeeping`]). Holds what a reload swaps ([`live`]). SIGHUP reloads, SIGTERM
+//! the housekeeping (`housekeeping`). Holds what a reload swaps (`live`). SIGHUP reloads, SIGTERM
 //! drains and exits, SIGINT stops, SIGQUIT hands the listening sockets to a new process.
 
 mod housekeeping;
