@@ -17,7 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
 use portaria::consent::{ConsentUse, Need, Permission};
-use portaria::identity::{ClientVerifier, Participant, Peer, SubjectRules, TrustAnchors};
+use portaria::identity::{
+    Participant, PathRules, PathVerifier, Peer, Purpose, SubjectRules, TrustAnchors,
+};
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
@@ -144,7 +146,7 @@ impl Case {
         let registry = consents.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let configuration = configure(&root, &server, &signer, registry.address)?;
         let token = signer.sign(&signer.header(), &grant(&client).claims())?;
-        let peer = Peer::Participant(participant(&root, &client)?);
+        let peer = Peer::from(participant(&root, &client)?);
         let keys = KeySet::parse(signer.jwks().to_string().as_bytes())?;
         let (headers, head) = request(&token)?;
         let rules = rules();
@@ -181,9 +183,13 @@ impl Case {
 }
 
 fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = ClientVerifier::new(TrustAnchors::new(vec![root.certificate()])?, provider)?;
-    let path = verifier.verify(&client.chain, UnixTime::now())?;
+    let paths = PathVerifier {
+        anchors: TrustAnchors::new(vec![root.certificate()])?,
+        rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
+        revocation: None,
+        algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
+    };
+    let path = paths.verify(&client.chain, UnixTime::now())?;
     let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".into()] };
     Ok(Participant::from_verified_path(&path, &rules)?)
 }

@@ -12,7 +12,9 @@ mod pem;
 mod policy;
 mod services;
 mod traffic;
+pub mod trust;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,10 +25,10 @@ use tracing::level_filters::LevelFilter;
 use crate::admission::Admission;
 use crate::consent::Consents;
 use crate::exchange::Serving;
+use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
 use crate::measure::Meter;
-use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
@@ -80,6 +82,8 @@ pub struct Kept {
     limits: (LimitSettings, Arc<Limits>),
     token: (TokenSettings, Arc<Tokens>),
     consent: (ConsentSettings, Arc<Consents>),
+    /// By the listener's name.
+    domains: HashMap<String, Arc<TrustDomain>>,
 }
 
 impl Kept {
@@ -121,7 +125,7 @@ fn read(
     let server = read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
-    let listeners = listeners::read_listeners(root, Moment::now());
+    let listeners = listeners::read_listeners(root, metrics, before);
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
@@ -147,8 +151,15 @@ fn read(
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
-    let kept = Kept { limits, token, consent };
+    let kept = Kept { limits, token, consent, domains: domains(&listeners) };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
+}
+
+fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDomain>> {
+    let domain_of = |listener: &ListenerConfiguration| {
+        Some((listener.name.clone(), listener.clients.as_ref()?.domain.clone()))
+    };
+    listeners.iter().filter_map(domain_of).collect()
 }
 
 fn read_policies(

@@ -9,20 +9,33 @@
 //! (subject attributes). Leaves to others: the TLS handshake (`listener`), the comparison of a
 //! token's confirmation with the thumbprint (`token::binding`).
 
+pub mod anchors;
 pub mod path;
+pub mod reason;
+pub mod revocation;
+mod trust;
+pub mod verifier;
 pub mod subject;
 pub mod thumbprint;
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderValue;
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::moment::Moment;
-pub use path::{ClientVerifier, PathError, TrustAnchors, VerifiedPath};
+pub use anchors::{AnchorError, TrustAnchors};
+pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
+pub use reason::{PathFault, PathReason};
+pub use revocation::{Leniency, Revocation, RevocationList};
 pub use subject::SubjectRules;
 pub use thumbprint::Thumbprint;
+use trust::Watch;
+pub use trust::{Trust, TrustDomain};
+pub use verifier::ClientVerifier;
 
 /// The directory's id of an organisation: `organizationIdentifier` without its ecosystem prefix.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,6 +90,9 @@ pub enum IdentityError {
     /// The certificate expired after the handshake.
     #[error("the client certificate expired while its connection was open")]
     Expired,
+    /// What was trusted in the handshake no longer is.
+    #[error("the client certificate is no longer trusted: {0}")]
+    Untrusted(PathReason),
     /// The connection has no client certificate.
     #[error("the connection carries no client certificate")]
     Absent,
@@ -165,24 +181,52 @@ impl Participant {
     }
 }
 
-/// What is known of a connection's other end, decided once in the handshake.
+/// What is known of a connection's other end, decided in the handshake.
 #[derive(Debug)]
 pub enum Peer {
     /// A listener without client authentication.
     Anonymous,
-    /// A verified path whose subject names a participant.
-    Participant(Participant),
-    /// A verified path whose subject does not.
-    Unidentified(IdentityError),
+    /// A verified path, and whether its subject names a participant.
+    Certified(Box<Certified>),
+}
+
+/// The other end of a connection with a client certificate.
+#[derive(Debug)]
+pub struct Certified {
+    identity: Result<Participant, IdentityError>,
+    watch: Option<Watch>,
+}
+
+impl Certified {
+    /// Reads the chain of a connection whose handshake `trust` admitted; `domain` tells later what is
+    /// trusted then.
+    pub fn in_handshake(
+        chain: &[CertificateDer<'_>],
+        trust: &Trust,
+        domain: Arc<TrustDomain>,
+    ) -> Option<Self> {
+        let path = VerifiedPath::from_handshake(chain)?;
+        let identity = Participant::from_verified_path(&path, &trust.rules);
+        Some(Self { identity, watch: Some(Watch::new(chain, domain, trust)) })
+    }
+}
+
+impl From<Participant> for Peer {
+    /// A participant whose trust does not change.
+    fn from(participant: Participant) -> Self {
+        Self::Certified(Box::new(Certified { identity: Ok(participant), watch: None }))
+    }
 }
 
 impl Peer {
-    /// The participant, if there is one and its certificate is still valid.
+    /// The participant, if there is one, its certificate is still valid and its chain still trusted.
     pub fn participant(&self, now: Moment) -> Result<&Participant, IdentityError> {
-        match self {
-            Self::Participant(participant) => participant.still_valid(now).map(|()| participant),
-            Self::Unidentified(error) => Err(error.clone()),
-            Self::Anonymous => Err(IdentityError::Absent),
-        }
+        let Self::Certified(certified) = self else {
+            return Err(IdentityError::Absent);
+        };
+        let participant = certified.identity.as_ref().map_err(Clone::clone)?;
+        participant.still_valid(now)?;
+        certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_trusted(now))?;
+        Ok(participant)
     }
 }

@@ -58,6 +58,7 @@ pub mod report;
 pub mod listener;
 pub mod gateway;
 pub mod config;
+pub mod inspect;
 pub mod server;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -25,7 +25,7 @@ use pingora::services::listening::Service;
 
 use crate::request::framing::HeadLimits;
 pub use edge::Edge;
-pub use tls::{ServerIdentity, TlsSetup};
+pub use tls::{Clients, ServerIdentity, TlsSetup};
 
 /// Bounds of what a connection may send, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

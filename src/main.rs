@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
+use portaria::inspect;
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use tracing::level_filters::LevelFilter;
@@ -44,8 +45,43 @@ enum Command {
     },
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
+    /// Look at certificates the way the gateway does.
+    #[command(subcommand)]
+    Cert(CertCommand),
     /// Print the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum CertCommand {
+    /// Judge a chain through the code of the handshake: prints `valid` and exits with 0, or
+    /// `invalid: reason` and exits with 1.
+    Verify {
+        /// The end entity, then the intermediates that its holder sends (PEM).
+        #[arg(long, value_name = "FILE")]
+        chain: PathBuf,
+        /// The trust anchors (PEM).
+        #[arg(long, value_name = "FILE")]
+        anchors: PathBuf,
+        /// More intermediates, as if the holder had sent them (PEM).
+        #[arg(long, value_name = "FILE")]
+        intermediates: Option<PathBuf>,
+        /// Revocation lists (PEM or DER); with any, revocation is judged.
+        #[arg(long, value_name = "FILE")]
+        crl: Vec<PathBuf>,
+        /// The time to judge at [default: now].
+        #[arg(long, value_name = "RFC3339")]
+        at: Option<String>,
+        /// What the end entity is to be used for.
+        #[arg(long, value_enum, default_value_t = inspect::Use::Client)]
+        purpose: inspect::Use,
+        /// What is asked of the end entity beside RFC 5280.
+        #[arg(long, value_enum, default_value_t = inspect::Profile::Gateway)]
+        profile: inspect::Profile,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +98,23 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Cert(command) => cert(command),
+    }
+}
+
+fn cert(command: CertCommand) -> ExitCode {
+    let CertCommand::Verify { chain, anchors, intermediates, crl, at, purpose, profile, json } =
+        command;
+    let question = inspect::Question { chain, anchors, intermediates, crl, at, purpose, profile };
+    match inspect::verify(&question) {
+        Ok(verdict) => {
+            let said = say(&if json { verdict.to_json() } else { verdict.to_string() });
+            if verdict.is_valid() { said } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
     }
 }
 

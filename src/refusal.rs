@@ -336,6 +336,7 @@ fn of_identity(error: &IdentityError) -> Answer {
         IdentityError::Organisation => "identity_organisation",
         IdentityError::SoftwareStatement => "identity_software_statement",
         IdentityError::Expired => "identity_expired",
+        IdentityError::Untrusted(_) => "identity_untrusted",
         IdentityError::Absent => "identity_absent",
     };
     (StatusCode::UNAUTHORIZED, code, text::CERTIFICATE)

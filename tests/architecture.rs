@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 23] = [
+const LADDER: [&str; 24] = [
     "moment",
     "interaction",
     "request",
@@ -32,6 +32,7 @@ const LADDER: [&str; 23] = [
     "listener",
     "gateway",
     "config",
+    "inspect",
     "server",
     "lab",
     "main",

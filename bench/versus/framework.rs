@@ -17,9 +17,12 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownWatch};
 use pingora::services::listening::Service;
 use pingora::upstreams::peer::HttpPeer;
-use portaria::identity::{ClientVerifier, SubjectRules, TrustAnchors};
+use portaria::identity::{
+    ClientVerifier, PathRules, PathVerifier, Purpose, SubjectRules, Trust, TrustAnchors,
+    TrustDomain,
+};
 use portaria::lab::Result;
-use portaria::listener::{ServerIdentity, TlsSetup, tls};
+use portaria::listener::{Clients, ServerIdentity, TlsSetup, tls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -96,7 +99,14 @@ fn acceptor(directory: &Path) -> Result<Acceptor> {
     };
     let roots: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(directory.join("root.pem"))?.collect();
-    let verifier = ClientVerifier::new(TrustAnchors::new(roots?)?, Arc::new(tls::provider()))?;
+    let paths = PathVerifier {
+        anchors: TrustAnchors::new(roots?)?,
+        rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
+        revocation: None,
+        algorithms: tls::provider().signature_verification_algorithms,
+    };
     let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".into()] };
-    Ok(TlsSetup { identity, clients: Some((verifier, rules)) }.acceptor()?)
+    let trust = Arc::new(Trust::new(ClientVerifier::new(paths, None), rules));
+    let domain = Arc::new(TrustDomain::new(trust.clone()));
+    Ok(TlsSetup { identity, clients: Some(Clients { trust, domain }) }.acceptor()?)
 }

@@ -8,10 +8,12 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
-use super::{pem, values};
-use crate::identity::{ClientVerifier, SubjectRules, TrustAnchors};
-use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup, provider};
+use super::{Kept, pem, trust, values};
+use crate::identity::SubjectRules;
+use crate::listener::Clients;
+use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
 use crate::moment::Moment;
+use crate::report::Metrics;
 use crate::route::Exposure;
 
 const ADDRESS: &str = "\"IP:port\" such as \"0.0.0.0:8443\"";
@@ -26,10 +28,17 @@ pub struct ListenerConfiguration {
     pub exposure: Exposure,
     /// Its TLS.
     pub acceptor: Arc<Acceptor>,
+    /// What it asks of its clients.
+    pub clients: Option<Clients>,
 }
 
 /// Reads `[[listeners]]`.
-pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfiguration> {
+pub(super) fn read_listeners(
+    root: &Table<'_>,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Vec<ListenerConfiguration> {
+    let now = Moment::now();
     let rules = read_subject_rules(root);
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
@@ -38,7 +47,8 @@ pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfi
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let Some(listener) = read_listener(table, &rules, now) else {
+        let trust = |name: &str| trust::read_clients(table, name, &rules, metrics, before);
+        let Some(listener) = read_listener(table, trust, now) else {
             continue;
         };
         if !seen.insert(listener.name.clone()) {
@@ -60,7 +70,7 @@ pub(super) fn read_listeners(root: &Table<'_>, now: Moment) -> Vec<ListenerConfi
 
 fn read_listener(
     table: &Table<'_>,
-    rules: &SubjectRules,
+    read_clients: impl FnOnce(&str) -> Option<Clients>,
     now: Moment,
 ) -> Option<ListenerConfiguration> {
     let name = table.required_parsed("name", values::NAME, values::name);
@@ -77,15 +87,15 @@ fn read_listener(
     }
     let key = pem::private_key(table, "private_key");
     let clients = match exposure.as_ref().map(|exposure| exposure.value) {
-        Some(Exposure::Mutual) => Some(Some((read_trust_anchors(table)?, rules.clone()))),
+        Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
         _ => {
             reject_anchors(table, exposure.is_some());
-            Some(None)
+            None
         }
     };
     let (chain, key) = (chain?, key?);
     let identity = ServerIdentity { chain: chain.value, key: key.value };
-    let acceptor = match (TlsSetup { identity, clients: clients? }).acceptor() {
+    let acceptor = match (TlsSetup { identity, clients: clients.clone() }).acceptor() {
         Ok(acceptor) => Arc::new(acceptor),
         Err(error) => {
             reject_key(&key.place, &error);
@@ -93,13 +103,15 @@ fn read_listener(
         }
     };
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor })
+    Some(ListenerConfiguration { name, address, exposure, acceptor, clients })
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {
-    if is_public && table.has("trust_anchors") {
-        let place = table.place("trust_anchors");
-        place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
+    for key in ["trust_anchors", "revocation"] {
+        if is_public && table.has(key) {
+            let place = table.place(key);
+            place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
+        }
     }
 }
 
@@ -110,18 +122,6 @@ fn reject_key(place: &Place, error: &rustls::Error) {
         }
         error => place.reject(format!("cannot be used ({error}), accepted: an RSA key")),
     }
-}
-
-fn read_trust_anchors(table: &Table<'_>) -> Option<ClientVerifier> {
-    let Located { value: roots, place } = pem::certificates(table, "trust_anchors")?;
-    let anchors = TrustAnchors::new(roots);
-    let verifier = anchors.and_then(|anchors| ClientVerifier::new(anchors, Arc::new(provider())));
-    verifier
-        .map_err(|error| {
-            place
-                .reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
-        })
-        .ok()
 }
 
 /// A certificate that clients will not take is no reason not to start, but one to say so.

@@ -1,70 +1,61 @@
-//! Certification paths of client certificates: the trust anchors and the verification.
+//! Certification paths: RFC 5280 section 6 through rustls-webpki, and what it leaves out.
 //!
-//! Takes the certificates that the client sent; gives a [`VerifiedPath`] if they lead to a trust
-//! anchor (RFC 5280 section 6, through rustls-webpki, with extendedKeyUsage clientAuth). Only
-//! self-signed roots are anchors: the intermediates must come from the client, as RFC 5246 section
-//! 7.4.2 asks, so a chain without them is refused. Revocation and the key-usage walk belong here too
-//! and are not built yet.
+//! Takes the certificates that the client sent; gives a [`VerifiedPath`] if they lead to a trust anchor,
+//! or a named reason. The intermediates must come from the client, as RFC 5246 section 7.4.2 asks, so a
+//! chain without them is refused. Beyond webpki: keyUsage along the path, strength of keys, the anchor's
+//! own validity and constraints ([`super::anchors`]), and revocation lists whose signatures are verified
+//! once and not in every handshake ([`super::revocation`]).
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
-};
-use thiserror::Error;
+use webpki::{EndEntityCert, KeyUsage as Purposes, VerifiedPath as Candidate};
+use x509_parser::extensions::KeyUsage;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
-/// Why a set of anchors or a path was refused.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum PathError {
-    /// A certificate among the anchors cannot be parsed.
-    #[error("certificate {position} cannot be parsed")]
-    UnreadableAnchor {
-        /// Counted from 1.
-        position: usize,
-    },
-    /// A certificate among the anchors is not a self-signed CA.
-    #[error("certificate {position} is not a root: subject and issuer differ, or it is not a CA")]
-    NotARoot {
-        /// Counted from 1.
-        position: usize,
-    },
-    /// There is no anchor at all.
-    #[error("no trust anchor")]
-    NoAnchor,
-    /// The path does not hold.
-    #[error("the certification path does not hold: {0}")]
-    Invalid(rustls::Error),
-    /// The client sent nothing.
-    #[error("no certificate")]
-    Empty,
+use super::anchors::TrustAnchors;
+use super::reason::{Culprit, PathFault, PathReason};
+use super::revocation::Revocation;
+
+/// Certificates in a chain. ICP-Brasil's paths have four.
+const MOST_CERTIFICATES: usize = 10;
+/// Bytes of a certificate.
+const LARGEST_CERTIFICATE: usize = 64 * 1024;
+const LEAST_RSA_BITS: usize = 2048;
+
+/// What a certificate is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Client authentication.
+    Client,
+    /// Server authentication.
+    Server,
 }
 
-/// The roots that client certificates must lead to.
-#[derive(Debug)]
-pub struct TrustAnchors(RootCertStore);
+/// What is asked of a path beside RFC 5280.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathRules {
+    /// The purpose.
+    pub purpose: Purpose,
+    /// Whether the end entity must name its purpose. Without an extendedKeyUsage it may do anything,
+    /// says RFC 5280; the OPIN certificate standard asks for it.
+    pub purpose_must_be_named: bool,
+}
 
-impl TrustAnchors {
-    /// Takes self-signed CA certificates. An intermediate among them is an error: as an anchor it
-    /// would be trusted without its issuer's consent.
-    pub fn new(roots: Vec<CertificateDer<'static>>) -> Result<Self, PathError> {
-        let mut store = RootCertStore::empty();
-        for (index, root) in roots.into_iter().enumerate() {
-            let position = index + 1;
-            let (_, parsed) = X509Certificate::from_der(&root)
-                .map_err(|_| PathError::UnreadableAnchor { position })?;
-            if parsed.subject() != parsed.issuer() || !parsed.is_ca() {
-                return Err(PathError::NotARoot { position });
-            }
-            store.add(root).map_err(|_| PathError::UnreadableAnchor { position })?;
-        }
-        if store.is_empty() { Err(PathError::NoAnchor) } else { Ok(Self(store)) }
-    }
+/// Judges paths: anchors, rules and revocation lists of one listener.
+#[derive(Debug)]
+pub struct PathVerifier {
+    /// The anchors.
+    pub anchors: TrustAnchors,
+    /// The rules.
+    pub rules: PathRules,
+    /// The lists, if revocation is judged.
+    pub revocation: Option<Arc<Revocation>>,
+    /// The signature algorithms.
+    pub algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// A chain that was verified up to a trust anchor. Only this module makes one.
@@ -79,8 +70,8 @@ pub struct VerifiedPath<'a> {
 }
 
 impl<'a> VerifiedPath<'a> {
-    /// The chain of a connection whose handshake ran [`ClientVerifier`]: rustls completes a handshake
-    /// with client authentication only after the verifier said yes.
+    /// The chain of a connection whose handshake ran the verifier: rustls completes a handshake with
+    /// client authentication only after it said yes.
     pub(crate) fn from_handshake(chain: &'a [CertificateDer<'a>]) -> Option<Self> {
         chain.first().map(|end_entity| Self { end_entity })
     }
@@ -91,80 +82,200 @@ impl<'a> VerifiedPath<'a> {
     }
 }
 
-/// Verifies client certificates, in the handshake (as rustls' verifier) and outside it.
-#[derive(Debug)]
-pub struct ClientVerifier {
-    inner: Arc<dyn ClientCertVerifier>,
-}
+/// A public key as revocation lists are verified with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(Box<[u8]>);
 
-impl ClientVerifier {
-    /// A verifier for these anchors.
-    pub fn new(anchors: TrustAnchors, provider: Arc<CryptoProvider>) -> Result<Self, PathError> {
-        WebPkiClientVerifier::builder_with_provider(Arc::new(anchors.0), provider)
-            .build()
-            .map(|inner| Self { inner })
-            .map_err(|_| PathError::NoAnchor)
+impl Key {
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        Self(certificate.public_key().subject_public_key.data.as_ref().into())
     }
 
-    /// Verifies a chain, the end entity first, at a given time.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PathVerifier {
+    /// Judges a chain, the end entity first, at a given time.
     pub fn verify<'a>(
         &self,
         chain: &'a [CertificateDer<'a>],
         at: UnixTime,
-    ) -> Result<VerifiedPath<'a>, PathError> {
-        let (end_entity, intermediates) = chain.split_first().ok_or(PathError::Empty)?;
-        self.verify_client_cert(end_entity, intermediates, at)
-            .map(|_| VerifiedPath { end_entity })
-            .map_err(PathError::Invalid)
-    }
-}
-
-fn names_client_authentication(end_entity: &[u8]) -> bool {
-    let Ok((_, certificate)) = X509Certificate::from_der(end_entity) else {
-        return false;
-    };
-    let usage = certificate.extended_key_usage();
-    usage.is_ok_and(|usage| usage.is_some_and(|usage| usage.value.client_auth))
-}
-
-impl ClientCertVerifier for ClientVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
+    ) -> Result<VerifiedPath<'a>, PathFault> {
+        let (end_entity, intermediates) = chain.split_first().ok_or(PathReason::Malformed)?;
+        self.judge(end_entity, intermediates, at).map(|()| VerifiedPath { end_entity })
     }
 
-    fn verify_client_cert(
+    /// The same for a chain in parts.
+    pub(super) fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
-        // webpki takes a certificate without extendedKeyUsage for one that may do anything.
-        match names_client_authentication(end_entity) {
-            true => Ok(verified),
-            false => Err(CertificateError::InvalidPurpose.into()),
+        at: UnixTime,
+    ) -> Result<(), PathFault> {
+        let mut chain = std::iter::once(end_entity).chain(intermediates);
+        let is_large = |certificate: &CertificateDer<'_>| certificate.len() > LARGEST_CERTIFICATE;
+        if intermediates.len() >= MOST_CERTIFICATES || chain.any(is_large) {
+            return Err(PathReason::TooLarge.into());
+        }
+        let (_, leaf) = X509Certificate::from_der(end_entity).map_err(|_| PathReason::Malformed)?;
+        let blame_leaf = |reason| PathFault { reason, certificate: Some(Culprit::of(&leaf)) };
+        self.judge_end_entity(&leaf).map_err(blame_leaf)?;
+        self.build(end_entity, intermediates, at).map_err(|fault| match fault.reason {
+            PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
+                blame_leaf(PathReason::MissingIntermediate)
+            }
+            reason => PathFault {
+                reason,
+                certificate: fault.certificate.or_else(|| {
+                    culprit(std::iter::once(end_entity).chain(intermediates), reason, at)
+                }),
+            },
+        })
+    }
+
+    fn judge_end_entity(&self, leaf: &X509Certificate<'_>) -> Result<(), PathReason> {
+        if !is_strong(leaf) {
+            return Err(PathReason::WeakKey);
+        }
+        if !may(leaf, |usage| usage.digital_signature()) {
+            return Err(PathReason::KeyUsage);
+        }
+        let usage = leaf.extended_key_usage().map_err(|_| PathReason::Malformed)?;
+        let names_purpose = usage.is_some_and(|usage| match self.rules.purpose {
+            Purpose::Client => usage.value.client_auth,
+            Purpose::Server => usage.value.server_auth,
+        });
+        if self.rules.purpose_must_be_named && !names_purpose {
+            return Err(PathReason::WrongPurpose);
+        }
+        Ok(())
+    }
+
+    /// Lets webpki look for a path that it and [`Self::judge_path`] accept. The first fault that the
+    /// latter found says more than webpki's last word.
+    fn build(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        at: UnixTime,
+    ) -> Result<(), PathFault> {
+        let leaf = EndEntityCert::try_from(end_entity).map_err(|e| PathReason::of(&e))?;
+        let found: RefCell<Option<PathFault>> = RefCell::default();
+        let judge = |path: &Candidate<'_>| {
+            self.judge_path(end_entity, path, at).map_err(|fault| {
+                found.borrow_mut().get_or_insert(fault);
+                webpki::Error::UnknownIssuer
+            })
+        };
+        let purposes = match self.rules.purpose {
+            Purpose::Client => Purposes::client_auth(),
+            Purpose::Server => Purposes::server_auth(),
+        };
+        let verified = leaf.verify_for_usage(
+            self.algorithms.all,
+            &self.anchors.known,
+            intermediates,
+            at,
+            purposes,
+            None,
+            Some(&judge),
+        );
+        match verified {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(found.borrow_mut().take().unwrap_or_else(|| PathReason::of(&error).into()))
+            }
         }
     }
 
-    fn verify_tls12_signature(
+    /// Judges what webpki leaves out of a path that it would accept.
+    fn judge_path(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        end_entity: &CertificateDer<'_>,
+        path: &Candidate<'_>,
+        at: UnixTime,
+    ) -> Result<(), PathFault> {
+        let seconds = seconds(at);
+        let ders: Vec<CertificateDer<'_>> =
+            path.intermediate_certificates().map(|certificate| certificate.der()).collect();
+        let mut certificates = vec![parse(end_entity)?];
+        for der in &ders {
+            certificates.push(parse(der)?);
+        }
+        let authorities = certificates.iter().skip(1).filter(|c| !is_self_issued(c)).count();
+        let (anchor_key, anchor_signs_lists) =
+            self.anchors.judge(path.anchor(), authorities, seconds)?;
+        let mut issuer = (anchor_key.clone(), anchor_signs_lists);
+        for (place, certificate) in certificates.iter().enumerate().rev() {
+            let blame = |reason| PathFault { reason, certificate: Some(Culprit::of(certificate)) };
+            if place > 0 {
+                judge_authority(certificate).map_err(blame)?;
+            }
+            if let Some(revocation) = &self.revocation {
+                let (key, signs_lists) = &issuer;
+                revocation.judge(certificate, key, *signs_lists, seconds).map_err(blame)?;
+            }
+            issuer = (Key::of(certificate), may(certificate, |usage| usage.crl_sign()));
+        }
+        Ok(())
     }
+}
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+fn judge_authority(certificate: &X509Certificate<'_>) -> Result<(), PathReason> {
+    if !is_strong(certificate) {
+        return Err(PathReason::WeakKey);
     }
+    if !may(certificate, |usage| usage.key_cert_sign()) {
+        return Err(PathReason::KeyUsage);
+    }
+    Ok(())
+}
 
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PathReason> {
+    X509Certificate::from_der(der).map(|(_, parsed)| parsed).map_err(|_| PathReason::Malformed)
+}
+
+fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
+}
+
+/// Whether keyUsage admits something: without the extension, everything (RFC 5280 section 6.1.4 n).
+pub(super) fn may(certificate: &X509Certificate<'_>, what: impl Fn(&KeyUsage) -> bool) -> bool {
+    match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| what(usage.value)),
+        Err(_) => false,
     }
+}
+
+/// RSA of at least 2048 bits, or a curve that the signature algorithms admit.
+pub(super) fn is_strong(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => key.key_size() >= LEAST_RSA_BITS,
+        Ok(PublicKey::EC(_)) => true,
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// The certificate whose validity is the reason; otherwise nobody can be named for certain.
+fn culprit<'a>(
+    chain: impl Iterator<Item = &'a CertificateDer<'a>>,
+    reason: PathReason,
+    at: UnixTime,
+) -> Option<Culprit> {
+    let seconds = seconds(at);
+    chain.filter_map(|der| parse(der).ok()).find_map(|certificate| {
+        let validity = certificate.validity();
+        let is_it = match reason {
+            PathReason::Expired => validity.not_after.timestamp() < seconds,
+            PathReason::NotYetValid => validity.not_before.timestamp() > seconds,
+            _ => true,
+        };
+        is_it.then(|| Culprit::of(&certificate))
+    })
+}
+
+fn seconds(at: UnixTime) -> i64 {
+    i64::try_from(at.as_secs()).unwrap_or(i64::MAX)
 }

@@ -9,10 +9,10 @@ use x509_parser::x509::X509Name;
 
 use super::{IdentityError, OrganisationId, SoftwareStatementId};
 
-const COMMON_NAME: Oid<'static> = oid!(2.5.4.3);
+pub(super) const COMMON_NAME: Oid<'static> = oid!(2.5.4.3);
 const SERIAL_NUMBER: Oid<'static> = oid!(2.5.4.5);
 const ORGANISATION_NAME: Oid<'static> = oid!(2.5.4.10);
-const ORGANISATION_IDENTIFIER: Oid<'static> = oid!(2.5.4.97);
+pub(super) const ORGANISATION_IDENTIFIER: Oid<'static> = oid!(2.5.4.97);
 const USER_ID: Oid<'static> = oid!(0.9.2342.19200300.100.1.1);
 
 /// How a subject is read.

@@ -17,7 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 
-use crate::identity::{ClientVerifier, Participant, Peer, SubjectRules, VerifiedPath};
+use crate::identity::{Certified, Peer, Trust, TrustDomain};
 
 /// The cryptography of every connection: aws-lc-rs, with the suites of the profile.
 pub fn provider() -> CryptoProvider {
@@ -43,12 +43,21 @@ pub struct ServerIdentity {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// What a listener asks of its clients.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// What handshakes are judged by.
+    pub trust: Arc<Trust>,
+    /// What open connections are judged by.
+    pub domain: Arc<TrustDomain>,
+}
+
 /// What makes the TLS of a listener.
 pub struct TlsSetup {
     /// What it presents.
     pub identity: ServerIdentity,
     /// What it asks of clients: nothing on a public listener.
-    pub clients: Option<(ClientVerifier, SubjectRules)>,
+    pub clients: Option<Clients>,
 }
 
 impl TlsSetup {
@@ -56,18 +65,16 @@ impl TlsSetup {
     pub fn acceptor(self) -> Result<Acceptor, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-        let (builder, rules) = match self.clients {
-            Some((verifier, rules)) => {
-                (builder.with_client_cert_verifier(Arc::new(verifier)), Some(rules))
-            }
-            None => (builder.with_no_client_auth(), None),
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.trust.verifier.clone()),
+            None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_single_cert(self.identity.chain, self.identity.key)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(match rules {
-            Some(rules) => with_identification(Arc::new(config), rules),
+        Ok(match self.clients {
+            Some(clients) => with_identification(Arc::new(config), clients),
             None => Acceptor::from_server_config(Arc::new(config)),
         })
     }
@@ -75,8 +82,8 @@ impl TlsSetup {
 
 /// An acceptor that reads the client's certificate when the handshake is complete. Only the framework's
 /// settings can carry such a callback, so they are built and their configuration replaced by ours.
-fn with_identification(config: Arc<ServerConfig>, rules: SubjectRules) -> Acceptor {
-    let callback = Box::new(Identification { rules });
+fn with_identification(config: Arc<ServerConfig>, clients: Clients) -> Acceptor {
+    let callback = Box::new(Identification(clients));
     let Ok(mut settings) = TlsSettings::with_callbacks(callback) else {
         return Acceptor::from_server_config(config);
     };
@@ -86,9 +93,7 @@ fn with_identification(config: Arc<ServerConfig>, rules: SubjectRules) -> Accept
     acceptor
 }
 
-struct Identification {
-    rules: SubjectRules,
-}
+struct Identification(Clients);
 
 #[async_trait]
 impl TlsAccept for Identification {
@@ -96,11 +101,10 @@ impl TlsAccept for Identification {
         &self,
         tls: &TlsRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
-        let path = VerifiedPath::from_handshake(tls.peer_cert_chain_der()?)?;
-        let peer = match Participant::from_verified_path(&path, &self.rules) {
-            Ok(participant) => Peer::Participant(participant),
-            Err(error) => Peer::Unidentified(error),
-        };
+        let Clients { trust, domain } = &self.0;
+        let chain = tls.peer_cert_chain_der()?;
+        let certified = Certified::in_handshake(chain, trust, domain.clone())?;
+        let peer = Peer::Certified(Box::new(certified));
         // The outer Arc is the framework's, the inner one what an exchange keeps.
         Some(Arc::new(Arc::new(peer)))
     }

@@ -31,6 +31,7 @@ pub struct Metrics {
     backend: HistogramVec,
     p95: GaugeVec,
     handshakes: IntCounterVec,
+    certificate_refusals: IntCounterVec,
     refreshes: IntCounterVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -87,6 +88,11 @@ const HANDSHAKES: Described = Described(
     "TLS handshakes by listener and result.",
     &["listener", "result"],
 );
+const CERTIFICATE_REFUSALS: Described = Described(
+    "portaria_client_certificate_refusals_total",
+    "Client certificates refused by listener and reason, in handshakes and on open connections.",
+    &["listener", "reason"],
+);
 const REFRESHES: Described = Described(
     "portaria_key_set_refreshes_total",
     "Refreshes of the key set by result.",
@@ -120,6 +126,7 @@ impl Metrics {
             backend: histograms(&registry, &BACKEND)?,
             p95: gauges(&registry, &P95)?,
             handshakes: counters(&registry, &HANDSHAKES)?,
+            certificate_refusals: counters(&registry, &CERTIFICATE_REFUSALS)?,
             refreshes: counters(&registry, &REFRESHES)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
@@ -173,6 +180,11 @@ impl Metrics {
                 self.over_limit.with_label_values(&[code]).inc();
             }
         }
+    }
+
+    /// The counter of client certificates that are refused.
+    pub fn certificate_refusals(&self) -> IntCounterVec {
+        self.certificate_refusals.clone()
     }
 
     /// Counts a handshake.

@@ -121,6 +121,9 @@ impl Live {
     fn swap(&self, configuration: Configuration) {
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             slot.acceptor.store(listener.acceptor);
+            if let Some(clients) = listener.clients {
+                clients.domain.replace(clients.trust);
+            }
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;

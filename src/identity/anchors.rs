@@ -1,0 +1,140 @@
+//! The roots that certification paths must lead to, and what webpki does not look at in them: their own
+//! validity, key usage and pathLenConstraint.
+
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use thiserror::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::path::{self, Key};
+use super::reason::PathReason;
+
+/// Why a set of anchors was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AnchorError {
+    /// A certificate cannot be parsed.
+    #[error("certificate {position} cannot be parsed")]
+    Unreadable {
+        /// Counted from 1.
+        position: usize,
+    },
+    /// A certificate is not a self-signed CA.
+    #[error("certificate {position} is not a root: subject and issuer differ, or it is not a CA")]
+    NotARoot {
+        /// Counted from 1.
+        position: usize,
+    },
+    /// There is none.
+    #[error("no trust anchor")]
+    None,
+}
+
+/// The roots.
+#[derive(Debug)]
+pub struct TrustAnchors {
+    pub(super) known: Vec<TrustAnchor<'static>>,
+    facts: Vec<Facts>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    /// Name as DER, without tag and length, as webpki has it.
+    subject: Box<[u8]>,
+    key: Key,
+    not_before: i64,
+    not_after: i64,
+    path_length: Option<u32>,
+    may_sign_certificates: bool,
+    may_sign_lists: bool,
+    is_strong: bool,
+}
+
+impl TrustAnchors {
+    /// Takes self-signed CA certificates. An intermediate among them is an error: as an anchor it
+    /// would be trusted without its issuer's consent.
+    pub fn new(roots: Vec<CertificateDer<'static>>) -> Result<Self, AnchorError> {
+        for (index, root) in roots.iter().enumerate() {
+            let position = index + 1;
+            let (_, parsed) = X509Certificate::from_der(root)
+                .map_err(|_| AnchorError::Unreadable { position })?;
+            if parsed.subject() != parsed.issuer() || !parsed.is_ca() {
+                return Err(AnchorError::NotARoot { position });
+            }
+        }
+        Self::as_given(&roots)
+    }
+
+    /// Takes whatever certificates somebody declares to be anchors.
+    pub fn as_given(roots: &[CertificateDer<'_>]) -> Result<Self, AnchorError> {
+        let mut anchors = Self { known: Vec::new(), facts: Vec::new() };
+        for (index, root) in roots.iter().enumerate() {
+            let position = index + 1;
+            let known = webpki::anchor_from_trusted_cert(root)
+                .map_err(|_| AnchorError::Unreadable { position })?
+                .to_owned();
+            let (_, parsed) = X509Certificate::from_der(root)
+                .map_err(|_| AnchorError::Unreadable { position })?;
+            anchors.facts.push(Facts::of(&parsed, &known));
+            anchors.known.push(known);
+        }
+        if anchors.known.is_empty() { Err(AnchorError::None) } else { Ok(anchors) }
+    }
+
+    /// Judges the anchor that a path with `authorities` intermediates leads to, at a time in seconds.
+    /// Gives its key, and whether that key may sign revocation lists.
+    pub(super) fn judge(
+        &self,
+        anchor: &TrustAnchor<'_>,
+        authorities: usize,
+        at: i64,
+    ) -> Result<(&Key, bool), PathReason> {
+        let same = |(known, _): &(&TrustAnchor<'static>, &Facts)| {
+            known.subject == anchor.subject
+                && known.subject_public_key_info == anchor.subject_public_key_info
+        };
+        let (_, facts) =
+            self.known.iter().zip(&self.facts).find(same).ok_or(PathReason::UnknownIssuer)?;
+        if at < facts.not_before {
+            return Err(PathReason::NotYetValid);
+        }
+        if at > facts.not_after {
+            return Err(PathReason::Expired);
+        }
+        if !facts.is_strong {
+            return Err(PathReason::WeakKey);
+        }
+        if !facts.may_sign_certificates {
+            return Err(PathReason::KeyUsage);
+        }
+        if facts.path_length.is_some_and(|most| usize::try_from(most).unwrap_or(0) < authorities) {
+            return Err(PathReason::PathLength);
+        }
+        Ok((&facts.key, facts.may_sign_lists))
+    }
+
+    /// The names, as hints for clients.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.facts.iter().map(|facts| &*facts.subject)
+    }
+
+    /// The earliest end of an anchor's validity, in seconds.
+    pub fn earliest_expiry(&self) -> Option<i64> {
+        self.facts.iter().map(|facts| facts.not_after).min()
+    }
+}
+
+impl Facts {
+    fn of(certificate: &X509Certificate<'_>, anchor: &TrustAnchor<'_>) -> Self {
+        let constraints = certificate.basic_constraints().ok().flatten();
+        let validity = certificate.validity();
+        Self {
+            subject: anchor.subject.as_ref().into(),
+            key: Key::of(certificate),
+            not_before: validity.not_before.timestamp(),
+            not_after: validity.not_after.timestamp(),
+            path_length: constraints.and_then(|constraints| constraints.value.path_len_constraint),
+            may_sign_certificates: path::may(certificate, |usage| usage.key_cert_sign()),
+            may_sign_lists: path::may(certificate, |usage| usage.crl_sign()),
+            is_strong: path::is_strong(certificate),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Revocation lists (RFC 5280 section 5): which certificates their issuers took back.
+//!
+//! Of each issuer and scope, the newest list that its issuer signed counts: an older one put beside it
+//! cannot hide a later revocation, and one from the future does not exist yet. A signature over a list of
+//! some megabytes costs more than a handshake, so it is verified once for each key. Indirect lists,
+//! delta lists and lists of some reasons are not understood and refused when they are loaded.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use parking_lot::Mutex;
+use thiserror::Error;
+use x509_parser::extensions::{DistributionPointName, ParsedExtension};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use super::path::Key;
+use super::reason::PathReason;
+
+/// Why a revocation list was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ListError {
+    /// It cannot be parsed, or has no nextUpdate.
+    #[error("not a revocation list of RFC 5280")]
+    Unreadable,
+    /// It is indirect, a delta, of some reasons only, or has a critical extension that is unknown.
+    #[error("a kind of revocation list that is not understood")]
+    Unsupported,
+}
+
+/// What is done when the lists cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leniency {
+    /// The certificate is refused.
+    Refuse,
+    /// The certificate is admitted for so long after the list should have been renewed; for a list that
+    /// is missing, any length admits.
+    AllowFor(Duration),
+}
+
+/// What a list covers of its issuer's certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scope {
+    /// The names of its distribution point; every certificate without.
+    points: Option<Vec<String>>,
+    only_end_entities: bool,
+    only_authorities: bool,
+}
+
+/// One list.
+pub struct RevocationList {
+    /// Where it was read.
+    pub source: String,
+    /// thisUpdate, in seconds.
+    pub this_update: i64,
+    /// nextUpdate, in seconds.
+    pub next_update: i64,
+    /// CRLNumber, big-endian.
+    pub number: Vec<u8>,
+    issuer: Box<[u8]>,
+    scope: Scope,
+    serials: HashSet<Box<[u8]>>,
+    signed: Box<[u8]>,
+    signature: Box<[u8]>,
+    algorithm: String,
+    /// The last key that the signature was verified with, and whether it did.
+    verified: Mutex<Option<(Key, bool)>>,
+}
+
+impl std::fmt::Debug for RevocationList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RevocationList").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl RevocationList {
+    /// Reads a list in DER.
+    pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
+        // webpki refuses what it does not understand, and more strictly than the other parser.
+        webpki::BorrowedCertRevocationList::from_der(der).map_err(|error| match error {
+            webpki::Error::UnsupportedCriticalExtension
+            | webpki::Error::UnsupportedCrlIssuingDistributionPoint
+            | webpki::Error::UnsupportedDeltaCrl
+            | webpki::Error::UnsupportedIndirectCrl
+            | webpki::Error::UnsupportedRevocationReasonsPartitioning => ListError::Unsupported,
+            _ => ListError::Unreadable,
+        })?;
+        let (_, list) =
+            CertificateRevocationList::from_der(der).map_err(|_| ListError::Unreadable)?;
+        let next_update = list.next_update().ok_or(ListError::Unreadable)?;
+        let serials =
+            list.iter_revoked_certificates().map(|entry| entry.raw_serial().into()).collect();
+        Ok(Self {
+            source: source.to_owned(),
+            this_update: list.last_update().timestamp(),
+            next_update: next_update.timestamp(),
+            number: list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default(),
+            issuer: list.issuer().as_raw().into(),
+            scope: scope_of(&list)?,
+            serials,
+            signed: list.tbs_cert_list.as_ref().into(),
+            signature: list.signature_value.data.as_ref().into(),
+            algorithm: list.signature_algorithm.algorithm.to_id_string(),
+            verified: Mutex::default(),
+        })
+    }
+
+    /// How many certificates it revokes.
+    pub fn entries(&self) -> usize {
+        self.serials.len()
+    }
+
+    fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
+        let is_authority = certificate.is_ca();
+        let of_kind = match is_authority {
+            true => !self.scope.only_end_entities,
+            false => !self.scope.only_authorities,
+        };
+        let at_point =
+            self.scope.points.as_ref().is_none_or(|points| {
+                points_of(certificate).iter().any(|point| points.contains(point))
+            });
+        *self.issuer == *certificate.issuer().as_raw() && of_kind && at_point
+    }
+
+    fn is_signed_with(&self, key: &Key) -> bool {
+        let mut verified = self.verified.lock();
+        if let Some((_, holds)) = verified.as_ref().filter(|(of, _)| of == key) {
+            return *holds;
+        }
+        let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
+            let key = UnparsedPublicKey::new(*algorithm, key.as_bytes());
+            key.verify(&self.signed, &self.signature).is_ok()
+        };
+        let holds = algorithms(&self.algorithm).iter().any(verifies);
+        *verified = Some((key.clone(), holds));
+        holds
+    }
+
+    fn age(&self) -> (&[u8], i64) {
+        let number = self.number.as_slice();
+        let significant = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
+        (number.get(significant..).unwrap_or_default(), self.this_update)
+    }
+
+    fn is_newer_than(&self, other: &Self) -> bool {
+        let ((ours, our_time), (theirs, their_time)) = (self.age(), other.age());
+        (our_time, ours.len(), ours) > (their_time, theirs.len(), theirs)
+    }
+}
+
+/// The algorithms that a signature by this object identifier may be of: the key tells the curve.
+fn algorithms(identifier: &str) -> &'static [&'static dyn VerificationAlgorithm] {
+    match identifier {
+        "1.2.840.113549.1.1.11" => &[&signature::RSA_PKCS1_2048_8192_SHA256],
+        "1.2.840.113549.1.1.12" => &[&signature::RSA_PKCS1_2048_8192_SHA384],
+        "1.2.840.113549.1.1.13" => &[&signature::RSA_PKCS1_2048_8192_SHA512],
+        "1.2.840.10045.4.3.2" => {
+            &[&signature::ECDSA_P256_SHA256_ASN1, &signature::ECDSA_P384_SHA256_ASN1]
+        }
+        "1.2.840.10045.4.3.3" => {
+            &[&signature::ECDSA_P256_SHA384_ASN1, &signature::ECDSA_P384_SHA384_ASN1]
+        }
+        "1.2.840.10045.4.3.4" => &[&signature::ECDSA_P521_SHA512_ASN1],
+        _ => &[],
+    }
+}
+
+fn scope_of(list: &CertificateRevocationList<'_>) -> Result<Scope, ListError> {
+    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
+    for extension in list.extensions() {
+        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+            continue;
+        };
+        if point.indirect_crl
+            || point.only_some_reasons.is_some()
+            || point.only_contains_attribute_certs
+        {
+            return Err(ListError::Unsupported);
+        }
+        scope.only_end_entities = point.only_contains_user_certs;
+        scope.only_authorities = point.only_contains_ca_certs;
+        scope.points = match &point.distribution_point {
+            Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
+            None => None,
+        };
+    }
+    Ok(scope)
+}
+
+fn names_of(point: &DistributionPointName<'_>) -> Option<Vec<String>> {
+    match point {
+        DistributionPointName::FullName(names) => {
+            Some(names.iter().map(ToString::to_string).collect())
+        }
+        DistributionPointName::NameRelativeToCRLIssuer(_) => None,
+    }
+}
+
+/// The distribution points that a certificate names, without those of other issuers.
+fn points_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let mut points = Vec::new();
+    for extension in certificate.extensions() {
+        if let ParsedExtension::CRLDistributionPoints(found) = extension.parsed_extension() {
+            let own = found.iter().filter(|p| p.crl_issuer.is_none() && p.reasons.is_none());
+            let names = own.filter_map(|point| names_of(point.distribution_point.as_ref()?));
+            points.extend(names.flatten());
+        }
+    }
+    points
+}
+
+/// The lists of one trust domain, and what is done when they cannot tell.
+#[derive(Debug)]
+pub struct Revocation {
+    lists: Vec<RevocationList>,
+    missing: Leniency,
+    expired: Leniency,
+}
+
+impl Revocation {
+    /// Takes lists in any order.
+    pub fn new(lists: Vec<RevocationList>, missing: Leniency, expired: Leniency) -> Self {
+        Self { lists, missing, expired }
+    }
+
+    /// The lists.
+    pub fn lists(&self) -> &[RevocationList] {
+        &self.lists
+    }
+
+    /// Judges a certificate by its issuer's lists, at a time in seconds.
+    pub(super) fn judge(
+        &self,
+        certificate: &X509Certificate<'_>,
+        issuer: &Key,
+        issuer_signs_lists: bool,
+        at: i64,
+    ) -> Result<(), PathReason> {
+        let covering = || self.lists.iter().filter(|list| list.covers(certificate));
+        let signed = covering().filter(|list| issuer_signs_lists && list.is_signed_with(issuer));
+        let current = signed.filter(|list| list.this_update <= at);
+        let newest = current.reduce(|a, b| if b.is_newer_than(a) { b } else { a });
+        let Some(list) = newest else {
+            return match self.missing {
+                Leniency::AllowFor(_) => Ok(()),
+                Leniency::Refuse if covering().next().is_some() => Err(PathReason::CrlInvalid),
+                Leniency::Refuse => Err(PathReason::CrlMissing),
+            };
+        };
+        if list.serials.contains(certificate.raw_serial()) {
+            return Err(PathReason::Revoked);
+        }
+        let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
+        match self.expired {
+            _ if overdue == 0 => Ok(()),
+            Leniency::AllowFor(limit) if overdue <= limit.as_secs() => Ok(()),
+            Leniency::Refuse | Leniency::AllowFor(_) => Err(PathReason::CrlExpired),
+        }
+    }
+}
