@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo lab build-lab test lint bench bench-stages bench-versus needs-cmake needs-nginx clean
+.PHONY: help demo lab build-lab test test-suites lint bench bench-stages bench-versus needs-cmake needs-nginx clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +48,10 @@ lint: needs-cmake
 
 test: lint
 	cargo test --quiet --features lab
+
+# The independent X.509 suites, read from $$PORTARIA_SUITES.
+test-suites: needs-cmake
+	cargo test --quiet --features lab --test suites -- --nocapture
 
 bench-stages: needs-cmake
 	cargo bench --quiet --features lab --bench admission

@@ -137,20 +137,20 @@ fn judge(
     let paths = PathVerifier {
         anchors,
         rules: PathRules { purpose, purpose_must_be_named },
-        revocation: revocation(lists),
+        revocation: revocation(lists)?,
         algorithms: provider().signature_verification_algorithms,
     };
     paths.verify(&chain, at).map(|_| ())
 }
 
-/// A list that cannot be read is as good as none: what it should cover is then not covered.
-fn revocation(files: &[(Vec<u8>, String)]) -> Option<Arc<Revocation>> {
-    if files.is_empty() {
-        return None;
+/// A list that is not understood may be the one that revokes, as it is for a listener.
+fn revocation(files: &[(Vec<u8>, String)]) -> Result<Option<Arc<Revocation>>, PathReason> {
+    let mut lists = Vec::new();
+    for (bytes, name) in files {
+        lists.extend(trust::parse_lists(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
     }
-    let readable = files.iter().filter_map(|(bytes, name)| trust::parse_lists(bytes, name).ok());
-    let lists = readable.flatten().collect();
-    Some(Arc::new(Revocation::new(lists, Leniency::Refuse, Leniency::Refuse)))
+    let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
+    Ok((!files.is_empty()).then(|| Arc::new(revocation)))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PathReason> {

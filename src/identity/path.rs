@@ -20,11 +20,12 @@ use super::anchors::TrustAnchors;
 use super::reason::{Culprit, PathFault, PathReason};
 use super::revocation::Revocation;
 
-/// Certificates in a chain. ICP-Brasil's paths have four.
-const MOST_CERTIFICATES: usize = 10;
+/// Certificates in a chain. ICP-Brasil's paths have four; a client may send some that lie beside it.
+const MOST_CERTIFICATES: usize = 40;
 /// Bytes of a certificate.
 const LARGEST_CERTIFICATE: usize = 64 * 1024;
 const LEAST_RSA_BITS: usize = 2048;
+const LEAST_CURVE_BITS: usize = 256;
 
 /// What a certificate is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,11 +250,11 @@ pub(super) fn may(certificate: &X509Certificate<'_>, what: impl Fn(&KeyUsage) ->
     }
 }
 
-/// RSA of at least 2048 bits, or a curve that the signature algorithms admit.
+/// RSA of at least 2048 bits, or a curve of at least 256.
 pub(super) fn is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => key.key_size() >= LEAST_RSA_BITS,
-        Ok(PublicKey::EC(_)) => true,
+        Ok(PublicKey::EC(point)) => point.key_size() >= LEAST_CURVE_BITS,
         Ok(_) | Err(_) => false,
     }
 }

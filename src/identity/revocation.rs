@@ -12,7 +12,8 @@ use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use parking_lot::Mutex;
 use thiserror::Error;
 use x509_parser::extensions::{DistributionPointName, ParsedExtension};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::oid_registry::OID_X509_EXT_CRL_NUMBER;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Extension};
 
 use super::path::Key;
 use super::reason::PathReason;
@@ -87,6 +88,9 @@ impl RevocationList {
         })?;
         let (_, list) =
             CertificateRevocationList::from_der(der).map_err(|_| ListError::Unreadable)?;
+        // Required, and never critical (RFC 5280 section 5.2.3): without it, age cannot be told.
+        let numbers = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_CRL_NUMBER && !e.critical;
+        list.extensions().iter().find(numbers).ok_or(ListError::Unreadable)?;
         let next_update = list.next_update().ok_or(ListError::Unreadable)?;
         let serials =
             list.iter_revoked_certificates().map(|entry| entry.raw_serial().into()).collect();
