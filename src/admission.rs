@@ -153,6 +153,7 @@ impl Admission {
         request.route = route_of(&found);
         let ticket = self.limits.admit(request.address, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
+        request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
         request.speaks_json()?;
         let token = self.token(found.route, request, now).await?;
@@ -170,6 +171,7 @@ impl Admission {
         let Some(token) = &permit.token else {
             return Ok(());
         };
+        peer.still_trusted(now)?;
         peer.participant(now)?;
         token.token().still_valid(now)?;
         match (&permit.route.access, &permit.consent) {

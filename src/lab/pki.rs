@@ -4,11 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, SanType,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
+    DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Result;
 use crate::identity::Thumbprint;
@@ -154,6 +156,37 @@ impl Authority {
         self.end_entity(params, key, subject.not_before, subject.not_after)
     }
 
+    /// A revocation list in PEM that names these certificates. The times are seconds from now.
+    pub fn revocation_list(
+        &self,
+        number: u64,
+        revoked: &[&Identity],
+        this_update: i64,
+        next_update: i64,
+    ) -> Result<String> {
+        let now = OffsetDateTime::now_utc();
+        let mut revoked_certs = Vec::new();
+        for identity in revoked {
+            let der = identity.chain.first().ok_or("an identity without certificate")?;
+            let (_, certificate) = X509Certificate::from_der(der)?;
+            revoked_certs.push(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(certificate.raw_serial()),
+                revocation_time: now,
+                reason_code: None,
+                invalidity_date: None,
+            });
+        }
+        let list = CertificateRevocationListParams {
+            this_update: now + Duration::seconds(this_update),
+            next_update: now + Duration::seconds(next_update),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+
     fn end_entity(
         &self,
         mut params: CertificateParams,
@@ -167,6 +200,8 @@ impl Authority {
         params.key_usages =
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.is_ca = IsCa::ExplicitNoCa;
+        // By default it is a hash of the key, and some of the lab's certificates share one.
+        params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
         let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Identity {
             chain: vec![certificate.der().clone(), self.certificate()],

@@ -35,6 +35,8 @@ pub struct Lab {
     pub gateway: Gateway,
     pub directory: TempDir,
     pub config: String,
+    /// Where revocation lists are, if there are any.
+    pub lists: Option<TempDir>,
     _authorization: Service,
     registry: Option<Service>,
 }
@@ -67,6 +69,7 @@ pub async fn lab_with(change: impl FnOnce(String) -> String) -> Lab {
         gateway,
         directory,
         config,
+        lists: None,
         _authorization: as_service,
         registry: Some(registry),
     }

@@ -19,6 +19,7 @@ mod identity;
 mod route;
 mod limits;
 mod token;
+mod trust;
 mod scope;
 mod consent;
 mod headers;

@@ -7,7 +7,7 @@ use crate::harness::*;
 
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 
-async fn reload(lab: &Lab, expected: &str) {
+pub async fn reload(lab: &Lab, expected: &str) {
     let before =
         lab.gateway.log().iter().filter(|line| line.to_string().contains(expected)).count();
     lab.gateway.signal("HUP");

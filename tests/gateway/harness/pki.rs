@@ -13,6 +13,7 @@ pub struct Pki {
     pub two: Identity,
     pub expired: Identity,
     pub foreign: Identity,
+    pub not_yet_valid: Identity,
     pub server_only: Identity,
     pub purposeless: Identity,
     pub nameless: Identity,
@@ -39,6 +40,7 @@ pub fn pki() -> &'static Pki {
             one: client(base()),
             two: client(Subject::second()),
             expired: client(Subject { not_after: -3600, ..base() }),
+            not_yet_valid: client(Subject { not_before: 3600, ..base() }),
             foreign: other_root.client(&key, &base()).unwrap(),
             server_only: client(Subject {
                 purpose: Some(ExtendedKeyUsagePurpose::ServerAuth),
