@@ -5,20 +5,25 @@
 //! The registry is asked once, before anything is measured, for the consent that is then kept. Each
 //! case is tried once beforehand and must admit: a bench of refusals would flatter.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
+use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Participant, PathRules, PathVerifier, Peer, Purpose, SubjectRules, TrustAnchors,
+    Leniency, Participant, PathRules, PathVerifier, Peer, Purpose, Revocation, SubjectRules,
+    TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
@@ -62,11 +67,39 @@ fn main() -> Result<()> {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
+    identity_stages(&mut criterion)?;
     request_stages(&mut criterion, &case)?;
     local_stages(&mut criterion, &case)?;
     token_stages(&mut criterion, &case)?;
     whole(&mut criterion, &case)?;
     criterion.final_summary();
+    Ok(())
+}
+
+/// What a handshake asks of a chain, without and with revocation lists. The signature over a list is
+/// verified once, so a long one costs no more than a short one.
+fn identity_stages(criterion: &mut Criterion) -> Result<()> {
+    let root = Authority::root("bench root", rsa_key()?)?;
+    let issuing = root.issuing("bench SSL", rsa_key()?)?;
+    let client = issuing.client(&rsa_key()?, &Subject::default())?;
+    let of_root = root.revocation_list(1, &[], -3600, 86_400)?;
+    for entries in [None, Some(10), Some(50_000), Some(200_000)] {
+        let (name, revocation) = match entries {
+            None => ("identity: chain".to_owned(), None),
+            Some(entries) => {
+                let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
+                let began = Instant::now();
+                let mut lists = trust::parse_lists(of_root.as_bytes(), "root")?;
+                lists.extend(trust::parse_lists(long.as_bytes(), "issuing")?);
+                println!("a list of {entries} is read in {:?}", began.elapsed());
+                let refuse = Leniency::Refuse;
+                let revocation = Arc::new(Revocation::new(lists, refuse, refuse));
+                (format!("identity: chain, list of {entries}"), Some(revocation))
+            }
+        };
+        let paths = PathVerifier { revocation, ..path_verifier(&root)? };
+        measure(criterion, &name, || paths.verify(black_box(&client.chain), UnixTime::now()).ok())?;
+    }
     Ok(())
 }
 
@@ -182,13 +215,17 @@ impl Case {
     }
 }
 
-fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
-    let paths = PathVerifier {
+fn path_verifier(root: &Authority) -> Result<PathVerifier> {
+    Ok(PathVerifier {
         anchors: TrustAnchors::new(vec![root.certificate()])?,
         rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
         revocation: None,
         algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
-    };
+    })
+}
+
+fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
+    let paths = path_verifier(root)?;
     let path = paths.verify(&client.chain, UnixTime::now())?;
     let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".into()] };
     Ok(Participant::from_verified_path(&path, &rules)?)

@@ -164,24 +164,46 @@ impl Authority {
         this_update: i64,
         next_update: i64,
     ) -> Result<String> {
-        let now = OffsetDateTime::now_utc();
-        let mut revoked_certs = Vec::new();
+        let mut serials = Vec::new();
         for identity in revoked {
             let der = identity.chain.first().ok_or("an identity without certificate")?;
             let (_, certificate) = X509Certificate::from_der(der)?;
-            revoked_certs.push(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(certificate.raw_serial()),
-                revocation_time: now,
-                reason_code: None,
-                invalidity_date: None,
-            });
+            serials.push(SerialNumber::from_slice(certificate.raw_serial()));
         }
+        self.list(number, serials, this_update, next_update)
+    }
+
+    /// A revocation list in PEM that names so many certificates that do not exist.
+    pub fn long_revocation_list(
+        &self,
+        entries: u64,
+        this_update: i64,
+        next_update: i64,
+    ) -> Result<String> {
+        let serials = (1..=entries).map(SerialNumber::from).collect();
+        self.list(1, serials, this_update, next_update)
+    }
+
+    fn list(
+        &self,
+        number: u64,
+        serials: Vec<SerialNumber>,
+        this_update: i64,
+        next_update: i64,
+    ) -> Result<String> {
+        let now = OffsetDateTime::now_utc();
+        let revoked = |serial_number| RevokedCertParams {
+            serial_number,
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
         let list = CertificateRevocationListParams {
             this_update: now + Duration::seconds(this_update),
             next_update: now + Duration::seconds(next_update),
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
-            revoked_certs,
+            revoked_certs: serials.into_iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         Ok(list.signed_by(&self.issuer)?.pem()?)
