@@ -30,6 +30,8 @@ pub struct ListenerConfiguration {
     pub acceptor: Arc<Acceptor>,
     /// What it asks of its clients.
     pub clients: Option<Clients>,
+    /// When its certificate expires, in seconds since 1970.
+    pub expiry: Option<i64>,
 }
 
 /// Reads `[[listeners]]`.
@@ -82,9 +84,7 @@ fn read_listener(
             _ => None,
         });
     let chain = pem::certificates(table, "certificate");
-    if let Some(chain) = &chain {
-        look_at_server_certificate(chain, now);
-    }
+    let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
     let key = pem::private_key(table, "private_key");
     let clients = match exposure.as_ref().map(|exposure| exposure.value) {
         Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
@@ -103,7 +103,7 @@ fn read_listener(
         }
     };
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor, clients })
+    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, expiry })
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {
@@ -124,14 +124,13 @@ fn reject_key(place: &Place, error: &rustls::Error) {
     }
 }
 
-/// A certificate that clients will not take is no reason not to start, but one to say so.
-fn look_at_server_certificate(chain: &Located<Vec<CertificateDer<'static>>>, now: Moment) {
-    let Some(der) = chain.value.first() else {
-        return;
-    };
-    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-        return;
-    };
+/// A certificate that clients will not take is no reason not to start, but one to say so. Gives when it
+/// expires.
+fn look_at_server_certificate(
+    chain: &Located<Vec<CertificateDer<'static>>>,
+    now: Moment,
+) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(chain.value.first()?).ok()?;
     let validity = certificate.validity();
     let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
     if validity.not_after.timestamp() < seconds {
@@ -142,6 +141,7 @@ fn look_at_server_certificate(chain: &Located<Vec<CertificateDer<'static>>>, now
         let text = format!("the certificate is not valid before {}", validity.not_before);
         chain.place.warn(format!("{text}: clients will refuse it"));
     }
+    Some(validity.not_after.timestamp())
 }
 
 fn read_subject_rules(root: &Table<'_>) -> SubjectRules {

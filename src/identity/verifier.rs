@@ -36,6 +36,11 @@ impl ClientVerifier {
         Self { paths, hints, witness }
     }
 
+    /// What it judges by.
+    pub fn paths(&self) -> &PathVerifier {
+        &self.paths
+    }
+
     /// Verifies a chain, the end entity first, at a given time.
     pub fn verify<'a>(
         &self,

@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
 use crate::route::{PriorityClass, Route};
@@ -32,6 +33,10 @@ pub struct Metrics {
     p95: GaugeVec,
     handshakes: IntCounterVec,
     certificate_refusals: IntCounterVec,
+    certificate_expiry: GaugeVec,
+    list_this_update: GaugeVec,
+    list_next_update: GaugeVec,
+    list_entries: GaugeVec,
     refreshes: IntCounterVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -93,6 +98,26 @@ const CERTIFICATE_REFUSALS: Described = Described(
     "Client certificates refused by listener and reason, in handshakes and on open connections.",
     &["listener", "reason"],
 );
+const CERTIFICATE_EXPIRY: Described = Described(
+    "portaria_certificate_expiry_timestamp_seconds",
+    "When the server certificate of a listener, or the first of its trust anchors, expires.",
+    &["listener", "certificate"],
+);
+const LIST_THIS_UPDATE: Described = Described(
+    "portaria_crl_this_update_timestamp_seconds",
+    "When a revocation list was issued.",
+    &["listener", "list"],
+);
+const LIST_NEXT_UPDATE: Described = Described(
+    "portaria_crl_next_update_timestamp_seconds",
+    "When the next revocation list is due.",
+    &["listener", "list"],
+);
+const LIST_ENTRIES: Described = Described(
+    "portaria_crl_entries",
+    "Certificates that a revocation list names.",
+    &["listener", "list"],
+);
 const REFRESHES: Described = Described(
     "portaria_key_set_refreshes_total",
     "Refreshes of the key set by result.",
@@ -127,6 +152,10 @@ impl Metrics {
             p95: gauges(&registry, &P95)?,
             handshakes: counters(&registry, &HANDSHAKES)?,
             certificate_refusals: counters(&registry, &CERTIFICATE_REFUSALS)?,
+            certificate_expiry: gauges(&registry, &CERTIFICATE_EXPIRY)?,
+            list_this_update: gauges(&registry, &LIST_THIS_UPDATE)?,
+            list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
+            list_entries: gauges(&registry, &LIST_ENTRIES)?,
             refreshes: counters(&registry, &REFRESHES)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
@@ -180,6 +209,27 @@ impl Metrics {
                 self.over_limit.with_label_values(&[code]).inc();
             }
         }
+    }
+
+    /// Forgets the certificates and lists that were in force.
+    pub fn forget_trust(&self) {
+        self.certificate_expiry.reset();
+        self.list_this_update.reset();
+        self.list_next_update.reset();
+        self.list_entries.reset();
+    }
+
+    /// Notes when a certificate in force expires, in seconds since 1970.
+    pub fn note_certificate(&self, listener: &str, certificate: &str, expiry: i64) {
+        self.certificate_expiry.with_label_values(&[listener, certificate]).set(expiry as f64);
+    }
+
+    /// Notes a revocation list in force.
+    pub fn note_list(&self, listener: &str, list: &RevocationList) {
+        let labels = [listener, list.source.as_str()];
+        self.list_this_update.with_label_values(&labels).set(list.this_update as f64);
+        self.list_next_update.with_label_values(&labels).set(list.next_update as f64);
+        self.list_entries.with_label_values(&labels).set(list.entries() as f64);
     }
 
     /// The counter of client certificates that are refused.

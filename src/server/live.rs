@@ -50,6 +50,7 @@ pub(super) struct Fixed {
 impl Live {
     pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
         let fixed = fixed(&configuration);
+        note_trust(&metrics, &configuration.listeners);
         let slot = |listener: ListenerConfiguration| Slot {
             name: listener.name.into(),
             exposure: listener.exposure,
@@ -119,6 +120,7 @@ impl Live {
 
     /// The listeners are the same in number, name and order: `fixed` was compared.
     fn swap(&self, configuration: Configuration) {
+        note_trust(&self.metrics, &configuration.listeners);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             slot.acceptor.store(listener.acceptor);
             if let Some(clients) = listener.clients {
@@ -143,6 +145,25 @@ impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
         let tokens = &self.serving.load().admission.tokens;
         if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+    }
+}
+
+/// Tells the metrics when what is in force ends.
+fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
+    metrics.forget_trust();
+    for listener in listeners {
+        if let Some(expiry) = listener.expiry {
+            metrics.note_certificate(&listener.name, "server", expiry);
+        }
+        let Some(clients) = &listener.clients else {
+            continue;
+        };
+        let paths = clients.trust.verifier.paths();
+        if let Some(expiry) = paths.anchors.earliest_expiry() {
+            metrics.note_certificate(&listener.name, "trust_anchor", expiry);
+        }
+        let lists = paths.revocation.iter().flat_map(|revocation| revocation.lists());
+        lists.for_each(|list| metrics.note_list(&listener.name, list));
     }
 }
 

@@ -214,6 +214,8 @@ impl Caller {
 async fn a_revocation_acts_on_connections_that_are_open() {
     let pki = pki();
     let lab = lab_with_lists(good_lists).await;
+    let entries = "portaria_crl_entries{list=\"issuing.crl\",listener=\"mtls\"}";
+    lab.expect_metric(entries, 0.0).await;
     let mut one = Caller::connect(&lab, &pki.one).await;
     let mut two = Caller::connect(&lab, &pki.two).await;
     let mut open_data = lab.http1().await;
@@ -223,6 +225,7 @@ async fn a_revocation_acts_on_connections_that_are_open() {
     let revoking = pki.issuing.revocation_list(2, &[&pki.one], -HOUR, HOUR).unwrap();
     put(&lab, "issuing.crl", &revoking);
     crate::reload::reload(&lab, "configuration reloaded").await;
+    lab.expect_metric(entries, 1.0).await;
     one.assert_refused(&lab).await;
     two.assert_served().await;
     let refused = open_data.exchange(&Request::get(OPEN).to_bytes()).await.unwrap();
