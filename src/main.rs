@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
-use portaria::inspect;
+use portaria::inspect::{InspectError, cert, import, show};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use tracing::level_filters::LevelFilter;
@@ -25,7 +25,7 @@ const BAD_CONFIGURATION: u8 = 64;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
+    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
 )]
 struct Arguments {
     /// The configuration file [default: $PORTARIA_CONFIG, ./config.toml, /etc/portaria/config.toml]
@@ -48,8 +48,32 @@ enum Command {
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Prepare and show what client certificates must lead to.
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// Print the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum TrustCommand {
+    /// Sort certificates into roots and intermediates, and write the roots that are trust anchors.
+    Import {
+        /// PEM or DER files, directories, or a zip archive as ITI publishes it.
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<PathBuf>,
+        /// The generations of ICP-Brasil that are kept.
+        #[arg(long, default_values_t = ["v5".to_owned(), "v10".to_owned()], value_name = "vN")]
+        generation: Vec<String>,
+        /// A list of SHA-512 digests, `digest  name` a line, that every source must be on.
+        #[arg(long, value_name = "FILE")]
+        sha512: Option<PathBuf>,
+        /// Where the anchors go; the intermediates go beside it.
+        #[arg(short, long, default_value = "trust-anchors.pem", value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Print the anchors and revocation lists of each listener of the configuration.
+    Show,
 }
 
 #[derive(Subcommand)]
@@ -73,11 +97,11 @@ enum CertCommand {
         #[arg(long, value_name = "RFC3339")]
         at: Option<String>,
         /// What the end entity is to be used for.
-        #[arg(long, value_enum, default_value_t = inspect::Use::Client)]
-        purpose: inspect::Use,
+        #[arg(long, value_enum, default_value_t = cert::Use::Client)]
+        purpose: cert::Use,
         /// What is asked of the end entity beside RFC 5280.
-        #[arg(long, value_enum, default_value_t = inspect::Profile::Gateway)]
-        profile: inspect::Profile,
+        #[arg(long, value_enum, default_value_t = cert::Profile::Gateway)]
+        profile: cert::Profile,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -98,24 +122,40 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
-        Command::Cert(command) => cert(command),
+        Command::Cert(command) => look_at(command),
+        Command::Trust(command) => trust(command, &path),
     }
 }
 
-fn cert(command: CertCommand) -> ExitCode {
+fn look_at(command: CertCommand) -> ExitCode {
     let CertCommand::Verify { chain, anchors, intermediates, crl, at, purpose, profile, json } =
         command;
-    let question = inspect::Question { chain, anchors, intermediates, crl, at, purpose, profile };
-    match inspect::verify(&question) {
+    let question = cert::Question { chain, anchors, intermediates, crl, at, purpose, profile };
+    match cert::verify(&question) {
         Ok(verdict) => {
             let said = say(&if json { verdict.to_json() } else { verdict.to_string() });
             if verdict.is_valid() { said } else { ExitCode::FAILURE }
         }
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
-            ExitCode::from(BAD_CONFIGURATION)
-        }
+        Err(error) => give_up(&error),
     }
+}
+
+fn trust(command: TrustCommand, config: &Path) -> ExitCode {
+    let answer = match command {
+        TrustCommand::Import { sources, generation, sha512, output } => {
+            import::run(&import::Import { sources, generation, sha512, output })
+        }
+        TrustCommand::Show => show::run(config).map_err(|mistakes| {
+            complain(&mistakes);
+            InspectError::Configuration
+        }),
+    };
+    answer.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
+}
+
+fn give_up(error: &InspectError) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(BAD_CONFIGURATION)
 }
 
 fn default_path() -> PathBuf {

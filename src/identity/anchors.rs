@@ -39,6 +39,8 @@ pub struct TrustAnchors {
 struct Facts {
     /// Name as DER, without tag and length, as webpki has it.
     subject: Box<[u8]>,
+    /// The same for people.
+    name: String,
     key: Key,
     not_before: i64,
     not_after: i64,
@@ -116,6 +118,11 @@ impl TrustAnchors {
         self.facts.iter().map(|facts| &*facts.subject)
     }
 
+    /// Name and end of validity, in seconds, of each.
+    pub fn summary(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.facts.iter().map(|facts| (facts.name.as_str(), facts.not_after))
+    }
+
     /// The earliest end of an anchor's validity, in seconds.
     pub fn earliest_expiry(&self) -> Option<i64> {
         self.facts.iter().map(|facts| facts.not_after).min()
@@ -128,6 +135,7 @@ impl Facts {
         let validity = certificate.validity();
         Self {
             subject: anchor.subject.as_ref().into(),
+            name: certificate.subject().to_string(),
             key: Key::of(certificate),
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),

@@ -13,6 +13,7 @@
 
 mod harness;
 mod listener;
+mod inspect;
 mod interaction;
 mod request;
 mod identity;

@@ -1,0 +1,261 @@
+//! `portaria trust import`: from what a certification authority publishes to a file of trust anchors.
+//!
+//! Self-signed authorities of the generations asked for become anchors; an intermediate never does, it is
+//! written to a file of its own. Where digests are given, a source that is not on the list is refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::{InspectError, day, read};
+use crate::moment::Moment;
+
+/// Bytes of everything in an archive: ITI's have some hundred kilobytes.
+const LARGEST_ARCHIVE: u64 = 64 * 1024 * 1024;
+/// Certificates between an end entity and a root, and more than any path has.
+const DEEPEST: usize = 8;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the arguments of the command")]
+pub struct Import {
+    pub sources: Vec<PathBuf>,
+    pub generation: Vec<String>,
+    pub sha512: Option<PathBuf>,
+    pub output: PathBuf,
+}
+
+/// What becomes of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Anchor,
+    Intermediate,
+    NoAuthority,
+    Expired,
+    OtherGeneration,
+}
+
+impl Fate {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchor => "anchor",
+            Self::Intermediate => "intermediate",
+            Self::NoAuthority => "left out: no authority",
+            Self::Expired => "left out: expired",
+            Self::OtherGeneration => "left out: generation",
+        }
+    }
+}
+
+struct Certificate {
+    der: CertificateDer<'static>,
+    subject: String,
+    issuer: String,
+    name: String,
+    is_root: bool,
+    is_authority: bool,
+    not_after: i64,
+}
+
+/// Imports; gives the table of what became of each certificate.
+pub fn run(import: &Import) -> Result<String, InspectError> {
+    let digests = import.sha512.as_deref().map(read_digests).transpose()?;
+    let mut found: BTreeMap<[u8; 32], Certificate> = BTreeMap::new();
+    for source in &import.sources {
+        collect(source, digests.as_ref(), &mut found)?;
+    }
+    let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
+    let by_subject: HashMap<&str, &Certificate> =
+        found.values().map(|certificate| (certificate.subject.as_str(), certificate)).collect();
+    let mut table = String::new();
+    let (mut anchors, mut intermediates) = (String::new(), String::new());
+    for (fingerprint, certificate) in &found {
+        let generation = generation(certificate, &by_subject);
+        let fate = fate(certificate, &generation, &import.generation, now);
+        match fate {
+            Fate::Anchor => anchors.push_str(&in_pem(certificate)),
+            Fate::Intermediate => intermediates.push_str(&in_pem(certificate)),
+            Fate::NoAuthority | Fate::Expired | Fate::OtherGeneration => {}
+        }
+        let until = day(certificate.not_after);
+        let hex: String = fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
+        let (what, name) = (fate.as_str(), &certificate.name);
+        // Writing to a string does not fail.
+        let _ = writeln!(table, "{what:<22}  {generation:<4}  {until:<10}  {hex}  {name}");
+    }
+    if anchors.is_empty() {
+        return Err(InspectError::NoRoot(import.generation.join(", ")));
+    }
+    write(&import.output, &anchors)?;
+    write(&beside(&import.output), &intermediates)?;
+    Ok(in_order(&table))
+}
+
+/// Anchors first, then what is known, then what was left out; by name within.
+fn in_order(table: &str) -> String {
+    let mut lines: Vec<&str> = table.lines().collect();
+    let rank = |line: &str| match line {
+        line if line.starts_with("anchor") => 0,
+        line if line.starts_with("intermediate") => 1,
+        _ => 2,
+    };
+    lines.sort_by_key(|line| (rank(line), line.rsplit("  ").next().unwrap_or_default().to_owned()));
+    lines.join("\n")
+}
+
+fn fate(certificate: &Certificate, generation: &str, kept: &[String], now: i64) -> Fate {
+    if !certificate.is_authority {
+        return Fate::NoAuthority;
+    }
+    if certificate.not_after < now {
+        return Fate::Expired;
+    }
+    if !kept.iter().any(|kept| kept == generation) {
+        return Fate::OtherGeneration;
+    }
+    if certificate.is_root { Fate::Anchor } else { Fate::Intermediate }
+}
+
+/// The generation of the root that a certificate's issuers lead to: the last word of its name.
+fn generation(certificate: &Certificate, by_subject: &HashMap<&str, &Certificate>) -> String {
+    let mut at = certificate;
+    for _ in 0..DEEPEST {
+        if at.is_root {
+            let last = at.name.rsplit(' ').next().unwrap_or_default();
+            let is_generation = last.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
+            return if is_generation { last.to_owned() } else { "-".to_owned() };
+        }
+        match by_subject.get(at.issuer.as_str()) {
+            Some(issuer) => at = issuer,
+            None => break,
+        }
+    }
+    "-".to_owned()
+}
+
+type Digests = BTreeMap<String, String>;
+
+/// `digest  name`, as sha512sum writes it.
+fn read_digests(file: &Path) -> Result<Digests, InspectError> {
+    let text = String::from_utf8_lossy(&read(file)?).into_owned();
+    let line = |line: &str| {
+        let (digest, name) = line.split_once(char::is_whitespace)?;
+        Some((digest.to_ascii_lowercase(), name.trim().trim_start_matches('*').to_owned()))
+    };
+    Ok(text.lines().filter_map(line).collect())
+}
+
+fn collect(
+    source: &Path,
+    digests: Option<&Digests>,
+    found: &mut BTreeMap<[u8; 32], Certificate>,
+) -> Result<(), InspectError> {
+    if source.is_dir() {
+        let unreadable = |error| InspectError::Unreadable { file: source.to_owned(), error };
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(source).map_err(unreadable)? {
+            entries.push(entry.map_err(unreadable)?.path());
+        }
+        entries.sort();
+        return entries.iter().try_for_each(|entry| collect(entry, digests, found));
+    }
+    let bytes = read(source)?;
+    if let Some(digests) = digests {
+        let sha512: String =
+            digest(&SHA512, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        if !digests.contains_key(&sha512) {
+            return Err(InspectError::Digest { file: source.to_owned() });
+        }
+    }
+    let wrong = |what: String| InspectError::Source { file: source.to_owned(), what };
+    let ders = match bytes.starts_with(b"PK\x03\x04") {
+        true => in_archive(bytes).map_err(wrong)?,
+        false => in_file(&bytes).map_err(wrong)?,
+    };
+    for der in ders {
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, &der).as_ref());
+        found.insert(fingerprint, parse(der).map_err(wrong)?);
+    }
+    Ok(())
+}
+
+fn in_archive(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut archive =
+        zip::ZipArchive::new(Cursor::new(bytes)).map_err(|_| "is no zip archive".to_owned())?;
+    let (mut ders, mut left) = (Vec::new(), LARGEST_ARCHIVE);
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(|_| "is a damaged zip archive".to_owned())?;
+        if !entry.is_file() {
+            continue;
+        }
+        let mut content = Vec::new();
+        let read = entry.take(left).read_to_end(&mut content);
+        let read = read.map_err(|_| "is a damaged zip archive".to_owned())?;
+        left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
+        if left == 0 {
+            return Err("holds more than 64 MiB".to_owned());
+        }
+        ders.extend(in_file(&content)?);
+    }
+    Ok(ders)
+}
+
+fn in_file(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+    }
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+    match ders {
+        Ok(ders) if !ders.is_empty() => Ok(ders),
+        Ok(_) => Err("has no certificate".to_owned()),
+        Err(error) => Err(format!("is not PEM ({error})")),
+    }
+}
+
+fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {
+    let (_, parsed) =
+        X509Certificate::from_der(&der).map_err(|_| "has a malformed certificate".to_owned())?;
+    let is_root = parsed.subject().as_raw() == parsed.issuer().as_raw();
+    let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let (subject, issuer) = (parsed.subject().to_string(), parsed.issuer().to_string());
+    let name = printable(name.unwrap_or(&subject));
+    let (is_authority, not_after) = (parsed.is_ca(), parsed.validity().not_after.timestamp());
+    Ok(Certificate { subject, issuer, name, is_root, is_authority, not_after, der })
+}
+
+/// A name may hold what a terminal would obey.
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+fn in_pem(certificate: &Certificate) -> String {
+    let body = STANDARD.encode(&certificate.der);
+    let mut pem = format!("# {}, until {}\n", certificate.name, day(certificate.not_after));
+    pem.push_str("-----BEGIN CERTIFICATE-----\n");
+    for line in body.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+/// `trust-anchors.pem` has its intermediates in `trust-anchors-intermediates.pem`.
+fn beside(output: &Path) -> PathBuf {
+    let stem = output.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    output.with_file_name(format!("{}-intermediates.pem", stem.unwrap_or_default()))
+}
+
+fn write(file: &Path, text: &str) -> Result<(), InspectError> {
+    std::fs::write(file, text)
+        .map_err(|error| InspectError::Unwritable { file: file.to_owned(), error })
+}

@@ -1,0 +1,56 @@
+//! `portaria trust show`: what each listener of a configuration trusts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::day;
+use crate::config::{self, Mistake};
+use crate::identity::RevocationList;
+use crate::moment::Moment;
+use crate::report::Metrics;
+
+/// Shows the anchors and lists of a configuration, or what is wrong with it.
+pub fn run(config: &Path) -> Result<String, Vec<Mistake>> {
+    let Ok(metrics) = Metrics::new() else {
+        return Err(Vec::new());
+    };
+    let configuration = config::load(config, &metrics, None)?.configuration;
+    let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
+    let mut text = String::new();
+    for listener in &configuration.listeners {
+        let Some(clients) = &listener.clients else {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{}: asks for no certificate", listener.name);
+            continue;
+        };
+        let paths = clients.trust.verifier.paths();
+        let _ = writeln!(text, "{}:", listener.name);
+        for (name, expiry) in paths.anchors.summary() {
+            let state = if expiry < now { "expired" } else { "valid" };
+            let _ = writeln!(text, "  anchor  {:<10}  {state:<7}  {name}", day(expiry));
+        }
+        match &paths.revocation {
+            None => text.push_str("  nobody is looked up in a revocation list\n"),
+            Some(revocation) => {
+                for list in revocation.lists() {
+                    let _ = writeln!(text, "  {}", describe(list, now));
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn describe(list: &RevocationList, now: i64) -> String {
+    let state = match () {
+        () if list.this_update > now => "future",
+        () if list.next_update < now => "expired",
+        () => "valid",
+    };
+    let number: String = list.number.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (from, until, entries) = (day(list.this_update), day(list.next_update), list.entries());
+    format!(
+        "list    {from} to {until}  {state:<7}  number {number}, {entries} entries, {}",
+        list.source
+    )
+}
