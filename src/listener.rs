@@ -10,6 +10,7 @@ pub mod tls;
 pub mod edge;
 pub mod http1;
 mod http2;
+mod probe;
 mod transport;
 
 use std::net::{SocketAddr, TcpListener};

@@ -17,6 +17,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 
+use super::probe;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 
 /// The cryptography of every connection: aws-lc-rs, with the suites of the profile.
@@ -61,7 +62,8 @@ pub struct TlsSetup {
 }
 
 impl TlsSetup {
-    /// Builds the acceptor. Fails if the key does not belong to the certificate.
+    /// Builds the acceptor. Fails if the key does not belong to the certificate, or if a listener that
+    /// asks for certificates admits who has none.
     pub fn acceptor(self) -> Result<Acceptor, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
@@ -73,9 +75,13 @@ impl TlsSetup {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        let config = Arc::new(config);
+        if self.clients.is_some() && probe::admits_anyone(&config)? {
+            return Err(rustls::Error::General("it admits clients without a certificate".into()));
+        }
         Ok(match self.clients {
-            Some(clients) => with_identification(Arc::new(config), clients),
-            None => Acceptor::from_server_config(Arc::new(config)),
+            Some(clients) => with_identification(config, clients),
+            None => Acceptor::from_server_config(config),
         })
     }
 }
