@@ -1,5 +1,6 @@
 //! Certificates and keys in PEM files.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
@@ -49,6 +50,7 @@ pub(super) fn private_key(
     let accepted = "a PEM file with one unencrypted private key";
     let Located { value: file, place } = path(table, key, accepted)?;
     let pem = read(&file, &place, accepted)?;
+    look_at_permissions(&file, &place);
     match PrivateKeyDer::from_pem_slice(&pem) {
         Ok(private_key) => Some(Located { value: private_key, place }),
         Err(_) => {
@@ -58,11 +60,24 @@ pub(super) fn private_key(
     }
 }
 
+/// A secret that others on the machine can read is no reason not to start, but one to say so.
+fn look_at_permissions(file: &Path, place: &Place) {
+    let Ok(metadata) = std::fs::metadata(file) else {
+        return;
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let shown = file.display();
+        place.warn(format!("{shown} can be read by others (mode {mode:o}): chmod 600"));
+    }
+}
+
 /// The text of a file that holds a secret, without the line ending.
 pub(super) fn secret(table: &Table<'_>, key: &'static str) -> Option<String> {
     let accepted = "a readable file that holds the secret and nothing else";
     let Located { value: file, place } = path(table, key, accepted)?;
     let bytes = read(&file, &place, accepted)?;
+    look_at_permissions(&file, &place);
     let text = String::from_utf8(bytes).ok().map(|text| text.trim_end().to_owned());
     let secret = text.filter(|text| !text.is_empty() && !text.contains(char::is_control));
     if secret.is_none() {

@@ -74,9 +74,14 @@ impl Place {
         Ok(std::fs::write(self.file(name), text)?)
     }
 
+    /// A file that nobody else on the machine can read.
+    fn write_secret(&self, name: &str, text: &str) -> Result<()> {
+        write_secret(&self.file(name), text)
+    }
+
     fn write_identity(&self, name: &str, identity: &Identity) -> Result<()> {
         self.write(&format!("{name}.pem"), &identity.chain_pem)?;
-        self.write(&format!("{name}-key.pem"), &identity.key_pem)
+        self.write_secret(&format!("{name}-key.pem"), &identity.key_pem)
     }
 
     /// Writes PKI, keys and configuration. `policies` is the directory of the policies.
@@ -99,8 +104,8 @@ impl Place {
         self.write_identity("server-only", &issuing.client(&key, &server_only)?)?;
         self.write_identity("nameless", &issuing.client(&key, &nameless)?)?;
         self.write_identity("wrong-issuer", &other.client(&key, &base())?)?;
-        self.write("as-key.pem", &rsa_key()?.serialize_pem())?;
-        self.write("introspection-secret", GATEWAY_SECRET)?;
+        self.write_secret("as-key.pem", &rsa_key()?.serialize_pem())?;
+        self.write_secret("introspection-secret", GATEWAY_SECRET)?;
         self.write("config.toml", &config(&policies.canonicalize()?))
     }
 
@@ -167,6 +172,16 @@ impl Place {
 }
 
 /// The gateway's configuration in the lab.
+/// Writes a file that nobody else on the machine can read.
+pub fn write_secret(file: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::remove_file(file);
+    let mut options = std::fs::OpenOptions::new();
+    let mut created = options.write(true).create_new(true).mode(0o600).open(file)?;
+    Ok(created.write_all(text.as_bytes())?)
+}
+
 fn config(policies: &Path) -> String {
     let mut text = include_str!("config.toml").to_owned();
     for (mark, value) in [

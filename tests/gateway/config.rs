@@ -494,6 +494,18 @@ fn each_mistake_in_a_policy_is_told_exactly() {
 }
 
 #[test]
+fn a_key_that_others_can_read_is_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let key = sandbox.directory.path().join("server.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, complaints) = sandbox.complaints(&sandbox.config);
+    assert_eq!((code, complaints.len()), (Some(0), 2), "one for each listener: {complaints:?}");
+    let warning = "private_key: warning: server.key can be read by others (mode 644): chmod 600";
+    assert!(complaints.iter().all(|complaint| complaint.ends_with(warning)), "{complaints:?}");
+}
+
+#[test]
 fn an_unreadable_policy_is_told() {
     let sandbox = Sandbox::new();
     let policy = sandbox.directory.path().join("policies/broken.toml");

@@ -84,10 +84,13 @@ pub fn policies() -> PathBuf {
 pub fn write_files(directory: &Path, pki: &Pki, authorization: &AuthorizationServer) {
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
     write("server.pem", &pki.server.chain_pem);
-    write("server.key", &pki.server.key_pem);
+    let write_secret = |name: &str, text: &str| {
+        portaria::lab::place::write_secret(&directory.join(name), text).unwrap();
+    };
+    write_secret("server.key", &pki.server.key_pem);
     write("roots.pem", &pki.root.pem());
     write("jwks.json", &authorization.signer().jwks().to_string());
-    write("secret", GATEWAY_SECRET);
+    write_secret("secret", GATEWAY_SECRET);
 }
 
 pub fn default_config(
