@@ -22,8 +22,7 @@ use portaria::config::Configuration;
 use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Leniency, Participant, PathRules, PathVerifier, Peer, Purpose, Revocation, SubjectRules,
-    TrustAnchors,
+    Leniency, Participant, PathRules, PathVerifier, Peer, Revocation, SubjectRules, TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
@@ -82,6 +81,13 @@ fn identity_stages(criterion: &mut Criterion) -> Result<()> {
     let root = Authority::root("bench root", rsa_key()?)?;
     let issuing = root.issuing("bench SSL", rsa_key()?)?;
     let client = issuing.client(&rsa_key()?, &Subject::default())?;
+    let stranger = Authority::root("maze 0", rsa_key()?)?;
+    let lost = stranger.client(&rsa_key()?, &Subject::default())?;
+    let maze: Vec<_> = lost.chain.iter().take(1).cloned().chain(Authority::maze(3, 3)?).collect();
+    let paths = path_verifier(&root)?;
+    measure(criterion, "identity: a stranger's maze", || {
+        paths.verify(black_box(&maze), UnixTime::now()).err()
+    })?;
     let of_root = root.revocation_list(1, &[], -3600, 86_400)?;
     for entries in [None, Some(10), Some(50_000), Some(200_000)] {
         let (name, revocation) = match entries {
@@ -218,7 +224,7 @@ impl Case {
 fn path_verifier(root: &Authority) -> Result<PathVerifier> {
     Ok(PathVerifier {
         anchors: TrustAnchors::new(vec![root.certificate()])?,
-        rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
+        rules: PathRules::OF_LISTENERS,
         revocation: None,
         algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
     })

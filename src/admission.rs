@@ -168,10 +168,10 @@ impl Admission {
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
+        peer.still_trusted(now)?;
         let Some(token) = &permit.token else {
             return Ok(());
         };
-        peer.still_trusted(now)?;
         peer.participant(now)?;
         token.token().still_valid(now)?;
         match (&permit.route.access, &permit.consent) {

@@ -13,6 +13,7 @@ pub mod anchors;
 pub mod path;
 pub mod reason;
 pub mod revocation;
+pub mod signature;
 mod trust;
 pub mod verifier;
 pub mod subject;
@@ -204,10 +205,11 @@ impl Certified {
         chain: &[CertificateDer<'_>],
         trust: &Trust,
         domain: Arc<TrustDomain>,
+        now: Moment,
     ) -> Option<Self> {
         let path = VerifiedPath::from_handshake(chain)?;
         let identity = Participant::from_verified_path(&path, &trust.rules);
-        Some(Self { identity, watch: Some(Watch::new(chain, domain, trust)) })
+        Some(Self { identity, watch: Some(Watch::new(chain, domain, trust, now)) })
     }
 }
 
@@ -236,6 +238,8 @@ impl Peer {
             return Err(IdentityError::Absent);
         };
         let participant = certified.identity.as_ref().map_err(Clone::clone)?;
-        participant.still_valid(now).map(|()| participant)
+        participant.still_valid(now)?;
+        certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_identified(now))?;
+        Ok(participant)
     }
 }

@@ -18,8 +18,7 @@ use pingora::server::{RunArgs, Server, ShutdownWatch};
 use pingora::services::listening::Service;
 use pingora::upstreams::peer::HttpPeer;
 use portaria::identity::{
-    ClientVerifier, PathRules, PathVerifier, Purpose, SubjectRules, Trust, TrustAnchors,
-    TrustDomain,
+    ClientVerifier, PathRules, PathVerifier, SubjectRules, Trust, TrustAnchors, TrustDomain,
 };
 use portaria::lab::Result;
 use portaria::listener::{Clients, ServerIdentity, TlsSetup, tls};
@@ -101,7 +100,7 @@ fn acceptor(directory: &Path) -> Result<Acceptor> {
         CertificateDer::pem_file_iter(directory.join("root.pem"))?.collect();
     let paths = PathVerifier {
         anchors: TrustAnchors::new(roots?)?,
-        rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
+        rules: PathRules::OF_LISTENERS,
         revocation: None,
         algorithms: tls::provider().signature_verification_algorithms,
     };

@@ -11,8 +11,8 @@ use super::document::{Located, Place, Table};
 use super::{Kept, pem, values};
 use crate::identity::verifier::{ClientVerifier, Witness};
 use crate::identity::{
-    Leniency, PathFault, PathRules, PathVerifier, Purpose, Revocation, RevocationList,
-    SubjectRules, Trust, TrustAnchors, TrustDomain,
+    Leniency, PathFault, PathRules, PathVerifier, Revocation, RevocationList, SubjectRules, Trust,
+    TrustAnchors, TrustDomain,
 };
 use crate::listener::Clients;
 use crate::listener::tls::provider;
@@ -39,7 +39,7 @@ pub(super) fn read_clients(
     };
     let paths = PathVerifier {
         anchors: anchors?,
-        rules: PathRules { purpose: Purpose::Client, purpose_must_be_named: true },
+        rules: PathRules::OF_LISTENERS,
         revocation,
         algorithms: provider().signature_verification_algorithms,
     };
@@ -77,7 +77,7 @@ fn read_anchors(table: &Table<'_>) -> Option<TrustAnchors> {
     let anchors = anchors.ok()?;
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
     if anchors.earliest_expiry().is_some_and(|expiry| expiry < now) {
-        place.warn("has an expired root: no certificate under it is admitted");
+        place.warn("has an expired root, which admits nobody");
     }
     Some(anchors)
 }

@@ -7,6 +7,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::path::{self, Key};
 use super::reason::PathReason;
+use super::signature;
 
 /// Why a set of anchors was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,7 +59,7 @@ impl TrustAnchors {
             let position = index + 1;
             let (_, parsed) = X509Certificate::from_der(root)
                 .map_err(|_| AnchorError::Unreadable { position })?;
-            if parsed.subject() != parsed.issuer() || !parsed.is_ca() {
+            if !signature::is_self_signed(&parsed) || !parsed.is_ca() {
                 return Err(AnchorError::NotARoot { position });
             }
         }
@@ -92,25 +93,17 @@ impl TrustAnchors {
         let same = |(known, _): &(&TrustAnchor<'static>, &Facts)| {
             known.subject == anchor.subject
                 && known.subject_public_key_info == anchor.subject_public_key_info
+                && known.name_constraints == anchor.name_constraints
         };
-        let (_, facts) =
-            self.known.iter().zip(&self.facts).find(same).ok_or(PathReason::UnknownIssuer)?;
-        if at < facts.not_before {
-            return Err(PathReason::NotYetValid);
+        // A root that was issued again stands twice: any of the two that holds will do.
+        let mut verdict = Err(PathReason::UnknownIssuer);
+        for (_, facts) in self.known.iter().zip(&self.facts).filter(same) {
+            match facts.judge(authorities, at) {
+                Ok(()) => return Ok((&facts.key, facts.may_sign_lists)),
+                Err(reason) => verdict = Err(reason),
+            }
         }
-        if at > facts.not_after {
-            return Err(PathReason::Expired);
-        }
-        if !facts.is_strong {
-            return Err(PathReason::WeakKey);
-        }
-        if !facts.may_sign_certificates {
-            return Err(PathReason::KeyUsage);
-        }
-        if facts.path_length.is_some_and(|most| usize::try_from(most).unwrap_or(0) < authorities) {
-            return Err(PathReason::PathLength);
-        }
-        Ok((&facts.key, facts.may_sign_lists))
+        verdict
     }
 
     /// The names, as hints for clients.
@@ -130,6 +123,25 @@ impl TrustAnchors {
 }
 
 impl Facts {
+    fn judge(&self, authorities: usize, at: i64) -> Result<(), PathReason> {
+        if at < self.not_before {
+            return Err(PathReason::NotYetValid);
+        }
+        if at > self.not_after {
+            return Err(PathReason::Expired);
+        }
+        if !self.is_strong {
+            return Err(PathReason::WeakKey);
+        }
+        if !self.may_sign_certificates {
+            return Err(PathReason::KeyUsage);
+        }
+        if self.path_length.is_some_and(|most| usize::try_from(most).unwrap_or(0) < authorities) {
+            return Err(PathReason::PathLength);
+        }
+        Ok(())
+    }
+
     fn of(certificate: &X509Certificate<'_>, anchor: &TrustAnchor<'_>) -> Self {
         let constraints = certificate.basic_constraints().ok().flatten();
         let validity = certificate.validity();

@@ -7,6 +7,7 @@
 //! once and not in every handshake ([`super::revocation`]).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -20,8 +21,10 @@ use super::anchors::TrustAnchors;
 use super::reason::{Culprit, PathFault, PathReason};
 use super::revocation::Revocation;
 
-/// Certificates in a chain. ICP-Brasil's paths have four; a client may send some that lie beside it.
-const MOST_CERTIFICATES: usize = 40;
+/// Intermediates of one name: an authority with a renewed key, cross-signed.
+const MOST_OF_ONE_NAME: usize = 4;
+/// Extensions of a certificate. Each way through a chain reads them again.
+const MOST_EXTENSIONS: usize = 32;
 /// Bytes of a certificate.
 const LARGEST_CERTIFICATE: usize = 64 * 1024;
 const LEAST_RSA_BITS: usize = 2048;
@@ -44,6 +47,15 @@ pub struct PathRules {
     /// Whether the end entity must name its purpose. Without an extendedKeyUsage it may do anything,
     /// says RFC 5280; the OPIN certificate standard asks for it.
     pub purpose_must_be_named: bool,
+    /// Certificates in a chain.
+    pub most_certificates: usize,
+}
+
+impl PathRules {
+    /// What a listener asks of its clients. ICP-Brasil's paths have four certificates; a client may send
+    /// some that lie beside its path.
+    pub const OF_LISTENERS: Self =
+        Self { purpose: Purpose::Client, purpose_must_be_named: true, most_certificates: 10 };
 }
 
 /// Judges paths: anchors, rules and revocation lists of one listener.
@@ -117,11 +129,14 @@ impl PathVerifier {
     ) -> Result<(), PathFault> {
         let mut chain = std::iter::once(end_entity).chain(intermediates);
         let is_large = |certificate: &CertificateDer<'_>| certificate.len() > LARGEST_CERTIFICATE;
-        if intermediates.len() >= MOST_CERTIFICATES || chain.any(is_large) {
+        if intermediates.len() >= self.rules.most_certificates || chain.any(is_large) {
             return Err(PathReason::TooLarge.into());
         }
         let (_, leaf) = X509Certificate::from_der(end_entity).map_err(|_| PathReason::Malformed)?;
         let blame_leaf = |reason| PathFault { reason, certificate: Some(Culprit::of(&leaf)) };
+        if leaf.extensions().len() > MOST_EXTENSIONS {
+            return Err(blame_leaf(PathReason::TooLarge));
+        }
         self.judge_end_entity(&leaf).map_err(blame_leaf)?;
         self.build(end_entity, intermediates, at).map_err(|fault| match fault.reason {
             PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
@@ -163,6 +178,7 @@ impl PathVerifier {
         at: UnixTime,
     ) -> Result<(), PathFault> {
         let leaf = EndEntityCert::try_from(end_entity).map_err(|e| PathReason::of(&e))?;
+        let intermediates = &without_needless_choice(intermediates)?;
         let found: RefCell<Option<PathFault>> = RefCell::default();
         let judge = |path: &Candidate<'_>| {
             self.judge_path(end_entity, path, at).map_err(|fault| {
@@ -224,6 +240,32 @@ impl PathVerifier {
     }
 }
 
+/// Each intermediate once, and few of one name. With each that shares a name the ways through a chain
+/// multiply, and a client that has shown nothing of itself could have the gateway try them for seconds.
+fn without_needless_choice<'a>(
+    intermediates: &'a [CertificateDer<'a>],
+) -> Result<Vec<CertificateDer<'a>>, PathReason> {
+    let mut kept: Vec<CertificateDer<'a>> = Vec::with_capacity(intermediates.len());
+    let mut names: HashMap<Vec<u8>, usize> = HashMap::new();
+    for der in intermediates {
+        if kept.contains(der) {
+            continue;
+        }
+        let certificate = parse(der)?;
+        if certificate.extensions().len() > MOST_EXTENSIONS {
+            return Err(PathReason::TooLarge);
+        }
+        let name = certificate.subject().as_raw().to_vec();
+        let sharing = names.entry(name).or_default();
+        *sharing += 1;
+        if *sharing > MOST_OF_ONE_NAME {
+            return Err(PathReason::TooLarge);
+        }
+        kept.push(CertificateDer::from(der.as_ref()));
+    }
+    Ok(kept)
+}
+
 fn judge_authority(certificate: &X509Certificate<'_>) -> Result<(), PathReason> {
     if !is_strong(certificate) {
         return Err(PathReason::WeakKey);
@@ -250,10 +292,17 @@ pub(super) fn may(certificate: &X509Certificate<'_>, what: impl Fn(&KeyUsage) ->
     }
 }
 
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let first = number.get(zeros).map_or(0, |byte| 8 - byte.leading_zeros());
+    let rest = number.len().saturating_sub(zeros + 1) * 8;
+    rest + usize::try_from(first).unwrap_or(0)
+}
+
 /// RSA of at least 2048 bits, or a curve of at least 256.
 pub(super) fn is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => key.key_size() >= LEAST_RSA_BITS,
+        Ok(PublicKey::RSA(key)) => bits(key.modulus) >= LEAST_RSA_BITS,
         Ok(PublicKey::EC(point)) => point.key_size() >= LEAST_CURVE_BITS,
         Ok(_) | Err(_) => false,
     }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use thiserror::Error;
+use x509_parser::der_parser::asn1_rs::Oid;
 use x509_parser::prelude::X509Certificate;
+use x509_parser::x509::X509Name;
 
 /// Why a path does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -107,13 +109,13 @@ pub struct PathFault {
     pub certificate: Option<Culprit>,
 }
 
-/// What the log says of a certificate at fault: enough to find it, without what identifies a person or
-/// a company beyond its directory id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the log says of a certificate at fault: enough to find it, and nothing that identifies a person or,
+/// beyond its directory id, a company. Names of ICP-Brasil's personal certificates end in a CPF or CNPJ.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Culprit {
-    /// commonName and organizationIdentifier of the subject.
+    /// organizationIdentifier, and the commonName if it is a host's.
     pub subject: String,
-    /// The issuer's name.
+    /// The issuer's commonName, if it is another's and no digits identify somebody.
     pub issuer: String,
     /// The serial number in hexadecimal.
     pub serial: String,
@@ -121,33 +123,73 @@ pub struct Culprit {
 
 /// Characters of a name that are logged.
 const LONGEST: usize = 200;
+/// Digits in a row, punctuation aside, of which a name may have fewer: a CPF has eleven.
+const DIGITS_OF_A_PERSON: usize = 11;
 
 impl Culprit {
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
         let cut = |text: String| text.chars().take(LONGEST).collect();
-        let named = [super::subject::COMMON_NAME, super::subject::ORGANISATION_IDENTIFIER];
-        let subject: Vec<&str> = certificate
-            .subject()
-            .iter_attributes()
-            .filter(|attribute| named.contains(attribute.attr_type()))
-            .filter_map(|attribute| attribute.as_str().ok())
-            .collect();
+        let (subject, issuer) = (certificate.subject(), certificate.issuer());
+        let host = attribute(subject, &super::subject::COMMON_NAME).filter(|name| is_host(name));
+        let organisation = attribute(subject, &super::subject::ORGANISATION_IDENTIFIER);
+        let told: Vec<&str> =
+            host.into_iter().chain(organisation.filter(|id| !may_identify_a_person(id))).collect();
+        let issued_by = attribute(issuer, &super::subject::COMMON_NAME)
+            .filter(|name| subject.as_raw() != issuer.as_raw() && !may_identify_a_person(name));
         Self {
-            subject: cut(subject.join(", ")),
-            issuer: cut(certificate.issuer().to_string()),
+            subject: cut(told.join(", ")),
+            issuer: cut(issued_by.unwrap_or_default().to_owned()),
             serial: cut(certificate.raw_serial_as_string()),
         }
     }
 }
 
-impl fmt::Display for Culprit {
+fn attribute<'a>(name: &'a X509Name<'_>, oid: &Oid<'_>) -> Option<&'a str> {
+    name.iter_attributes().find(|attribute| attribute.attr_type() == oid)?.as_str().ok()
+}
+
+fn is_host(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".-*".contains(&b);
+    name.contains('.') && name.bytes().all(plain) && !may_identify_a_person(name)
+}
+
+fn may_identify_a_person(text: &str) -> bool {
+    let mut digits = 0;
+    text.chars().any(|c| {
+        digits = match c {
+            c if c.is_ascii_digit() => digits + 1,
+            '.' | '-' | '/' | ' ' => digits,
+            _ => 0,
+        };
+        digits >= DIGITS_OF_A_PERSON
+    })
+}
+
+impl fmt::Debug for Culprit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "serial {} of {}", self.serial, self.issuer)
+        f.write_str("Culprit(..)")
     }
 }
 
 impl From<PathReason> for PathFault {
     fn from(reason: PathReason) -> Self {
         Self { reason, certificate: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_identifies_a_person_is_told() {
+        for personal in ["JOAO DA SILVA:12345678901", "123.456.789-01", "X 12.345.678/0001-99"] {
+            assert!(may_identify_a_person(personal), "{personal}");
+            assert!(!is_host(personal));
+        }
+        for known in ["OPIBR-d7384bd0-842f-43c5-be02-9d2b2d5efc2c", "AC SERPRO SSLv1"] {
+            assert!(!may_identify_a_person(known), "{known}");
+        }
+        assert!(is_host("*.tpp.example") && !is_host("JOAO DA SILVA"));
     }
 }

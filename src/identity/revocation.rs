@@ -8,15 +8,20 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use parking_lot::Mutex;
 use thiserror::Error;
 use x509_parser::extensions::{DistributionPointName, ParsedExtension};
-use x509_parser::oid_registry::OID_X509_EXT_CRL_NUMBER;
+use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Extension};
 
 use super::path::Key;
 use super::reason::PathReason;
+use super::signature;
+
+/// Keys that a list remembers.
+const MOST_KEYS: usize = 8;
+/// Seconds by which a list may be ahead of the gateway's clock.
+const SKEW: i64 = 300;
 
 /// Why a revocation list was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -64,8 +69,9 @@ pub struct RevocationList {
     signed: Box<[u8]>,
     signature: Box<[u8]>,
     algorithm: String,
-    /// The last key that the signature was verified with, and whether it did.
-    verified: Mutex<Option<(Key, bool)>>,
+    /// The keys that the signature was verified with, and whether it did: an issuer that renewed its
+    /// key has two.
+    verified: Mutex<Vec<(Key, bool)>>,
 }
 
 impl std::fmt::Debug for RevocationList {
@@ -93,7 +99,7 @@ impl RevocationList {
         list.extensions().iter().find(numbers).ok_or(ListError::Unreadable)?;
         let next_update = list.next_update().ok_or(ListError::Unreadable)?;
         let serials =
-            list.iter_revoked_certificates().map(|entry| entry.raw_serial().into()).collect();
+            list.iter_revoked_certificates().map(|entry| minimal(entry.raw_serial())).collect();
         Ok(Self {
             source: source.to_owned(),
             this_update: list.last_update().timestamp(),
@@ -129,52 +135,49 @@ impl RevocationList {
 
     fn is_signed_with(&self, key: &Key) -> bool {
         let mut verified = self.verified.lock();
-        if let Some((_, holds)) = verified.as_ref().filter(|(of, _)| of == key) {
+        if let Some((_, holds)) = verified.iter().find(|(of, _)| of == key) {
             return *holds;
         }
-        let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
-            let key = UnparsedPublicKey::new(*algorithm, key.as_bytes());
-            key.verify(&self.signed, &self.signature).is_ok()
-        };
-        let holds = algorithms(&self.algorithm).iter().any(verifies);
-        *verified = Some((key.clone(), holds));
+        let holds = signature::holds(&self.algorithm, key, &self.signed, &self.signature);
+        if verified.len() >= MOST_KEYS {
+            verified.remove(0);
+        }
+        verified.push((key.clone(), holds));
         holds
     }
 
-    fn age(&self) -> (&[u8], i64) {
-        let number = self.number.as_slice();
-        let significant = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
-        (number.get(significant..).unwrap_or_default(), self.this_update)
-    }
-
+    /// Issued later; at the same time, with the higher number.
     fn is_newer_than(&self, other: &Self) -> bool {
-        let ((ours, our_time), (theirs, their_time)) = (self.age(), other.age());
-        (our_time, ours.len(), ours) > (their_time, theirs.len(), theirs)
+        let (ours, theirs) = (significant(&self.number), significant(&other.number));
+        (self.this_update, ours.len(), ours) > (other.this_update, theirs.len(), theirs)
     }
 }
 
-/// The algorithms that a signature by this object identifier may be of: the key tells the curve.
-fn algorithms(identifier: &str) -> &'static [&'static dyn VerificationAlgorithm] {
-    match identifier {
-        "1.2.840.113549.1.1.11" => &[&signature::RSA_PKCS1_2048_8192_SHA256],
-        "1.2.840.113549.1.1.12" => &[&signature::RSA_PKCS1_2048_8192_SHA384],
-        "1.2.840.113549.1.1.13" => &[&signature::RSA_PKCS1_2048_8192_SHA512],
-        "1.2.840.10045.4.3.2" => {
-            &[&signature::ECDSA_P256_SHA256_ASN1, &signature::ECDSA_P384_SHA256_ASN1]
-        }
-        "1.2.840.10045.4.3.3" => {
-            &[&signature::ECDSA_P256_SHA384_ASN1, &signature::ECDSA_P384_SHA384_ASN1]
-        }
-        "1.2.840.10045.4.3.4" => &[&signature::ECDSA_P521_SHA512_ASN1],
-        _ => &[],
+/// A number without the zeros that it need not begin with.
+fn significant(number: &[u8]) -> Box<[u8]> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default().into()
+}
+
+/// A serial number in the one form that DER has for it: some authorities pad with zeros. Serial numbers
+/// may be negative, so a zero before a set bit stays.
+fn minimal(mut serial: &[u8]) -> Box<[u8]> {
+    while let [0, rest @ ..] = serial
+        && rest.first().is_some_and(|next| next & 0x80 == 0)
+    {
+        serial = rest;
     }
+    serial.into()
 }
 
 fn scope_of(list: &CertificateRevocationList<'_>) -> Result<Scope, ListError> {
     let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
     for extension in list.extensions() {
-        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+        if extension.oid != OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
             continue;
+        }
+        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+            return Err(ListError::Unsupported);
         };
         if point.indirect_crl
             || point.only_some_reasons.is_some()
@@ -241,21 +244,30 @@ impl Revocation {
         issuer_signs_lists: bool,
         at: i64,
     ) -> Result<(), PathReason> {
-        let covering = || self.lists.iter().filter(|list| list.covers(certificate));
-        let signed = covering().filter(|list| issuer_signs_lists && list.is_signed_with(issuer));
-        let current = signed.filter(|list| list.this_update <= at);
-        let newest = current.reduce(|a, b| if b.is_newer_than(a) { b } else { a });
-        let Some(list) = newest else {
+        let covering: Vec<&RevocationList> =
+            self.lists.iter().filter(|list| list.covers(certificate)).collect();
+        if covering.is_empty() {
             return match self.missing {
                 Leniency::AllowFor(_) => Ok(()),
-                Leniency::Refuse if covering().next().is_some() => Err(PathReason::CrlInvalid),
                 Leniency::Refuse => Err(PathReason::CrlMissing),
             };
+        }
+        let mut usable = covering;
+        usable.retain(|list| {
+            issuer_signs_lists && list.is_signed_with(issuer) && list.this_update <= at + SKEW
+        });
+        let is_superseded = |list: &RevocationList| {
+            usable.iter().any(|other| other.scope == list.scope && other.is_newer_than(list))
         };
-        if list.serials.contains(certificate.raw_serial()) {
+        let newest: Vec<&&RevocationList> =
+            usable.iter().filter(|list| !is_superseded(list)).collect();
+        let serial = minimal(certificate.raw_serial());
+        if newest.iter().any(|list| list.serials.contains(&serial)) {
             return Err(PathReason::Revoked);
         }
-        let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
+        let next_update =
+            newest.iter().map(|list| list.next_update).max().ok_or(PathReason::CrlInvalid)?;
+        let overdue = u64::try_from(at.saturating_sub(next_update)).unwrap_or(0);
         match self.expired {
             _ if overdue == 0 => Ok(()),
             Leniency::AllowFor(limit) if overdue <= limit.as_secs() => Ok(()),

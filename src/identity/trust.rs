@@ -50,12 +50,25 @@ impl TrustDomain {
     }
 }
 
-/// The chain of an open connection, and the trust that it was judged by last.
+/// Seconds after which an open connection is judged again though nothing was reloaded: certificates above
+/// the client's own expire, and lists fall due.
+const JUDGED_AGAIN_AFTER: u64 = 60;
+
+/// The chain of an open connection, and how it was judged last.
 #[derive(Debug)]
 pub(super) struct Watch {
     chain: Vec<CertificateDer<'static>>,
     domain: Arc<TrustDomain>,
-    judged: AtomicU64,
+    judged: ArcSwap<Judged>,
+}
+
+/// A verdict, good or bad: a refused client that asks again costs no second path.
+#[derive(Debug)]
+struct Judged {
+    epoch: u64,
+    at: u64,
+    path: Result<(), IdentityError>,
+    subject: Result<(), IdentityError>,
 }
 
 impl Watch {
@@ -63,22 +76,40 @@ impl Watch {
         chain: &[CertificateDer<'_>],
         domain: Arc<TrustDomain>,
         judged_by: &Trust,
+        now: Moment,
     ) -> Self {
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        Self { chain, domain, judged: AtomicU64::new(judged_by.epoch) }
+        let (epoch, at) = (judged_by.epoch, now.unix_seconds());
+        let judged = Judged { epoch, at, path: Ok(()), subject: Ok(()) };
+        Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
-    /// Judges the chain again if the trust is another one than before.
+    /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
+        self.refresh(now);
+        self.judged.load().path.clone()
+    }
+
+    /// Refuses a subject that the rules in force do not read as a participant's.
+    pub(super) fn still_identified(&self, now: Moment) -> Result<(), IdentityError> {
+        self.refresh(now);
+        self.judged.load().subject.clone()
+    }
+
+    /// Judges the chain again if the trust is another one than before, or after a while.
+    fn refresh(&self, now: Moment) {
         let trust = self.domain.0.load();
-        if self.judged.load(Ordering::Acquire) == trust.epoch {
-            return Ok(());
+        let last = self.judged.load();
+        let age = now.unix_seconds().saturating_sub(last.at);
+        if last.epoch == trust.epoch && age < JUDGED_AGAIN_AFTER {
+            return;
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
-        let path = trust.verifier.verify(&self.chain, at);
-        let path = path.map_err(|fault| IdentityError::Untrusted(fault.reason))?;
-        Participant::from_verified_path(&path, &trust.rules)?;
-        self.judged.store(trust.epoch, Ordering::Release);
-        Ok(())
+        let (path, subject) = match trust.verifier.verify(&self.chain, at) {
+            Ok(path) => (Ok(()), Participant::from_verified_path(&path, &trust.rules).map(drop)),
+            Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
+        };
+        let at = now.unix_seconds();
+        self.judged.store(Arc::new(Judged { epoch: trust.epoch, at, path, subject }));
     }
 }

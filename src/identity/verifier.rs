@@ -69,7 +69,7 @@ fn in_tls(fault: PathFault) -> Error {
         PathReason::BadSignature => CertificateError::BadSignature,
         PathReason::Revoked => CertificateError::Revoked,
         PathReason::Malformed => CertificateError::BadEncoding,
-        _ => CertificateError::Other(OtherError(Arc::new(fault))),
+        reason => CertificateError::Other(OtherError(Arc::new(reason))),
     };
     error.into()
 }

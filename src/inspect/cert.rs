@@ -117,10 +117,13 @@ fn judge(
         Use::Client => Purpose::Client,
         Use::Server => Purpose::Server,
     };
-    let purpose_must_be_named = question.profile == Profile::Gateway;
+    let rules = match question.profile {
+        Profile::Gateway => PathRules { purpose, ..PathRules::OF_LISTENERS },
+        Profile::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
+    };
     let paths = PathVerifier {
         anchors,
-        rules: PathRules { purpose, purpose_must_be_named },
+        rules,
         revocation: revocation(lists)?,
         algorithms: provider().signature_verification_algorithms,
     };

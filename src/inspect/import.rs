@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{InspectError, day, read};
+use crate::identity::signature::is_self_signed;
 use crate::moment::Moment;
 
 /// Bytes of everything in an archive: ITI's have some hundred kilobytes.
@@ -224,7 +225,7 @@ fn in_file(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {
     let (_, parsed) =
         X509Certificate::from_der(&der).map_err(|_| "has a malformed certificate".to_owned())?;
-    let is_root = parsed.subject().as_raw() == parsed.issuer().as_raw();
+    let is_root = is_self_signed(&parsed);
     let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
     let (subject, issuer) = (parsed.subject().to_string(), parsed.issuer().to_string());
     let name = printable(name.unwrap_or(&subject));

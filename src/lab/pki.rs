@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
-    DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SanType, SerialNumber,
+    CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -116,7 +117,13 @@ impl Subject {
 impl Authority {
     /// A self-signed root.
     pub fn root(name: &str, key: KeyPair) -> Result<Self> {
-        let params = authority_params(name);
+        Self::root_until(name, key, 3650 * 86_400)
+    }
+
+    /// A self-signed root that ends so many seconds from now.
+    pub fn root_until(name: &str, key: KeyPair, not_after: i64) -> Result<Self> {
+        let mut params = authority_params(name);
+        params.not_after = OffsetDateTime::now_utc() + Duration::seconds(not_after);
         let certificate = params.self_signed(&key)?;
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
@@ -136,6 +143,28 @@ impl Authority {
     /// The authority's certificate in PEM.
     pub fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    /// Authorities that a stranger makes up to have a verifier try their combinations: so many names, each
+    /// with so many certificates, of which none is signed by the next.
+    pub fn maze(names: usize, of_each: usize) -> Result<Vec<CertificateDer<'static>>> {
+        let key = rsa_key()?;
+        let mut maze = Vec::new();
+        for place in 0..names {
+            let above = Issuer::new(authority_params(&format!("maze {}", place + 1)), &key);
+            for _ in 0..of_each {
+                let mut params = authority_params(&format!("maze {place}"));
+                params.serial_number =
+                    Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
+                params.custom_extensions = (0..25)
+                    .map(|n| {
+                        CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 9999, n], vec![5, 0])
+                    })
+                    .collect();
+                maze.push(params.signed_by(&key, &above)?.der().clone());
+            }
+        }
+        Ok(maze)
     }
 
     /// A server certificate for localhost.

@@ -19,6 +19,7 @@ use rustls::server::{NoServerSessionStorage, ServerConfig};
 
 use super::probe;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
+use crate::moment::Moment;
 
 /// The cryptography of every connection: aws-lc-rs, with the suites of the profile.
 pub fn provider() -> CryptoProvider {
@@ -109,7 +110,7 @@ impl TlsAccept for Identification {
     ) -> Option<Arc<dyn Any + Send + Sync>> {
         let Clients { trust, domain } = &self.0;
         let chain = tls.peer_cert_chain_der()?;
-        let certified = Certified::in_handshake(chain, trust, domain.clone())?;
+        let certified = Certified::in_handshake(chain, trust, domain.clone(), Moment::now())?;
         let peer = Peer::Certified(Box::new(certified));
         // The outer Arc is the framework's, the inner one what an exchange keeps.
         Some(Arc::new(Arc::new(peer)))

@@ -122,10 +122,11 @@ impl Live {
     fn swap(&self, configuration: Configuration) {
         note_trust(&self.metrics, &configuration.listeners);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
-            slot.acceptor.store(listener.acceptor);
+            // First, so that whom the new acceptor admits is not held against the old trust.
             if let Some(clients) = listener.clients {
                 clients.domain.replace(clients.trust);
             }
+            slot.acceptor.store(listener.acceptor);
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;

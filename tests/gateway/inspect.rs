@@ -114,6 +114,31 @@ fn every_changed_byte_of_a_chain_is_refused() {
 }
 
 #[test]
+fn a_root_that_was_issued_again_admits_beside_its_expired_self() {
+    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    let key = rsa_key().unwrap().serialize_pem();
+    let key = || rcgen::KeyPair::from_pem(&key).unwrap();
+    let expired = Authority::root_until("Lab Root v10", key(), -3600).unwrap();
+    let renewed = Authority::root("Lab Root v10", key()).unwrap();
+    let issuing = renewed.issuing("Lab SSL v1", rsa_key().unwrap()).unwrap();
+    let client = issuing.client(&rsa_key().unwrap(), &Subject::default()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("chain.pem"), &client.chain_pem).unwrap();
+    for (anchors, said) in [
+        (expired.pem(), "invalid: expired\n"),
+        (renewed.pem(), "valid\n"),
+        (expired.pem() + &renewed.pem(), "valid\n"),
+        (renewed.pem() + &expired.pem(), "valid\n"),
+    ] {
+        std::fs::write(at.join("anchors.pem"), anchors).unwrap();
+        let arguments = ["cert", "verify", "--chain", "chain.pem", "--anchors", "anchors.pem"];
+        let output = portaria(at, &arguments);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), said);
+    }
+}
+
+#[test]
 fn what_a_configuration_trusts_can_be_shown() {
     let directory = tempfile::tempdir().unwrap();
     let place = portaria::lab::place::Place::new(directory.path());
