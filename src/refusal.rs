@@ -11,6 +11,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod text;
+mod verdict;
 
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::consent::{ConsentError, ConsentUse};
+use crate::consent::ConsentError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
@@ -128,15 +129,15 @@ impl Refusal {
     /// Status, code and text.
     pub fn verdict(&self) -> Verdict {
         let (status, code, text) = match self {
-            Self::Request(error) => of_request(*error),
-            Self::Identity(error) => of_identity(error),
-            Self::Interaction(error) => of_interaction(*error),
-            Self::Route(error) => of_route(error),
-            Self::Limits(error) => of_limits(error),
-            Self::Token(error) => of_token(*error),
-            Self::Scope(error) => of_scope(*error),
-            Self::Consent(error) => of_consent(*error),
-            Self::Upstream(error) => of_upstream(*error),
+            Self::Request(error) => verdict::of_request(*error),
+            Self::Identity(error) => verdict::of_identity(error),
+            Self::Interaction(error) => verdict::of_interaction(*error),
+            Self::Route(error) => verdict::of_route(error),
+            Self::Limits(error) => verdict::of_limits(error),
+            Self::Token(error) => verdict::of_token(*error),
+            Self::Scope(error) => verdict::of_scope(*error),
+            Self::Consent(error) => verdict::of_consent(*error),
+            Self::Upstream(error) => verdict::of_upstream(*error),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
             }
@@ -283,159 +284,6 @@ fn date_time(now: Moment) -> String {
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())
         .unwrap_or_default()
-}
-
-type Answer = (StatusCode, &'static str, Text);
-
-fn of_request(error: RequestError) -> Answer {
-    use RequestError as E;
-    let bad = |code| (StatusCode::BAD_REQUEST, code, text::MALFORMED);
-    let head = |code| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, text::HEAD_TOO_LARGE);
-    let slow = |code| (StatusCode::REQUEST_TIMEOUT, code, text::TOO_SLOW);
-    let key = |code| (StatusCode::UNPROCESSABLE_ENTITY, code, text::IDEMPOTENCY);
-    match error {
-        E::Line => bad("request_line_ending"),
-        E::RequestLine => bad("request_line"),
-        E::Folded => bad("request_folded_field"),
-        E::FieldName => bad("request_field_name"),
-        E::HeadTooLarge => head("request_head_too_large"),
-        E::TooManyFields => head("request_too_many_fields"),
-        E::HeadTimeout => slow("request_head_timeout"),
-        E::Length => bad("request_length"),
-        E::TransferCoding => bad("request_transfer_coding"),
-        E::Lookalike => bad("request_framing_lookalike"),
-        E::Chunk => bad("request_chunk"),
-        E::Host => bad("request_host"),
-        E::Target(_) => bad("request_target"),
-        E::Upgrade => bad("request_upgrade"),
-        E::Expectation => {
-            (StatusCode::EXPECTATION_FAILED, "request_expectation", text::EXPECTATION)
-        }
-        E::NotAcceptable => {
-            (StatusCode::NOT_ACCEPTABLE, "request_not_acceptable", text::NOT_ACCEPTABLE)
-        }
-        E::UnsupportedMedia => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request_media_type", text::UNSUPPORTED_MEDIA)
-        }
-        E::BodyTooLarge => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "request_body_too_large", text::BODY_TOO_LARGE)
-        }
-        E::LengthRequired => {
-            (StatusCode::LENGTH_REQUIRED, "request_length_required", text::LENGTH_REQUIRED)
-        }
-        E::BodyTimeout => slow("request_body_timeout"),
-        E::BodyIncomplete => bad("request_body_incomplete"),
-        E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
-        E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
-    }
-}
-
-fn of_identity(error: &IdentityError) -> Answer {
-    let code = match error {
-        IdentityError::Unreadable => "identity_unreadable",
-        IdentityError::Organisation => "identity_organisation",
-        IdentityError::SoftwareStatement => "identity_software_statement",
-        IdentityError::Expired => "identity_expired",
-        IdentityError::Untrusted(_) => "identity_untrusted",
-        IdentityError::Absent => "identity_absent",
-    };
-    (StatusCode::UNAUTHORIZED, code, text::CERTIFICATE)
-}
-
-fn of_interaction(error: InteractionError) -> Answer {
-    let code = match error {
-        InteractionError::Missing => "interaction_missing",
-        InteractionError::Malformed => "interaction_malformed",
-        InteractionError::Repeated => "interaction_repeated",
-    };
-    (StatusCode::BAD_REQUEST, code, text::PARAMETER)
-}
-
-fn of_route(error: &RouteError) -> Answer {
-    match error {
-        RouteError::NotFound => (StatusCode::NOT_FOUND, "route_not_found", text::NOT_FOUND),
-        RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD),
-    }
-}
-
-fn of_limits(error: &LimitExceeded) -> Answer {
-    let code = match error.holder {
-        crate::limits::Holder::Address => "limits_address",
-        crate::limits::Holder::Everyone => "limits_global",
-    };
-    (StatusCode::TOO_MANY_REQUESTS, code, text::LIMIT)
-}
-
-fn of_token(error: TokenError) -> Answer {
-    use TokenError as E;
-    let no = |code| (StatusCode::UNAUTHORIZED, code, text::TOKEN);
-    let undecided = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
-    match error {
-        E::Missing => no("token_missing"),
-        E::Repeated => no("token_repeated"),
-        E::Scheme => no("token_scheme"),
-        E::Malformed => no("token_malformed"),
-        E::TooLong => no("token_too_long"),
-        E::Header => no("token_header"),
-        E::Algorithm => no("token_algorithm"),
-        E::UnknownKey => no("token_unknown_key"),
-        E::Signature => no("token_signature"),
-        E::Claims => no("token_claims"),
-        E::Issuer => no("token_issuer"),
-        E::Audience => no("token_audience"),
-        E::Expired => no("token_expired"),
-        E::NotYetValid => no("token_not_yet_valid"),
-        E::Inactive => no("token_inactive"),
-        E::Unbound => no("token_unbound"),
-        E::OtherCertificate => no("token_other_certificate"),
-        E::Grant => no("token_grant"),
-        E::Unsupported => no("token_unsupported"),
-        E::NoKeys => undecided("token_keys_unavailable"),
-        E::Introspection(_) => undecided("token_introspection_unavailable"),
-    }
-}
-
-fn of_scope(error: ScopeError) -> Answer {
-    match error {
-        ScopeError::Insufficient => (StatusCode::FORBIDDEN, "scope_insufficient", text::SCOPE),
-    }
-}
-
-fn of_consent(error: ConsentError) -> Answer {
-    use ConsentError as E;
-    let forbidden = |code, text| (StatusCode::FORBIDDEN, code, text);
-    let undecided = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
-    match error {
-        E::Unnamed => forbidden("consent_unnamed", text::CONSENT),
-        E::OtherConsent => forbidden("consent_other_consent", text::CONSENT),
-        E::Unknown => (StatusCode::NOT_FOUND, "consent_unknown", text::CONSENT_UNKNOWN),
-        E::OtherClient => forbidden("consent_other_client", text::CONSENT),
-        E::NotAuthorised { to, .. } => (unauthorised(to), "consent_not_authorised", text::CONSENT),
-        E::Expired { to } => (unauthorised(to), "consent_expired", text::CONSENT),
-        E::Permission => forbidden("consent_permission", text::PERMISSION),
-        E::Registry(_) => undecided("consent_registry_unavailable"),
-        E::NoRegistry => undecided("consent_no_registry"),
-    }
-}
-
-/// Reading under a consent that is not AUTHORISED is 401, initiating 403 (gateway rules section 5).
-fn unauthorised(to: ConsentUse) -> StatusCode {
-    match to {
-        ConsentUse::Read => StatusCode::UNAUTHORIZED,
-        ConsentUse::Initiate => StatusCode::FORBIDDEN,
-    }
-}
-
-fn of_upstream(error: UpstreamError) -> Answer {
-    let unavailable = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
-    match error {
-        UpstreamError::Unreachable => unavailable("upstream_unreachable"),
-        UpstreamError::Timeout => {
-            (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", text::BACKEND_TIMEOUT)
-        }
-        UpstreamError::Broken => unavailable("upstream_broken"),
-        UpstreamError::Malformed => unavailable("upstream_malformed"),
-    }
 }
 
 #[cfg(test)]

@@ -37,8 +37,9 @@ fn every_refusal_code_is_described() {
         "gateway_",
     ];
     let is_code = |word: &String| STAGES.iter().any(|stage| word.starts_with(stage));
+    let codes = read("src/refusal.rs") + &read("src/refusal/verdict.rs");
     let source: BTreeSet<String> =
-        between(&read("src/refusal.rs"), '"', is_word).into_iter().filter(is_code).collect();
+        between(&codes, '"', is_word).into_iter().filter(is_code).collect();
     let rows: String = read("docs/refusals.md").lines().filter(|l| l.starts_with("| `")).collect();
     let described: BTreeSet<String> =
         between(&rows, '`', is_word).into_iter().filter(is_code).collect();
