@@ -494,6 +494,24 @@ fn each_mistake_in_a_policy_is_told_exactly() {
 }
 
 #[test]
+fn what_a_variable_holds_is_never_shown() {
+    let sandbox = Sandbox::new();
+    let config = sandbox.config.replacen("http://127.0.0.1:0\"\nkeep", "${REGISTRY}\"\nkeep", 1);
+    assert_ne!(config, sandbox.config);
+    std::fs::write(sandbox.directory.path().join("config.toml"), &config).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .current_dir(sandbox.directory.path())
+        .env("REGISTRY", "https://user:canary@registry.example")
+        .args(["check", "-c", "config.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("consent.registry: \"${REGISTRY}\" is not understood"), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
 fn a_key_that_others_can_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let sandbox = Sandbox::new();

@@ -139,6 +139,37 @@ fn a_root_that_was_issued_again_admits_beside_its_expired_self() {
 }
 
 #[test]
+fn a_clock_that_lags_and_the_order_of_files_decide_nothing() {
+    let pki = pki();
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let list = |name: &str, text: String| std::fs::write(at.join(name), text).unwrap();
+    std::fs::write(at.join("roots.pem"), pki.root.pem()).unwrap();
+    std::fs::write(at.join("chain.pem"), &pki.one.chain_pem).unwrap();
+    list("root.crl", pki.root.revocation_list(1, &[], -60, 3600).unwrap());
+    // Of the same second, or the one that revokes is the later one.
+    list("clean.crl", pki.issuing.revocation_list(2, &[], -60, 3600).unwrap());
+    list("revoking.crl", pki.issuing.revocation_list(2, &[&pki.one], -60, 3600).unwrap());
+    list("ahead.crl", pki.issuing.revocation_list(3, &[], 60, 3600).unwrap());
+    list("far.crl", pki.issuing.revocation_list(3, &[], 900, 3600).unwrap());
+    for (lists, said) in [
+        (&["clean.crl"][..], "valid\n"),
+        (&["clean.crl", "revoking.crl"], "invalid: revoked\n"),
+        (&["revoking.crl", "clean.crl"], "invalid: revoked\n"),
+        (&["ahead.crl"], "valid\n"),
+        (&["far.crl"], "invalid: crl_invalid\n"),
+    ] {
+        let mut arguments =
+            vec!["cert", "verify", "--chain", "chain.pem", "--anchors", "roots.pem"];
+        for list in lists.iter().chain(&["root.crl"]) {
+            arguments.extend(["--crl", list]);
+        }
+        let output = portaria(at, &arguments);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), said, "{lists:?}");
+    }
+}
+
+#[test]
 fn what_a_configuration_trusts_can_be_shown() {
     let directory = tempfile::tempdir().unwrap();
     let place = portaria::lab::place::Place::new(directory.path());
