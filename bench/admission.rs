@@ -22,7 +22,7 @@ use portaria::config::Configuration;
 use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Leniency, Participant, PathRules, PathVerifier, Peer, Revocation, SubjectRules, TrustAnchors,
+    Leniency, Participant, PathRules, PathVerifier, Peer, Preset, Revocation, TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
@@ -233,8 +233,8 @@ fn path_verifier(root: &Authority) -> Result<PathVerifier> {
 fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
     let paths = path_verifier(root)?;
     let path = paths.verify(&client.chain, UnixTime::now())?;
-    let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".into()] };
-    Ok(Participant::from_verified_path(&path, &rules)?)
+    let profile = Preset::OpinProduction.profile();
+    Ok(Participant::from_verified_path(&path, &profile, |_, _| {})?)
 }
 
 /// The request as the wire has it and as the stages see it.

@@ -7,6 +7,7 @@
 pub mod document;
 pub mod values;
 mod endpoint;
+mod identity;
 mod listeners;
 mod pem;
 mod policy;

@@ -2,7 +2,8 @@
 //!
 //! Takes a verified certification path; gives a [`Participant`], read once per connection and kept
 //! with it. Refuses a path that does not lead to a trust anchor ([`path`]), a subject that does not
-//! name one organisation and one software statement ([`subject`]) and, at every request, a
+//! name one organisation and one software statement, a certificate that breaks what its ecosystem asks of
+//! it ([`profile`]) and, at every request, a
 //! certificate whose validity has ended since the handshake.
 //!
 //! Standards: RFC 5280 (paths), RFC 8705 section 3.1 (thumbprint), OPIN certificate standard 5.2.2.1
@@ -10,13 +11,15 @@
 //! token's confirmation with the thumbprint (`token::binding`).
 
 pub mod anchors;
+pub mod name;
 pub mod path;
+pub mod profile;
 pub mod reason;
 pub mod revocation;
 pub mod signature;
 mod trust;
 pub mod verifier;
-pub mod subject;
+mod subject;
 pub mod thumbprint;
 
 use std::fmt;
@@ -29,13 +32,14 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::moment::Moment;
 pub use anchors::{AnchorError, TrustAnchors};
+pub use name::Name;
 pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
-pub use reason::{PathFault, PathReason};
+pub use profile::{Finding, Level, Preset, Profile, Rule};
+pub use reason::{Culprit, PathFault, PathReason};
 pub use revocation::{Leniency, Revocation, RevocationList};
-pub use subject::SubjectRules;
 pub use thumbprint::Thumbprint;
 use trust::Watch;
-pub use trust::{Trust, TrustDomain};
+pub use trust::{FindingWitness, Trust, TrustDomain};
 pub use verifier::ClientVerifier;
 
 /// The directory's id of an organisation: `organizationIdentifier` without its ecosystem prefix.
@@ -88,6 +92,9 @@ pub enum IdentityError {
     /// No UID, or more than one.
     #[error("the subject names no single UID (0.9.2342.19200300.100.1.1)")]
     SoftwareStatement,
+    /// It breaks a rule of the profile that is enforced.
+    #[error("the client certificate does not meet the rule {0}: {text}", text = .0.asks())]
+    Profile(Rule),
     /// The certificate expired after the handshake.
     #[error("the client certificate expired while its connection was open")]
     Expired,
@@ -124,15 +131,24 @@ impl fmt::Debug for Participant {
 }
 
 impl Participant {
-    /// Reads the end entity of a verified path.
+    /// Reads the end entity of a verified path, and tells `witness` which rules of the profile it breaks.
     pub fn from_verified_path(
         path: &VerifiedPath<'_>,
-        rules: &SubjectRules,
+        profile: &Profile,
+        witness: impl Fn(Finding, &Culprit),
     ) -> Result<Self, IdentityError> {
         let der = path.end_entity();
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
-        let subject = subject::read(certificate.subject(), rules)?;
+        let findings = profile.examine(&certificate);
+        if !findings.is_empty() {
+            let culprit = Culprit::of(&certificate);
+            findings.iter().for_each(|finding| witness(*finding, &culprit));
+        }
+        let subject = subject::read(certificate.subject(), profile)?;
+        if let Some(broken) = findings.iter().find(|finding| finding.level == Level::Enforce) {
+            return Err(IdentityError::Profile(broken.rule));
+        }
         Ok(Self {
             organisation_id: subject.organisation_id,
             software_statement_id: subject.software_statement_id,
@@ -208,7 +224,8 @@ impl Certified {
         now: Moment,
     ) -> Option<Self> {
         let path = VerifiedPath::from_handshake(chain)?;
-        let identity = Participant::from_verified_path(&path, &trust.rules);
+        let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
+        let identity = Participant::from_verified_path(&path, &trust.profile, tell);
         Some(Self { identity, watch: Some(Watch::new(chain, domain, trust, now)) })
     }
 }

@@ -1,17 +1,21 @@
 //! Certificates without a gateway: `portaria cert` and `portaria trust`.
 //!
-//! Judges through the very code that the gateway runs ([`cert`]), sorts what a certification authority
+//! Judges through the very code that the gateway runs ([`cert`]), tells what it reads from a certificate
+//! ([`reading`]), sorts what a certification authority
 //! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
 //! trusts ([`show`]).
 
 pub mod cert;
 pub mod import;
+pub mod reading;
 pub mod show;
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use x509_parser::time::ASN1Time;
+
+use crate::identity::name::NameError;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -35,6 +39,9 @@ pub enum InspectError {
     /// The time is none.
     #[error("--at {0:?} is not understood, accepted: a time such as 2026-11-22T12:00:00Z")]
     Time(String),
+    /// The distinguished name to compare with is none.
+    #[error("--subject-dn: {0}, accepted: a name such as CN=tpp.example,O=Seguradora,C=BR")]
+    Name(NameError),
     /// A source holds something else than certificates.
     #[error("{}: {what}, accepted: certificates in PEM or DER, a directory or a zip of them", file.display())]
     Source {

@@ -1,4 +1,4 @@
-//! `[[listeners]]`, `[identity]` and `[admin]`: where the gateway listens, and to whom.
+//! `[[listeners]]` and `[admin]`: where the gateway listens, and to whom.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
+use super::identity::read_profile;
 use super::{Kept, pem, trust, values};
-use crate::identity::SubjectRules;
 use crate::listener::Clients;
 use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
 use crate::moment::Moment;
@@ -41,7 +41,7 @@ pub(super) fn read_listeners(
     before: Option<&Kept>,
 ) -> Vec<ListenerConfiguration> {
     let now = Moment::now();
-    let rules = read_subject_rules(root);
+    let profile = read_profile(root);
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
         root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
@@ -49,7 +49,7 @@ pub(super) fn read_listeners(
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let trust = |name: &str| trust::read_clients(table, name, &rules, metrics, before);
+        let trust = |name: &str| trust::read_clients(table, name, &profile, metrics, before);
         let Some(listener) = read_listener(table, trust, now) else {
             continue;
         };
@@ -142,18 +142,6 @@ fn look_at_server_certificate(
         chain.place.warn(format!("{text}: clients will refuse it"));
     }
     Some(validity.not_after.timestamp())
-}
-
-fn read_subject_rules(root: &Table<'_>) -> SubjectRules {
-    let default = || vec!["OPIBR-".to_owned()];
-    let accepted = "one or more prefixes of organizationIdentifier such as \"OPIBR-\"";
-    let table = root.table("identity");
-    let prefixes = table.as_ref().and_then(|t| t.strings("organisation_prefixes", accepted));
-    let has_empty = |list: &[String]| list.is_empty() || list.iter().any(String::is_empty);
-    if let Some(prefixes) = prefixes.as_ref().filter(|prefixes| has_empty(&prefixes.value)) {
-        prefixes.place.reject(format!("is or has an empty prefix, accepted: {accepted}"));
-    }
-    SubjectRules { organisation_prefixes: prefixes.map_or_else(default, |found| found.value) }
 }
 
 /// Reads `[admin]`: where metrics and health are served, on loopback only.

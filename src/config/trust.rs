@@ -11,8 +11,8 @@ use super::document::{Located, Place, Table};
 use super::{Kept, pem, values};
 use crate::identity::verifier::{ClientVerifier, Witness};
 use crate::identity::{
-    Leniency, PathFault, PathRules, PathVerifier, Revocation, RevocationList, SubjectRules, Trust,
-    TrustAnchors, TrustDomain,
+    FindingWitness, Leniency, PathFault, PathRules, PathVerifier, Profile, Revocation,
+    RevocationList, Trust, TrustAnchors, TrustDomain,
 };
 use crate::listener::Clients;
 use crate::listener::tls::provider;
@@ -27,7 +27,7 @@ const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 pub(super) fn read_clients(
     table: &Table<'_>,
     name: &str,
-    rules: &SubjectRules,
+    profile: &Profile,
     metrics: &Metrics,
     before: Option<&Kept>,
 ) -> Option<Clients> {
@@ -44,7 +44,8 @@ pub(super) fn read_clients(
         algorithms: provider().signature_verification_algorithms,
     };
     let verifier = ClientVerifier::new(paths, Some(witness(name, metrics)));
-    let trust = Arc::new(Trust::new(verifier, rules.clone()));
+    let findings = Some(finding_witness(name, metrics));
+    let trust = Arc::new(Trust::new(verifier, profile.clone(), findings));
     let kept = before.and_then(|kept| kept.domains.get(name).cloned());
     let domain = kept.unwrap_or_else(|| Arc::new(TrustDomain::new(trust.clone())));
     Some(Clients { trust, domain })
@@ -65,6 +66,25 @@ fn witness(name: &str, metrics: &Metrics) -> Witness {
             issuer = culprit.map(|c| c.issuer.as_str()),
             serial = culprit.map(|c| c.serial.as_str()),
             "client certificate refused"
+        );
+    })
+}
+
+/// Counts and logs what certificates break of the profile.
+fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
+    let counter = metrics.certificate_findings();
+    let listener = name.to_owned();
+    Arc::new(move |finding, culprit| {
+        let (rule, level) = (finding.rule.name(), finding.level.name());
+        counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+        tracing::info!(
+            listener,
+            rule,
+            level,
+            subject = culprit.subject,
+            issuer = culprit.issuer,
+            serial = culprit.serial,
+            "client certificate breaks the profile"
         );
     })
 }

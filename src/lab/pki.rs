@@ -174,15 +174,28 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "localhost");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.end_entity(params, key, not_before, not_after)
+        self.complete(&mut params, not_before, not_after);
+        self.sign(&params, key)
     }
 
     /// A client certificate in the BRCAC profile.
     pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
+        self.client_but(key, subject, |_| {})
+    }
+
+    /// The same, but for what `change` makes of it.
+    pub fn client_but(
+        &self,
+        key: &KeyPair,
+        subject: &Subject,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Identity> {
         let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
         params.distinguished_name = subject_name(subject)?;
         params.extended_key_usages = subject.purpose.iter().cloned().collect();
-        self.end_entity(params, key, subject.not_before, subject.not_after)
+        self.complete(&mut params, subject.not_before, subject.not_after);
+        change(&mut params);
+        self.sign(&params, key)
     }
 
     /// A revocation list in PEM that names these certificates. The times are seconds from now.
@@ -238,13 +251,8 @@ impl Authority {
         Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
-    fn end_entity(
-        &self,
-        mut params: CertificateParams,
-        key: &KeyPair,
-        not_before: i64,
-        not_after: i64,
-    ) -> Result<Identity> {
+    /// Makes an end entity of it.
+    fn complete(&self, params: &mut CertificateParams, not_before: i64, not_after: i64) {
         let now = OffsetDateTime::now_utc();
         params.not_before = now + Duration::seconds(not_before);
         params.not_after = now + Duration::seconds(not_after);
@@ -253,6 +261,9 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         // By default it is a hash of the key, and some of the lab's certificates share one.
         params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
+    }
+
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Identity> {
         let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Identity {
             chain: vec![certificate.der().clone(), self.certificate()],
@@ -267,7 +278,11 @@ fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "BR");
-    params.distinguished_name.push(DnType::OrganizationName, "portaria lab");
+    // The organisation that the profile asks for; the unit says what it is worth.
+    params.distinguished_name.push(DnType::OrganizationName, "ICP-Brasil");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationalUnitName, "portaria lab: trust nobody for it");
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -65,6 +65,7 @@ pub(super) fn of_identity(error: &IdentityError) -> Answer {
         IdentityError::Unreadable => "identity_unreadable",
         IdentityError::Organisation => "identity_organisation",
         IdentityError::SoftwareStatement => "identity_software_statement",
+        IdentityError::Profile(_) => "identity_profile",
         IdentityError::Expired => "identity_expired",
         IdentityError::Untrusted(_) => "identity_untrusted",
         IdentityError::Absent => "identity_absent",

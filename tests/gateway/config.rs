@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[limits]\n[log]\n[consent.members]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
     let mut tables_seen = 0;
     let config: String =
         format!("{}{tables}", sandbox.config)
@@ -132,7 +132,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 15, "{complaints:#?}");
+    assert_eq!(tables_seen, 16, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -332,6 +332,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"",
         "keep = \"5m\"\n[limits]\nglobal = { requests = 0, per = \"1s\" }",
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity]\nprofile = \"opin\"",
+        "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\", \"ofb-sandbox\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity]\nlongest_validity = \"1y\"",
+        "config.toml:LINE+2 identity.longest_validity: \"1y\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity.rules]\ncnpj = \"maybe\"",
+        "config.toml:LINE+2 identity.rules.cnpj: \"maybe\" is not understood, accepted: \"enforce\", \"warn\" or \"off\"",
     ),
     (
         "keep = \"5m\"",

@@ -30,3 +30,4 @@ mod report;
 mod reload;
 mod config;
 mod policies;
+mod profile;
