@@ -72,9 +72,9 @@ impl Arriving<'_> {
         Ok(())
     }
 
-    fn speaks_json(&self) -> Result<(), RequestError> {
+    fn is_spoken_here(&self, route: &Route) -> Result<(), RequestError> {
         media::check_accepted(self.headers)?;
-        media::check_content(self.headers, self.has_body)
+        media::check_content(self.headers, self.has_body, route.media)
     }
 
     fn is_repeatable(&self, route: &Route) -> Result<(), RequestError> {
@@ -155,7 +155,7 @@ impl Admission {
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
-        request.speaks_json()?;
+        request.is_spoken_here(found.route)?;
         let token = self.token(found.route, request, now).await?;
         request.interaction.satisfies(&found.route.interaction)?;
         request.is_repeatable(found.route)?;
@@ -169,10 +169,12 @@ impl Admission {
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
         peer.still_trusted(now)?;
+        if !permit.route.access.is_open() {
+            peer.participant(now)?;
+        }
         let Some(token) = &permit.token else {
             return Ok(());
         };
-        peer.participant(now)?;
         token.token().still_valid(now)?;
         match (&permit.route.access, &permit.consent) {
             (Access::Consented { permission, to, .. }, _) => {
@@ -182,7 +184,7 @@ impl Admission {
             (Access::Client { .. }, Some(consent)) => {
                 self.consents.admit_owner(token, consent.id().reveal()).await?;
             }
-            (Access::Client { .. } | Access::Open, _) => {}
+            (Access::Client { .. } | Access::Certificate | Access::Open, _) => {}
         }
         Ok(())
     }
@@ -204,6 +206,10 @@ impl Admission {
     ) -> Result<Option<BoundToken>, Refusal> {
         let (scope, grant) = match &route.access {
             Access::Open => return Ok(None),
+            Access::Certificate => {
+                request.peer.participant(now)?;
+                return Ok(None);
+            }
             Access::Client { scope } => (scope, Grant::Client),
             Access::Consented { scope, .. } => (scope, Grant::User),
         };
@@ -230,7 +236,9 @@ impl Admission {
             (Access::Client { .. }, Some(token), Some(in_path)) => {
                 Ok(Some(self.consents.admit_owner(token, in_path).await?))
             }
-            (Access::Open, _, _) | (Access::Client { .. }, Some(_), None) => Ok(None),
+            (Access::Open | Access::Certificate, _, _) | (Access::Client { .. }, Some(_), None) => {
+                Ok(None)
+            }
             // Unreachable, for `token` gives one for every route that is not open; refused all the same.
             (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
         }

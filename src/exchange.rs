@@ -311,7 +311,8 @@ impl Exchange {
         Some(CallerFacts {
             address: self.address,
             interaction: self.interaction.as_ref()?.id(),
-            participant: permit.token().and_then(|_| self.participant()),
+            participant: self.participant().filter(|_| !permit.route().access.is_open()),
+            peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),
         })

@@ -13,6 +13,7 @@
 pub mod anchors;
 pub mod name;
 pub mod path;
+mod presented;
 pub mod profile;
 pub mod reason;
 pub mod revocation;
@@ -23,7 +24,7 @@ mod subject;
 pub mod thumbprint;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
@@ -34,6 +35,7 @@ use crate::moment::Moment;
 pub use anchors::{AnchorError, TrustAnchors};
 pub use name::Name;
 pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
+pub use presented::Presented;
 pub use profile::{Finding, Level, Preset, Profile, Rule};
 pub use reason::{Culprit, PathFault, PathReason};
 pub use revocation::{Leniency, Revocation, RevocationList};
@@ -212,6 +214,7 @@ pub enum Peer {
 pub struct Certified {
     identity: Result<Participant, IdentityError>,
     watch: Option<Watch>,
+    presented: OnceLock<Option<Presented>>,
 }
 
 impl Certified {
@@ -226,14 +229,16 @@ impl Certified {
         let path = VerifiedPath::from_handshake(chain)?;
         let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
-        Some(Self { identity, watch: Some(Watch::new(chain, domain, trust, now)) })
+        let watch = Some(Watch::new(chain, domain, trust, now));
+        Some(Self { identity, watch, presented: OnceLock::new() })
     }
 }
 
 impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
-        Self::Certified(Box::new(Certified { identity: Ok(participant), watch: None }))
+        let (identity, presented) = (Ok(participant), OnceLock::new());
+        Self::Certified(Box::new(Certified { identity, watch: None, presented }))
     }
 }
 
@@ -247,6 +252,15 @@ impl Peer {
                 certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_trusted(now))
             }
         }
+    }
+
+    /// The certificate as a backend is told it.
+    pub fn presented(&self) -> Option<&Presented> {
+        let Self::Certified(certified) = self else {
+            return None;
+        };
+        let chain = certified.watch.as_ref()?.chain();
+        certified.presented.get_or_init(|| Presented::new(chain)).as_ref()
     }
 
     /// The participant, if there is one and its certificate is still valid.

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use super::Kept;
 use super::document::{Located, Table};
 use super::{pem, values};
-use crate::headers::caller::{self, Passing};
+use crate::headers::caller::{self, Certificate, Passing};
 use crate::limits::{Limits, Quota};
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
@@ -169,9 +169,19 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
 
 fn read_passing(table: &Table<'_>) -> Passing {
     let authorization = table.boolean("forward_authorization").unwrap_or(false);
+    let certificate =
+        table.parsed("forward_certificate", "\"none\", \"end_entity\" or \"chain\"", |text| {
+            match text {
+                "none" => Some(Certificate::Nothing),
+                "end_entity" => Some(Certificate::EndEntity),
+                "chain" => Some(Certificate::Chain),
+                _ => None,
+            }
+        });
+    let certificate = certificate.map_or(Certificate::Nothing, |found| found.value);
     let accepted = "names of fields that do not pass anyway and that the gateway does not set";
     let Some(Located { value: texts, place }) = table.strings("request_fields", accepted) else {
-        return Passing { authorization, also: Vec::new() };
+        return Passing { authorization, certificate, also: Vec::new() };
     };
     let mut also = Vec::new();
     for text in &texts {
@@ -180,7 +190,7 @@ fn read_passing(table: &Table<'_>) -> Passing {
             None => place.reject(format!("{text:?} cannot be passed on, accepted: {accepted}")),
         }
     }
-    Passing { authorization, also }
+    Passing { authorization, certificate, also }
 }
 
 fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {

@@ -103,6 +103,11 @@ impl Watch {
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
+    /// The chain, the end entity first.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
         self.refresh(now);

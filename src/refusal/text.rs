@@ -54,7 +54,7 @@ pub(super) const NOT_ACCEPTABLE: Text = text(
 pub(super) const UNSUPPORTED_MEDIA: Text = text(
     "MIDIA_NAO_SUPORTADA",
     "Tipo de mídia não suportado",
-    "O corpo da requisição deve ser application/json em utf-8.",
+    "O corpo da requisição deve estar no tipo de mídia deste recurso (application/json, salvo outro), em utf-8.",
 );
 pub(super) const PARAMETER: Text = text(
     "PARAMETRO_INVALIDO",

@@ -429,7 +429,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "access = \"consented\"",
         "access = \"public\"",
-        "policies/demo.toml:LINE routes[0].access: \"public\" is not understood, accepted: \"open\", \"client\" or \"consented\"",
+        "policies/demo.toml:LINE routes[0].access: \"public\" is not understood, accepted: \"open\", \"certificate\", \"client\" or \"consented\"",
     ),
     (
         "permission = \"DEMO_READ\"\n",
@@ -464,7 +464,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, scope, upstream",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",

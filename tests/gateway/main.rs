@@ -28,6 +28,7 @@ mod upstream;
 mod measure;
 mod report;
 mod reload;
+mod certificate;
 mod config;
 mod policies;
 mod profile;
