@@ -39,6 +39,7 @@
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
 pub mod moment;
+pub mod address;
 pub mod interaction;
 pub mod request;
 pub mod identity;

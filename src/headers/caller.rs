@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::connection::is_hop_by_hop;
+use crate::address::FORWARDED_FOR;
 use crate::consent::ConsentId;
 use crate::identity::{Participant, Peer};
 use crate::interaction::{self, InteractionId};
@@ -24,7 +25,6 @@ const CLIENT_ID: HeaderName = HeaderName::from_static("x-portaria-client-id");
 const CONSENT_ID: HeaderName = HeaderName::from_static("x-portaria-consent-id");
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
