@@ -9,6 +9,7 @@ pub mod values;
 mod endpoint;
 mod identity;
 mod listeners;
+mod networks;
 mod pem;
 mod policy;
 mod services;

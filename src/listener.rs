@@ -11,6 +11,7 @@ pub mod edge;
 pub mod http1;
 mod http2;
 mod probe;
+mod proxy_protocol;
 mod transport;
 
 use std::net::{SocketAddr, TcpListener};

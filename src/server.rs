@@ -174,6 +174,7 @@ fn edge(
     Edge {
         listener: slot.name.clone(),
         acceptor: slot.acceptor.clone(),
+        balancers: slot.balancers.clone(),
         limits: live.wire.clone(),
         application: Arc::new(proxy),
         metrics: report.metrics.clone(),

@@ -9,7 +9,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
 use super::identity::read_profile;
-use super::{Kept, pem, trust, values};
+use super::{Kept, networks, pem, trust, values};
+use crate::address::Networks;
 use crate::listener::Clients;
 use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
 use crate::moment::Moment;
@@ -30,6 +31,8 @@ pub struct ListenerConfiguration {
     pub acceptor: Arc<Acceptor>,
     /// What it asks of its clients.
     pub clients: Option<Clients>,
+    /// Whose connections must begin with a PROXY protocol header.
+    pub balancers: Option<Networks>,
     /// When its certificate expires, in seconds since 1970.
     pub expiry: Option<i64>,
 }
@@ -86,6 +89,7 @@ fn read_listener(
     let chain = pem::certificates(table, "certificate");
     let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
     let key = pem::private_key(table, "private_key");
+    let balancers = networks::read_trusted(table, "proxy_protocol");
     let clients = match exposure.as_ref().map(|exposure| exposure.value) {
         Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
         _ => {
@@ -103,7 +107,7 @@ fn read_listener(
         }
     };
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, expiry })
+    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, balancers, expiry })
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {

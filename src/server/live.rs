@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
+use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
@@ -30,11 +31,12 @@ pub(super) struct Live {
     kept: Mutex<Kept>,
 }
 
-/// A listener and its TLS in force.
+/// A listener, and what is in force of its connections.
 pub(super) struct Slot {
     pub(super) name: Arc<str>,
     pub(super) exposure: Exposure,
     pub(super) acceptor: Arc<ArcSwap<Acceptor>>,
+    pub(super) balancers: Arc<ArcSwapOption<Networks>>,
 }
 
 /// What only a restart can change.
@@ -55,6 +57,7 @@ impl Live {
             name: listener.name.into(),
             exposure: listener.exposure,
             acceptor: Arc::new(ArcSwap::new(listener.acceptor)),
+            balancers: Arc::new(ArcSwapOption::from_pointee(listener.balancers)),
         };
         Self {
             path,
@@ -127,6 +130,7 @@ impl Live {
                 clients.domain.replace(clients.trust);
             }
             slot.acceptor.store(listener.acceptor);
+            slot.balancers.store(listener.balancers.map(Arc::new));
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;

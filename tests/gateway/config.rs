@@ -169,6 +169,36 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE listeners[0].client_auth: \"optional\" is not understood, accepted: \"required\" or \"none\"",
     ),
     (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = true",
+        "config.toml:LINE+1 listeners[0].proxy_protocol: is of type boolean, accepted: a table",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = {}",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is missing, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [] }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is empty, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = \"10.0.0.4\" }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is of type string, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [\"10.0.0.4\", \"10.0.0.4/8\"] }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: entry 2 is no network that begins at its first address, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [\"10.0.0.4\"], version = 2 }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.version: is an unknown key, accepted: from",
+    ),
+    (
         "name = \"public\"\naddress = \"127.0.0.1:0\"",
         "name = \"public\"\naddress = \"localhost\"",
         "config.toml:LINE+1 listeners[1].address: \"localhost\" is not understood, accepted: \"IP:port\" such as \"0.0.0.0:8443\"",
@@ -630,6 +660,23 @@ fn limits_below_the_legal_floor_are_a_warning() {
         "config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n"
     );
     assert_eq!(text, expected);
+}
+
+#[test]
+fn believing_everybody_is_a_warning() {
+    let sandbox = Sandbox::new();
+    for everybody in ["0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"] {
+        let key =
+            format!("client_auth = \"none\"\nproxy_protocol = {{ from = [\"{everybody}\"] }}");
+        let config = sandbox.config.replace("client_auth = \"none\"", &key);
+        let (code, complaints) = sandbox.complaints(&config);
+        let line = line_at(&config, "proxy_protocol");
+        let expected = format!(
+            "config.toml:{line} listeners[1].proxy_protocol.from: warning: takes everybody's word: \
+             whoever reaches the listener chooses its address"
+        );
+        assert_eq!((code, complaints), (Some(0), vec![expected]), "{everybody}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Starts the gateway and everything around it, and checks what every answer must carry.
 
+mod balancer;
 mod gateway;
 mod pki;
 mod request;
@@ -17,6 +18,7 @@ use portaria::lab::http::Service;
 use portaria::lab::pki::Identity;
 use tempfile::TempDir;
 
+pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
 pub use pki::{Pki, pki};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};

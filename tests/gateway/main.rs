@@ -14,6 +14,7 @@
 mod harness;
 mod listener;
 mod inspect;
+mod address;
 mod interaction;
 mod request;
 mod identity;
