@@ -150,6 +150,7 @@ fn read(
         meters: meters(&admission.routes, metrics),
         admission,
         upstreams: Upstreams::new(upstreams),
+        forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
+use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Permit};
 use crate::consent::Consent;
 use crate::headers::AnswerFacts;
@@ -37,6 +38,8 @@ pub struct Serving {
     pub upstreams: Upstreams,
     /// What counts the exchanges of each route, by the route's index.
     pub meters: Vec<Box<dyn Meter>>,
+    /// Whose X-Forwarded-For is believed, by the listener's position.
+    pub forwarded_for: Vec<Option<Networks>>,
     /// From the end of a request's head to the end of its body.
     pub body_timeout: Duration,
     /// Longest time that a caller takes nothing of an answer.
@@ -48,6 +51,8 @@ pub struct Serving {
 pub struct Entrance {
     /// Its name in logs.
     pub listener: Arc<str>,
+    /// Its position among the listeners.
+    pub position: usize,
     /// Which routes it has.
     pub exposure: Exposure,
 }
@@ -144,13 +149,22 @@ impl Exchange {
         self.wire_fault = arrival.fault;
     }
 
-    /// Takes what the connection and the head say.
+    /// Takes what the connection and the head say. `address` is the connection's.
     pub fn begin(&mut self, head: &Parts, address: Option<IpAddr>, peer: Option<Arc<Peer>>) {
-        self.address = address.unwrap_or(self.address);
+        if let Some(address) = address {
+            self.address = self.client_address(address, &head.headers);
+        }
         self.peer = peer;
         self.version = head.version;
         self.method = head.method.clone();
         self.interaction = Some(Interaction::read(&head.headers));
+    }
+
+    fn client_address(&self, connection: IpAddr, fields: &HeaderMap) -> IpAddr {
+        match self.serving.forwarded_for.get(self.entrance.position) {
+            Some(Some(trusted)) => address::told_by_hops(connection, fields, trusted),
+            Some(None) | None => connection,
+        }
     }
 
     /// Runs the stages. Afterwards there is a permit, or the refusal is returned.

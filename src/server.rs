@@ -157,7 +157,11 @@ fn edge(
 ) -> Edge<HttpProxy<Gateway>> {
     let gateway = Gateway {
         serving: live.serving.clone(),
-        entrance: Entrance { listener: slot.name.clone(), exposure: slot.exposure },
+        entrance: Entrance {
+            listener: slot.name.clone(),
+            position: slot.position,
+            exposure: slot.exposure,
+        },
         sink: report.clone(),
         under_way: under_way.clone(),
     };

@@ -33,6 +33,8 @@ pub struct ListenerConfiguration {
     pub clients: Option<Clients>,
     /// Whose connections must begin with a PROXY protocol header.
     pub balancers: Option<Networks>,
+    /// Whose X-Forwarded-For is believed.
+    pub forwarded_for: Option<Networks>,
     /// When its certificate expires, in seconds since 1970.
     pub expiry: Option<i64>,
 }
@@ -90,6 +92,7 @@ fn read_listener(
     let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
     let key = pem::private_key(table, "private_key");
     let balancers = networks::read_trusted(table, "proxy_protocol");
+    let forwarded_for = networks::read_trusted(table, "forwarded_for");
     let clients = match exposure.as_ref().map(|exposure| exposure.value) {
         Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
         _ => {
@@ -107,7 +110,16 @@ fn read_listener(
         }
     };
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, balancers, expiry })
+    Some(ListenerConfiguration {
+        name,
+        address,
+        exposure,
+        acceptor,
+        clients,
+        balancers,
+        forwarded_for,
+        expiry,
+    })
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {

@@ -34,6 +34,7 @@ pub(super) struct Live {
 /// A listener, and what is in force of its connections.
 pub(super) struct Slot {
     pub(super) name: Arc<str>,
+    pub(super) position: usize,
     pub(super) exposure: Exposure,
     pub(super) acceptor: Arc<ArcSwap<Acceptor>>,
     pub(super) balancers: Arc<ArcSwapOption<Networks>>,
@@ -53,8 +54,9 @@ impl Live {
     pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
         let fixed = fixed(&configuration);
         note_trust(&metrics, &configuration.listeners);
-        let slot = |listener: ListenerConfiguration| Slot {
+        let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
             name: listener.name.into(),
+            position,
             exposure: listener.exposure,
             acceptor: Arc::new(ArcSwap::new(listener.acceptor)),
             balancers: Arc::new(ArcSwapOption::from_pointee(listener.balancers)),
@@ -64,7 +66,7 @@ impl Live {
             metrics,
             serving: Arc::new(ArcSwap::from_pointee(configuration.serving)),
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
-            slots: configuration.listeners.into_iter().map(slot).collect(),
+            slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
             fixed,
             kept: Mutex::new(configuration.kept),
         }

@@ -280,3 +280,152 @@ async fn a_reload_changes_who_sends_headers_for_new_connections() {
     reload(&lab, "configuration reloaded").await;
     assert_eq!(status(&plain, &Request::get(OPEN)).await, Some(200));
 }
+
+/// From whom nothing is believed, and who is a hop.
+const HOPS: &str = "forwarded_for = { from = [\"127.0.0.1\", \"10.0.0.0/8\"] }";
+
+/// An open request with these lines of X-Forwarded-For.
+fn forwarded(lines: &[&str]) -> Request {
+    lines.iter().fold(Request::get(OPEN), |request, line| request.with("X-Forwarded-For", line))
+}
+
+/// What the backend was told of the last request, which must be one address.
+fn told(lab: &Lab) -> String {
+    let fields = lab.last_recorded().fields;
+    let mut told =
+        fields.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"));
+    let (_, address) = told.next().unwrap();
+    assert_eq!(told.next(), None);
+    address
+}
+
+#[tokio::test]
+async fn the_client_is_the_right_most_hop_that_is_not_trusted() {
+    let lab = lab_with(with(HOPS)).await;
+    let trails: [(&[&str], &str); 9] = [
+        (&[], "127.0.0.1"),
+        (&[CLIENT], CLIENT),
+        (&["203.0.113.9, 198.51.100.7"], CLIENT),
+        (&["203.0.113.9", "198.51.100.7:4711, 10.0.0.2", "10.0.0.3"], CLIENT),
+        (&["[2001:db8::7]:443, 10.0.0.2"], "2001:db8::7"),
+        (&["::ffff:198.51.100.7"], CLIENT),
+        (&["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
+        (&["198.51.100.7, unknown"], "127.0.0.1"),
+        (&["10.0.0.4, 10.0.0.2"], "10.0.0.4"),
+    ];
+    let (mut http1, http2) = (lab.http1().await, lab.http2().await);
+    let mut expected = Vec::new();
+    for (lines, client) in trails {
+        let answer = http1.exchange(&forwarded(lines).to_bytes()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), told(&lab).as_str()), (200, client), "{lines:?}");
+        let request = http::Request::get(format!("https://localhost{OPEN}"));
+        let request = lines.iter().fold(request, |r, line| r.header("x-forwarded-for", *line));
+        let answer = http2.exchange(request.body(()).unwrap(), Bytes::new()).await.unwrap();
+        assert_eq!((answer.status.as_u16(), told(&lab).as_str()), (200, client), "{lines:?}");
+        expected.extend([client, client]);
+    }
+    expected.sort_unstable();
+    assert_eq!(logged(&lab, expected.len()).await, expected);
+}
+
+#[tokio::test]
+async fn look_alikes_of_the_field_say_nothing() {
+    let lab = lab_with(with(HOPS)).await;
+    for name in ["Forwarded", "X-Real-IP", "X_Forwarded_For", "X-Forwarded", "True-Client-IP"] {
+        let request = Request::get(OPEN).with(name, CLIENT).with(name, "for=198.51.100.7");
+        assert_eq!(lab.send(&request).await.status, 200);
+        assert_eq!(told(&lab), "127.0.0.1", "{name}");
+        let head = lab.last_recorded().head;
+        assert!(!String::from_utf8_lossy(&head).contains(CLIENT), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_malformed_counts_for_its_connection() {
+    let lab = lab_with(with(HOPS)).await;
+    let malformed = format!("GET /\x01 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {CLIENT}\r\n\r\n");
+    let answer = lab.http1().await.exchange(malformed.as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert_eq!(logged(&lab, 1).await, ["127.0.0.1"]);
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn who_is_no_hop_changes_nothing_by_what_it_claims() {
+    let limits = "\n[limits]\nper_address = { requests = 3, per = \"1h\" }\n";
+    let elsewhere = "forwarded_for = { from = [\"10.0.0.0/8\", \"198.51.100.0/24\"] }";
+    for keys in ["", elsewhere] {
+        let lab = lab_with(|config| with(keys)(config) + limits).await;
+        for claim in [CLIENT, "10.0.0.1", "127.0.0.2, 10.0.0.1"] {
+            assert_eq!(lab.send(&forwarded(&[claim])).await.status, 200, "{keys}");
+            assert_eq!(told(&lab), "127.0.0.1", "{keys}");
+        }
+        let over = lab.send(&forwarded(&["203.0.113.9"])).await;
+        assert_refused(&over, 429, "LIMITE_EXCEDIDO");
+        assert_eq!(lab.recorded().len(), 3);
+        assert_eq!(logged(&lab, 4).await, ["127.0.0.1"; 4]);
+    }
+}
+
+#[tokio::test]
+async fn each_client_behind_a_hop_has_a_quota_of_its_own() {
+    let limits = "\n[limits]\nper_address = { requests = 2, per = \"1h\" }\n";
+    let lab = lab_with(|config| with(HOPS)(config) + limits).await;
+    let mut connection = lab.http1().await;
+    for (claim, status) in [
+        ("198.51.100.7", 200),
+        ("203.0.113.1, 198.51.100.7", 200),
+        ("203.0.113.2, 198.51.100.7, 10.0.0.2", 429),
+        ("198.51.100.8", 200),
+        ("198.51.100.7, 198.51.100.8", 200),
+        ("198.51.100.9, 198.51.100.8", 429),
+    ] {
+        let answer = connection.exchange(&forwarded(&[claim]).to_bytes()).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{claim}");
+    }
+    assert_eq!(lab.recorded().len(), 4);
+}
+
+#[tokio::test]
+async fn a_hop_may_be_who_a_header_names() {
+    let keys = "proxy_protocol = { from = [\"127.0.0.1\"] }\n\
+                forwarded_for = { from = [\"10.0.0.0/8\"] }";
+    let lab = lab_with(with(keys)).await;
+    for (source, expected) in
+        [("10.0.0.9", CLIENT), ("::ffff:10.0.0.9", CLIENT), ("192.0.2.1", "192.0.2.1")]
+    {
+        let balancer = balancer(&lab, &binary(source)).await;
+        let request = forwarded(&["203.0.113.9, 198.51.100.7", "10.0.0.3"]);
+        assert_eq!(status(&through(&lab, &balancer), &request).await, Some(200));
+        assert_eq!(told(&lab), expected, "{source}");
+    }
+}
+
+#[tokio::test]
+async fn hops_are_a_listeners_own() {
+    let lab = lab_with(with(HOPS)).await;
+    let public = lab.connector_to("public", None);
+    assert_eq!(status(&public, &forwarded(&[CLIENT])).await, Some(200));
+    assert_eq!(told(&lab), "127.0.0.1");
+    let public = |config: String| {
+        config.replace("client_auth = \"none\"", &format!("client_auth = \"none\"\n{HOPS}"))
+    };
+    let lab = lab_with(public).await;
+    assert_eq!(status(&lab.connector_to("public", None), &forwarded(&[CLIENT])).await, Some(200));
+    assert_eq!(told(&lab), CLIENT);
+    assert_eq!(lab.send(&forwarded(&[CLIENT])).await.status, 200);
+    assert_eq!(told(&lab), "127.0.0.1");
+}
+
+#[tokio::test]
+async fn a_reload_changes_whose_word_counts_for_new_requests() {
+    let lab = lab().await;
+    let mut connection = lab.http1().await;
+    let request = forwarded(&[CLIENT]).to_bytes();
+    for (change, expected) in [("", "127.0.0.1"), (HOPS, CLIENT), ("", "127.0.0.1")] {
+        lab.rewrite_config(with(change));
+        reload(&lab, "configuration reloaded").await;
+        assert_eq!(connection.exchange(&request).await.unwrap().status, 200);
+        assert_eq!(told(&lab), expected, "{change}");
+    }
+}

@@ -199,6 +199,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+1 listeners[0].proxy_protocol.version: is an unknown key, accepted: from",
     ),
     (
+        "client_auth = \"none\"",
+        "client_auth = \"none\"\nforwarded_for = { from = [\"balancer.internal\"] }",
+        "config.toml:LINE+1 listeners[1].forwarded_for.from: entry 1 is no network that begins at its first address, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
         "name = \"public\"\naddress = \"127.0.0.1:0\"",
         "name = \"public\"\naddress = \"localhost\"",
         "config.toml:LINE+1 listeners[1].address: \"localhost\" is not understood, accepted: \"IP:port\" such as \"0.0.0.0:8443\"",
