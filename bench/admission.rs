@@ -113,7 +113,13 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "request: head", || check_head(black_box(&case.head), &HEAD_LIMITS).ok())?;
     measure(criterion, "request: target", || Target::parse(black_box(PATH), None).ok())?;
     measure(criterion, "request: fields", || {
-        check_fields(Version::HTTP_11, None, black_box(&case.headers)).ok()
+        check_fields(
+            Version::HTTP_11,
+            None,
+            Some("api.portaria-lab.example"),
+            black_box(&case.headers),
+        )
+        .ok()
     })?;
     measure(criterion, "interaction: read", || Some(Interaction::read(black_box(&case.headers))))
 }

@@ -63,7 +63,8 @@ impl Arriving<'_> {
         if self.headers.len() > max_fields {
             return Err(RequestError::TooManyFields);
         }
-        request::check_fields(self.version, self.authority, self.headers)?;
+        let server_name = self.peer.server_name();
+        request::check_fields(self.version, self.authority, server_name, self.headers)?;
         let declared = self.headers.get(http::header::CONTENT_LENGTH);
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > max_body) {

@@ -13,6 +13,7 @@ mod networks;
 mod pem;
 mod policy;
 mod services;
+mod tls;
 mod traffic;
 pub mod trust;
 

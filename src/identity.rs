@@ -215,13 +215,15 @@ pub struct Certified {
     identity: Result<Participant, IdentityError>,
     watch: Option<Watch>,
     presented: OnceLock<Option<Presented>>,
+    server_name: Option<Box<str>>,
 }
 
 impl Certified {
     /// Reads the chain of a connection whose handshake `trust` admitted; `domain` tells later what is
-    /// trusted then.
+    /// trusted then. `server_name` is the host that the client asked for (SNI).
     pub fn in_handshake(
         chain: &[CertificateDer<'_>],
+        server_name: Option<&str>,
         trust: &Trust,
         domain: Arc<TrustDomain>,
         now: Moment,
@@ -230,7 +232,8 @@ impl Certified {
         let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
         let watch = Some(Watch::new(chain, domain, trust, now));
-        Some(Self { identity, watch, presented: OnceLock::new() })
+        let server_name = server_name.map(Box::from);
+        Some(Self { identity, watch, presented: OnceLock::new(), server_name })
     }
 }
 
@@ -238,7 +241,7 @@ impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
         let (identity, presented) = (Ok(participant), OnceLock::new());
-        Self::Certified(Box::new(Certified { identity, watch: None, presented }))
+        Self::Certified(Box::new(Certified { identity, watch: None, presented, server_name: None }))
     }
 }
 
@@ -251,6 +254,14 @@ impl Peer {
             Self::Certified(certified) => {
                 certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_trusted(now))
             }
+        }
+    }
+
+    /// The host that a client with a certificate asked for in its handshake.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Certified(certified) => certified.server_name.as_deref(),
         }
     }
 

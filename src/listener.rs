@@ -7,6 +7,8 @@
 //! because the framework forgives what must be refused and answers what it cannot parse itself.
 
 pub mod tls;
+pub mod parameters;
+pub mod presented;
 pub mod edge;
 pub mod http1;
 mod http2;
@@ -27,7 +29,9 @@ use pingora::services::listening::Service;
 
 use crate::request::framing::HeadLimits;
 pub use edge::Edge;
-pub use tls::{Clients, ServerIdentity, TlsSetup};
+pub use parameters::Parameters;
+pub use presented::{ByName, ServerIdentity};
+pub use tls::{Clients, TlsSetup};
 
 /// Bounds of what a connection may send, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

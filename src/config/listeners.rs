@@ -4,15 +4,13 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::document::{Located, Place, Table};
+use super::document::Table;
 use super::identity::read_profile;
-use super::{Kept, networks, pem, trust, values};
+use super::tls::{self, Certificates};
+use super::{Kept, networks, trust, values};
 use crate::address::Networks;
-use crate::listener::Clients;
-use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
+use crate::listener::tls::{Acceptor, TlsSetup};
+use crate::listener::{Clients, Parameters};
 use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::route::Exposure;
@@ -88,9 +86,10 @@ fn read_listener(
             "none" => Some(Exposure::Public),
             _ => None,
         });
-    let chain = pem::certificates(table, "certificate");
-    let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
-    let key = pem::private_key(table, "private_key");
+    let parameters = tls::read_parameters(table);
+    // What is presented is looked at even if the parameters are wrong, so that all mistakes are told.
+    let assumed = parameters.clone().unwrap_or_else(Parameters::fapi_br);
+    let certificates = tls::read_certificates(table, &assumed, now);
     let balancers = networks::read_trusted(table, "proxy_protocol");
     let forwarded_for = networks::read_trusted(table, "forwarded_for");
     let clients = match exposure.as_ref().map(|exposure| exposure.value) {
@@ -100,12 +99,13 @@ fn read_listener(
             None
         }
     };
-    let (chain, key) = (chain?, key?);
-    let identity = ServerIdentity { chain: chain.value, key: key.value };
-    let acceptor = match (TlsSetup { identity, clients: clients.clone() }).acceptor() {
+    let (parameters, Certificates { by_name: presented, expiry }) = (parameters?, certificates?);
+    let setup = TlsSetup { parameters, presented, clients: clients.clone() };
+    let acceptor = match setup.acceptor() {
         Ok(acceptor) => Arc::new(acceptor),
         Err(error) => {
-            reject_key(&key.place, &error);
+            let text = format!("cannot be served ({error}), accepted: a listener that can");
+            table.place("tls").reject(text);
             return None;
         }
     };
@@ -129,35 +129,6 @@ fn reject_anchors(table: &Table<'_>, is_public: bool) {
             place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
         }
     }
-}
-
-fn reject_key(place: &Place, error: &rustls::Error) {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            place.reject("does not belong to the certificate, accepted: the certificate's own key");
-        }
-        error => place.reject(format!("cannot be used ({error}), accepted: an RSA key")),
-    }
-}
-
-/// A certificate that clients will not take is no reason not to start, but one to say so. Gives when it
-/// expires.
-fn look_at_server_certificate(
-    chain: &Located<Vec<CertificateDer<'static>>>,
-    now: Moment,
-) -> Option<i64> {
-    let (_, certificate) = X509Certificate::from_der(chain.value.first()?).ok()?;
-    let validity = certificate.validity();
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-    if validity.not_after.timestamp() < seconds {
-        let text = format!("the certificate expired on {}", validity.not_after);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    if validity.not_before.timestamp() > seconds {
-        let text = format!("the certificate is not valid before {}", validity.not_before);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    Some(validity.not_after.timestamp())
 }
 
 /// Reads `[admin]`: where metrics and health are served, on loopback only.

@@ -178,6 +178,16 @@ impl Authority {
         self.sign(&params, key)
     }
 
+    /// A server certificate for other hosts.
+    pub fn server_for(&self, key: &KeyPair, hosts: &[&str]) -> Result<Identity> {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.complete(&mut params, -3600, 86_400);
+        self.sign(&params, key)
+    }
+
     /// A client certificate in the BRCAC profile.
     pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
         self.client_but(key, subject, |_| {})

@@ -1,36 +1,46 @@
 //! A listener that asks for certificates proves, before it serves, that it refuses who has none.
 //!
 //! A configuration can be read as intended and built wrong. So a client without a certificate shakes hands
-//! with the very TLS configuration that connections will meet, in memory and with each version; if either
+//! with the very TLS configuration that connections will meet, in memory and with each version that is spoken; if either
 //! handshake completes, the listener is not built.
 
 use std::ops::DerefMut;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ServerConfig;
 use rustls::{
     ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, Error,
-    ServerConnection, SignatureScheme, SupportedProtocolVersion, version,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
+use super::parameters::Parameters;
 use super::tls::provider;
 
 /// Flights of a handshake, and more than any has.
 const MOST_FLIGHTS: usize = 10;
 
 /// Whether a client without a certificate gets through a handshake.
-pub(super) fn admits_anyone(server: &Arc<ServerConfig>) -> Result<bool, Error> {
-    let with_tls_13 = shakes_hands(server, &version::TLS13)?;
-    Ok(with_tls_13 || shakes_hands(server, &version::TLS12)?)
+pub(super) fn admits_anyone(
+    server: &Arc<ServerConfig>,
+    parameters: &Parameters,
+) -> Result<bool, Error> {
+    for version in parameters.versions() {
+        if shakes_hands(server, parameters.provider(), version)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn shakes_hands(
     server: &Arc<ServerConfig>,
+    provider: &Arc<CryptoProvider>,
     version: &'static SupportedProtocolVersion,
 ) -> Result<bool, Error> {
-    let client = ClientConfig::builder_with_provider(Arc::new(provider()))
+    let client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[version])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Indifferent))
@@ -124,13 +134,13 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap();
         let builder = || {
             ServerConfig::builder_with_provider(Arc::new(provider()))
-                .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+                .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
                 .unwrap()
         };
         let key = || PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let chain = || vec![certificate.der().clone()];
         let open = builder().with_no_client_auth().with_single_cert(chain(), key()).unwrap();
-        assert!(admits_anyone(&Arc::new(open)).unwrap());
+        assert!(admits_anyone(&Arc::new(open), &Parameters::fapi_br()).unwrap());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.der().clone()).unwrap();
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
@@ -139,7 +149,7 @@ mod tests {
         );
         let strict = builder().with_client_cert_verifier(verifier.build().unwrap());
         let strict = strict.with_single_cert(chain(), key()).unwrap();
-        assert!(!admits_anyone(&Arc::new(strict)).unwrap());
+        assert!(!admits_anyone(&Arc::new(strict), &Parameters::fapi_br()).unwrap());
         let lenient = rustls::server::WebPkiClientVerifier::builder_with_provider(
             Arc::new(roots),
             Arc::new(provider()),
@@ -147,6 +157,6 @@ mod tests {
         let lenient = lenient.allow_unauthenticated().build().unwrap();
         let lenient = builder().with_client_cert_verifier(lenient);
         let lenient = lenient.with_single_cert(chain(), key()).unwrap();
-        assert!(admits_anyone(&Arc::new(lenient)).unwrap());
+        assert!(admits_anyone(&Arc::new(lenient), &Parameters::fapi_br()).unwrap());
     }
 }

@@ -369,6 +369,41 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
     ),
     (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { preset = \"modern\" }",
+        "config.toml:LINE+1 listeners[0].tls.preset: \"modern\" is not understood, accepted: \"fapi-br\"",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\", \"1.1\"] }",
+        "config.toml:LINE+1 listeners[0].tls.versions: entry 2 is unknown, accepted: one or more of 1.2, 1.3",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\"], cipher_suites = [\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 is of no version of versions, accepted: suites of those",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { cipher_suites = [\"TLS_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: has none of TLS 1.2, accepted: one for each of versions",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { groups = [] }",
+        "config.toml:LINE+1 listeners[0].tls.groups: is empty, accepted: one or more of X25519, secp256r1, secp384r1, X25519MLKEM768, secp256r1MLKEM768, MLKEM768, MLKEM1024",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"server.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].certificate: has no host name that those before it do not have, accepted: a certificate with one",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"other.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].private_key: does not belong to the certificate, accepted: the certificate's own key",
+    ),
+    (
         "keep = \"5m\"",
         "keep = \"5m\"\n[identity]\nprofile = \"opin\"",
         "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\", \"ofb-sandbox\"",

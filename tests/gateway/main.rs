@@ -20,6 +20,7 @@ mod request;
 mod identity;
 mod route;
 mod limits;
+mod tls;
 mod token;
 mod trust;
 mod scope;
