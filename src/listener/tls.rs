@@ -67,6 +67,8 @@ impl TlsSetup {
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.presented));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // What is configured first is what is wanted most.
+        config.ignore_client_order = true;
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
