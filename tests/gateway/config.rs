@@ -369,6 +369,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
     ),
     (
+        "head_timeout = \"500ms\"",
+        "idle_timeout = \"61s\"\nhead_timeout = \"500ms\"",
+        "config.toml:LINE http.idle_timeout: \"61s\" is not understood, accepted: a duration above zero and up to 60s",
+    ),
+    (
         "name = \"mtls\"",
         "name = \"mtls\"\ntls = { preset = \"modern\" }",
         "config.toml:LINE+1 listeners[0].tls.preset: \"modern\" is not understood, accepted: \"fapi-br\"",
