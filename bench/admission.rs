@@ -29,7 +29,7 @@ use portaria::lab::Result;
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
-use portaria::moment::Moment;
+use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
@@ -223,6 +223,7 @@ impl Case {
             exposure: Exposure::Mutual,
             interaction,
             route: None,
+            watch: Stopwatch::start(),
         }
     }
 }

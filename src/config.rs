@@ -60,6 +60,8 @@ pub struct LogSettings {
     pub access: bool,
     /// The least severe level of the application log.
     pub level: LevelFilter,
+    /// How many refusals are kept for `portaria explain`.
+    pub decisions: usize,
 }
 
 /// Everything that a configuration makes.
@@ -117,6 +119,15 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
         Some(configuration) if !prevented => Ok(Loaded { configuration, warnings: all }),
         _ => Err(all),
     }
+}
+
+/// Where a gateway with this configuration serves metrics, health and decision records.
+pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let address = document.map(|document| document.with_root(|root| listeners::read_admin(&root)));
+    // What else the file says is of no concern here.
+    address.ok_or_else(|| mistakes.take())
 }
 
 fn read(
@@ -227,5 +238,8 @@ fn read_log(root: &Table<'_>) -> LogSettings {
             _ => None,
         })
     });
-    LogSettings { access, level: level.map_or(LevelFilter::INFO, |level| level.value) }
+    let level = level.map_or(LevelFilter::INFO, |level| level.value);
+    let decisions = table.as_ref().and_then(|table| table.number("decisions", 0, 100_000));
+    let decisions = decisions.and_then(|number| usize::try_from(number).ok()).unwrap_or(1000);
+    LogSettings { access, level, decisions }
 }

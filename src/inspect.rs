@@ -1,11 +1,12 @@
 //! Certificates without a gateway: `portaria cert` and `portaria trust`.
 //!
 //! Judges through the very code that the gateway runs ([`cert`]), tells what it reads from a certificate
-//! ([`reading`]), sorts what a certification authority
+//! ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification authority
 //! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
 //! trusts ([`show`]).
 
 pub mod cert;
+pub mod decision;
 pub mod import;
 pub mod reading;
 pub mod show;
@@ -59,6 +60,21 @@ pub enum InspectError {
     /// There is nothing to trust.
     #[error("no root of the generations {0} that is valid, accepted: roots of ICP-Brasil")]
     NoRoot(String),
+    /// The gateway does not answer.
+    #[error(
+        "the admin listener {address} does not answer ({error}), accepted: a gateway that runs with this configuration"
+    )]
+    Admin {
+        /// Where it should be.
+        address: std::net::SocketAddr,
+        /// What the network says.
+        error: String,
+    },
+    /// The gateway knows of no such refusal.
+    #[error(
+        "no refusal of this interaction is kept, accepted: the id of one of the last that were refused"
+    )]
+    NoDecision,
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

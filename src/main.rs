@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, import, reading, show};
+use portaria::inspect::{InspectError, cert, decision, import, reading, show};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use tracing::level_filters::LevelFilter;
@@ -46,6 +46,15 @@ enum Command {
     },
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
+    /// Say why a running gateway refused a request.
+    Explain {
+        /// The interaction id of the request (x-fapi-interaction-id of its answer).
+        #[arg(long, value_name = "ID")]
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -139,6 +148,7 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Explain { id, json } => explain(&path, &id, json),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
     }
@@ -164,6 +174,18 @@ fn look_at(command: CertCommand) -> ExitCode {
         Ok((text, is_yes)) => {
             let said = say(text.trim_end());
             if is_yes { said } else { ExitCode::FAILURE }
+        }
+        Err(error) => give_up(&error),
+    }
+}
+
+fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
+    match decision::ask(config, id) {
+        Ok(records) if json => say(&records.to_json()),
+        Ok(records) => say(records.to_string().trim_end()),
+        Err(error @ InspectError::NoDecision) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
         }
         Err(error) => give_up(&error),
     }

@@ -28,7 +28,7 @@ use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
-use crate::report::{AccessLog, Metrics, Report};
+use crate::report::{AccessLog, Decisions, Metrics, Report};
 use housekeeping::Housekeeping;
 use live::{Fixed, Live, Slot};
 
@@ -145,7 +145,9 @@ fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
 fn report(fixed: &Fixed, metrics: Arc<Metrics>) -> (Arc<Report>, Option<WorkerGuard>) {
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
     let (access_log, guard) = log.map_or((None, None), |(log, guard)| (Some(log), Some(guard)));
-    (Arc::new(Report { metrics, times: ResponseTimes::new(), access_log }), guard)
+    let decisions = Decisions::new(fixed.log.decisions);
+    let times = ResponseTimes::new();
+    (Arc::new(Report { metrics, times, access_log, decisions }), guard)
 }
 
 fn edge(
