@@ -206,6 +206,11 @@ impl Drop for Http2 {
 }
 
 impl Http2 {
+    /// Whether the connection has ended.
+    pub fn is_ended(&self) -> bool {
+        self.driver.is_finished()
+    }
+
     /// Sends a request and receives its answer.
     pub async fn exchange(&self, request: ::http::Request<()>, body: Bytes) -> Result<Response> {
         self.send(request, body, true).await
