@@ -39,6 +39,7 @@ use crate::upstream::{Upstream, Upstreams};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
+pub use policy::offline;
 use services::{ConsentSettings, TokenSettings};
 use traffic::LimitSettings;
 
@@ -128,6 +129,18 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
     let address = document.map(|document| document.with_root(|root| listeners::read_admin(&root)));
     // What else the file says is of no concern here.
     address.ok_or_else(|| mistakes.take())
+}
+
+/// Where a configuration has its policies.
+pub fn policies_directory(path: &Path) -> Result<PathBuf, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r)));
+    // What else the file says is of no concern here.
+    let is_about_it =
+        |mistake: &Mistake| mistake.key.is_empty() || mistake.key.starts_with("policies");
+    let about_it = || mistakes.take().into_iter().filter(is_about_it).collect();
+    directory.map(|directory| directory.value).ok_or_else(about_it)
 }
 
 fn read(

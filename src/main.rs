@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portaria::review::command::{self as review, Answer, PolicyCommand};
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, reading, show};
@@ -55,6 +56,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read policies the way the gateway does.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -149,6 +153,7 @@ fn main() -> ExitCode {
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
         Command::Explain { id, json } => explain(&path, &id, json),
+        Command::Policy(command) => answer(review::policy(&command, &path)),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
     }
@@ -176,6 +181,23 @@ fn look_at(command: CertCommand) -> ExitCode {
             if is_yes { said } else { ExitCode::FAILURE }
         }
         Err(error) => give_up(&error),
+    }
+}
+
+fn answer(answer: Result<Answer, Vec<Mistake>>) -> ExitCode {
+    match answer {
+        Ok(Answer::Said(text, is_yes)) => {
+            let said = say(text.trim_end());
+            if is_yes { said } else { ExitCode::FAILURE }
+        }
+        Ok(Answer::No(reason)) => {
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::FAILURE
+        }
+        Err(mistakes) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
     }
 }
 

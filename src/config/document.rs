@@ -103,6 +103,16 @@ impl Place {
         self.mistakes.add(Mistake { severity, file, line, key, text });
     }
 
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
     /// The place as `file:line`.
     pub fn file_and_line(&self) -> String {
         format!("{}:{}", self.file, self.line)

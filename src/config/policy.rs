@@ -4,6 +4,9 @@
 //! what a policy does not say is not allowed, and what it forgets to say is a mistake. Class, upstream
 //! and the rule of the interaction id may be said once for the file.
 
+pub mod offline;
+mod upstreams;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +19,14 @@ use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::request::media::Media;
 use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
 use crate::scope::Scope;
+use upstreams::{UPSTREAM, Upstreams};
 
+const DIRECTORY: &str = "a directory of policy files (*.toml)";
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
-const UPSTREAM: &str = "the name of an [[upstreams]] table";
 const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
-const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+/// The methods whose requests carry content.
+pub const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 /// All policies, and what they need.
 pub(super) struct Policies {
@@ -40,13 +45,7 @@ pub(super) fn read_policies(
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
-    let mut reader = Reader { upstreams, routes: Vec::new(), versions: Vec::new() };
-    for file in files {
-        if let Some(document) = Document::read(&file, mistakes) {
-            document.with_root(|root| reader.read_file(&root));
-        }
-    }
-    reader.reject_overlaps();
+    let reader = Reader::read_all(&files, Upstreams::Configured(upstreams), mistakes);
     let first = |wanted: fn(&Access) -> bool| {
         let found = reader.routes.iter().find(|(route, _)| wanted(&route.access));
         found.map(|(_, place)| place.clone())
@@ -63,12 +62,8 @@ pub(super) fn read_policies(
 
 /// The `.toml` files of the directory, in the order of their names.
 fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
-    let Some(table) = root.table("policies") else {
-        root.place("policies").reject("is missing, accepted: a table with directory");
-        return None;
-    };
-    let accepted = "a directory of policy files (*.toml)";
-    let directory = pem::path(&table, "directory", accepted)?;
+    let accepted = DIRECTORY;
+    let directory = directory(root)?;
     let files = match list(&directory.value) {
         Ok(files) => files,
         Err(error) => {
@@ -86,6 +81,15 @@ fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
+/// What `[policies]` says.
+pub(super) fn directory(root: &Table<'_>) -> Option<Located<PathBuf>> {
+    let Some(table) = root.table("policies") else {
+        root.place("policies").reject("is missing, accepted: a table with directory");
+        return None;
+    };
+    pem::path(&table, "directory", DIRECTORY)
+}
+
 fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -99,7 +103,7 @@ fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 struct Reader<'a> {
-    upstreams: &'a [&'a str],
+    upstreams: Upstreams<'a>,
     routes: Vec<(Route, Place)>,
     versions: Vec<(Box<str>, HeaderValue)>,
 }
@@ -114,7 +118,18 @@ struct Head {
     interaction: Option<InteractionRule>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn read_all(files: &[PathBuf], upstreams: Upstreams<'a>, mistakes: &Mistakes) -> Self {
+        let mut reader = Self { upstreams, routes: Vec::new(), versions: Vec::new() };
+        for file in files {
+            if let Some(document) = Document::read(file, mistakes) {
+                document.with_root(|root| reader.read_file(&root));
+            }
+        }
+        reader.reject_overlaps();
+        reader
+    }
+
     fn read_file(&mut self, root: &Table<'_>) {
         let head = self.read_head(root);
         let tables = root.tables("routes");
@@ -157,7 +172,7 @@ impl Reader<'_> {
             |text| (Template::parse(text).is_ok() && !text.contains('{')).then(|| text.to_owned()),
         );
         let class = read_class(root);
-        let upstream = self.read_upstream(root);
+        let upstream = self.upstreams.read(root);
         let interaction = read_interaction(root);
         Some(Head {
             api: api?.value,
@@ -179,7 +194,7 @@ impl Reader<'_> {
         let template = head.zip(path.as_ref()).and_then(|(head, path)| full_template(head, path));
         let access = read_access(table);
         let class = read_class(table).or(head.and_then(|head| head.class));
-        let upstream = self.read_upstream(table).or(head.and_then(|head| head.upstream));
+        let upstream = self.upstreams.read(table).or(head.and_then(|head| head.upstream));
         let interaction = read_interaction(table).or(head.and_then(|head| head.interaction));
         for (key, missing, accepted) in [
             ("class", class.is_none(), CLASS),
@@ -210,17 +225,6 @@ impl Reader<'_> {
             version: head.version.clone(),
             upstream: upstream?,
         })
-    }
-
-    fn read_upstream(&self, table: &Table<'_>) -> Option<usize> {
-        let name = table.string("upstream", UPSTREAM)?;
-        let found = self.upstreams.iter().position(|upstream| *upstream == name.value);
-        if found.is_none() {
-            let known = self.upstreams.join(", ");
-            let text = format!("{:?} is an unknown upstream, accepted: {known}", name.value);
-            name.place.reject(text);
-        }
-        found
     }
 
     /// Two routes that one request could mean are reported at the later one.

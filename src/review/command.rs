@@ -1,0 +1,106 @@
+//! The commands: from arguments to a text and an exit code.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::show::{self, Filter, NotShown};
+use crate::config::offline::{self, Policies};
+use crate::config::{self, Mistake};
+
+/// `portaria policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Say what a request to a path is asked for: METHOD and a path, or a template.
+    Show {
+        /// GET, POST, PUT, PATCH or DELETE.
+        method: String,
+        /// A path such as /open-insurance/consents/v3/consents/urn:x:1, or its template.
+        path: String,
+        /// Which policies.
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the routes, or those with a scope, a permission or of an API.
+    List {
+        /// The scope that the token must carry.
+        #[arg(long, value_name = "SCOPE")]
+        scope: Option<String>,
+        /// The permission that the consent must contain.
+        #[arg(long, value_name = "PERMISSION")]
+        permission: Option<String>,
+        /// The API, such as customers.
+        #[arg(long, value_name = "API")]
+        api: Option<String>,
+        /// Which policies.
+        #[command(flatten)]
+        source: Source,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which policies are meant.
+#[derive(Args, Debug)]
+pub struct Source {
+    /// A policy file or a directory of them [default: policies.directory of the configuration]
+    #[arg(long, value_name = "PATH")]
+    policies: Option<PathBuf>,
+}
+
+impl Source {
+    fn path(&self, config: &Path) -> Result<PathBuf, Vec<Mistake>> {
+        self.policies.clone().map_or_else(|| config::policies_directory(config), Ok)
+    }
+
+    fn read(&self, config: &Path) -> Result<Policies, Vec<Mistake>> {
+        offline::read(&self.path(config)?)
+    }
+}
+
+/// What a command has to say.
+#[derive(Debug)]
+pub enum Answer {
+    /// The answer, and whether it is a yes: exit code 0 or 1.
+    Said(String, bool),
+    /// There is none: exit code 1.
+    No(String),
+}
+
+impl From<NotShown> for Answer {
+    fn from(reason: NotShown) -> Self {
+        Self::No(reason.to_string())
+    }
+}
+
+/// Runs a command. Mistakes of policies and of the configuration are exit code 64.
+pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mistake>> {
+    match command {
+        PolicyCommand::Show { method, path, source, json } => {
+            let found = show::find(&source.read(config)?, method, path);
+            Ok(found.map_or_else(Answer::from, |statement| {
+                let text = if *json { to_json(&statement) } else { show::describe(&statement) };
+                Answer::Said(text, true)
+            }))
+        }
+        PolicyCommand::List { scope, permission, api, source, json } => {
+            let (scope, permission, api) = (scope.clone(), permission.clone(), api.clone());
+            let found = show::list(&source.read(config)?, &Filter { scope, permission, api });
+            Ok(found.map_or_else(Answer::from, |listing| {
+                let text = match json {
+                    true => to_json(&listing.statements()),
+                    false => listing.to_string(),
+                };
+                Answer::Said(text, true)
+            }))
+        }
+    }
+}
+
+fn to_json(answer: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(answer).unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+//! What a policy states of one route, in the words of policy files.
+
+use serde::Serialize;
+
+use crate::config::offline::{CONTENT_METHODS, Entry};
+use crate::consent::ConsentUse;
+use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::request::media::Media;
+use crate::route::{Access, Route};
+
+/// One route, told. Keys are those of a policy file; what has no meaning for the route is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the keys of a policy file")]
+pub struct Statement {
+    pub method: String,
+    /// Base path and path.
+    pub path: String,
+    pub api: String,
+    pub version: String,
+    pub access: &'static str,
+    pub scope: Option<String>,
+    pub permission: Option<String>,
+    pub consent_use: Option<&'static str>,
+    pub consent_parameter: Option<String>,
+    pub class: &'static str,
+    pub interaction_id: InteractionId,
+    pub idempotency_key: Option<&'static str>,
+    pub request_body: Option<&'static str>,
+    pub upstream: String,
+    pub file: String,
+    pub line: usize,
+}
+
+/// The rule of the interaction id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the keys of a policy file")]
+pub struct InteractionId {
+    pub form: &'static str,
+    pub missing: &'static str,
+    pub malformed: &'static str,
+}
+
+impl Statement {
+    /// Tells a route. It is taken apart, so that a new fact of a route does not compile until it is told.
+    pub fn of(entry: &Entry) -> Self {
+        let Route {
+            index: _,
+            api,
+            template: _,
+            label,
+            method,
+            access,
+            class,
+            interaction,
+            idempotency_key,
+            media,
+            consent_parameter,
+            version,
+            upstream: _,
+        } = &entry.route;
+        let (name, scope, permission, consent_use) = told(access);
+        let content = CONTENT_METHODS.contains(method);
+        Self {
+            method: method.to_string(),
+            path: label.to_string(),
+            api: api.to_string(),
+            version: version.to_str().unwrap_or_default().to_owned(),
+            access: name,
+            scope,
+            permission,
+            consent_use,
+            consent_parameter: consent_parameter.as_deref().map(str::to_owned),
+            class: class.as_str(),
+            interaction_id: InteractionId::of(interaction),
+            idempotency_key: content.then_some(match idempotency_key {
+                true => "required",
+                false => "ignored",
+            }),
+            request_body: content.then_some(match media {
+                Media::Json => "json",
+                Media::Form => "form",
+            }),
+            upstream: entry.upstream.clone(),
+            file: entry.place.file().to_owned(),
+            line: entry.place.line(),
+        }
+    }
+
+    /// Everything that is stated beside method, path and place.
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 14] {
+        let InteractionId { form, missing, malformed } = self.interaction_id;
+        [
+            ("api", Some(&self.api)),
+            ("version", Some(&self.version)),
+            ("access", Some(self.access)),
+            ("scope", self.scope.as_deref()),
+            ("permission", self.permission.as_deref()),
+            ("consent_use", self.consent_use),
+            ("consent_parameter", self.consent_parameter.as_deref()),
+            ("class", Some(self.class)),
+            ("interaction_id.form", Some(form)),
+            ("interaction_id.missing", Some(missing)),
+            ("interaction_id.malformed", Some(malformed)),
+            ("idempotency_key", self.idempotency_key),
+            ("request_body", self.request_body),
+            ("upstream", Some(&self.upstream)),
+        ]
+    }
+
+    /// Where it stands.
+    pub fn file_and_line(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
+
+type Told = (&'static str, Option<String>, Option<String>, Option<&'static str>);
+
+fn told(access: &Access) -> Told {
+    match access {
+        Access::Open => ("open", None, None, None),
+        Access::Certificate => ("certificate", None, None, None),
+        Access::Client { scope } => ("client", Some(scope.as_str().to_owned()), None, None),
+        Access::Consented { scope, permission, to } => {
+            let to = match to {
+                ConsentUse::Read => "read",
+                ConsentUse::Initiate => "initiate",
+            };
+            let (scope, permission) = (scope.as_str().to_owned(), permission.as_str().to_owned());
+            ("consented", Some(scope), Some(permission), Some(to))
+        }
+    }
+}
+
+impl InteractionId {
+    fn of(rule: &InteractionRule) -> Self {
+        let unusable = |what| match what {
+            Unusable::Refuse => "refuse",
+            Unusable::Mint => "mint",
+        };
+        Self {
+            form: match rule.form {
+                Form::Uuid => "uuid",
+                Form::Alphanumeric => "alphanumeric",
+            },
+            missing: unusable(rule.missing),
+            malformed: unusable(rule.malformed),
+        }
+    }
+}
+
+/// A template without the names of its parameters: two of one shape match the same paths.
+pub fn shape(template: &str) -> String {
+    let segment = |segment: &str| match segment.starts_with('{') {
+        true => "{}".to_owned(),
+        false => segment.to_owned(),
+    };
+    template.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
