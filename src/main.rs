@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portaria::review::command::{self as review, Answer, PolicyCommand};
+use portaria::review::schema::Subject;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, reading, show};
@@ -59,6 +60,11 @@ enum Command {
     /// Read policies the way the gateway does.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print the JSON Schema of config.toml or of policy files, for editors.
+    Schema {
+        /// Of what.
+        of: Subject,
+    },
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -154,6 +160,7 @@ fn main() -> ExitCode {
         Command::Run { upgrade } => run(path, upgrade),
         Command::Explain { id, json } => explain(&path, &id, json),
         Command::Policy(command) => answer(review::policy(&command, &path)),
+        Command::Schema { of } => answer(Ok(review::schema(of))),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
     }

@@ -7,3 +7,4 @@ pub mod command;
 pub mod columns;
 pub mod statement;
 pub mod show;
+pub mod schema;

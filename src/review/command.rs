@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
 use crate::config::offline::{self, Policies};
 use crate::config::{self, Mistake};
@@ -99,6 +100,11 @@ pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mist
             }))
         }
     }
+}
+
+/// Prints a JSON Schema.
+pub fn schema(of: Subject) -> Answer {
+    Answer::Said(to_json(&schema::schema(of)), true)
 }
 
 fn to_json(answer: &impl serde::Serialize) -> String {

@@ -1,6 +1,7 @@
 //! The commands for those who write policies.
 
 mod show;
+mod schema;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,0 +1,115 @@
+//! The keys of a policy file, and which of them go together.
+
+use serde_json::{Value, json};
+
+use super::kind::Kind::{self, Form, Table, Tables, Text};
+use super::{Key, optional, required, within};
+use crate::config::offline::CONTENT_METHODS;
+use crate::route::{CONSENT_ID, PriorityClass};
+
+const NAME: Kind = Form("[a-z0-9-]{1,64}");
+const VERSION: Kind = Form("[0-9]+\\.[0-9]+\\.[0-9]+");
+const BASE_PATH: Kind = Form("(/[A-Za-z0-9._~-]+)+");
+const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9]*\\}))+");
+const SCOPE: Kind = Form("[!#-\\[\\]-~]+");
+const PERMISSION: Kind = Form("[A-Z0-9_]{1,128}");
+
+/// Every key, a table before what stands in it.
+pub(super) fn keys() -> Vec<Key> {
+    let of_file = [
+        required("api", NAME, "The name in metrics and logs."),
+        required("version", VERSION, "The x-v of every answer."),
+        required("base_path", BASE_PATH, "What all paths begin with."),
+        required("routes", Tables, "The endpoints."),
+    ];
+    let parts = [
+        within("", of_file),
+        within("", of_file_or_route()),
+        within("routes[]", of_route()),
+        within("routes[]", of_file_or_route()),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+fn of_route() -> [Key; 9] {
+    let methods = Kind::OneOf(vec!["GET", "POST", "PUT", "PATCH", "DELETE"]);
+    let access = Kind::OneOf(vec!["open", "certificate", "client", "consented"]);
+    let uses = Kind::OneOf(vec!["read", "initiate"]);
+    let idempotency = Kind::OneOf(vec!["required", "ignored"]);
+    [
+        required("method", methods, "The method."),
+        required("path", TEMPLATE, "A template below base_path; {name} is one whole segment."),
+        required(
+            "access",
+            access,
+            "Anyone; a participant by certificate, for itself, for a customer.",
+        ),
+        optional("scope", SCOPE, "The scope that the token must carry."),
+        optional("permission", PERMISSION, "The permission that the consent must contain."),
+        optional("consent_use", uses, "What the route does under the consent."),
+        optional(
+            "consent_parameter",
+            Text,
+            "What of the path is the caller's consent, or \"none\".",
+        ),
+        optional("idempotency_key", idempotency, "Must be said for POST, PUT and PATCH."),
+        optional("request_body", Kind::OneOf(vec!["json", "form"]), "Default \"json\"."),
+    ]
+}
+
+/// What may be said once for the file, or for a route.
+fn of_file_or_route() -> [Key; 6] {
+    let classes = Kind::OneOf(PriorityClass::ALL.map(PriorityClass::as_str).to_vec());
+    let forms = Kind::OneOf(vec!["uuid", "alphanumeric"]);
+    let unusable = || Kind::OneOf(vec!["refuse", "mint"]);
+    [
+        optional("class", classes, "The legal response time."),
+        optional("upstream", NAME, "An [[upstreams]] of the configuration."),
+        optional("interaction_id", Table, "The rule of x-fapi-interaction-id."),
+        required("interaction_id.form", forms, "The published pattern."),
+        required("interaction_id.missing", unusable(), "What happens without one."),
+        required("interaction_id.malformed", unusable(), "With one that does not match."),
+    ]
+}
+
+/// What access and method need, and what has no effect with them.
+pub(super) fn rules_of_a_route() -> Value {
+    let when = |key: &str, values: &[&str], then: Value| json!({"if": {"properties": {key: {"enum": values}}, "required": [key]}, "then": then});
+    let content = CONTENT_METHODS.map(|method| method.as_str().to_owned());
+    let content: Vec<&str> = content.iter().map(String::as_str).collect();
+    let no_token = json!({"properties": {
+        "scope": false, "permission": false, "consent_use": false,
+        "consent_parameter": {"const": "none"},
+    }});
+    let consented = ["scope", "permission", "consent_use"];
+    let own = json!({
+        "required": ["scope"], "properties": {"permission": false, "consent_use": false},
+    });
+    let nameless = json!({"not": {"properties": {"consent_parameter": {"const": "none"}},
+        "required": ["consent_parameter"]}});
+    let names_consent = format!("\\{{{CONSENT_ID}\\}}");
+    json!([
+        when("access", &["open", "certificate"], no_token),
+        when("access", &["client"], own),
+        when("access", &["consented"], json!({"required": consented})),
+        when("method", &content, json!({"required": ["idempotency_key"]})),
+        when("method", &["GET", "DELETE"],
+            json!({"properties": {"idempotency_key": false, "request_body": false}})),
+        {
+            "if": {"properties": {"path": {"pattern": names_consent}}, "required": ["path"]},
+            "then": {"required": ["consent_parameter"]},
+            "else": nameless,
+        },
+    ])
+}
+
+/// What must be said for the file, or for each of its routes.
+pub(super) fn rules_of_a_file() -> Value {
+    let once_or_each = |key: &str| {
+        json!({"anyOf": [
+            {"required": [key]},
+            {"properties": {"routes": {"items": {"required": [key]}}}},
+        ]})
+    };
+    json!(["class", "upstream", "interaction_id"].map(once_or_each))
+}

@@ -1,0 +1,84 @@
+//! The keys of config.toml that name the services which say whether a token and a consent hold.
+
+use super::kind::Kind::{self, Duration, Form, Number, Size, Table, Text, Texts};
+use super::{Key, optional, required, within};
+
+const URL: Kind = Form("https?://.+");
+const POINTER: Kind = Form("/.*");
+const FILE: Kind = Text;
+
+/// `[token]`.
+pub(super) fn token() -> Vec<Key> {
+    let user_tokens = Kind::OneOf(vec!["consent_or_subject", "subject_present", "consent"]);
+    let own = [
+        required("issuer", Text, "The exact iss."),
+        required("audiences", Texts, "aud must contain one of them."),
+        optional("max_size", Size, "Default \"8KiB\"."),
+        optional("leeway", Duration, "Of nbf and iat, up to 60s; default \"5s\"."),
+        optional("consent_scope_prefix", Form(".+:"), "Names the consent; default \"consent:\"."),
+        optional("consent_claim", Text, "A claim that names the consent instead."),
+        optional("user_token", user_tokens, "How a customer's token is told."),
+        optional("cache_capacity", Number(1, 10_000_000), "Verified tokens; default 100000."),
+        optional("introspection_max_age", Duration, "Up to 5m; default \"30s\"."),
+        optional("jwks", Table, "Signed tokens: url or file."),
+        optional("introspection", Table, "Opaque tokens (RFC 7662)."),
+    ];
+    let mut keys = within("token", own);
+    keys.extend(jwks());
+    keys.extend(introspection());
+    keys
+}
+
+fn jwks() -> Vec<Key> {
+    let own = [
+        optional("url", URL, "The authorization server's jwks_uri."),
+        optional("file", FILE, "A JSON Web Key Set."),
+        optional("refresh_interval", Duration, "Up to 1h; default \"5m\"."),
+    ];
+    let mut keys = within("token.jwks", own);
+    keys.extend(within("token.jwks", endpoint()));
+    keys
+}
+
+fn introspection() -> Vec<Key> {
+    let client_auth = Kind::OneOf(vec!["client_secret_basic", "tls_client_auth"]);
+    let own = [
+        required("url", URL, "The introspection endpoint."),
+        required("client_auth", client_auth, "How the gateway authenticates."),
+        required("client_id", Text, "The gateway's client id."),
+        optional("client_secret_file", FILE, "With client_secret_basic."),
+    ];
+    let mut keys = within("token.introspection", own);
+    keys.extend(within("token.introspection", endpoint()));
+    keys
+}
+
+/// `[consent]`.
+pub(super) fn consent() -> Vec<Key> {
+    let missing = Kind::OneOf(vec!["refuse", "never_expires"]);
+    let own = [
+        required("registry", URL, "Asked GET {registry}/consents/{consentId}."),
+        optional("keep", Duration, "How long an answer is kept, up to 5m; default \"5s\"."),
+        optional("missing_expiration", missing, "A consent without one; default \"refuse\"."),
+        optional("cache_capacity", Number(1, 10_000_000), "Consents; default 100000."),
+        optional("members", Table, "JSON pointers into the registry's answer."),
+        optional("members.id", POINTER, "Default \"/data/consentId\"."),
+        optional("members.status", POINTER, "Default \"/data/status\"."),
+        optional("members.permissions", POINTER, "Default \"/data/permissions\"."),
+        optional("members.expiration", POINTER, "Default \"/data/expirationDateTime\"."),
+        optional("members.client_id", POINTER, "Default \"/data/clientId\"."),
+    ];
+    let mut keys = within("consent", own);
+    keys.extend(within("consent", endpoint()));
+    keys
+}
+
+/// How a service is reached, beside its URL.
+fn endpoint() -> [Key; 4] {
+    [
+        optional("trust_anchors", FILE, "PEM: what its certificate must lead to. With https."),
+        optional("certificate", FILE, "PEM: the gateway's certificate towards it."),
+        optional("private_key", FILE, "PEM: its key."),
+        optional("timeout", Duration, "First byte sent to last byte received; default \"2s\"."),
+    ]
+}
