@@ -8,3 +8,5 @@ pub mod columns;
 pub mod statement;
 pub mod show;
 pub mod schema;
+pub mod decision;
+pub mod difference;

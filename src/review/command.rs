@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::difference;
 use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
 use crate::config::offline::{self, Policies};
@@ -39,6 +40,19 @@ pub enum PolicyCommand {
         /// Which policies.
         #[command(flatten)]
         source: Source,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two sets of policies: what is said differently, and which requests become allowed or
+    /// refused. Exits with 1 if anything differs.
+    Diff {
+        /// A policy file or a directory of them.
+        #[arg(value_name = "BEFORE")]
+        before: PathBuf,
+        /// The same.
+        #[arg(value_name = "AFTER")]
+        after: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -99,6 +113,29 @@ pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mist
                 Answer::Said(text, true)
             }))
         }
+        PolicyCommand::Diff { before, after, json } => diff(before, after, *json),
+    }
+}
+
+fn diff(before: &Path, after: &Path, json: bool) -> Result<Answer, Vec<Mistake>> {
+    let (before, after) = both(offline::read(before), offline::read(after))?;
+    let difference = difference::compare(&before, &after);
+    let text = if json { to_json(&difference) } else { difference.to_string() };
+    Ok(Answer::Said(text, difference.is_empty()))
+}
+
+/// Both, or the mistakes of both.
+fn both<A, B>(
+    one: Result<A, Vec<Mistake>>,
+    other: Result<B, Vec<Mistake>>,
+) -> Result<(A, B), Vec<Mistake>> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut mistakes), Err(more)) => {
+            mistakes.extend(more);
+            Err(mistakes)
+        }
+        (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
     }
 }
 

@@ -156,3 +156,12 @@ pub fn shape(template: &str) -> String {
     };
     template.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
+
+/// Whether a template matches every path that another one matches.
+pub fn covers(general: &str, special: &str) -> bool {
+    let segments = |template: &str| template.split('/').count();
+    let fits = |(general, special): (&str, &str)| {
+        general.starts_with('{') || (general == special && !special.starts_with('{'))
+    };
+    segments(general) == segments(special) && general.split('/').zip(special.split('/')).all(fits)
+}

@@ -2,6 +2,7 @@
 
 mod show;
 mod schema;
+mod difference;
 
 use std::path::Path;
 use std::process::{Command, Output};
