@@ -10,3 +10,4 @@ pub mod show;
 pub mod schema;
 pub mod decision;
 pub mod difference;
+pub mod replay;

@@ -1,12 +1,15 @@
 //! The commands: from arguments to a text and an exit code.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::difference;
+use super::replay::{Replay, Sets};
 use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
+use crate::config::document::{Mistakes, Place};
 use crate::config::offline::{self, Policies};
 use crate::config::{self, Mistake};
 
@@ -53,6 +56,21 @@ pub enum PolicyCommand {
         /// The same.
         #[arg(value_name = "AFTER")]
         after: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which decisions of an access log would be others under other policies. Exits with 1 if any would.
+    Replay {
+        /// The access log: JSON lines, or - for standard input.
+        #[arg(value_name = "ACCESS_LOG")]
+        log: PathBuf,
+        /// The policies that would decide: a file or a directory.
+        #[arg(long, value_name = "PATH")]
+        policies: PathBuf,
+        /// The policies that decided [default: policies.directory of the configuration]
+        #[arg(long, value_name = "PATH")]
+        before: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -114,7 +132,27 @@ pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mist
             }))
         }
         PolicyCommand::Diff { before, after, json } => diff(before, after, *json),
+        PolicyCommand::Replay { log, policies, before, json } => {
+            let source = Source { policies: before.clone() };
+            let (before, after) = both(source.read(config), offline::read(policies))?;
+            let replay = replay(log, Sets { before: &before, after: &after })?;
+            let text = if *json { to_json(&replay.to_json()) } else { replay.to_string() };
+            Ok(Answer::Said(text, replay.is_unchanged()))
+        }
     }
+}
+
+fn replay(log: &Path, sets: Sets<'_>) -> Result<Replay, Vec<Mistake>> {
+    let replayed = match log.as_os_str() == "-" {
+        true => Replay::of(std::io::stdin().lock(), sets),
+        false => std::fs::File::open(log).and_then(|f| Replay::of(BufReader::new(f), sets)),
+    };
+    replayed.map_err(|error| {
+        let mistakes = Mistakes::default();
+        let text = format!("cannot be read ({error}), accepted: an access log, JSON lines");
+        Place::of_file(&log.display().to_string(), &mistakes).reject(text);
+        mistakes.take()
+    })
 }
 
 fn diff(before: &Path, after: &Path, json: bool) -> Result<Answer, Vec<Mistake>> {

@@ -148,7 +148,7 @@ fn conditions(before: &Route, after: &Route) -> Vec<Condition> {
 }
 
 /// Asks the gateway's own code.
-fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool {
+pub(super) fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool {
     let mut headers = HeaderMap::new();
     if let Some(id) = id {
         headers.insert(FIELD, http::HeaderValue::from_static(id));

@@ -3,9 +3,10 @@
 mod show;
 mod schema;
 mod difference;
+mod replay;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs the command in a directory.
 fn portaria(directory: &Path, arguments: &[&str]) -> Output {
@@ -13,6 +14,7 @@ fn portaria(directory: &Path, arguments: &[&str]) -> Output {
         .current_dir(directory)
         .env_remove("PORTARIA_CONFIG")
         .args(arguments)
+        .stdin(Stdio::null())
         .output()
         .unwrap()
 }
