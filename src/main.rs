@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use portaria::review::command::{self as review, Answer, PolicyCommand};
+use portaria::review::command::{self as review, Answer, PolicyCommand, TestArguments};
 use portaria::review::schema::Subject;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
@@ -60,6 +60,8 @@ enum Command {
     /// Read policies the way the gateway does.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Run policy tests: cases of a request and what is expected of it. Exits with 1 if any fails.
+    Test(TestArguments),
     /// Print the JSON Schema of config.toml or of policy files, for editors.
     Schema {
         /// Of what.
@@ -160,6 +162,7 @@ fn main() -> ExitCode {
         Command::Run { upgrade } => run(path, upgrade),
         Command::Explain { id, json } => explain(&path, &id, json),
         Command::Policy(command) => answer(review::policy(&command, &path)),
+        Command::Test(arguments) => answer(review::test(&arguments, &path)),
         Command::Schema { of } => answer(Ok(review::schema(of))),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),

@@ -11,3 +11,5 @@ pub mod schema;
 pub mod decision;
 pub mod difference;
 pub mod replay;
+pub mod trial;
+pub mod cases;

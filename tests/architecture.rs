@@ -110,6 +110,16 @@ fn modules_import_only_what_stands_before_them() {
     }
 }
 
+/// The trial makes certificates and tokens: nothing that serves may know it.
+#[test]
+fn only_the_command_knows_the_tools_of_authors() {
+    for source in sources() {
+        let knows = source.code.iter().any(|line| line.contains("review::"));
+        let may = ["review", "main"].contains(&source.module.as_str());
+        assert!(!knows || may, "{}", source.path.display());
+    }
+}
+
 #[test]
 fn the_list_of_modules_stands_in_the_order_of_the_ladder() {
     let lib = sources().into_iter().find(|source| source.module == "lib").unwrap();

@@ -35,6 +35,13 @@ pub struct Mistake {
     pub text: String,
 }
 
+impl Mistake {
+    /// Whether nothing is loaded because of it.
+    pub fn prevents_loading(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)?;
@@ -61,7 +68,7 @@ impl Mistakes {
 
     /// Whether any of them prevents loading.
     pub fn prevent_loading(&self) -> bool {
-        self.0.borrow().iter().any(|mistake| mistake.severity == Severity::Error)
+        self.0.borrow().iter().any(Mistake::prevents_loading)
     }
 
     /// All of them, in the order of files and lines.
@@ -149,6 +156,12 @@ impl Document {
                 None
             }
         }
+    }
+
+    /// A document that says nothing.
+    pub fn empty() -> Self {
+        let (file, directory) = (Rc::from(""), PathBuf::new());
+        Self { file, directory, text: String::new(), mistakes: Mistakes::default() }
     }
 
     /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be

@@ -82,9 +82,25 @@ pub(super) struct LimitSettings {
     address: Quota,
 }
 
+impl LimitSettings {
+    /// Builds the stage.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::new(self.everyone, self.address)
+    }
+}
+
 /// Reads `[limits]` and builds the stage, or keeps the one that the same settings built before, with its
-/// counts. The defaults are the legal floors; less is a warning, because it breaks them.
+/// counts.
 pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSettings, Arc<Limits>) {
+    let settings = read_quotas(root);
+    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
+        return (settings, kept.limits.1.clone());
+    }
+    (settings, Arc::new(settings.limits()))
+}
+
+/// Reads `[limits]`. The defaults are the legal floors; less is a warning, because it breaks them.
+pub(super) fn read_quotas(root: &Table<'_>) -> LimitSettings {
     let table = root.table("limits");
     let quota = |key, requests, seconds| {
         let floor = Quota { requests, per: Duration::from_secs(seconds) };
@@ -92,14 +108,10 @@ pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSett
     };
     let three_hundred = NonZeroU32::MIN.saturating_add(299);
     let five_hundred = NonZeroU32::MIN.saturating_add(499);
-    let settings = LimitSettings {
+    LimitSettings {
         everyone: quota("global", three_hundred, 1),
         address: quota("per_address", five_hundred, 60),
-    };
-    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
-        return (settings, kept.limits.1.clone());
     }
-    (settings, Arc::new(Limits::new(settings.everyone, settings.address)))
 }
 
 fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::cases;
 use super::difference;
 use super::replay::{Replay, Sets};
 use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
+use super::trial;
 use crate::config::document::{Mistakes, Place};
 use crate::config::offline::{self, Policies};
-use crate::config::{self, Mistake};
+use crate::config::{self, Judging, Mistake};
 
 /// `portaria policy`.
 #[derive(Debug, Subcommand)]
@@ -75,6 +77,30 @@ pub enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write the cases that every route should have, for `portaria test`: what is allowed, and single
+    /// faults of it.
+    Cases {
+        /// Which policies.
+        #[command(flatten)]
+        source: Source,
+        /// The directory that they go to.
+        #[arg(short, long, value_name = "DIRECTORY")]
+        output: PathBuf,
+    },
+}
+
+/// `portaria test`.
+#[derive(Args, Debug)]
+pub struct TestArguments {
+    /// Files of cases, or directories of them.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Which policies.
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which policies are meant.
@@ -139,6 +165,12 @@ pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mist
             let text = if *json { to_json(&replay.to_json()) } else { replay.to_string() };
             Ok(Answer::Said(text, replay.is_unchanged()))
         }
+        PolicyCommand::Cases { source, output } => {
+            let files = cases::of(&source.read(config)?);
+            cases::write(&files, output)?;
+            let cases: usize = files.iter().map(|file| file.cases).sum();
+            Ok(Answer::Said(format!("{cases} cases in {} files", files.len()), true))
+        }
     }
 }
 
@@ -175,6 +207,23 @@ fn both<A, B>(
         }
         (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
     }
+}
+
+/// Runs policy tests, with the limits and the profile of the configuration; if there is none, with the
+/// defaults.
+pub fn test(arguments: &TestArguments, config: &Path) -> Result<Answer, Vec<Mistake>> {
+    let settings = match config.exists() || arguments.source.policies.is_none() {
+        true => Judging::of(config)?,
+        false => Judging::defaults(),
+    };
+    let cases = trial::read(&arguments.files, &settings);
+    let (policies, cases) = both(arguments.source.read(config), cases)?;
+    let report = match trial::run(cases, policies, settings) {
+        Ok(report) => report,
+        Err(error) => return Ok(Answer::No(error.to_string())),
+    };
+    let text = if arguments.json { to_json(&report) } else { report.to_string() };
+    Ok(Answer::Said(text, report.is_passed()))
 }
 
 /// Prints a JSON Schema.

@@ -4,6 +4,7 @@ mod show;
 mod schema;
 mod difference;
 mod replay;
+mod trial;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -27,7 +28,7 @@ fn repository() -> &'static Path {
 #[track_caller]
 fn said(directory: &Path, arguments: &[&str], code: i32) -> String {
     let output = portaria(directory, arguments);
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {complaint}");
-    String::from_utf8(output.stdout).unwrap() + &complaint
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    text
 }

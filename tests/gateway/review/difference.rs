@@ -15,7 +15,7 @@ const GET: &str = "GET /open-insurance/demo/v1/things/{thingId}";
 const POST: &str = "POST /open-insurance/demo/v1/things";
 
 #[rustfmt::skip]
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     // What decides nothing.
     (&[("class = \"medium\"", "class = \"high\"")],
         &["~ GET things/{thingId} class medium high", "~ POST things class medium high"], &[]),

@@ -1,0 +1,248 @@
+//! The gateway of a test run: the stages as a configuration would build them, and a request that goes
+//! through them as it does in service.
+//!
+//! Nothing is forged: the certificate is verified up to an anchor, the token by its signature, the consent by
+//! asking a registry. What is new is only who vouches: [`Authority`] and [`Responder`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Version, header};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use thiserror::Error;
+
+use super::authority::Authority;
+use super::case::{Before, Case, HOST};
+use super::certificate::Certificate;
+use super::registry::Responder;
+use super::token::{AUDIENCE, ISSUER};
+use super::verdict::Verdict;
+use crate::admission::{Admission, Arriving, Comparison};
+use crate::config::Judging;
+use crate::config::offline::Policies;
+use crate::consent::Consents;
+use crate::identity::{Certified, Peer, Trust, TrustDomain};
+use crate::interaction::Interaction;
+use crate::limits::Limits;
+use crate::moment::{Moment, Stopwatch};
+use crate::refusal::Refusal;
+use crate::route::{Exposure, Route, Routes};
+use crate::token::jwks::{Jwks, Origin};
+use crate::token::{ClaimRules, GrantRule, TokenLimits, Tokens};
+
+/// Since the start of a process that the limits count in: late enough for cases that look back.
+const UPTIME: Duration = Duration::from_secs(10 * 86_400);
+
+/// Why a test run cannot be.
+#[derive(Debug, Error)]
+pub enum SetUpError {
+    /// No keys.
+    #[error("the keys of the test run cannot be made")]
+    Keys,
+    /// No registry.
+    #[error("the registry of the test run cannot listen on a loopback address: {0}")]
+    Registry(std::io::Error),
+}
+
+/// What became of a case.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    /// What the log would say of a refusal.
+    pub(super) reason: Option<String>,
+    pub(super) compared: Option<Comparison>,
+    pub(super) route: Option<Arc<Route>>,
+}
+
+/// The gateway.
+pub(super) struct Gateway {
+    routes: Arc<Routes>,
+    settings: Judging,
+    authority: Authority,
+    trust: Arc<Trust>,
+    domain: Arc<TrustDomain>,
+    tokens: Arc<Tokens>,
+    registry: Responder,
+    /// Certificates that were issued: most cases have the same.
+    issued: HashMap<Certificate, Chain>,
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+impl Gateway {
+    pub(super) async fn new(policies: Policies, settings: Judging) -> Result<Self, SetUpError> {
+        let organisation = &settings.profile.issuer_organisation;
+        let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
+        let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
+        let tokens = Arc::new(tokens(&authority).ok_or(SetUpError::Keys)?);
+        let registry = Responder::start().await.map_err(SetUpError::Registry)?;
+        let domain = Arc::new(TrustDomain::new(trust.clone()));
+        let routes = Arc::new(policies.routes);
+        let issued = HashMap::new();
+        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, issued })
+    }
+
+    /// Judges a case. Each has limits and a memory of consents of its own.
+    pub(super) async fn judge(&mut self, case: &Case) -> Result<Judged, SetUpError> {
+        let wall = SystemTime::from(case.clock);
+        let now = Moment::at(UPTIME, wall);
+        let chain = self.chain(case.certificate.as_ref())?;
+        let peer = match self.shake_hands(case.exposure, &chain, now) {
+            Ok(peer) => peer,
+            Err(reason) => return Ok(Judged::without_connection(reason)),
+        };
+        let mut headers = case.headers.clone();
+        if let Some(token) = &case.token {
+            let token = self.authority.sign(token, &chain);
+            let token = format!("Bearer {}", token.map_err(|_| SetUpError::Keys)?);
+            let value = HeaderValue::from_str(&token).map_err(|_| SetUpError::Keys)?;
+            headers.append(header::AUTHORIZATION, value);
+        }
+        self.registry.tell(case.consents.as_deref());
+        let admission = self.admission(case, wall);
+        let mut interaction = Interaction::read(&headers);
+        let (path, query) =
+            case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
+        let mut request = Arriving {
+            method: &case.method,
+            path,
+            query,
+            authority: None,
+            version: Version::HTTP_11,
+            headers: &headers,
+            has_body: case.has_body,
+            wire_fault: None,
+            address: case.address,
+            peer: &peer,
+            exposure: case.exposure,
+            interaction: &mut interaction,
+            route: None,
+            watch: Stopwatch::start(),
+        };
+        Ok(judge(&admission, &mut request, now).await)
+    }
+
+    /// What the client sends of certificates: nothing, if it has none.
+    fn chain(&mut self, certificate: Option<&Certificate>) -> Result<Chain, SetUpError> {
+        let Some(certificate) = certificate else {
+            return Ok(Vec::new());
+        };
+        if let Some(chain) = self.issued.get(certificate) {
+            return Ok(chain.clone());
+        }
+        let chain = self.authority.issue(certificate).map_err(|_| SetUpError::Keys)?;
+        self.issued.insert(certificate.clone(), chain.clone());
+        Ok(chain)
+    }
+
+    /// The handshake: what the listener's verifier says of the certificate, and the connection.
+    fn shake_hands(
+        &self,
+        exposure: Exposure,
+        chain: &[CertificateDer<'static>],
+        now: Moment,
+    ) -> Result<Peer, String> {
+        if exposure == Exposure::Public {
+            return Ok(Peer::Anonymous);
+        }
+        if chain.is_empty() {
+            // As TLS answers a client that shows none (RFC 8446 section 6.2).
+            return Err("certificate_required".to_owned());
+        }
+        let at = UnixTime::since_unix_epoch(now.since_epoch());
+        self.trust.verifier.verify(chain, at).map_err(|fault| fault.reason.to_string())?;
+        let domain = self.domain.clone();
+        let peer = Certified::in_handshake(chain, Some(HOST), &self.trust, domain, now);
+        peer.map(|peer| Peer::Certified(Box::new(peer))).ok_or_else(|| "malformed".to_owned())
+    }
+
+    fn admission(&self, case: &Case, wall: SystemTime) -> Admission {
+        let limits = self.settings.limits();
+        count(&limits, case, wall);
+        // Kept for the length of the case: a wall clock that stands still ages nothing.
+        let keep = Duration::from_secs(5);
+        let consents = Consents::new(Some(self.registry.client()), keep, 100, Arc::default());
+        Admission {
+            routes: self.routes.clone(),
+            limits: Arc::new(limits),
+            tokens: self.tokens.clone(),
+            consents: Arc::new(consents),
+            max_fields: self.settings.max_fields,
+            max_body: self.settings.max_body,
+        }
+    }
+}
+
+/// Counts the requests that came before. The limits come first, so whatever they were, they counted.
+fn count(limits: &Limits, case: &Case, wall: SystemTime) {
+    let Before { of_address, of_others, within, ago } = case.before;
+    let most = of_address.max(of_others);
+    let began = UPTIME.saturating_sub(ago).saturating_sub(within);
+    for number in 0..most {
+        let now = Moment::at(began + within.mul_f64(f64::from(number) / f64::from(most)), wall);
+        if number < of_address {
+            let _ = limits.admit(case.address, now);
+        }
+        if number < of_others {
+            let _ = limits.admit(other_address(number), now);
+        }
+    }
+}
+
+/// Addresses of the documentation prefix 2001:db8::/32 (RFC 3849).
+fn other_address(number: u32) -> IpAddr {
+    let [a, b, c, d] = number.to_be_bytes().map(u16::from);
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, a, b, c, d))
+}
+
+fn tokens(authority: &Authority) -> Option<Tokens> {
+    let rules = ClaimRules {
+        issuer: ISSUER.to_owned(),
+        audiences: vec![AUDIENCE.to_owned()],
+        leeway: 5,
+        consent_scope_prefix: "consent:".to_owned(),
+        consent_claim: None,
+        grant: GrantRule::ConsentOrSubject,
+    };
+    let limits = TokenLimits {
+        longest: 8 * 1024,
+        cached: 1000,
+        introspection_max_age: Duration::from_secs(30),
+    };
+    // It is never read: the keys are there.
+    let jwks = Jwks::new(Origin::File("of the test run".into()));
+    jwks.replace(authority.keys()?);
+    Some(Tokens::new(rules, limits, Some(jwks), None))
+}
+
+async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
+    let mut admitted = admission.admit(request, now).await;
+    if let (Ok(permit), true) = (&admitted, request.has_body) {
+        // As the gateway does when the body is here.
+        let confirmed = admission.confirm(permit, request.peer, now).await;
+        admitted = match confirmed {
+            Ok(()) => admitted,
+            Err(refusal) => Err(refusal),
+        };
+    }
+    let route = request.route.clone();
+    let Err(refusal) = admitted else {
+        return Judged { verdict: Verdict::Allow, reason: None, compared: None, route };
+    };
+    let compared = admission.explain(request, &refusal, now).await.compared;
+    Judged { verdict: told(&refusal), reason: Some(refusal.to_string()), compared, route }
+}
+
+fn told(refusal: &Refusal) -> Verdict {
+    let verdict = refusal.verdict();
+    Verdict::Refuse { status: verdict.status.as_u16(), code: verdict.code.to_owned() }
+}
+
+impl Judged {
+    fn without_connection(reason: String) -> Self {
+        let verdict = Verdict::NoHandshake { reason };
+        Self { verdict, reason: None, compared: None, route: None }
+    }
+}
