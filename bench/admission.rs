@@ -19,10 +19,10 @@ use criterion::Criterion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
-use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Leniency, Participant, PathRules, PathVerifier, Peer, Revocation, SubjectRules, TrustAnchors,
+    Leniency, Participant, PathRules, PathVerifier, Peer, Revocation, RevocationList, SubjectRules,
+    TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
@@ -95,8 +95,8 @@ fn identity_stages(criterion: &mut Criterion) -> Result<()> {
             Some(entries) => {
                 let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
                 let began = Instant::now();
-                let mut lists = trust::parse_lists(of_root.as_bytes(), "root")?;
-                lists.extend(trust::parse_lists(long.as_bytes(), "issuing")?);
+                let mut lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
+                lists.extend(RevocationList::read_all(long.as_bytes(), "issuing")?);
                 println!("a list of {entries} is read in {:?}", began.elapsed());
                 let refuse = Leniency::Refuse;
                 let revocation = Arc::new(Revocation::new(lists, refuse, refuse));

@@ -12,7 +12,7 @@ mod pem;
 mod policy;
 mod services;
 mod traffic;
-pub mod trust;
+mod trust;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

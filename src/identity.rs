@@ -9,6 +9,7 @@
 //! (subject attributes). Leaves to others: the TLS handshake (`listener`), the comparison of a
 //! token's confirmation with the thumbprint (`token::binding`).
 
+mod epoch;
 pub mod anchors;
 pub mod path;
 pub mod reason;
@@ -31,7 +32,7 @@ use crate::moment::Moment;
 pub use anchors::{AnchorError, TrustAnchors};
 pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
 pub use reason::{PathFault, PathReason};
-pub use revocation::{Leniency, Revocation, RevocationList};
+pub use revocation::{FetchedList, Leniency, ListFault, ListIssuers, Revocation, RevocationList};
 pub use subject::SubjectRules;
 pub use thumbprint::Thumbprint;
 use trust::Watch;

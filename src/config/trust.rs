@@ -4,9 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
-
 use super::document::{Located, Place, Table};
 use super::{Kept, pem, values};
 use crate::identity::verifier::{ClientVerifier, Witness};
@@ -112,23 +109,9 @@ fn read_lists(file: &Path, place: &Place) -> Option<Vec<RevocationList>> {
     let bytes = pem::read(file, place, LISTS)?;
     let source = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let source = source.unwrap_or_default();
-    parse_lists(&bytes, &source)
+    RevocationList::read_all(&bytes, &source)
         .map_err(|error| {
             place.reject(format!("{} is not usable ({error}), accepted: {LISTS}", file.display()));
         })
         .ok()
-}
-
-/// Reads lists in PEM, or one in DER.
-pub fn parse_lists(bytes: &[u8], source: &str) -> Result<Vec<RevocationList>, String> {
-    if bytes.first() == Some(&0x30) {
-        let list = RevocationList::parse(bytes, source).map_err(|error| error.to_string())?;
-        return Ok(vec![list]);
-    }
-    let mut lists = Vec::new();
-    for der in CertificateRevocationListDer::pem_slice_iter(bytes) {
-        let der = der.map_err(|error| error.to_string())?;
-        lists.push(RevocationList::parse(&der, source).map_err(|error| error.to_string())?);
-    }
-    if lists.is_empty() { Err("no revocation list".to_owned()) } else { Ok(lists) }
 }

@@ -225,14 +225,18 @@ impl PathVerifier {
         let (anchor_key, anchor_signs_lists) =
             self.anchors.judge(path.anchor(), authorities, seconds)?;
         let mut issuer = (anchor_key.clone(), anchor_signs_lists);
+        // Once for the whole path: a list may be replaced meanwhile.
+        let revocation =
+            self.revocation.as_ref().map(|revocation| (revocation, revocation.lists()));
         for (place, certificate) in certificates.iter().enumerate().rev() {
             let blame = |reason| PathFault { reason, certificate: Some(Culprit::of(certificate)) };
             if place > 0 {
                 judge_authority(certificate).map_err(blame)?;
             }
-            if let Some(revocation) = &self.revocation {
+            if let Some((revocation, lists)) = &revocation {
                 let (key, signs_lists) = &issuer;
-                revocation.judge(certificate, key, *signs_lists, seconds).map_err(blame)?;
+                let verdict = revocation.judge(lists, certificate, key, *signs_lists, seconds);
+                verdict.map_err(blame)?;
             }
             issuer = (Key::of(certificate), may(certificate, |usage| usage.crl_sign()));
         }

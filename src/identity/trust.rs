@@ -1,20 +1,17 @@
 //! What a listener trusts now, and what that means to connections that are open.
 //!
-//! A reload may take an anchor away or bring a revocation list. New connections meet the new trust in their
-//! handshake; a connection that is open keeps its chain, and is judged again at its next request.
+//! A reload may take an anchor away, and a revocation list may come at any time. New connections meet the
+//! new trust in their handshake; a connection that is open keeps its chain, and is judged again at its next
+//! request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::verifier::ClientVerifier;
-use super::{IdentityError, Participant, SubjectRules};
+use super::{IdentityError, Participant, Revocation, SubjectRules, epoch};
 use crate::moment::Moment;
-
-/// Tells one trust from the next, in the whole process.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Anchors, lists and rules, as one configuration has them.
 #[derive(Debug)]
@@ -29,8 +26,16 @@ pub struct Trust {
 impl Trust {
     /// A trust of its own epoch.
     pub fn new(verifier: ClientVerifier, rules: SubjectRules) -> Self {
-        let epoch = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { verifier: Arc::new(verifier), rules, epoch }
+        Self { verifier: Arc::new(verifier), rules, epoch: epoch::next() }
+    }
+
+    fn revocation(&self) -> Option<&Revocation> {
+        self.verifier.paths().revocation.as_deref()
+    }
+
+    /// Tells this state of trust from the next: another configuration, or another list in this one.
+    fn epoch(&self) -> u64 {
+        self.epoch.max(self.revocation().map_or(0, Revocation::epoch))
     }
 }
 
@@ -79,7 +84,13 @@ impl Watch {
         now: Moment,
     ) -> Self {
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        let (epoch, at) = (judged_by.epoch, now.unix_seconds());
+        // The list that the handshake met may have been replaced before the handshake ended: such a chain
+        // is judged again at its first request. The epoch is read first, so that a list which comes now
+        // shows in one or the other.
+        let epoch = judged_by.epoch();
+        let came_lately = |lists: &Revocation| lists.changed_within(JUDGED_AGAIN_AFTER, now);
+        let may_be_outdated = judged_by.revocation().is_some_and(came_lately);
+        let at = if may_be_outdated { 0 } else { now.unix_seconds() };
         let judged = Judged { epoch, at, path: Ok(()), subject: Ok(()) };
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
@@ -99,9 +110,11 @@ impl Watch {
     /// Judges the chain again if the trust is another one than before, or after a while.
     fn refresh(&self, now: Moment) {
         let trust = self.domain.0.load();
+        // Before the path is judged: a list that is replaced meanwhile has it judged once more.
+        let epoch = trust.epoch();
         let last = self.judged.load();
         let age = now.unix_seconds().saturating_sub(last.at);
-        if last.epoch == trust.epoch && age < JUDGED_AGAIN_AFTER {
+        if last.epoch == epoch && age < JUDGED_AGAIN_AFTER {
             return;
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
@@ -110,6 +123,6 @@ impl Watch {
             Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
         };
         let at = now.unix_seconds();
-        self.judged.store(Arc::new(Judged { epoch: trust.epoch, at, path, subject }));
+        self.judged.store(Arc::new(Judged { epoch, at, path, subject }));
     }
 }

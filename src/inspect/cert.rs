@@ -15,9 +15,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{InspectError, read};
-use crate::config::trust;
 use crate::identity::{
-    Leniency, PathFault, PathReason, PathRules, PathVerifier, Purpose, Revocation, TrustAnchors,
+    Leniency, PathFault, PathReason, PathRules, PathVerifier, Purpose, Revocation, RevocationList,
+    TrustAnchors,
 };
 use crate::listener::tls::provider;
 
@@ -134,7 +134,7 @@ fn judge(
 fn revocation(files: &[(Vec<u8>, String)]) -> Result<Option<Arc<Revocation>>, PathReason> {
     let mut lists = Vec::new();
     for (bytes, name) in files {
-        lists.extend(trust::parse_lists(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
+        lists.extend(RevocationList::read_all(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
     }
     let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
     Ok((!files.is_empty()).then(|| Arc::new(revocation)))

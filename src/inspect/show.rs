@@ -33,7 +33,7 @@ pub fn run(config: &Path) -> Result<String, Vec<Mistake>> {
             None => text.push_str("  nobody is looked up in a revocation list\n"),
             Some(revocation) => {
                 for list in revocation.lists() {
-                    let _ = writeln!(text, "  {}", describe(list, now));
+                    let _ = writeln!(text, "  {}", describe(&list, now));
                 }
             }
         }

@@ -164,7 +164,7 @@ fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
             metrics.note_certificate(&listener.name, "trust_anchor", expiry);
         }
         let lists = paths.revocation.iter().flat_map(|revocation| revocation.lists());
-        lists.for_each(|list| metrics.note_list(&listener.name, list));
+        lists.for_each(|list| metrics.note_list(&listener.name, &list));
     }
 }
 
