@@ -9,6 +9,7 @@ pub mod values;
 mod endpoint;
 mod listeners;
 mod pem;
+mod points;
 mod policy;
 mod services;
 mod traffic;
@@ -28,6 +29,7 @@ use crate::exchange::Serving;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
+use crate::listener::lists::Point;
 use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
@@ -36,6 +38,7 @@ use crate::upstream::{Upstream, Upstreams};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
+use points::PointSettings;
 use services::{ConsentSettings, TokenSettings};
 use traffic::LimitSettings;
 
@@ -84,6 +87,7 @@ pub struct Kept {
     consent: (ConsentSettings, Arc<Consents>),
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
+    points: Vec<(PointSettings, Arc<Point>)>,
 }
 
 impl Kept {
@@ -125,7 +129,7 @@ fn read(
     let server = read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
-    let listeners = listeners::read_listeners(root, metrics, before);
+    let (listeners, points) = listeners::read_listeners(root, metrics, before);
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
@@ -151,7 +155,8 @@ fn read(
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
-    let kept = Kept { limits, token, consent, domains: domains(&listeners) };
+    let (domains, points) = (domains(&listeners), points.into_kept());
+    let kept = Kept { limits, token, consent, domains, points };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 

@@ -98,6 +98,20 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl EndpointSettings {
+    /// An endpoint that asks for no client certificate. `trust_anchors` are for `https`.
+    pub(super) fn open(
+        url: Url,
+        trust_anchors: Vec<CertificateDer<'static>>,
+        timeout: Duration,
+    ) -> Self {
+        Self { url, trust_anchors, identity: None, timeout }
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Builds the client; reports what is wrong with its TLS.
     pub(super) fn remote(&self, place: &Place) -> Option<Remote> {
         let tls = match self.url.scheme() {

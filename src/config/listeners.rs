@@ -8,9 +8,12 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
-use super::{Kept, pem, trust, values};
+use super::points::Points;
+use super::trust::{self, Reading};
+use super::{Kept, pem, values};
 use crate::identity::SubjectRules;
 use crate::listener::Clients;
+use crate::listener::lists::Point;
 use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
 use crate::moment::Moment;
 use crate::report::Metrics;
@@ -30,6 +33,8 @@ pub struct ListenerConfiguration {
     pub acceptor: Arc<Acceptor>,
     /// What it asks of its clients.
     pub clients: Option<Clients>,
+    /// Where its revocation lists are fetched from.
+    pub points: Vec<Arc<Point>>,
     /// When its certificate expires, in seconds since 1970.
     pub expiry: Option<i64>,
 }
@@ -39,9 +44,10 @@ pub(super) fn read_listeners(
     root: &Table<'_>,
     metrics: &Metrics,
     before: Option<&Kept>,
-) -> Vec<ListenerConfiguration> {
+) -> (Vec<ListenerConfiguration>, Points) {
     let now = Moment::now();
     let rules = read_subject_rules(root);
+    let reading = Reading { rules, metrics, before, points: Points::default() };
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
         root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
@@ -49,7 +55,7 @@ pub(super) fn read_listeners(
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let trust = |name: &str| trust::read_clients(table, name, &rules, metrics, before);
+        let trust = |name: &str| trust::read_clients(table, name, &reading);
         let Some(listener) = read_listener(table, trust, now) else {
             continue;
         };
@@ -67,12 +73,12 @@ pub(super) fn read_listeners(
         }
         listeners.push(listener);
     }
-    listeners
+    (listeners, reading.points)
 }
 
 fn read_listener(
     table: &Table<'_>,
-    read_clients: impl FnOnce(&str) -> Option<Clients>,
+    read_clients: impl FnOnce(&str) -> Option<(Clients, Vec<Arc<Point>>)>,
     now: Moment,
 ) -> Option<ListenerConfiguration> {
     let name = table.required_parsed("name", values::NAME, values::name);
@@ -86,11 +92,14 @@ fn read_listener(
     let chain = pem::certificates(table, "certificate");
     let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
     let key = pem::private_key(table, "private_key");
-    let clients = match exposure.as_ref().map(|exposure| exposure.value) {
-        Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
+    let (clients, points) = match exposure.as_ref().map(|exposure| exposure.value) {
+        Some(Exposure::Mutual) => {
+            let (clients, points) = read_clients(name.as_ref().map_or("", |name| &name.value))?;
+            (Some(clients), points)
+        }
         _ => {
             reject_anchors(table, exposure.is_some());
-            None
+            (None, Vec::new())
         }
     };
     let (chain, key) = (chain?, key?);
@@ -103,7 +112,7 @@ fn read_listener(
         }
     };
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, expiry })
+    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, points, expiry })
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {

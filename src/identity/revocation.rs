@@ -23,7 +23,7 @@ use super::path::Key;
 use super::reason::PathReason;
 use crate::moment::Moment;
 pub use issuers::{ListFault, ListIssuers};
-pub use list::{ListError, RevocationList};
+pub use list::{ListError, Origin, RevocationList};
 use list::{SKEW, minimal};
 
 /// What is done when the lists cannot tell.

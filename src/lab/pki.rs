@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
-    CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SanType,
-    SerialNumber,
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CustomExtension, DistinguishedName, DnType,
+    DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_RSA_SHA256, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -82,6 +82,8 @@ pub struct Subject {
     pub in_utf8: bool,
     /// extendedKeyUsage, if there is one.
     pub purpose: Option<ExtendedKeyUsagePurpose>,
+    /// Where it says that its issuer's revocation lists are.
+    pub distribution_points: Vec<String>,
     /// Seconds from now at which the validity begins.
     pub not_before: i64,
     /// Seconds from now at which the validity ends.
@@ -96,6 +98,7 @@ impl Default for Subject {
             software_statement_id: "bc97b8f0-cae0-4f2f-9978-d93f0e56a833".into(),
             in_utf8: true,
             purpose: Some(ExtendedKeyUsagePurpose::ClientAuth),
+            distribution_points: Vec::new(),
             not_before: -86_400,
             not_after: 365 * 86_400,
         }
@@ -130,7 +133,18 @@ impl Authority {
 
     /// An authority below this one.
     pub fn issuing(&self, name: &str, key: KeyPair) -> Result<Self> {
-        let params = authority_params(name);
+        self.issuing_with(name, key, |_| {})
+    }
+
+    /// The same with a certificate that was changed before it was signed.
+    pub fn issuing_with(
+        &self,
+        name: &str,
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Self> {
+        let mut params = authority_params(name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
@@ -182,6 +196,10 @@ impl Authority {
         let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
         params.distinguished_name = subject_name(subject)?;
         params.extended_key_usages = subject.purpose.iter().cloned().collect();
+        if !subject.distribution_points.is_empty() {
+            let uris = subject.distribution_points.clone();
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+        }
         self.end_entity(params, key, subject.not_before, subject.not_after)
     }
 
@@ -199,7 +217,23 @@ impl Authority {
             let (_, certificate) = X509Certificate::from_der(der)?;
             serials.push(SerialNumber::from_slice(certificate.raw_serial()));
         }
-        self.list(number, serials, this_update, next_update)
+        self.list(number, serials, this_update, next_update, None)
+    }
+
+    /// A revocation list in PEM that covers only certificates which name this distribution point.
+    pub fn revocation_list_of_point(
+        &self,
+        url: &str,
+        number: u64,
+        this_update: i64,
+        next_update: i64,
+    ) -> Result<String> {
+        let uris = vec![url.to_owned()];
+        let point = CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris },
+            scope: None,
+        };
+        self.list(number, Vec::new(), this_update, next_update, Some(point))
     }
 
     /// A revocation list in PEM that names so many certificates that do not exist.
@@ -210,7 +244,7 @@ impl Authority {
         next_update: i64,
     ) -> Result<String> {
         let serials = (1..=entries).map(SerialNumber::from).collect();
-        self.list(1, serials, this_update, next_update)
+        self.list(1, serials, this_update, next_update, None)
     }
 
     fn list(
@@ -219,6 +253,7 @@ impl Authority {
         serials: Vec<SerialNumber>,
         this_update: i64,
         next_update: i64,
+        issuing_distribution_point: Option<CrlIssuingDistributionPoint>,
     ) -> Result<String> {
         let now = OffsetDateTime::now_utc();
         let revoked = |serial_number| RevokedCertParams {
@@ -231,7 +266,7 @@ impl Authority {
             this_update: now + Duration::seconds(this_update),
             next_update: now + Duration::seconds(next_update),
             crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
+            issuing_distribution_point,
             revoked_certs: serials.into_iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::lists::{Begun, Lists};
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
@@ -19,6 +21,9 @@ use crate::report::admin::Readiness;
 use crate::route::Exposure;
 use crate::token::jwks::KeySetError;
 
+/// How long a start, or a reload, waits for lists that it does not have yet.
+pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
+
 /// The configuration in force.
 pub(super) struct Live {
     path: PathBuf,
@@ -27,6 +32,7 @@ pub(super) struct Live {
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
     pub(super) slots: Vec<Slot>,
     pub(super) fixed: Fixed,
+    lists: Lists,
     kept: Mutex<Kept>,
 }
 
@@ -48,9 +54,14 @@ pub(super) struct Fixed {
 }
 
 impl Live {
-    pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        configuration: Configuration,
+        metrics: Arc<Metrics>,
+        lists: Lists,
+    ) -> Self {
         let fixed = fixed(&configuration);
-        note_trust(&metrics, &configuration.listeners);
+        note_certificates(&metrics, &configuration.listeners);
         let slot = |listener: ListenerConfiguration| Slot {
             name: listener.name.into(),
             exposure: listener.exposure,
@@ -63,12 +74,13 @@ impl Live {
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
             slots: configuration.listeners.into_iter().map(slot).collect(),
             fixed,
+            lists,
             kept: Mutex::new(configuration.kept),
         }
     }
 
     /// How often the key set is read again.
-    pub(super) fn key_set_refresh(&self) -> std::time::Duration {
+    pub(super) fn key_set_refresh(&self) -> Duration {
         self.kept.lock().key_set_refresh()
     }
 
@@ -113,14 +125,22 @@ impl Live {
             tracing::error!(%error, "the new key set cannot be read");
             return false;
         }
+        let begun = self.lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await;
+        let lacking = begun.lacking(&configuration.listeners);
+        if !lacking.is_empty() {
+            let points = lacking.join(", ");
+            tracing::error!(points, "the new distribution points gave no revocation list");
+            return false;
+        }
         self.note_key_set_refresh(&refreshed);
-        self.swap(configuration);
+        self.swap(configuration, begun);
         true
     }
 
     /// The listeners are the same in number, name and order: `fixed` was compared.
-    fn swap(&self, configuration: Configuration) {
-        note_trust(&self.metrics, &configuration.listeners);
+    fn swap(&self, configuration: Configuration, begun: Begun) {
+        note_certificates(&self.metrics, &configuration.listeners);
+        self.lists.put_in_force(&configuration.listeners, begun);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             // First, so that whom the new acceptor admits is not held against the old trust.
             if let Some(clients) = listener.clients {
@@ -144,14 +164,15 @@ impl Live {
 
 impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
-        let tokens = &self.serving.load().admission.tokens;
-        if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+        let has_keys = self.serving.load().admission.tokens.is_ready();
+        let all = [("token.jwks", has_keys), ("revocation", self.lists.are_complete())];
+        all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
     }
 }
 
-/// Tells the metrics when what is in force ends.
-fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
-    metrics.forget_trust();
+/// Tells the metrics when the certificates in force end.
+fn note_certificates(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
+    metrics.forget_certificates();
     for listener in listeners {
         if let Some(expiry) = listener.expiry {
             metrics.note_certificate(&listener.name, "server", expiry);
@@ -159,16 +180,14 @@ fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
         let Some(clients) = &listener.clients else {
             continue;
         };
-        let paths = clients.trust.verifier.paths();
-        if let Some(expiry) = paths.anchors.earliest_expiry() {
+        let anchors = &clients.trust.verifier.paths().anchors;
+        if let Some(expiry) = anchors.earliest_expiry() {
             metrics.note_certificate(&listener.name, "trust_anchor", expiry);
         }
-        let lists = paths.revocation.iter().flat_map(|revocation| revocation.lists());
-        lists.for_each(|list| metrics.note_list(&listener.name, &list));
     }
 }
 
-fn fixed(configuration: &Configuration) -> Fixed {
+pub(super) fn fixed(configuration: &Configuration) -> Fixed {
     let facts = |listener: &ListenerConfiguration| {
         (listener.name.clone(), listener.address, listener.exposure)
     };

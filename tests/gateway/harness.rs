@@ -2,6 +2,7 @@
 
 mod gateway;
 mod pki;
+mod point;
 mod request;
 
 use std::future::Future;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 pub use gateway::Gateway;
 pub use pki::{Pki, pki};
+pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
 
 pub const CLIENT_ONE: &str = "client-one";

@@ -46,7 +46,7 @@ fn list(lab: &Lab, name: &str) -> PathBuf {
     lab.lists.as_ref().unwrap().path().join(name)
 }
 
-async fn try_handshake(lab: &Lab, identity: &Identity) -> bool {
+pub async fn try_handshake(lab: &Lab, identity: &Identity) -> bool {
     let exchange = async {
         let mut connection = lab.connector(Some(identity)).http1().await?;
         connection.exchange(&Request::get(OPEN).to_bytes()).await
@@ -162,14 +162,14 @@ async fn leniency_admits_what_it_says() {
 }
 
 /// A participant with both kinds of connection open.
-struct Caller {
+pub struct Caller {
     http1: Http1,
     http2: Http2,
     token: String,
 }
 
 impl Caller {
-    async fn connect(lab: &Lab, identity: &Identity) -> Self {
+    pub async fn connect(lab: &Lab, identity: &Identity) -> Self {
         let consent = lab.consent(&["RESOURCES_READ"]);
         let grant =
             Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
@@ -181,7 +181,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&mut self) -> [Response; 2] {
+    pub async fn ask(&mut self) -> [Response; 2] {
         let request = Request::get(RESOURCES).bearer(&self.token).to_bytes();
         let over_http2 = http::Request::get(format!("https://localhost{RESOURCES}"))
             .header("authorization", format!("Bearer {}", self.token))
@@ -194,13 +194,13 @@ impl Caller {
         ]
     }
 
-    async fn assert_served(&mut self) {
+    pub async fn assert_served(&mut self) {
         for response in self.ask().await {
             assert_eq!(response.status, 200, "{response:?}");
         }
     }
 
-    async fn assert_refused(&mut self, lab: &Lab) {
+    pub async fn assert_refused(&mut self, lab: &Lab) {
         let reached = lab.recorded().len();
         for response in self.ask().await {
             assert_refused(&response, 401, "CERTIFICADO_NAO_ACEITO");
@@ -214,7 +214,7 @@ impl Caller {
 async fn a_revocation_acts_on_connections_that_are_open() {
     let pki = pki();
     let lab = lab_with_lists(good_lists).await;
-    let entries = "portaria_crl_entries{list=\"issuing.crl\",listener=\"mtls\"}";
+    let entries = "portaria_crl_entries{list=\"issuing.crl\",listener=\"mtls\",source=\"file\"}";
     lab.expect_metric(entries, 0.0).await;
     let mut one = Caller::connect(&lab, &pki.one).await;
     let mut two = Caller::connect(&lab, &pki.two).await;

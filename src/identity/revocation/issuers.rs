@@ -11,7 +11,7 @@ use x509_parser::der_parser::asn1_rs::{Any, BitString, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::AlgorithmIdentifier;
 
-use super::list::{ListError, RevocationList, SKEW, in_der};
+use super::list::{ListError, Origin, RevocationList, SKEW, in_der};
 use crate::identity::path::{Key, may};
 use crate::identity::signature;
 
@@ -88,13 +88,7 @@ impl ListIssuers {
         Ok(Self(issuers))
     }
 
-    /// Both together.
-    pub fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
-        self
-    }
-
-    /// Reads the one list, in DER or PEM, that one of them signed.
+    /// Reads the one list, in DER or PEM, that a distribution point gave and one of them signed.
     pub fn read(&self, bytes: &[u8], source: &str) -> Result<RevocationList, ListFault> {
         let ders = in_der(bytes).map_err(|_| ListError::Unreadable)?;
         let [der] = ders.as_slice() else {
@@ -102,7 +96,8 @@ impl ListIssuers {
         };
         let envelope = Envelope::read(der).ok_or(ListError::Unreadable)?;
         let signer = self.signer(&envelope)?;
-        let list = RevocationList::parse(der, source)?;
+        let mut list = RevocationList::parse(der, source)?;
+        list.origin = Origin::Point;
         // Two parsers read the same bytes: what was verified must be what is used.
         let is_same = *list.issuer == *envelope.issuer
             && *list.signed == *envelope.signed
@@ -113,15 +108,6 @@ impl ListIssuers {
         }
         list.remember_signer(signer);
         Ok(list)
-    }
-
-    /// Verifies the signature of a list from a file now, and not in the first handshake. Whose it is not,
-    /// a handshake finds out.
-    pub fn verify_ahead(&self, list: &RevocationList) {
-        let named = self.0.iter().filter(|issuer| issuer.name == list.issuer);
-        for issuer in named.filter(|issuer| issuer.may_sign_lists) {
-            list.is_signed_with(&issuer.key);
-        }
     }
 
     fn signer(&self, envelope: &Envelope<'_>) -> Result<&Key, ListFault> {

@@ -42,10 +42,31 @@ pub(super) struct Scope {
     only_authorities: bool,
 }
 
+/// How a list came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From a file that the configuration names.
+    File,
+    /// From a distribution point.
+    Point,
+}
+
+impl Origin {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Point => "distribution_point",
+        }
+    }
+}
+
 /// One list.
 pub struct RevocationList {
-    /// Where it was read.
+    /// Where it was read: the name of a file, or a URL.
     pub source: String,
+    /// Which of the two.
+    pub origin: Origin,
     /// thisUpdate, in seconds.
     pub this_update: i64,
     /// nextUpdate, in seconds.
@@ -92,6 +113,7 @@ impl RevocationList {
             list.iter_revoked_certificates().map(|entry| minimal(entry.raw_serial())).collect();
         Ok(Self {
             source: source.to_owned(),
+            origin: Origin::File,
             this_update: list.last_update().timestamp(),
             next_update: next_update.timestamp(),
             number: list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default(),

@@ -96,6 +96,12 @@ impl Gateway {
         assert!(status.unwrap().success());
     }
 
+    /// Ends the process as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the process to end.
     pub async fn end(&mut self) -> ExitStatus {
         loop {
