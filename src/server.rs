@@ -96,7 +96,11 @@ pub fn run(start: Start) -> Result<(), StartError> {
     // Whoever connects meanwhile waits, and is not refused for a list that is on its way.
     let fetching = lists::runtime().map_err(StartError::Lists)?;
     let lists = Lists::new(fetching.handle().clone(), metrics.clone());
-    let begun = fetching.block_on(lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN));
+    let (hangup, begun) = fetching.block_on(async {
+        // First, for a SIGHUP may come while the lists do.
+        let hangup = housekeeping::listen_for_hangup();
+        (hangup, lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await)
+    });
     lists.put_in_force(&configuration.listeners, begun);
     let live = Arc::new(Live::new(path, configuration, metrics.clone(), lists));
     let (report, _flush_on_exit) = report(&live.fixed, metrics.clone());
@@ -116,7 +120,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     server.add_service(admin.serve("admin".into(), HttpServer::new_app(application), 1));
 
     let (ended, end) = channel();
-    let housekeeping = Housekeeping::new(live, under_way, ended.clone());
+    let housekeeping = Housekeeping::new(live, under_way, ended.clone(), hangup);
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);

@@ -33,10 +33,17 @@ impl Trust {
         self.verifier.paths().revocation.as_deref()
     }
 
-    /// Tells this state of trust from the next: another configuration, or another list in this one.
-    fn epoch(&self) -> u64 {
-        self.epoch.max(self.revocation().map_or(0, Revocation::epoch))
+    fn state(&self) -> State {
+        State { trust: self.epoch, lists: self.revocation().map_or(0, Revocation::epoch) }
     }
+}
+
+/// Tells one state of trust from the next: another configuration, or another list in the same one. Two
+/// numbers, for a list may come between the making of a trust and its being put in force, and be in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    trust: u64,
+    lists: u64,
 }
 
 /// The trust in force on a listener.
@@ -70,7 +77,7 @@ pub(super) struct Watch {
 /// A verdict, good or bad: a refused client that asks again costs no second path.
 #[derive(Debug)]
 struct Judged {
-    epoch: u64,
+    state: State,
     at: u64,
     path: Result<(), IdentityError>,
     subject: Result<(), IdentityError>,
@@ -85,13 +92,13 @@ impl Watch {
     ) -> Self {
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
         // The list that the handshake met may have been replaced before the handshake ended: such a chain
-        // is judged again at its first request. The epoch is read first, so that a list which comes now
+        // is judged again at its first request. The state is read first, so that a list which comes now
         // shows in one or the other.
-        let epoch = judged_by.epoch();
+        let state = judged_by.state();
         let came_lately = |lists: &Revocation| lists.changed_within(JUDGED_AGAIN_AFTER, now);
         let may_be_outdated = judged_by.revocation().is_some_and(came_lately);
         let at = if may_be_outdated { 0 } else { now.unix_seconds() };
-        let judged = Judged { epoch, at, path: Ok(()), subject: Ok(()) };
+        let judged = Judged { state, at, path: Ok(()), subject: Ok(()) };
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
@@ -111,10 +118,10 @@ impl Watch {
     fn refresh(&self, now: Moment) {
         let trust = self.domain.0.load();
         // Before the path is judged: a list that is replaced meanwhile has it judged once more.
-        let epoch = trust.epoch();
+        let state = trust.state();
         let last = self.judged.load();
         let age = now.unix_seconds().saturating_sub(last.at);
-        if last.epoch == epoch && age < JUDGED_AGAIN_AFTER {
+        if last.state == state && age < JUDGED_AGAIN_AFTER {
             return;
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
@@ -123,6 +130,6 @@ impl Watch {
             Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
         };
         let at = now.unix_seconds();
-        self.judged.store(Arc::new(Judged { epoch, at, path, subject }));
+        self.judged.store(Arc::new(Judged { state, at, path, subject }));
     }
 }

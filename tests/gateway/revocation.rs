@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use portaria::identity::{
     Certified, ClientVerifier, FetchedList, IdentityError, Leniency, ListFault, ListIssuers,
-    PathReason, PathRules, PathVerifier, Peer, Revocation, SubjectRules, Trust, TrustAnchors,
-    TrustDomain,
+    PathReason, PathRules, PathVerifier, Peer, Revocation, RevocationList, SubjectRules, Trust,
+    TrustAnchors, TrustDomain,
 };
-use portaria::lab::pki::Identity;
+use portaria::lab::pki::{Authority, Identity};
 use portaria::moment::Moment;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
@@ -216,42 +216,71 @@ async fn no_connection_slips_past_a_list_that_comes_during_its_handshake() {
     lab.assert_untouched();
 }
 
+/// What a listener trusts: the lab's root or another one, and these lists.
+fn trust(root: &Authority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
+    let revocation = Revocation::new(Vec::new(), Leniency::Refuse, Leniency::Refuse);
+    let lists = lists.iter().map(|list| Arc::clone(list)).collect();
+    let algorithms = portaria::listener::tls::provider().signature_verification_algorithms;
+    let paths = PathVerifier {
+        anchors: TrustAnchors::new(vec![root.certificate()]).unwrap(),
+        rules: PathRules::OF_LISTENERS,
+        revocation: Some(Arc::new(revocation.with_fetched(lists))),
+        algorithms,
+    };
+    let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".to_owned()] };
+    Arc::new(Trust::new(ClientVerifier::new(paths, None), rules))
+}
+
+fn fetched(list: String) -> RevocationList {
+    issuers().read(list.as_bytes(), "point").unwrap()
+}
+
+fn connected(
+    identity: &Identity,
+    judged_by: &Trust,
+    domain: &Arc<TrustDomain>,
+    at: Moment,
+) -> Peer {
+    let certified = Certified::in_handshake(&identity.chain, judged_by, domain.clone(), at);
+    Peer::Certified(Box::new(certified.unwrap()))
+}
+
 /// The same without luck: the list comes after the handshake judged the chain, and before the handshake ends
 /// and the connection is known.
 #[test]
 fn a_chain_that_met_the_list_before_is_judged_again_at_the_first_request() {
-    let pki = pki();
-    let issuers = issuers();
-    let read = |list: String| issuers.read(list.as_bytes(), "point").unwrap();
-    let fetched = Arc::new(FetchedList::new(Some(read(of_issuing(5, &[])))));
-    let root = Arc::new(FetchedList::new(Some(read(of_root()))));
-    let refuse = Leniency::Refuse;
-    let lists = Revocation::new(Vec::new(), refuse, refuse);
-    let algorithms = portaria::listener::tls::provider().signature_verification_algorithms;
-    let paths = PathVerifier {
-        anchors: TrustAnchors::new(vec![pki.root.certificate()]).unwrap(),
-        rules: PathRules::OF_LISTENERS,
-        revocation: Some(Arc::new(lists.with_fetched(vec![root, fetched.clone()]))),
-        algorithms,
-    };
-    let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".to_owned()] };
-    let trust = Arc::new(Trust::new(ClientVerifier::new(paths, None), rules));
+    let (pki, now) = (pki(), Moment::now());
+    let root = Arc::new(FetchedList::new(Some(fetched(of_root()))));
+    let issuing = Arc::new(FetchedList::new(Some(fetched(of_issuing(5, &[])))));
+    let trust = trust(&pki.root, &[&root, &issuing]);
     let domain = Arc::new(TrustDomain::new(trust.clone()));
-    let now = Moment::now();
-    let connected = |identity: &Identity| {
-        let chain = &identity.chain;
-        let certified = Certified::in_handshake(chain, &trust, domain.clone(), now).unwrap();
-        Peer::Certified(Box::new(certified))
-    };
-    let (early, other) = (connected(&pki.one), connected(&pki.two));
+    let early = connected(&pki.one, &trust, &domain, now);
+    let other = connected(&pki.two, &trust, &domain, now);
     assert_eq!(early.still_trusted(now), Ok(()));
-    fetched.replace(read(of_issuing(6, &[&pki.one])), now);
-    let late = connected(&pki.one);
+    issuing.replace(fetched(of_issuing(6, &[&pki.one])), now);
+    let late = connected(&pki.one, &trust, &domain, now);
     let revoked = Err(IdentityError::Untrusted(PathReason::Revoked));
     assert_eq!((early.still_trusted(now), late.still_trusted(now)), (revoked.clone(), revoked));
     assert_eq!(other.still_trusted(now), Ok(()));
-    fetched.replace(read(of_issuing(7, &[])), now);
+    issuing.replace(fetched(of_issuing(7, &[])), now);
     assert_eq!((early.still_trusted(now), late.still_trusted(now)), (Ok(()), Ok(())));
+}
+
+/// A reload makes its trust, waits for lists, and only then puts it in force.
+#[test]
+fn a_list_that_comes_during_a_reload_does_not_hide_the_reload() {
+    let (pki, now) = (pki(), Moment::now());
+    let root = Arc::new(FetchedList::new(Some(fetched(of_root()))));
+    let issuing = Arc::new(FetchedList::new(Some(fetched(of_issuing(5, &[])))));
+    let before = trust(&pki.root, &[&root, &issuing]);
+    let domain = Arc::new(TrustDomain::new(before.clone()));
+    let open = connected(&pki.one, &before, &domain, now);
+    let after = trust(&pki.other_root, &[&root, &issuing]);
+    issuing.replace(fetched(of_issuing(6, &[])), now);
+    assert_eq!(open.still_trusted(now), Ok(()));
+    domain.replace(after);
+    let unknown = Err(IdentityError::Untrusted(PathReason::UnknownIssuer));
+    assert_eq!(open.still_trusted(now), unknown);
 }
 
 /// An issuing authority that may not sign lists has the name and key of one that may.
@@ -445,6 +474,22 @@ async fn a_point_that_never_gave_a_list_refuses_until_it_does() {
     points.point.serve(ISSUING, Serving::Document(list));
     eventually("it is ready", || async { readiness(&lab).await.0 == 200 }).await;
     assert!(try_handshake(&lab, &pki().one).await);
+}
+
+#[tokio::test]
+async fn a_hangup_while_a_start_waits_for_lists_reloads_and_does_not_end_the_process() {
+    let points = Points::revoking(&[&pki().one]).await;
+    let mut lab = points.lab().await;
+    lab.gateway.kill();
+    let before = points.point.asked(ISSUING);
+    points.point.serve(ISSUING, Serving::Silent);
+    let starting = Gateway::spawn(&lab.directory.path().join("config.toml"));
+    eventually("it waits", || async { points.point.asked(ISSUING) > before }).await;
+    assert!(!starting.log_contains("listening"));
+    starting.signal("HUP");
+    lab.gateway = starting.listening().await;
+    eventually("it reloads", || async { lab.gateway.log_contains("configuration reloaded") }).await;
+    assert_one_is_revoked(&lab).await;
 }
 
 #[tokio::test]
