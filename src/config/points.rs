@@ -46,10 +46,14 @@ impl Points {
         self.0.into_inner()
     }
 
-    /// The point that the same settings made before, here or in the configuration in force.
-    fn find(&self, settings: &PointSettings, before: Option<&Kept>) -> Option<Arc<Point>> {
+    /// The first point that `is_it`, here or in the configuration in force.
+    fn find(
+        &self,
+        before: Option<&Kept>,
+        is_it: impl Fn(&PointSettings) -> bool,
+    ) -> Option<Arc<Point>> {
         let point_of = |points: &[(PointSettings, Arc<Point>)]| {
-            let (_, point) = points.iter().find(|(of, _)| of == settings)?;
+            let (_, point) = points.iter().find(|(of, _)| is_it(of))?;
             Some(point.clone())
         };
         point_of(&self.0.borrow()).or_else(|| point_of(&before?.points))
@@ -121,16 +125,22 @@ fn make(
     points: &Points,
     before: Option<&Kept>,
 ) -> Option<Arc<Point>> {
-    if let Some(point) = points.find(&settings, before) {
+    if let Some(point) = points.find(before, |other| *other == settings) {
         points.add(settings, &point);
         return Some(point);
     }
+    // Another pace or another directory is no reason to forget what is revoked.
+    let has_same_lists = |other: &PointSettings| {
+        other.endpoint.url() == settings.endpoint.url() && other.authorities == settings.authorities
+    };
+    let before = points.find(before, has_same_lists).map(|point| point.list().clone());
     let setup = PointSetup {
         url: settings.endpoint.url().clone(),
         remote: settings.endpoint.remote(place)?,
         issuers: issuers.clone(),
         directory: settings.directory.clone(),
         refresh: settings.refresh,
+        before,
     };
     let (point, unusable) = Point::new(setup, Moment::now());
     if let Some(unusable) = unusable {

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use x509_parser::prelude::X509Certificate;
 
 use super::epoch;
@@ -50,21 +51,35 @@ pub struct FetchedList {
     epoch: AtomicU64,
     /// Seconds on the monotonic clock at which the list in force was put there.
     since: AtomicU64,
+    /// One list is compared with the one in force at a time, whoever brings it.
+    offering: Mutex<()>,
 }
 
 impl FetchedList {
     /// Begins with the list that was kept on disk, if there is one.
     pub fn new(kept: Option<RevocationList>) -> Self {
-        let list = ArcSwapOption::new(kept.map(Arc::new));
-        Self { list, epoch: AtomicU64::new(epoch::next()), since: AtomicU64::new(NEVER) }
+        Self {
+            list: ArcSwapOption::new(kept.map(Arc::new)),
+            epoch: AtomicU64::new(epoch::next()),
+            since: AtomicU64::new(NEVER),
+            offering: Mutex::new(()),
+        }
     }
 
-    /// Puts another list in force: in handshakes at once, on open connections at their next request.
-    pub fn replace(&self, list: RevocationList, now: Moment) {
+    /// Puts another list in force if it is still valid and may follow the one in force: in handshakes at once,
+    /// on open connections at their next request.
+    pub fn offer(&self, list: RevocationList, now: Moment) -> Result<(), ListFault> {
+        let at = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        if list.is_expired(at) {
+            return Err(ListFault::Expired);
+        }
+        let _one_at_a_time = self.offering.lock();
+        list.may_follow(self.current().as_deref(), at)?;
         self.since.store(now.since_start().as_secs(), Ordering::Release);
         self.list.store(Some(Arc::new(list)));
         // Last: whoever sees the new number sees the new list.
         self.epoch.store(epoch::next(), Ordering::Release);
+        Ok(())
     }
 
     /// The list in force, if the point ever gave one.

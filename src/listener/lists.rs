@@ -14,7 +14,7 @@ pub mod disk;
 pub mod schedule;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use url::Url;
 
-use crate::identity::{FetchedList, ListFault, ListIssuers};
+use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
 use crate::moment::Moment;
 use crate::remote::{Document, Remote, RemoteError};
 
@@ -96,6 +96,8 @@ pub struct PointSetup {
     pub directory: PathBuf,
     /// The longest pause between two fetches.
     pub refresh: Duration,
+    /// The list of the same point and issuers, if it was configured otherwise before.
+    pub before: Option<Arc<FetchedList>>,
 }
 
 /// A distribution point. One fetch of it is under way at a time: whoever follows it asks in turn.
@@ -127,24 +129,22 @@ impl std::fmt::Debug for Point {
 }
 
 impl Point {
-    /// A point that begins with the list that was kept on disk, if there is one. An expired one is still the
-    /// newest that is known. Says beside it why a kept list is not used.
+    /// A point that begins with the list of the point before, or else with the one that was kept on disk, if
+    /// there is one. An expired one is still the newest that is known. Says beside it why a kept list is not
+    /// used.
     pub fn new(setup: PointSetup, now: Moment) -> (Self, Option<String>) {
-        let PointSetup { url, remote, issuers, directory, refresh } = setup;
+        let PointSetup { url, remote, issuers, directory, refresh, before } = setup;
         let file = disk::file_of(&directory, &url);
-        let mut state = State::default();
-        let recalled = disk::recall(&file, LARGEST_LIST).map_err(|error| error.to_string());
-        let kept = recalled.and_then(|bytes| {
-            let Some(bytes) = bytes else {
-                return Ok(None);
-            };
-            let list = issuers.read(&bytes, url.as_str()).map_err(|fault| fault.to_string())?;
-            list.may_follow(None, seconds(now)).map_err(|fault| fault.to_string())?;
-            state = State { digest: Some(sha256(&bytes)), is_kept: true, ..State::default() };
-            Ok(Some(list))
+        let (mut state, mut unusable) = (State::default(), None);
+        let list = before.unwrap_or_else(|| {
+            let recalled = recall(&file, &url, &issuers, now).unwrap_or_else(|why| {
+                unusable = Some(format!("{} ({why})", file.display()));
+                None
+            });
+            let (kept, digest) = recalled.unzip();
+            state = State { digest, is_kept: digest.is_some(), ..State::default() };
+            Arc::new(FetchedList::new(kept))
         });
-        let unusable = kept.as_ref().err().map(|why| format!("{} ({why})", file.display()));
-        let list = Arc::new(FetchedList::new(kept.unwrap_or_default()));
         let (state, wanted) = (Mutex::new(state), Notify::new());
         (Self { url, remote, issuers, file, refresh, list, state, wanted }, unusable)
     }
@@ -217,7 +217,7 @@ impl Point {
         let digest = sha256(&body);
         let is_in_force = self.state.lock().digest == Some(digest);
         if !is_in_force {
-            self.put_in_force(&body, now)?;
+            self.list.offer(self.issuers.read(&body, self.url.as_str())?, now)?;
             self.state.lock().is_kept = false;
         }
         {
@@ -227,16 +227,6 @@ impl Point {
         }
         self.keep(&body)?;
         if is_in_force { self.unchanged(now) } else { Ok(Refreshed::Updated) }
-    }
-
-    fn put_in_force(&self, bytes: &[u8], now: Moment) -> Result<(), ListFault> {
-        let list = self.issuers.read(bytes, self.url.as_str())?;
-        if list.is_expired(seconds(now)) {
-            return Err(ListFault::Expired);
-        }
-        list.may_follow(self.list.current().as_deref(), seconds(now))?;
-        self.list.replace(list, now);
-        Ok(())
     }
 
     fn keep(&self, bytes: &[u8]) -> Result<(), FetchError> {
@@ -256,6 +246,22 @@ impl Point {
             None => Err(FetchError::Internal),
         }
     }
+}
+
+/// Reads the list that was kept, and the digest of its bytes.
+fn recall(
+    file: &Path,
+    url: &Url,
+    issuers: &ListIssuers,
+    now: Moment,
+) -> Result<Option<(RevocationList, [u8; 32])>, String> {
+    let bytes = disk::recall(file, LARGEST_LIST).map_err(|error| error.to_string())?;
+    let Some(bytes) = bytes else {
+        return Ok(None);
+    };
+    let list = issuers.read(&bytes, url.as_str()).map_err(|fault| fault.to_string())?;
+    list.may_follow(None, seconds(now)).map_err(|fault| fault.to_string())?;
+    Ok(Some((list, sha256(&bytes))))
 }
 
 fn seconds(now: Moment) -> i64 {

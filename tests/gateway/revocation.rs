@@ -257,12 +257,12 @@ fn a_chain_that_met_the_list_before_is_judged_again_at_the_first_request() {
     let early = connected(&pki.one, &trust, &domain, now);
     let other = connected(&pki.two, &trust, &domain, now);
     assert_eq!(early.still_trusted(now), Ok(()));
-    issuing.replace(fetched(of_issuing(6, &[&pki.one])), now);
+    issuing.offer(fetched(of_issuing(6, &[&pki.one])), now).unwrap();
     let late = connected(&pki.one, &trust, &domain, now);
     let revoked = Err(IdentityError::Untrusted(PathReason::Revoked));
     assert_eq!((early.still_trusted(now), late.still_trusted(now)), (revoked.clone(), revoked));
     assert_eq!(other.still_trusted(now), Ok(()));
-    issuing.replace(fetched(of_issuing(7, &[])), now);
+    issuing.offer(fetched(of_issuing(7, &[])), now).unwrap();
     assert_eq!((early.still_trusted(now), late.still_trusted(now)), (Ok(()), Ok(())));
 }
 
@@ -276,7 +276,7 @@ fn a_list_that_comes_during_a_reload_does_not_hide_the_reload() {
     let domain = Arc::new(TrustDomain::new(before.clone()));
     let open = connected(&pki.one, &before, &domain, now);
     let after = trust(&pki.other_root, &[&root, &issuing]);
-    issuing.replace(fetched(of_issuing(6, &[])), now);
+    issuing.offer(fetched(of_issuing(6, &[])), now).unwrap();
     assert_eq!(open.still_trusted(now), Ok(()));
     domain.replace(after);
     let unknown = Err(IdentityError::Untrusted(PathReason::UnknownIssuer));
@@ -520,14 +520,28 @@ async fn a_reload_keeps_what_was_fetched() {
 }
 
 #[tokio::test]
-async fn other_settings_of_a_point_begin_with_what_is_on_disk() {
+async fn other_settings_of_a_point_forget_nothing() {
     let points = Points::revoking(&[&pki().one]).await;
     let lab = points.lab().await;
     for path in [ROOT, ISSUING] {
         points.point.serve(path, Serving::Reset(Vec::new()));
     }
-    lab.rewrite_config(|config| config.replace("\"3s\" }", "\"4s\" }"));
+    let elsewhere = format!("{:?}", points.place.path().join("elsewhere"));
+    let here = format!("{:?}", points.directory());
+    let lenient = |config: String| config.replace("\"3s\" }", "\"3s\", missing = \"allow\" }");
+    lab.rewrite_config(|config| lenient(config.replace(&here, &elsewhere)));
     reload(&lab, "configuration reloaded").await;
+    assert_one_is_revoked(&lab).await;
+    // Where it is kept now, it is kept anew.
+    points.point.publish(ISSUING, &of_issuing(6, &[&pki().one]));
+    let kept = || std::fs::read_dir(points.place.path().join("elsewhere")).is_ok();
+    eventually("it is kept elsewhere", || async { kept() }).await;
+    // Other issuers accept what is on disk, or not: a list of nobody's counts for nothing.
+    let strangers = points.place.path().join("issuers.pem");
+    std::fs::write(strangers, pki().other_root.pem()).unwrap();
+    lab.rewrite_config(|config| config);
+    reload(&lab, "the one in force stays").await;
+    assert!(lab.gateway.log_contains("neither a trust anchor nor among the issuers"));
     assert_one_is_revoked(&lab).await;
 }
 
