@@ -206,10 +206,13 @@ impl Point {
         judged.await.unwrap_or(Err(FetchError::Internal))
     }
 
-    /// The entity tag of the list in force, unless its bytes are still to be written to disk.
+    /// The entity tag of the list in force, unless its bytes are still to be written to disk, or it has
+    /// expired: then an answer that nothing changed is worth nothing.
     fn version_in_force(&self) -> Option<HeaderValue> {
+        let now = seconds(Moment::now());
+        let holds = self.list.current().is_some_and(|list| !list.is_expired(now));
         let state = self.state.lock();
-        state.etag.clone().filter(|_| state.is_kept)
+        state.etag.clone().filter(|_| holds && state.is_kept)
     }
 
     fn take(&self, document: Document, now: Moment) -> Result<Refreshed, FetchError> {

@@ -610,6 +610,25 @@ async fn listeners_that_name_the_same_point_share_it() {
 }
 
 #[tokio::test]
+async fn of_lists_from_files_and_points_the_newest_counts() {
+    let points = Points::revoking(&[]).await;
+    let file = points.place.path().join("file.crl");
+    let more = format!(", lists = [{file:?}]");
+    let issuing = |number, since, revoked: &[&Identity]| {
+        pki().issuing.revocation_list(number, revoked, since, HOUR).unwrap()
+    };
+    std::fs::write(&file, issuing(6, -HOUR / 2, &[&pki().one])).unwrap();
+    let lab = points.lab_with(&more).await;
+    assert_one_is_revoked(&lab).await;
+    points.point.publish(ISSUING, &issuing(7, -HOUR / 4, &[&pki().two]));
+    lab.expect_metric(&points.entries(), 1.0).await;
+    assert!(try_handshake(&lab, &pki().one).await);
+    assert!(!try_handshake(&lab, &pki().two).await);
+    let in_file = "{list=\"file.crl\",listener=\"mtls\",source=\"file\"}";
+    assert_eq!(lab.metric(&format!("portaria_crl_entries{in_file}")).await, 1.0);
+}
+
+#[tokio::test]
 async fn only_what_is_on_the_allow_list_is_fetched() {
     use portaria::lab::pki::Subject;
     let points = Points::revoking(&[]).await;
