@@ -19,6 +19,7 @@ use crate::reload::reload;
 use crate::trust::{Caller, try_handshake};
 
 const HOUR: i64 = 3600;
+const LARGEST: usize = 64 * 1024 * 1024;
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 const ROOT: &str = "/root.crl";
 const ISSUING: &str = "/issuing.crl";
@@ -337,7 +338,8 @@ fn bad_lists(points: &Points) -> Vec<(Serving, &'static str)> {
         (document(list(9, HOUR, 2 * HOUR)), "future"),
         (document(list(9, -HOUR / 2, -60)), "expired"),
         (document(list(4, -2 * HOUR, HOUR)), "older"),
-        (Serving::Endless, "too_long"),
+        (Serving::Chunked(vec![b'0'; LARGEST]), "unreadable"),
+        (Serving::Chunked(vec![b'0'; LARGEST + 1]), "too_long"),
         (Serving::Drip(good.clone().into_bytes()), "timeout"),
         (Serving::Silent, "timeout"),
         (Serving::Reset(der.clone()), "broken"),
@@ -357,13 +359,12 @@ async fn no_bad_list_takes_the_place_of_a_good_one() {
     let bad = bad_lists(&points);
     let lab = points.lab().await;
     let good = points.point.document(ISSUING);
-    for (serving, reason) in bad {
-        let shown = format!("{serving:.60?}");
+    for (number, (serving, reason)) in bad.into_iter().enumerate() {
         points.point.serve(ISSUING, serving);
         points.expect(&lab, ISSUING, reason).await;
-        assert!(!try_handshake(&lab, &pki().one).await, "{reason} {shown}");
-        assert!(try_handshake(&lab, &pki().two).await, "{reason} {shown}");
-        assert_eq!(std::fs::read(points.kept(ISSUING)).unwrap(), good, "{reason} {shown}");
+        assert!(!try_handshake(&lab, &pki().one).await, "{number} {reason}");
+        assert!(try_handshake(&lab, &pki().two).await, "{number} {reason}");
+        assert_eq!(std::fs::read(points.kept(ISSUING)).unwrap(), good, "{number} {reason}");
     }
     assert_eq!(lab.metric(&points.entries()).await, 1.0);
     assert_eq!(points.point.asked("/elsewhere.crl"), 0, "no redirect is followed");
@@ -401,6 +402,7 @@ async fn a_list_that_is_served_again_changes_nothing() {
 async fn a_start_without_the_point_serves_from_disk() {
     let points = Points::revoking(&[&pki().one]).await;
     let mut lab = points.lab().await;
+    let served = points.point.document(ISSUING);
     points.point.serve(ROOT, Serving::Reset(Vec::new()));
     points.point.serve(ISSUING, Serving::Reset(Vec::new()));
     restart(&mut lab).await;
@@ -416,6 +418,44 @@ async fn a_start_without_the_point_serves_from_disk() {
     points.point.publish(ROOT, &of_root());
     points.expect(&lab, ISSUING, "older").await;
     assert_one_is_revoked(&lab).await;
+    points.point.serve(ISSUING, Serving::Document(served));
+    points.expect(&lab, ISSUING, "unchanged").await;
+    assert_eq!(points.fetched(&lab, ISSUING, "updated").await, 0.0);
+}
+
+#[tokio::test]
+async fn one_fetch_of_a_point_is_under_way_at_a_time() {
+    let points = Points::revoking(&[&pki().one]).await;
+    let patient = |config: String| points.configure(&config, "").replace("\"3s\" }", "\"1m\" }");
+    let lab = lab_with(patient).await;
+    points.point.serve(ISSUING, Serving::Silent);
+    let before = points.point.asked(ISSUING);
+    eventually("it is asked", || async { points.point.asked(ISSUING) > before }).await;
+    let asked = points.point.asked(ISSUING);
+    for _ in 0..3 {
+        reload(&lab, "configuration reloaded").await;
+    }
+    points.expect(&lab, ROOT, "unchanged").await;
+    assert_eq!(points.point.asked(ISSUING), asked);
+    assert_one_is_revoked(&lab).await;
+}
+
+#[tokio::test]
+async fn a_chain_is_judged_once_for_each_list_that_comes() {
+    let points = Points::revoking(&[]).await;
+    let lab = points.lab().await;
+    let connection = lab.http2().await;
+    let request = || http::Request::get(format!("https://localhost{OPEN}")).body(()).unwrap();
+    let ask = || connection.exchange(request(), bytes::Bytes::new());
+    assert_eq!(ask().await.unwrap().status, 200);
+    let reached = lab.recorded().len();
+    points.point.publish(ISSUING, &of_issuing(6, &[&pki().one]));
+    lab.expect_metric(&points.entries(), 1.0).await;
+    for _ in 0..3 {
+        assert_refused(&ask().await.unwrap(), 401, "CERTIFICADO_NAO_ACEITO");
+    }
+    assert_eq!(refusals(&lab, "revoked").await, 1.0, "a refused client costs no second path");
+    assert_eq!(lab.recorded().len(), reached);
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ pub enum Serving {
     Tagged(Vec<u8>, &'static str),
     /// These bytes, and the end of the connection.
     Raw(Vec<u8>),
-    /// A document that never ends.
-    Endless,
+    /// A document of undeclared length.
+    Chunked(Vec<u8>),
     /// A document in pieces of one byte.
     Drip(Vec<u8>),
     /// Half a document, and a reset.
@@ -131,12 +131,13 @@ async fn send(mut stream: TcpStream, serving: Option<Serving>, head: &str) -> st
             stream.write_all(&whole(&bytes, &format!("ETag: {tag}\r\n"))).await?;
         }
         Some(Serving::Raw(bytes)) => stream.write_all(&bytes).await?,
-        Some(Serving::Endless) => {
+        Some(Serving::Chunked(bytes)) => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
-            let chunk = [b"100000\r\n", vec![0x30; 0x10_0000].as_slice(), b"\r\n"].concat();
-            loop {
-                stream.write_all(&chunk).await?;
+            for chunk in bytes.chunks(0x10_0000) {
+                let size = format!("{:x}\r\n", chunk.len());
+                stream.write_all(&[size.as_bytes(), chunk, b"\r\n"].concat()).await?;
             }
+            stream.write_all(b"0\r\n\r\n").await?;
         }
         Some(Serving::Drip(bytes)) => {
             for byte in whole(&bytes, "") {
