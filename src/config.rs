@@ -125,8 +125,13 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
 pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
-    let address = document.map(|document| document.with_root(|root| listeners::read_admin(&root)));
-    // What else the file says is of no concern here.
+    let address = document.and_then(|document| {
+        document.with_root(|root| {
+            let address = listeners::read_admin(&root);
+            // What else the file says is of no concern here.
+            if mistakes.prevent_loading() { None } else { Some(address) }
+        })
+    });
     address.ok_or_else(|| mistakes.take())
 }
 

@@ -24,6 +24,7 @@ mod subject;
 pub mod thumbprint;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
@@ -216,6 +217,7 @@ pub struct Certified {
     watch: Option<Watch>,
     presented: OnceLock<Option<Presented>>,
     server_name: Option<Box<str>>,
+    dismissed: AtomicBool,
 }
 
 impl Certified {
@@ -233,7 +235,8 @@ impl Certified {
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
         let watch = Some(Watch::new(chain, domain, trust, now));
         let server_name = server_name.map(Box::from);
-        Some(Self { identity, watch, presented: OnceLock::new(), server_name })
+        let (presented, dismissed) = (OnceLock::new(), AtomicBool::new(false));
+        Some(Self { identity, watch, presented, server_name, dismissed })
     }
 }
 
@@ -241,7 +244,14 @@ impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
         let (identity, presented) = (Ok(participant), OnceLock::new());
-        Self::Certified(Box::new(Certified { identity, watch: None, presented, server_name: None }))
+        let dismissed = AtomicBool::new(false);
+        Self::Certified(Box::new(Certified {
+            identity,
+            watch: None,
+            presented,
+            server_name: None,
+            dismissed,
+        }))
     }
 }
 
@@ -254,6 +264,21 @@ impl Peer {
             Self::Certified(certified) => {
                 certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_trusted(now))
             }
+        }
+    }
+
+    /// Notes that a request was refused for who sent it: the connection is to end.
+    pub fn dismiss(&self) {
+        if let Self::Certified(certified) = self {
+            certified.dismissed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is to end.
+    pub fn is_dismissed(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Certified(certified) => certified.dismissed.load(Ordering::Relaxed),
         }
     }
 

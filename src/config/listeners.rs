@@ -104,7 +104,9 @@ fn read_listener(
     let acceptor = match setup.acceptor() {
         Ok(acceptor) => Arc::new(acceptor),
         Err(error) => {
-            let text = format!("cannot be served ({error}), accepted: a listener that can");
+            let text = format!(
+                "cannot be served ({error}), accepted: parameters and certificates with which a client can shake hands"
+            );
             table.place("tls").reject(text);
             return None;
         }

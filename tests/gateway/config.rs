@@ -395,6 +395,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.2\"], cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"] }",
+        "config.toml:LINE+1 listeners[0].tls: cannot be served (peer is incompatible: NoCipherSuitesInCommon), accepted: parameters and certificates with which a client can shake hands",
+    ),
+    (
+        "name = \"mtls\"",
         "name = \"mtls\"\ntls = { groups = [] }",
         "config.toml:LINE+1 listeners[0].tls.groups: is empty, accepted: one or more of X25519, secp256r1, secp384r1, X25519MLKEM768, secp256r1MLKEM768, MLKEM768, MLKEM1024",
     ),

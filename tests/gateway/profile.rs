@@ -170,6 +170,33 @@ async fn one_environment_refuses_what_the_other_one_issues() {
     assert_eq!(send_as(&finance, &pki().other_ecosystem).await.status, 200);
 }
 
+#[tokio::test]
+async fn a_connection_that_is_refused_for_its_certificate_ends_and_another_is_judged_anew() {
+    let lab = lab().await;
+    let identity = faulty(|params| params.subject_alt_names.clear());
+    let consent = lab.consent(&["RESOURCES_READ"]);
+    let grant =
+        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let ask = async |http2: &portaria::lab::client::Http2| {
+        let request = http::Request::get(format!("https://localhost{RESOURCES}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-fapi-interaction-id", INTERACTION_ID)
+            .body(())
+            .unwrap();
+        http2.exchange(request, bytes::Bytes::new()).await.unwrap()
+    };
+    let connect = async || lab.connector(Some(&identity)).http2().await.unwrap();
+    let http2 = connect().await;
+    assert_refused(&ask(&http2).await, 401, "CERTIFICADO_NAO_ACEITO");
+    eventually("the HTTP/2 connection ends", || async { http2.is_ended() }).await;
+    lab.assert_untouched();
+    let rule = "[identity.rules]\nsubject_alternative_name = \"warn\"\n";
+    lab.rewrite_config(|config| format!("{config}\n{rule}"));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    assert_eq!(ask(&connect().await).await.status, 200);
+}
+
 #[test]
 fn the_command_says_what_the_gateway_would() {
     let production = Asked::Profile(Preset::OpinProduction);
