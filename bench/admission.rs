@@ -21,15 +21,15 @@ use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Revocation,
-    RevocationList, SubjectRules, TrustAnchors,
+    FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Preset,
+    Revocation, RevocationList, TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
-use portaria::moment::Moment;
+use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
@@ -130,7 +130,13 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "request: head", || check_head(black_box(&case.head), &HEAD_LIMITS).ok())?;
     measure(criterion, "request: target", || Target::parse(black_box(PATH), None).ok())?;
     measure(criterion, "request: fields", || {
-        check_fields(Version::HTTP_11, None, black_box(&case.headers)).ok()
+        check_fields(
+            Version::HTTP_11,
+            None,
+            Some("api.portaria-lab.example"),
+            black_box(&case.headers),
+        )
+        .ok()
     })?;
     measure(criterion, "interaction: read", || Some(Interaction::read(black_box(&case.headers))))
 }
@@ -234,6 +240,7 @@ impl Case {
             exposure: Exposure::Mutual,
             interaction,
             route: None,
+            watch: Stopwatch::start(),
         }
     }
 }
@@ -250,8 +257,8 @@ fn path_verifier(root: &Authority) -> Result<PathVerifier> {
 fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
     let paths = path_verifier(root)?;
     let path = paths.verify(&client.chain, UnixTime::now())?;
-    let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".into()] };
-    Ok(Participant::from_verified_path(&path, &rules)?)
+    let profile = Preset::OpinProduction.profile();
+    Ok(Participant::from_verified_path(&path, &profile, |_, _| {})?)
 }
 
 /// The request as the wire has it and as the stages see it.

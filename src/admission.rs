@@ -4,6 +4,8 @@
 //! first refusal. Cheap and local stages come before those that may ask another service, so that a
 //! flood never reaches the authorization server.
 
+mod explanation;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,11 +16,12 @@ use crate::consent::{Consent, Consents, Need};
 use crate::identity::Peer;
 use crate::interaction::Interaction;
 use crate::limits::{Limits, Standing};
-use crate::moment::Moment;
+use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::{self, RequestError, Target, media};
 use crate::route::{Access, Exposure, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
+pub use explanation::{Comparison, Explanation, Times};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {
@@ -48,6 +51,8 @@ pub struct Arriving<'a> {
     pub interaction: &'a mut Interaction,
     /// The route, as soon as it is known: refusals are counted by it.
     pub route: Option<Arc<Route>>,
+    /// How long the stages take: local ones, token, consent.
+    pub watch: Stopwatch,
 }
 
 /// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
@@ -63,7 +68,8 @@ impl Arriving<'_> {
         if self.headers.len() > max_fields {
             return Err(RequestError::TooManyFields);
         }
-        request::check_fields(self.version, self.authority, self.headers)?;
+        let server_name = self.peer.server_name();
+        request::check_fields(self.version, self.authority, server_name, self.headers)?;
         let declared = self.headers.get(http::header::CONTENT_LENGTH);
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > max_body) {
@@ -72,9 +78,9 @@ impl Arriving<'_> {
         Ok(())
     }
 
-    fn speaks_json(&self) -> Result<(), RequestError> {
+    fn is_spoken_here(&self, route: &Route) -> Result<(), RequestError> {
         media::check_accepted(self.headers)?;
-        media::check_content(self.headers, self.has_body)
+        media::check_content(self.headers, self.has_body, route.media)
     }
 
     fn is_repeatable(&self, route: &Route) -> Result<(), RequestError> {
@@ -155,10 +161,12 @@ impl Admission {
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
-        request.speaks_json()?;
+        request.is_spoken_here(found.route)?;
+        request.watch.lap();
         let token = self.token(found.route, request, now).await?;
         request.interaction.satisfies(&found.route.interaction)?;
         request.is_repeatable(found.route)?;
+        request.watch.lap();
         let consent = self.consent(&found, token.as_ref(), now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
@@ -169,10 +177,12 @@ impl Admission {
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
         peer.still_trusted(now)?;
+        if !permit.route.access.is_open() {
+            peer.participant(now)?;
+        }
         let Some(token) = &permit.token else {
             return Ok(());
         };
-        peer.participant(now)?;
         token.token().still_valid(now)?;
         match (&permit.route.access, &permit.consent) {
             (Access::Consented { permission, to, .. }, _) => {
@@ -182,7 +192,7 @@ impl Admission {
             (Access::Client { .. }, Some(consent)) => {
                 self.consents.admit_owner(token, consent.id().reveal()).await?;
             }
-            (Access::Client { .. } | Access::Open, _) => {}
+            (Access::Client { .. } | Access::Certificate | Access::Open, _) => {}
         }
         Ok(())
     }
@@ -204,6 +214,10 @@ impl Admission {
     ) -> Result<Option<BoundToken>, Refusal> {
         let (scope, grant) = match &route.access {
             Access::Open => return Ok(None),
+            Access::Certificate => {
+                request.peer.participant(now)?;
+                return Ok(None);
+            }
             Access::Client { scope } => (scope, Grant::Client),
             Access::Consented { scope, .. } => (scope, Grant::User),
         };
@@ -230,7 +244,9 @@ impl Admission {
             (Access::Client { .. }, Some(token), Some(in_path)) => {
                 Ok(Some(self.consents.admit_owner(token, in_path).await?))
             }
-            (Access::Open, _, _) | (Access::Client { .. }, Some(_), None) => Ok(None),
+            (Access::Open | Access::Certificate, _, _) | (Access::Client { .. }, Some(_), None) => {
+                Ok(None)
+            }
             // Unreachable, for `token` gives one for every route that is not open; refused all the same.
             (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
         }

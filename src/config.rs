@@ -7,11 +7,14 @@
 pub mod document;
 pub mod values;
 mod endpoint;
+mod identity;
 mod listeners;
+mod networks;
 mod pem;
 mod points;
 mod policy;
 mod services;
+mod tls;
 mod traffic;
 mod trust;
 
@@ -60,6 +63,8 @@ pub struct LogSettings {
     pub access: bool,
     /// The least severe level of the application log.
     pub level: LevelFilter,
+    /// How many refusals are kept for `portaria explain`.
+    pub decisions: usize,
 }
 
 /// Everything that a configuration makes.
@@ -120,6 +125,20 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
     }
 }
 
+/// Where a gateway with this configuration serves metrics, health and decision records.
+pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let address = document.and_then(|document| {
+        document.with_root(|root| {
+            let address = listeners::read_admin(&root);
+            // What else the file says is of no concern here.
+            if mistakes.prevent_loading() { None } else { Some(address) }
+        })
+    });
+    address.ok_or_else(|| mistakes.take())
+}
+
 fn read(
     root: &Table<'_>,
     mistakes: &Mistakes,
@@ -152,6 +171,7 @@ fn read(
         meters: meters(&admission.routes, metrics),
         admission,
         upstreams: Upstreams::new(upstreams),
+        forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
@@ -228,5 +248,8 @@ fn read_log(root: &Table<'_>) -> LogSettings {
             _ => None,
         })
     });
-    LogSettings { access, level: level.map_or(LevelFilter::INFO, |level| level.value) }
+    let level = level.map_or(LevelFilter::INFO, |level| level.value);
+    let decisions = table.as_ref().and_then(|table| table.number("decisions", 0, 100_000));
+    let decisions = decisions.and_then(|number| usize::try_from(number).ok()).unwrap_or(1000);
+    LogSettings { access, level, decisions }
 }

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
-use crate::admission::{Admission, Arriving, Permit};
+use crate::address::{self, Networks};
+use crate::admission::{Admission, Arriving, Explanation, Permit};
 use crate::consent::Consent;
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
@@ -21,7 +22,7 @@ use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
 use crate::measure::{Meter, Outcome, Sample, Sink};
-use crate::moment::Moment;
+use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Exposure, Route};
@@ -37,6 +38,8 @@ pub struct Serving {
     pub upstreams: Upstreams,
     /// What counts the exchanges of each route, by the route's index.
     pub meters: Vec<Box<dyn Meter>>,
+    /// Whose X-Forwarded-For is believed, by the listener's position.
+    pub forwarded_for: Vec<Option<Networks>>,
     /// From the end of a request's head to the end of its body.
     pub body_timeout: Duration,
     /// Longest time that a caller takes nothing of an answer.
@@ -48,6 +51,8 @@ pub struct Serving {
 pub struct Entrance {
     /// Its name in logs.
     pub listener: Arc<str>,
+    /// Its position among the listeners.
+    pub position: usize,
     /// Which routes it has.
     pub exposure: Exposure,
 }
@@ -96,6 +101,7 @@ pub struct Exchange {
     route: Option<Arc<Route>>,
     permit: Option<Permit>,
     refusal: Option<Refusal>,
+    explanation: Option<Box<Explanation>>,
     status: Option<StatusCode>,
     backend: Backend,
     received_body: u64,
@@ -130,6 +136,7 @@ impl Exchange {
             route: None,
             permit: None,
             refusal: None,
+            explanation: None,
             status: None,
             backend: Backend::default(),
             received_body: 0,
@@ -144,13 +151,22 @@ impl Exchange {
         self.wire_fault = arrival.fault;
     }
 
-    /// Takes what the connection and the head say.
+    /// Takes what the connection and the head say. `address` is the connection's.
     pub fn begin(&mut self, head: &Parts, address: Option<IpAddr>, peer: Option<Arc<Peer>>) {
-        self.address = address.unwrap_or(self.address);
+        if let Some(address) = address {
+            self.address = self.client_address(address, &head.headers);
+        }
         self.peer = peer;
         self.version = head.version;
         self.method = head.method.clone();
         self.interaction = Some(Interaction::read(&head.headers));
+    }
+
+    fn client_address(&self, connection: IpAddr, fields: &HeaderMap) -> IpAddr {
+        match self.serving.forwarded_for.get(self.entrance.position) {
+            Some(Some(trusted)) => address::told_by_hops(connection, fields, trusted),
+            Some(None) | None => connection,
+        }
     }
 
     /// Runs the stages. Afterwards there is a permit, or the refusal is returned.
@@ -170,8 +186,14 @@ impl Exchange {
             exposure: self.entrance.exposure,
             interaction,
             route: None,
+            watch: Stopwatch::start(),
         };
-        let verdict = self.serving.admission.admit(&mut arriving, self.arrived).await;
+        let admission = &self.serving.admission;
+        let verdict = admission.admit(&mut arriving, self.arrived).await;
+        if let Err(refusal) = &verdict {
+            let explanation = admission.explain(&arriving, refusal, self.arrived).await;
+            self.explanation = Some(Box::new(explanation));
+        }
         self.route = arriving.route.take();
         self.permit = Some(verdict?);
         Ok(())
@@ -180,8 +202,12 @@ impl Exchange {
     /// Judges the permit again, now that the whole body is here.
     pub async fn confirm(&self) -> Result<(), Refusal> {
         let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
-        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
-        self.serving.admission.confirm(permit, peer, Moment::now()).await
+        self.serving.admission.confirm(permit, self.peer(), Moment::now()).await
+    }
+
+    /// The other end of the connection.
+    pub fn peer(&self) -> &Peer {
+        self.peer.as_deref().unwrap_or(ANONYMOUS)
     }
 
     /// The permit.
@@ -305,13 +331,19 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// What the backend is told of the caller.
-    pub fn caller_facts(&self) -> Option<CallerFacts<'_>> {
-        let permit = self.permit.as_ref()?;
-        Some(CallerFacts {
+    /// What the backend is told of the caller. A participant that was admitted and is none any more, while a
+    /// server was awaited, is refused: no backend gets its request without its name.
+    pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
+        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+        let participant = match permit.route().access.is_open() {
+            true => None,
+            false => Some(self.peer().participant(Moment::now())?),
+        };
+        Ok(CallerFacts {
             address: self.address,
-            interaction: self.interaction.as_ref()?.id(),
-            participant: permit.token().and_then(|_| self.participant()),
+            interaction: self.interaction.as_ref().ok_or(Refusal::Internal)?.id(),
+            participant,
+            peer: self.peer(),
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),
         })
@@ -370,6 +402,7 @@ impl Exchange {
             status: self.status,
             outcome,
             refusal: self.refusal.as_ref(),
+            explanation: self.explanation.as_deref(),
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
             backend: self.backend.time(),

@@ -2,7 +2,8 @@
 //!
 //! Takes a verified certification path; gives a [`Participant`], read once per connection and kept
 //! with it. Refuses a path that does not lead to a trust anchor ([`path`]), a subject that does not
-//! name one organisation and one software statement ([`subject`]) and, at every request, a
+//! name one organisation and one software statement, a certificate that breaks what its ecosystem asks of
+//! it ([`profile`]) and, at every request, a
 //! certificate whose validity has ended since the handshake.
 //!
 //! Standards: RFC 5280 (paths), RFC 8705 section 3.1 (thumbprint), OPIN certificate standard 5.2.2.1
@@ -11,17 +12,21 @@
 
 mod epoch;
 pub mod anchors;
+pub mod name;
 pub mod path;
+mod presented;
+pub mod profile;
 pub mod reason;
 pub mod revocation;
 pub mod signature;
 mod trust;
 pub mod verifier;
-pub mod subject;
+mod subject;
 pub mod thumbprint;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use rustls::pki_types::CertificateDer;
@@ -30,13 +35,15 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::moment::Moment;
 pub use anchors::{AnchorError, TrustAnchors};
+pub use name::Name;
 pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
-pub use reason::{PathFault, PathReason};
+pub use presented::Presented;
+pub use profile::{Finding, Level, Preset, Profile, Rule};
+pub use reason::{Culprit, PathFault, PathReason};
 pub use revocation::{FetchedList, Leniency, ListFault, ListIssuers, Revocation, RevocationList};
-pub use subject::SubjectRules;
 pub use thumbprint::Thumbprint;
 use trust::Watch;
-pub use trust::{Trust, TrustDomain};
+pub use trust::{FindingWitness, Trust, TrustDomain};
 pub use verifier::ClientVerifier;
 
 /// The directory's id of an organisation: `organizationIdentifier` without its ecosystem prefix.
@@ -89,6 +96,9 @@ pub enum IdentityError {
     /// No UID, or more than one.
     #[error("the subject names no single UID (0.9.2342.19200300.100.1.1)")]
     SoftwareStatement,
+    /// It breaks a rule of the profile that is enforced.
+    #[error("the client certificate does not meet the rule {0}: {text}", text = .0.asks())]
+    Profile(Rule),
     /// The certificate expired after the handshake.
     #[error("the client certificate expired while its connection was open")]
     Expired,
@@ -125,15 +135,24 @@ impl fmt::Debug for Participant {
 }
 
 impl Participant {
-    /// Reads the end entity of a verified path.
+    /// Reads the end entity of a verified path, and tells `witness` which rules of the profile it breaks.
     pub fn from_verified_path(
         path: &VerifiedPath<'_>,
-        rules: &SubjectRules,
+        profile: &Profile,
+        witness: impl Fn(Finding, &Culprit),
     ) -> Result<Self, IdentityError> {
         let der = path.end_entity();
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
-        let subject = subject::read(certificate.subject(), rules)?;
+        let findings = profile.examine(&certificate);
+        if !findings.is_empty() {
+            let culprit = Culprit::of(&certificate);
+            findings.iter().for_each(|finding| witness(*finding, &culprit));
+        }
+        let subject = subject::read(certificate.subject(), profile)?;
+        if let Some(broken) = findings.iter().find(|finding| finding.level == Level::Enforce) {
+            return Err(IdentityError::Profile(broken.rule));
+        }
         Ok(Self {
             organisation_id: subject.organisation_id,
             software_statement_id: subject.software_statement_id,
@@ -197,27 +216,43 @@ pub enum Peer {
 pub struct Certified {
     identity: Result<Participant, IdentityError>,
     watch: Option<Watch>,
+    presented: OnceLock<Option<Presented>>,
+    server_name: Option<Box<str>>,
+    dismissed: AtomicBool,
 }
 
 impl Certified {
     /// Reads the chain of a connection whose handshake `trust` admitted; `domain` tells later what is
-    /// trusted then.
+    /// trusted then. `server_name` is the host that the client asked for (SNI).
     pub fn in_handshake(
         chain: &[CertificateDer<'_>],
+        server_name: Option<&str>,
         trust: &Trust,
         domain: Arc<TrustDomain>,
         now: Moment,
     ) -> Option<Self> {
         let path = VerifiedPath::from_handshake(chain)?;
-        let identity = Participant::from_verified_path(&path, &trust.rules);
-        Some(Self { identity, watch: Some(Watch::new(chain, domain, trust, now)) })
+        let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
+        let identity = Participant::from_verified_path(&path, &trust.profile, tell);
+        let watch = Some(Watch::new(chain, domain, trust, now));
+        let server_name = server_name.map(Box::from);
+        let (presented, dismissed) = (OnceLock::new(), AtomicBool::new(false));
+        Some(Self { identity, watch, presented, server_name, dismissed })
     }
 }
 
 impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
-        Self::Certified(Box::new(Certified { identity: Ok(participant), watch: None }))
+        let (identity, presented) = (Ok(participant), OnceLock::new());
+        let dismissed = AtomicBool::new(false);
+        Self::Certified(Box::new(Certified {
+            identity,
+            watch: None,
+            presented,
+            server_name: None,
+            dismissed,
+        }))
     }
 }
 
@@ -231,6 +266,38 @@ impl Peer {
                 certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_trusted(now))
             }
         }
+    }
+
+    /// Notes that a request was refused for who sent it: the connection is to end.
+    pub fn dismiss(&self) {
+        if let Self::Certified(certified) = self {
+            certified.dismissed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is to end.
+    pub fn is_dismissed(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Certified(certified) => certified.dismissed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The host that a client with a certificate asked for in its handshake.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Certified(certified) => certified.server_name.as_deref(),
+        }
+    }
+
+    /// The certificate as a backend is told it.
+    pub fn presented(&self) -> Option<&Presented> {
+        let Self::Certified(certified) = self else {
+            return None;
+        };
+        let chain = certified.watch.as_ref()?.chain();
+        certified.presented.get_or_init(|| Presented::new(chain)).as_ref()
     }
 
     /// The participant, if there is one and its certificate is still valid.

@@ -1,17 +1,22 @@
 //! Certificates without a gateway: `portaria cert` and `portaria trust`.
 //!
-//! Judges through the very code that the gateway runs ([`cert`]), sorts what a certification authority
+//! Judges through the very code that the gateway runs ([`cert`]), tells what it reads from a certificate
+//! ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification authority
 //! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
 //! trusts ([`show`]).
 
 pub mod cert;
+pub mod decision;
 pub mod import;
+pub mod reading;
 pub mod show;
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use x509_parser::time::ASN1Time;
+
+use crate::identity::name::NameError;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -35,6 +40,9 @@ pub enum InspectError {
     /// The time is none.
     #[error("--at {0:?} is not understood, accepted: a time such as 2026-11-22T12:00:00Z")]
     Time(String),
+    /// The distinguished name to compare with is none.
+    #[error("--subject-dn: {0}, accepted: a name such as CN=tpp.example,O=Seguradora,C=BR")]
+    Name(NameError),
     /// A source holds something else than certificates.
     #[error("{}: {what}, accepted: certificates in PEM or DER, a directory or a zip of them", file.display())]
     Source {
@@ -52,6 +60,21 @@ pub enum InspectError {
     /// There is nothing to trust.
     #[error("no root of the generations {0} that is valid, accepted: roots of ICP-Brasil")]
     NoRoot(String),
+    /// The gateway does not answer.
+    #[error(
+        "the admin listener {address} does not answer ({error}), accepted: a gateway that runs with this configuration"
+    )]
+    Admin {
+        /// Where it should be.
+        address: std::net::SocketAddr,
+        /// What the network says.
+        error: String,
+    },
+    /// The gateway knows of no such refusal.
+    #[error(
+        "no refusal of this interaction is kept, accepted: the id of one of the last that were refused"
+    )]
+    NoDecision,
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

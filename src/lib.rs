@@ -6,12 +6,14 @@
 //! The modules below stand in the order in which a request meets them. Reading this page, [`gateway`]
 //! and [`admission`] is enough to know what happens to every request.
 //!
-//! 1. A connection arrives at a [`listener`]. With `client_auth = "required"` the handshake needs a
-//!    client certificate with a path to a trust anchor; its subject is read once into a
-//!    [`identity::Participant`] that stays with the connection.
+//! 1. A connection arrives at a [`listener`]. If a trusted load balancer made it, a header says for
+//!    whom. With `client_auth = "required"` the handshake needs a client certificate with a path to a
+//!    trust anchor; its subject is read once into a [`identity::Participant`] that stays with the
+//!    connection.
 //! 2. The listener reads a request's head itself and refuses a framing that two readers could
 //!    understand differently ([`request`]). The clock starts at its first byte ([`measure`]).
-//! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it.
+//! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it. The client is who
+//!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
 //!    the [`limits`], the form of the [`request`], the [`token`] and its binding to the connection's
 //!    certificate (RFC 8705), the [`scope`], the [`consent`] with its permissions. It gives a
@@ -39,6 +41,8 @@
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
 pub mod moment;
+pub mod pseudonym;
+pub mod address;
 pub mod interaction;
 pub mod request;
 pub mod identity;

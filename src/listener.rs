@@ -8,11 +8,14 @@
 //! revocation lists that a listener fetches are its own too ([`lists`]).
 
 pub mod tls;
+pub mod parameters;
+pub mod presented;
 pub mod edge;
 pub mod http1;
 mod http2;
 pub mod lists;
 mod probe;
+mod proxy_protocol;
 mod transport;
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,7 +31,9 @@ use pingora::services::listening::Service;
 
 use crate::request::framing::HeadLimits;
 pub use edge::Edge;
-pub use tls::{Clients, ServerIdentity, TlsSetup};
+pub use parameters::Parameters;
+pub use presented::{ByName, ServerIdentity};
+pub use tls::{Clients, TlsSetup};
 
 /// Bounds of what a connection may send, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

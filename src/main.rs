@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
-use portaria::inspect::{InspectError, cert, import, show};
+use portaria::identity::Preset;
+use portaria::inspect::{InspectError, cert, decision, import, reading, show};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use tracing::level_filters::LevelFilter;
@@ -45,6 +46,15 @@ enum Command {
     },
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
+    /// Say why a running gateway refused a request.
+    Explain {
+        /// The interaction id of the request (x-fapi-interaction-id of its answer).
+        #[arg(long, value_name = "ID")]
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -78,6 +88,21 @@ enum TrustCommand {
 
 #[derive(Subcommand)]
 enum CertCommand {
+    /// Print what the gateway reads from a certificate, and which rules of a profile it meets.
+    Show {
+        /// A certificate in PEM or DER; of several the first.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// opin-production, opin-sandbox, ofb-production or ofb-sandbox.
+        #[arg(long, default_value = "opin-production", value_name = "NAME", value_parser = preset)]
+        profile: Preset,
+        /// Compare the subject with a distinguished name (RFC 4514); exits with 1 if it does not match.
+        #[arg(long, value_name = "DN")]
+        subject_dn: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Judge a chain through the code of the handshake: prints `valid` and exits with 0, or
     /// `invalid: reason` and exits with 1.
     Verify {
@@ -99,9 +124,10 @@ enum CertCommand {
         /// What the end entity is to be used for.
         #[arg(long, value_enum, default_value_t = cert::Use::Client)]
         purpose: cert::Use,
-        /// What is asked of the end entity beside RFC 5280.
-        #[arg(long, value_enum, default_value_t = cert::Profile::Gateway)]
-        profile: cert::Profile,
+        /// What is asked of a client beside RFC 5280: opin-production, opin-sandbox, ofb-production,
+        /// ofb-sandbox or none.
+        #[arg(long, default_value = "opin-production", value_name = "NAME")]
+        profile: cert::Asked,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -122,22 +148,52 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Explain { id, json } => explain(&path, &id, json),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
     }
 }
 
 fn look_at(command: CertCommand) -> ExitCode {
-    let CertCommand::Verify { chain, anchors, intermediates, crl, at, purpose, profile, json } =
-        command;
-    let question = cert::Question { chain, anchors, intermediates, crl, at, purpose, profile };
-    match cert::verify(&question) {
-        Ok(verdict) => {
-            let said = say(&if json { verdict.to_json() } else { verdict.to_string() });
-            if verdict.is_valid() { said } else { ExitCode::FAILURE }
+    let answer = match command {
+        CertCommand::Show { file, profile, subject_dn, json } => {
+            let question = reading::Question { file, profile, subject_dn };
+            reading::run(&question).map(|reading| {
+                (if json { reading.to_json() } else { reading.to_string() }, reading.is_match())
+            })
+        }
+        CertCommand::Verify { chain, anchors, intermediates, crl, at, purpose, profile, json } => {
+            let question =
+                cert::Question { chain, anchors, intermediates, crl, at, purpose, profile };
+            cert::verify(&question).map(|verdict| {
+                (if json { verdict.to_json() } else { verdict.to_string() }, verdict.is_valid())
+            })
+        }
+    };
+    match answer {
+        Ok((text, is_yes)) => {
+            let said = say(text.trim_end());
+            if is_yes { said } else { ExitCode::FAILURE }
         }
         Err(error) => give_up(&error),
     }
+}
+
+fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
+    match decision::ask(config, id) {
+        Ok(records) if json => say(&records.to_json()),
+        Ok(records) => say(records.to_string().trim_end()),
+        Err(error @ InspectError::NoDecision) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => give_up(&error),
+    }
+}
+
+fn preset(name: &str) -> Result<Preset, String> {
+    let accepted = || format!("accepted: {}", Preset::ALL.map(Preset::name).join(", "));
+    Preset::parse(name).ok_or_else(accepted)
 }
 
 fn trust(command: TrustCommand, config: &Path) -> ExitCode {

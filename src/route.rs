@@ -19,6 +19,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::interaction::InteractionRule;
+use crate::request::media::Media;
 pub use access::Access;
 pub use template::{Template, TemplateError};
 
@@ -77,6 +78,8 @@ pub struct Route {
     pub interaction: InteractionRule,
     /// Whether an idempotency key is required.
     pub idempotency_key: bool,
+    /// What a body is written in.
+    pub media: Media,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
     /// The full version of the API (`x-v`).
@@ -89,7 +92,7 @@ impl Route {
     /// Whether a request to it may change the consent that it names, wherever that is named.
     pub fn may_change_consent(&self) -> bool {
         match &self.access {
-            Access::Open => false,
+            Access::Open | Access::Certificate => false,
             Access::Client { .. } => self.consent_parameter.is_some() && !self.method.is_safe(),
             Access::Consented { .. } => !self.method.is_safe(),
         }
@@ -269,6 +272,7 @@ mod tests {
                 malformed: Unusable::Mint,
             },
             idempotency_key: false,
+            media: Media::Json,
             version: HeaderValue::from_static("1.0.0"),
             upstream: 0,
         }

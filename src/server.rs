@@ -30,7 +30,7 @@ use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
-use crate::report::{AccessLog, Metrics, Report};
+use crate::report::{AccessLog, Decisions, Metrics, Report};
 use housekeeping::Housekeeping;
 use lists::Lists;
 use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
@@ -161,7 +161,9 @@ fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
 fn report(fixed: &Fixed, metrics: Arc<Metrics>) -> (Arc<Report>, Option<WorkerGuard>) {
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
     let (access_log, guard) = log.map_or((None, None), |(log, guard)| (Some(log), Some(guard)));
-    (Arc::new(Report { metrics, times: ResponseTimes::new(), access_log }), guard)
+    let decisions = Decisions::new(fixed.log.decisions);
+    let times = ResponseTimes::new();
+    (Arc::new(Report { metrics, times, access_log, decisions }), guard)
 }
 
 fn edge(
@@ -173,7 +175,11 @@ fn edge(
 ) -> Edge<HttpProxy<Gateway>> {
     let gateway = Gateway {
         serving: live.serving.clone(),
-        entrance: Entrance { listener: slot.name.clone(), exposure: slot.exposure },
+        entrance: Entrance {
+            listener: slot.name.clone(),
+            position: slot.position,
+            exposure: slot.exposure,
+        },
         sink: report.clone(),
         under_way: under_way.clone(),
     };
@@ -190,6 +196,7 @@ fn edge(
     Edge {
         listener: slot.name.clone(),
         acceptor: slot.acceptor.clone(),
+        balancers: slot.balancers.clone(),
         limits: live.wire.clone(),
         application: Arc::new(proxy),
         metrics: report.metrics.clone(),

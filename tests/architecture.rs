@@ -11,8 +11,10 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 24] = [
+const LADDER: [&str; 26] = [
     "moment",
+    "pseudonym",
+    "address",
     "interaction",
     "request",
     "identity",

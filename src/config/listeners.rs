@@ -1,20 +1,19 @@
-//! `[[listeners]]`, `[identity]` and `[admin]`: where the gateway listens, and to whom.
+//! `[[listeners]]` and `[admin]`: where the gateway listens, and to whom.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::document::{Located, Place, Table};
+use super::document::Table;
+use super::identity::read_profile;
 use super::points::Points;
+use super::tls::{self, Certificates};
 use super::trust::{self, Reading};
-use super::{Kept, pem, values};
-use crate::identity::SubjectRules;
-use crate::listener::Clients;
+use super::{Kept, networks, values};
+use crate::address::Networks;
 use crate::listener::lists::Point;
-use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
+use crate::listener::tls::{Acceptor, TlsSetup};
+use crate::listener::{Clients, Parameters};
 use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::route::Exposure;
@@ -35,6 +34,10 @@ pub struct ListenerConfiguration {
     pub clients: Option<Clients>,
     /// Where its revocation lists are fetched from.
     pub points: Vec<Arc<Point>>,
+    /// Whose connections must begin with a PROXY protocol header.
+    pub balancers: Option<Networks>,
+    /// Whose X-Forwarded-For is believed.
+    pub forwarded_for: Option<Networks>,
     /// When its certificate expires, in seconds since 1970.
     pub expiry: Option<i64>,
 }
@@ -46,8 +49,8 @@ pub(super) fn read_listeners(
     before: Option<&Kept>,
 ) -> (Vec<ListenerConfiguration>, Points) {
     let now = Moment::now();
-    let rules = read_subject_rules(root);
-    let reading = Reading { rules, metrics, before, points: Points::default() };
+    let profile = read_profile(root);
+    let reading = Reading { profile, metrics, before, points: Points::default() };
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
         root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
@@ -89,9 +92,12 @@ fn read_listener(
             "none" => Some(Exposure::Public),
             _ => None,
         });
-    let chain = pem::certificates(table, "certificate");
-    let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
-    let key = pem::private_key(table, "private_key");
+    let parameters = tls::read_parameters(table);
+    // What is presented is looked at even if the parameters are wrong, so that all mistakes are told.
+    let assumed = parameters.clone().unwrap_or_else(Parameters::fapi_br);
+    let certificates = tls::read_certificates(table, &assumed, now);
+    let balancers = networks::read_trusted(table, "proxy_protocol");
+    let forwarded_for = networks::read_trusted(table, "forwarded_for");
     let (clients, points) = match exposure.as_ref().map(|exposure| exposure.value) {
         Some(Exposure::Mutual) => {
             let (clients, points) = read_clients(name.as_ref().map_or("", |name| &name.value))?;
@@ -102,17 +108,29 @@ fn read_listener(
             (None, Vec::new())
         }
     };
-    let (chain, key) = (chain?, key?);
-    let identity = ServerIdentity { chain: chain.value, key: key.value };
-    let acceptor = match (TlsSetup { identity, clients: clients.clone() }).acceptor() {
-        Ok(acceptor) => Arc::new(acceptor),
-        Err(error) => {
-            reject_key(&key.place, &error);
-            return None;
-        }
-    };
+    let (parameters, Certificates { by_name: presented, expiry }) = (parameters?, certificates?);
+    let setup = TlsSetup { parameters, presented, clients: clients.clone() };
+    let acceptor = build_acceptor(setup, table)?;
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
-    Some(ListenerConfiguration { name, address, exposure, acceptor, clients, points, expiry })
+    Some(ListenerConfiguration {
+        name,
+        address,
+        exposure,
+        acceptor,
+        clients,
+        points,
+        balancers,
+        forwarded_for,
+        expiry,
+    })
+}
+
+fn build_acceptor(setup: TlsSetup, table: &Table<'_>) -> Option<Arc<Acceptor>> {
+    let accepted = "parameters and certificates with which a client can shake hands";
+    let acceptor = setup.acceptor().map_err(|error| {
+        table.place("tls").reject(format!("cannot be served ({error}), accepted: {accepted}"));
+    });
+    acceptor.ok().map(Arc::new)
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {
@@ -122,47 +140,6 @@ fn reject_anchors(table: &Table<'_>, is_public: bool) {
             place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
         }
     }
-}
-
-fn reject_key(place: &Place, error: &rustls::Error) {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            place.reject("does not belong to the certificate, accepted: the certificate's own key");
-        }
-        error => place.reject(format!("cannot be used ({error}), accepted: an RSA key")),
-    }
-}
-
-/// A certificate that clients will not take is no reason not to start, but one to say so. Gives when it
-/// expires.
-fn look_at_server_certificate(
-    chain: &Located<Vec<CertificateDer<'static>>>,
-    now: Moment,
-) -> Option<i64> {
-    let (_, certificate) = X509Certificate::from_der(chain.value.first()?).ok()?;
-    let validity = certificate.validity();
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-    if validity.not_after.timestamp() < seconds {
-        let text = format!("the certificate expired on {}", validity.not_after);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    if validity.not_before.timestamp() > seconds {
-        let text = format!("the certificate is not valid before {}", validity.not_before);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    Some(validity.not_after.timestamp())
-}
-
-fn read_subject_rules(root: &Table<'_>) -> SubjectRules {
-    let default = || vec!["OPIBR-".to_owned()];
-    let accepted = "one or more prefixes of organizationIdentifier such as \"OPIBR-\"";
-    let table = root.table("identity");
-    let prefixes = table.as_ref().and_then(|t| t.strings("organisation_prefixes", accepted));
-    let has_empty = |list: &[String]| list.is_empty() || list.iter().any(String::is_empty);
-    if let Some(prefixes) = prefixes.as_ref().filter(|prefixes| has_empty(&prefixes.value)) {
-        prefixes.place.reject(format!("is or has an empty prefix, accepted: {accepted}"));
-    }
-    SubjectRules { organisation_prefixes: prefixes.map_or_else(default, |found| found.value) }
 }
 
 /// Reads `[admin]`: where metrics and health are served, on loopback only.

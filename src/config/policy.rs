@@ -13,6 +13,7 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentUse, Permission};
 use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::request::media::Media;
 use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
 use crate::scope::Scope;
 
@@ -191,6 +192,7 @@ impl Reader<'_> {
             }
         }
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
+        let media = read_media(table, method.as_ref().map(|method| &method.value));
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let (head, template) = (head?, template?);
         Some(Route {
@@ -203,6 +205,7 @@ impl Reader<'_> {
             class: class?,
             interaction: interaction?,
             idempotency_key: idempotency_key?,
+            media: media?,
             consent_parameter: consent_parameter?,
             version: head.version.clone(),
             upstream: upstream?,
@@ -298,13 +301,13 @@ fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
 }
 
 fn read_access(table: &Table<'_>) -> Option<Access> {
-    let accepted = "\"open\", \"client\" or \"consented\"";
+    let accepted = "\"open\", \"certificate\", \"client\" or \"consented\"";
     let access = table.required_parsed("access", accepted, |text| {
-        ["open", "client", "consented"].into_iter().find(|known| *known == text)
+        ["open", "certificate", "client", "consented"].into_iter().find(|known| *known == text)
     });
     let access = access?.value;
     let without_effect: &[&'static str] = match access {
-        "open" => &["scope", "permission", "consent_use"],
+        "open" | "certificate" => &["scope", "permission", "consent_use"],
         "client" => &["permission", "consent_use"],
         _ => &[],
     };
@@ -318,6 +321,7 @@ fn read_access(table: &Table<'_>) -> Option<Access> {
     let scope = || table.required_parsed("scope", "one scope", Scope::new);
     match access {
         "open" => Some(Access::Open),
+        "certificate" => Some(Access::Certificate),
         "client" => Some(Access::Client { scope: scope()?.value }),
         _ => {
             let scope = scope();
@@ -361,6 +365,25 @@ fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> 
     Some(false)
 }
 
+/// What a body is written in; JSON, if nothing is said.
+fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
+    let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
+        "json" => Some(Media::Json),
+        "form" => Some(Media::Form),
+        _ => None,
+    });
+    if let Some(Located { place, .. }) = &media
+        && method.is_some_and(|method| !CONTENT_METHODS.contains(method))
+    {
+        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    match media {
+        Some(media) => Some(media.value),
+        None if table.has("request_body") => None,
+        None => Some(Media::Json),
+    }
+}
+
 fn read_consent_parameter(
     table: &Table<'_>,
     template: Option<&Template>,
@@ -378,10 +401,13 @@ fn read_consent_parameter(
     if name.value == "none" && has_consent {
         return Some(None);
     }
-    if table.raw_is("access", "open") {
-        name.place
-            .reject("has no effect with access = \"open\", accepted: an access that needs it");
-        return None;
+    for access in ["open", "certificate"] {
+        if table.raw_is("access", access) {
+            name.place.reject(format!(
+                "has no effect with access = {access:?}, accepted: an access that needs it"
+            ));
+            return None;
+        }
     }
     if template.is_some_and(|template| !template.has_parameter(&name.value)) {
         let text = "is no parameter of the path, accepted: the name of one";

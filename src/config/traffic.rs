@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue};
 use super::Kept;
 use super::document::{Located, Table};
 use super::{pem, values};
-use crate::headers::caller::{self, Passing};
+use crate::headers::caller::{self, Certificate, Passing};
 use crate::limits::{Limits, Quota};
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
@@ -50,7 +50,7 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
     HttpSettings {
         wire: WireLimits {
             handshake_timeout: duration("handshake_timeout", 10),
-            idle_timeout: duration("idle_timeout", 60),
+            idle_timeout: read_idle_timeout(table),
             head_timeout: duration("head_timeout", 10),
             body_timeout,
             write_timeout,
@@ -61,6 +61,18 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
         write_timeout,
         max_body: size("max_body_size", 1024 * 1024),
     }
+}
+
+/// A connection whose certificate is no longer trusted is refused at its next request; one that sends none
+/// must not stay.
+fn read_idle_timeout(table: Option<&Table<'_>>) -> Duration {
+    let longest = Duration::from_secs(60);
+    let accepted = "a duration above zero and up to 60s";
+    let read = table.and_then(|table| {
+        let fits = |text: &str| values::duration(text).filter(|time| *time <= longest);
+        table.parsed("idle_timeout", accepted, fits)
+    });
+    read.map_or(longest, |read| read.value)
 }
 
 /// What `[limits]` says.
@@ -169,9 +181,19 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
 
 fn read_passing(table: &Table<'_>) -> Passing {
     let authorization = table.boolean("forward_authorization").unwrap_or(false);
+    let certificate =
+        table.parsed("forward_certificate", "\"none\", \"end_entity\" or \"chain\"", |text| {
+            match text {
+                "none" => Some(Certificate::Nothing),
+                "end_entity" => Some(Certificate::EndEntity),
+                "chain" => Some(Certificate::Chain),
+                _ => None,
+            }
+        });
+    let certificate = certificate.map_or(Certificate::Nothing, |found| found.value);
     let accepted = "names of fields that do not pass anyway and that the gateway does not set";
     let Some(Located { value: texts, place }) = table.strings("request_fields", accepted) else {
-        return Passing { authorization, also: Vec::new() };
+        return Passing { authorization, certificate, also: Vec::new() };
     };
     let mut also = Vec::new();
     for text in &texts {
@@ -180,7 +202,7 @@ fn read_passing(table: &Table<'_>) -> Passing {
             None => place.reject(format!("{text:?} cannot be passed on, accepted: {accepted}")),
         }
     }
-    Passing { authorization, also }
+    Passing { authorization, certificate, also }
 }
 
 fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {

@@ -12,8 +12,8 @@ use super::{Kept, pem, values};
 use crate::identity::revocation::ListWitness;
 use crate::identity::verifier::{ClientVerifier, Witness};
 use crate::identity::{
-    Leniency, PathFault, PathRules, PathVerifier, Revocation, RevocationList, SubjectRules, Trust,
-    TrustAnchors, TrustDomain,
+    FindingWitness, Leniency, PathFault, PathRules, PathVerifier, Profile, Revocation,
+    RevocationList, Trust, TrustAnchors, TrustDomain,
 };
 use crate::listener::Clients;
 use crate::listener::lists::Point;
@@ -26,7 +26,7 @@ const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What the listeners of one configuration are read with.
 pub(super) struct Reading<'a> {
-    pub(super) rules: SubjectRules,
+    pub(super) profile: Profile,
     pub(super) metrics: &'a Metrics,
     pub(super) before: Option<&'a Kept>,
     pub(super) points: Points,
@@ -57,7 +57,8 @@ pub(super) fn read_clients(
         algorithms: provider().signature_verification_algorithms,
     };
     let verifier = ClientVerifier::new(paths, Some(witness(name, reading.metrics)));
-    let trust = Arc::new(Trust::new(verifier, reading.rules.clone()));
+    let findings = Some(finding_witness(name, reading.metrics));
+    let trust = Arc::new(Trust::new(verifier, reading.profile.clone(), findings));
     let kept = reading.before.and_then(|kept| kept.domains.get(name).cloned());
     let domain = kept.unwrap_or_else(|| Arc::new(TrustDomain::new(trust.clone())));
     Some((Clients { trust, domain }, points))
@@ -88,6 +89,25 @@ fn overdue_witness(name: &str) -> ListWitness {
     Arc::new(move |list: &RevocationList| {
         let (source, next_update) = (list.source.as_str(), list.next_update);
         tracing::warn!(listener, source, next_update, "revocation list used past its nextUpdate");
+    })
+}
+
+/// Counts and logs what certificates break of the profile.
+fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
+    let counter = metrics.certificate_findings();
+    let listener = name.to_owned();
+    Arc::new(move |finding, culprit| {
+        let (rule, level) = (finding.rule.name(), finding.level.name());
+        counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+        tracing::info!(
+            listener,
+            rule,
+            level,
+            subject = culprit.subject,
+            issuer = culprit.issuer,
+            serial = culprit.serial,
+            "client certificate breaks the profile"
+        );
     })
 }
 

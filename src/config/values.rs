@@ -1,7 +1,9 @@
-//! The text forms of values: durations, sizes, names, URLs.
+//! The text forms of values: durations, sizes, names, networks, URLs.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 /// What a duration looks like.
@@ -53,6 +55,13 @@ pub fn name(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+/// A network whose address is its first one, or a single address.
+pub fn network(text: &str) -> Option<IpNet> {
+    let single = || text.parse().ok().map(|address: IpAddr| address.into());
+    let network: IpNet = text.parse().ok().or_else(single)?;
+    (network.addr() == network.network()).then_some(network)
+}
+
 /// A URL with a host.
 pub fn url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
@@ -67,6 +76,21 @@ pub fn url(text: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_begin_at_their_first_address() {
+        let prefix = |text| network(text).map(|network| network.prefix_len());
+        assert_eq!(prefix("10.0.0.0/8"), Some(8));
+        assert_eq!(prefix("192.0.2.7"), Some(32));
+        assert_eq!(prefix("2001:db8::/32"), Some(32));
+        assert_eq!(prefix("::1"), Some(128));
+        for bad in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "2001:db8::1/32"] {
+            assert_eq!(prefix(bad), None, "{bad}");
+        }
+        for bad in ["10.0.0.0/255.0.0.0", "lb.internal", "10.0.0.1:80", "[::1]", "10.0.0.0 /8"] {
+            assert_eq!(prefix(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_have_units_and_are_above_zero() {

@@ -12,8 +12,9 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::connection::is_hop_by_hop;
+use crate::address::FORWARDED_FOR;
 use crate::consent::ConsentId;
-use crate::identity::Participant;
+use crate::identity::{Participant, Peer};
 use crate::interaction::{self, InteractionId};
 use crate::token::ClientId;
 
@@ -22,7 +23,8 @@ const SOFTWARE_STATEMENT_ID: HeaderName =
     HeaderName::from_static("x-portaria-software-statement-id");
 const CLIENT_ID: HeaderName = HeaderName::from_static("x-portaria-client-id");
 const CONSENT_ID: HeaderName = HeaderName::from_static("x-portaria-consent-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -59,11 +61,25 @@ pub fn is_owned(name: &HeaderName) -> bool {
         )
 }
 
+/// What a backend is told of a client certificate (RFC 9440).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// Nothing but whom it names.
+    #[default]
+    Nothing,
+    /// Client-Cert.
+    EndEntity,
+    /// Client-Cert and Client-Cert-Chain.
+    Chain,
+}
+
 /// What passes besides the fields that every backend gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passing {
     /// The access token.
     pub authorization: bool,
+    /// The certificate of the connection, on routes that need a participant.
+    pub certificate: Certificate,
     /// Fields that this backend needs.
     pub also: Vec<HeaderName>,
 }
@@ -141,8 +157,23 @@ pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, passing: &Pass
     for (name, value) in told(facts) {
         request.insert(name, value);
     }
+    show_certificate(request, facts, passing.certificate);
     if let Some(host) = host {
         request.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Only of whom was admitted as a participant: a backend that is shown a certificate may rely on it.
+fn show_certificate(request: &mut HeaderMap, facts: CallerFacts<'_>, what: Certificate) {
+    if what == Certificate::Nothing || facts.participant.is_none() {
+        return;
+    }
+    let Some(presented) = facts.peer.presented() else {
+        return;
+    };
+    request.insert(CLIENT_CERT, presented.end_entity().clone());
+    if let (Certificate::Chain, Some(chain)) = (what, presented.chain()) {
+        request.insert(CLIENT_CERT_CHAIN, chain.clone());
     }
 }
 
@@ -159,6 +190,8 @@ pub struct CallerFacts<'a> {
     pub interaction: &'a InteractionId,
     /// The participant, on routes that need one.
     pub participant: Option<&'a Participant>,
+    /// The other end of the connection.
+    pub peer: &'a Peer,
     /// The client of the token.
     pub client_id: Option<&'a ClientId>,
     /// The consent.
@@ -166,7 +199,7 @@ pub struct CallerFacts<'a> {
 }
 
 /// The most fields that [`introduce`] adds.
-const ADDED_TO_REQUEST: usize = 8;
+const ADDED_TO_REQUEST: usize = 10;
 
 /// The fields that tell it.
 fn told(facts: CallerFacts<'_>) -> impl Iterator<Item = (HeaderName, HeaderValue)> {

@@ -137,7 +137,9 @@ impl PathVerifier {
         if leaf.extensions().len() > MOST_EXTENSIONS {
             return Err(blame_leaf(PathReason::TooLarge));
         }
-        self.judge_end_entity(&leaf).map_err(blame_leaf)?;
+        if let Some(reason) = faults_of_end_entity(&leaf, &self.rules).first() {
+            return Err(blame_leaf(*reason));
+        }
         self.build(end_entity, intermediates, at).map_err(|fault| match fault.reason {
             PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
                 blame_leaf(PathReason::MissingIntermediate)
@@ -149,24 +151,6 @@ impl PathVerifier {
                 }),
             },
         })
-    }
-
-    fn judge_end_entity(&self, leaf: &X509Certificate<'_>) -> Result<(), PathReason> {
-        if !is_strong(leaf) {
-            return Err(PathReason::WeakKey);
-        }
-        if !may(leaf, |usage| usage.digital_signature()) {
-            return Err(PathReason::KeyUsage);
-        }
-        let usage = leaf.extended_key_usage().map_err(|_| PathReason::Malformed)?;
-        let names_purpose = usage.is_some_and(|usage| match self.rules.purpose {
-            Purpose::Client => usage.value.client_auth,
-            Purpose::Server => usage.value.server_auth,
-        });
-        if self.rules.purpose_must_be_named && !names_purpose {
-            return Err(PathReason::WrongPurpose);
-        }
-        Ok(())
     }
 
     /// Lets webpki look for a path that it and [`Self::judge_path`] accept. The first fault that the
@@ -242,6 +226,29 @@ impl PathVerifier {
         }
         Ok(())
     }
+}
+
+/// What is wrong with an end entity by itself, whatever its path, beside what webpki looks at.
+pub fn faults_of_end_entity(leaf: &X509Certificate<'_>, rules: &PathRules) -> Vec<PathReason> {
+    let mut faults = Vec::new();
+    if !is_strong(leaf) {
+        faults.push(PathReason::WeakKey);
+    }
+    if !may(leaf, |usage| usage.digital_signature()) {
+        faults.push(PathReason::KeyUsage);
+    }
+    let names_purpose = leaf.extended_key_usage().map(|usage| {
+        usage.is_some_and(|usage| match rules.purpose {
+            Purpose::Client => usage.value.client_auth,
+            Purpose::Server => usage.value.server_auth,
+        })
+    });
+    match names_purpose {
+        Err(_) => faults.push(PathReason::Malformed),
+        Ok(false) if rules.purpose_must_be_named => faults.push(PathReason::WrongPurpose),
+        Ok(_) => {}
+    }
+    faults
 }
 
 /// Each intermediate once, and few of one name. With each that shares a name the ways through a chain

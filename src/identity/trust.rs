@@ -10,23 +10,42 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::verifier::ClientVerifier;
-use super::{IdentityError, Participant, Revocation, SubjectRules, epoch};
+use super::{Culprit, Finding, IdentityError, Participant, Profile, Revocation, epoch};
 use crate::moment::Moment;
 
 /// Anchors, lists and rules, as one configuration has them.
-#[derive(Debug)]
 pub struct Trust {
     /// Which chains hold.
     pub verifier: Arc<ClientVerifier>,
-    /// How subjects are read.
-    pub rules: SubjectRules,
+    /// What certificates are asked for.
+    pub profile: Profile,
+    findings: Option<FindingWitness>,
     epoch: u64,
+}
+
+/// Is told, once a connection, of every rule of the profile that its certificate breaks.
+pub type FindingWitness = Arc<dyn Fn(Finding, &Culprit) + Send + Sync>;
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").field("verifier", &self.verifier).finish_non_exhaustive()
+    }
 }
 
 impl Trust {
     /// A trust of its own epoch.
-    pub fn new(verifier: ClientVerifier, rules: SubjectRules) -> Self {
-        Self { verifier: Arc::new(verifier), rules, epoch: epoch::next() }
+    pub fn new(
+        verifier: ClientVerifier,
+        profile: Profile,
+        findings: Option<FindingWitness>,
+    ) -> Self {
+        Self { verifier: Arc::new(verifier), profile, findings, epoch: epoch::next() }
+    }
+
+    pub(super) fn tell(&self, finding: Finding, culprit: &Culprit) {
+        if let Some(witness) = &self.findings {
+            witness(finding, culprit);
+        }
     }
 
     fn revocation(&self) -> Option<&Revocation> {
@@ -102,6 +121,11 @@ impl Watch {
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
+    /// The chain, the end entity first.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
         self.refresh(now);
@@ -126,7 +150,11 @@ impl Watch {
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
         let (path, subject) = match trust.verifier.verify(&self.chain, at) {
-            Ok(path) => (Ok(()), Participant::from_verified_path(&path, &trust.rules).map(drop)),
+            // What it breaks was said in the handshake.
+            Ok(path) => {
+                let subject = Participant::from_verified_path(&path, &trust.profile, |_, _| {});
+                (Ok(()), subject.map(drop))
+            }
             Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
         };
         let at = now.unix_seconds();

@@ -3,21 +3,24 @@
 //! Judges through the very code of the handshake. Whatever the files hold, the answer is `valid` or
 //! `invalid` with a named reason; only a file that cannot be read, or a time that is none, is an error.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{InspectError, read};
 use crate::identity::{
-    Leniency, PathFault, PathReason, PathRules, PathVerifier, Purpose, Revocation, RevocationList,
-    TrustAnchors,
+    Culprit, Finding, IdentityError, Leniency, Level, Participant, PathFault, PathReason,
+    PathRules, PathVerifier, Preset, Purpose, Revocation, RevocationList, Rule, TrustAnchors,
 };
 use crate::listener::tls::provider;
 
@@ -30,13 +33,37 @@ pub enum Use {
     Server,
 }
 
-/// What is asked beside RFC 5280.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    /// What a listener of the gateway asks: the end entity names its purpose.
-    Gateway,
+/// What is asked beside RFC 5280: what a listener asks, with the rules of a profile, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// What a listener asks.
+    Profile(Preset),
     /// Nothing.
     None,
+}
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "none" {
+            return Ok(Self::None);
+        }
+        let known = || Preset::ALL.map(Preset::name).join(", ");
+        Preset::parse(name).map(Self::Profile).ok_or_else(|| format!("accepted: {}, none", known()))
+    }
+}
+
+impl From<PathFault> for Fault {
+    fn from(fault: PathFault) -> Self {
+        Self::Path(fault)
+    }
+}
+
+impl From<PathReason> for Fault {
+    fn from(reason: PathReason) -> Self {
+        Self::Path(reason.into())
+    }
 }
 
 /// What is asked.
@@ -49,26 +76,57 @@ pub struct Question {
     pub crl: Vec<PathBuf>,
     pub at: Option<String>,
     pub purpose: Use,
-    pub profile: Profile,
+    pub profile: Asked,
 }
 
 /// The answer.
 #[derive(Debug)]
-pub struct Verdict(Result<(), PathFault>);
+pub struct Verdict {
+    fault: Option<Fault>,
+    /// Rules that are broken and only warn.
+    warnings: Vec<Rule>,
+}
+
+/// Why a certificate would not get through.
+#[derive(Debug, Error)]
+enum Fault {
+    /// In the handshake.
+    #[error("{0}")]
+    Path(PathFault),
+    /// At every request.
+    #[error("{}", name_of(.0))]
+    Identity(IdentityError),
+}
+
+/// The rule that a certificate breaks whose path holds.
+fn name_of(error: &IdentityError) -> &'static str {
+    match error {
+        IdentityError::Organisation => Rule::OrganisationId.name(),
+        IdentityError::SoftwareStatement => Rule::SoftwareStatementId.name(),
+        IdentityError::Profile(rule) => rule.name(),
+        IdentityError::Unreadable => "malformed",
+        IdentityError::Expired => "expired",
+        IdentityError::Untrusted(_) | IdentityError::Absent => "unknown_issuer",
+    }
+}
 
 impl Verdict {
     /// Whether the chain holds.
     pub fn is_valid(&self) -> bool {
-        self.0.is_ok()
+        self.fault.is_none()
     }
 
     /// The answer as JSON.
     pub fn to_json(&self) -> String {
-        let fault = self.0.as_ref().err();
-        let culprit = fault.and_then(|fault| fault.certificate.as_ref());
+        let culprit = self.fault.as_ref().and_then(|fault| match fault {
+            Fault::Path(fault) => fault.certificate.as_ref(),
+            Fault::Identity(_) => None,
+        });
+        let warnings: Vec<_> = self.warnings.iter().map(|rule| rule.name()).collect();
         serde_json::json!({
             "valid": self.is_valid(),
-            "reason": fault.map(|fault| fault.reason.to_string()),
+            "reason": self.fault.as_ref().map(ToString::to_string),
+            "warnings": warnings,
             "subject": culprit.map(|culprit| &culprit.subject),
             "issuer": culprit.map(|culprit| &culprit.issuer),
             "serial": culprit.map(|culprit| &culprit.serial),
@@ -79,9 +137,9 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Ok(()) => f.write_str("valid"),
-            Err(fault) => write!(f, "invalid: {}", fault.reason),
+        match &self.fault {
+            None => f.write_str("valid"),
+            Some(fault) => write!(f, "invalid: {fault}"),
         }
     }
 }
@@ -99,7 +157,9 @@ pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
     for file in &question.crl {
         lists.push((read(file)?, file.display().to_string()));
     }
-    Ok(Verdict(judge(question, &chain, &anchors, &lists, at)))
+    let warnings = RefCell::default();
+    let judged = judge(question, &chain, &anchors, &lists, at, &warnings);
+    Ok(Verdict { fault: judged.err(), warnings: warnings.into_inner() })
 }
 
 fn judge(
@@ -108,7 +168,8 @@ fn judge(
     anchors: &[u8],
     lists: &[(Vec<u8>, String)],
     at: UnixTime,
-) -> Result<(), PathFault> {
+    warnings: &RefCell<Vec<Rule>>,
+) -> Result<(), Fault> {
     let chain = certificates(chain)?;
     // What somebody declares to be an anchor is one here: a listener asks for self-signed roots.
     let anchors =
@@ -118,8 +179,8 @@ fn judge(
         Use::Server => Purpose::Server,
     };
     let rules = match question.profile {
-        Profile::Gateway => PathRules { purpose, ..PathRules::OF_LISTENERS },
-        Profile::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
+        Asked::Profile(_) => PathRules { purpose, ..PathRules::OF_LISTENERS },
+        Asked::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
     };
     let paths = PathVerifier {
         anchors,
@@ -127,7 +188,16 @@ fn judge(
         revocation: revocation(lists)?,
         algorithms: provider().signature_verification_algorithms,
     };
-    paths.verify(&chain, at).map(|_| ())
+    let path = paths.verify(&chain, at)?;
+    if let (Asked::Profile(preset), Purpose::Client) = (question.profile, purpose) {
+        let warn = |finding: Finding, _: &Culprit| {
+            if finding.level == Level::Warn {
+                warnings.borrow_mut().push(finding.rule);
+            }
+        };
+        Participant::from_verified_path(&path, &preset.profile(), warn).map_err(Fault::Identity)?;
+    }
+    Ok(())
 }
 
 /// A list that is not understood may be the one that revokes, as it is for a listener.

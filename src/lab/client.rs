@@ -43,6 +43,7 @@ impl Response {
 pub struct Connector {
     address: SocketAddr,
     config: ClientConfig,
+    server_name: ServerName<'static>,
 }
 
 impl Connector {
@@ -64,7 +65,7 @@ impl Connector {
                 builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?
             }
         };
-        Ok(Self { address, config })
+        Ok(Self { address, config, server_name: ServerName::try_from("localhost")? })
     }
 
     /// The same, with another TLS configuration.
@@ -73,11 +74,17 @@ impl Connector {
         self
     }
 
+    /// The same, asking for another host (SNI).
+    pub fn asking_for(mut self, host: &str) -> Result<Self> {
+        self.server_name = ServerName::try_from(host.to_owned())?;
+        Ok(self)
+    }
+
     /// The TLS handshake.
     pub async fn tls(&self) -> Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost")?;
+        let name = self.server_name.clone();
         Ok(TlsConnector::from(Arc::new(self.config.clone())).connect(name, tcp).await?)
     }
 
@@ -199,6 +206,11 @@ impl Drop for Http2 {
 }
 
 impl Http2 {
+    /// Whether the connection has ended.
+    pub fn is_ended(&self) -> bool {
+        self.driver.is_finished()
+    }
+
     /// Sends a request and receives its answer.
     pub async fn exchange(&self, request: ::http::Request<()>, body: Bytes) -> Result<Response> {
         self.send(request, body, true).await

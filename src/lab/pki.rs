@@ -188,11 +188,32 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "localhost");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.end_entity(params, key, not_before, not_after)
+        self.complete(&mut params, not_before, not_after);
+        self.sign(&params, key)
+    }
+
+    /// A server certificate for other hosts.
+    pub fn server_for(&self, key: &KeyPair, hosts: &[&str]) -> Result<Identity> {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.complete(&mut params, -3600, 86_400);
+        self.sign(&params, key)
     }
 
     /// A client certificate in the BRCAC profile.
     pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
+        self.client_but(key, subject, |_| {})
+    }
+
+    /// The same, but for what `change` makes of it.
+    pub fn client_but(
+        &self,
+        key: &KeyPair,
+        subject: &Subject,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Identity> {
         let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
         params.distinguished_name = subject_name(subject)?;
         params.extended_key_usages = subject.purpose.iter().cloned().collect();
@@ -200,7 +221,9 @@ impl Authority {
             let uris = subject.distribution_points.clone();
             params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
         }
-        self.end_entity(params, key, subject.not_before, subject.not_after)
+        self.complete(&mut params, subject.not_before, subject.not_after);
+        change(&mut params);
+        self.sign(&params, key)
     }
 
     /// A revocation list in PEM that names these certificates. The times are seconds from now.
@@ -273,13 +296,8 @@ impl Authority {
         Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
-    fn end_entity(
-        &self,
-        mut params: CertificateParams,
-        key: &KeyPair,
-        not_before: i64,
-        not_after: i64,
-    ) -> Result<Identity> {
+    /// Makes an end entity of it.
+    fn complete(&self, params: &mut CertificateParams, not_before: i64, not_after: i64) {
         let now = OffsetDateTime::now_utc();
         params.not_before = now + Duration::seconds(not_before);
         params.not_after = now + Duration::seconds(not_after);
@@ -288,6 +306,9 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         // By default it is a hash of the key, and some of the lab's certificates share one.
         params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
+    }
+
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Identity> {
         let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Identity {
             chain: vec![certificate.der().clone(), self.certificate()],
@@ -302,7 +323,11 @@ fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "BR");
-    params.distinguished_name.push(DnType::OrganizationName, "portaria lab");
+    // The organisation that the profile asks for; the unit says what it is worth.
+    params.distinguished_name.push(DnType::OrganizationName, "ICP-Brasil");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationalUnitName, "portaria lab: trust nobody for it");
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

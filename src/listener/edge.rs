@@ -1,9 +1,10 @@
-//! The edge: one accepted TCP connection, from the TLS handshake to its HTTP sessions.
+//! The edge: one accepted TCP connection, from its PROXY protocol header and TLS handshake to its HTTP
+//! sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
@@ -11,10 +12,12 @@ use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{ALPN, IO, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
+use thiserror::Error;
 
-use super::http2::Bounded;
+use super::proxy_protocol::{self, HeaderError};
 use super::transport::Transport;
-use super::{Application, WireLimits, http1};
+use super::{Application, WireLimits, http1, http2};
+use crate::address::Networks;
 use crate::report::Metrics;
 
 /// What every connection of a listener shares. The acceptor is swapped on reload; connections that are
@@ -24,6 +27,8 @@ pub struct Edge<A> {
     pub listener: Arc<str>,
     /// The TLS in force.
     pub acceptor: Arc<ArcSwap<Acceptor>>,
+    /// Whose connections must begin with a PROXY protocol header.
+    pub balancers: Arc<ArcSwapOption<Networks>>,
     /// The bounds in force.
     pub limits: Arc<ArcSwap<WireLimits>>,
     /// The HTTP application.
@@ -45,7 +50,9 @@ impl<A: Application> ServerApp for Edge<A> {
         let mut transport = Box::pin(self.establish(*tcp, limits.write_timeout)).await?;
         if matches!(transport.selected_alpn_proto(), Some(ALPN::H2)) {
             transport.expect_preface(limits.head_timeout);
-            return self.http2().process_new(transport, shutdown).await;
+            let (application, limits) = (self.application.clone(), self.limits.clone());
+            http2::serve(application, limits, transport, shutdown).await;
+            return None;
         }
         http1::serve(&self.application, transport, &limits, shutdown).await;
         None
@@ -57,11 +64,6 @@ impl<A: Application> ServerApp for Edge<A> {
 }
 
 impl<A: Application> Edge<A> {
-    fn http2(&self) -> Arc<Bounded<A>> {
-        let (application, limits) = (self.application.clone(), self.limits.clone());
-        Arc::new(Bounded { application, limits })
-    }
-
     async fn establish(
         &self,
         tcp: TcpStream,
@@ -72,20 +74,54 @@ impl<A: Application> Edge<A> {
     }
 
     async fn handshake(&self, tcp: TcpStream) -> Option<impl IO + 'static + use<A>> {
-        let acceptor = self.acceptor.load_full();
         let within = self.limits.load().handshake_timeout;
-        let result = match timeout(within, acceptor.tls_handshake(tcp)).await {
+        let result = match timeout(within, self.secure(tcp)).await {
             Ok(Ok(stream)) => {
                 self.metrics.note_handshake(&self.listener, "ok");
                 return Some(stream);
             }
             Ok(Err(error)) => {
                 tracing::info!(listener = &*self.listener, %error, "handshake failed");
-                "failed"
+                error.result()
             }
             Err(_) => "timeout",
         };
         self.metrics.note_handshake(&self.listener, result);
         None
+    }
+
+    async fn secure(
+        &self,
+        mut tcp: TcpStream,
+    ) -> Result<impl IO + 'static + use<A>, HandshakeError> {
+        if self.comes_from_balancer(&tcp) {
+            proxy_protocol::receive(&mut tcp).await?;
+        }
+        let acceptor = self.acceptor.load_full();
+        Ok(acceptor.tls_handshake(tcp).await?)
+    }
+
+    fn comes_from_balancer(&self, tcp: &TcpStream) -> bool {
+        let balancers = self.balancers.load();
+        balancers.as_ref().is_some_and(|networks| proxy_protocol::comes_from(networks, tcp))
+    }
+}
+
+/// Why a connection was not secured.
+#[derive(Debug, Error)]
+enum HandshakeError {
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error(transparent)]
+    Tls(#[from] Box<pingora::Error>),
+}
+
+impl HandshakeError {
+    /// What it is counted as.
+    fn result(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "proxy_header",
+            Self::Tls(_) => "failed",
+        }
     }
 }

@@ -51,10 +51,15 @@ pub(super) const NOT_ACCEPTABLE: Text = text(
     "Formato não aceitável",
     "As respostas são enviadas somente em application/json com charset utf-8.",
 );
+pub(super) const MISDIRECTED: Text = text(
+    "REQUISICAO_MAL_DIRECIONADA",
+    "Requisição mal direcionada",
+    "O host da requisição não é aquele para o qual a conexão foi estabelecida.",
+);
 pub(super) const UNSUPPORTED_MEDIA: Text = text(
     "MIDIA_NAO_SUPORTADA",
     "Tipo de mídia não suportado",
-    "O corpo da requisição deve ser application/json em utf-8.",
+    "O corpo da requisição deve estar no tipo de mídia deste recurso (application/json, salvo outro), em utf-8.",
 );
 pub(super) const PARAMETER: Text = text(
     "PARAMETRO_INVALIDO",

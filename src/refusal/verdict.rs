@@ -36,6 +36,9 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         E::Lookalike => bad("request_framing_lookalike"),
         E::Chunk => bad("request_chunk"),
         E::Host => bad("request_host"),
+        E::Misdirected => {
+            (StatusCode::MISDIRECTED_REQUEST, "request_misdirected", text::MISDIRECTED)
+        }
         E::Target(_) => bad("request_target"),
         E::Upgrade => bad("request_upgrade"),
         E::Expectation => {
@@ -65,6 +68,7 @@ pub(super) fn of_identity(error: &IdentityError) -> Answer {
         IdentityError::Unreadable => "identity_unreadable",
         IdentityError::Organisation => "identity_organisation",
         IdentityError::SoftwareStatement => "identity_software_statement",
+        IdentityError::Profile(_) => "identity_profile",
         IdentityError::Expired => "identity_expired",
         IdentityError::Untrusted(_) => "identity_untrusted",
         IdentityError::Absent => "identity_absent",

@@ -33,6 +33,7 @@ pub struct Metrics {
     p95: GaugeVec,
     handshakes: IntCounterVec,
     certificate_refusals: IntCounterVec,
+    certificate_findings: IntCounterVec,
     certificate_expiry: GaugeVec,
     list_this_update: GaugeVec,
     list_next_update: GaugeVec,
@@ -99,6 +100,11 @@ const CERTIFICATE_REFUSALS: Described = Described(
     "Client certificates refused by listener and reason, in handshakes and on open connections.",
     &["listener", "reason"],
 );
+const CERTIFICATE_FINDINGS: Described = Described(
+    "portaria_client_certificate_findings_total",
+    "Rules of the profile that client certificates break, by listener, rule and level, once a connection.",
+    &["listener", "rule", "level"],
+);
 const CERTIFICATE_EXPIRY: Described = Described(
     "portaria_certificate_expiry_timestamp_seconds",
     "When the server certificate of a listener, or the first of its trust anchors, expires.",
@@ -158,6 +164,7 @@ impl Metrics {
             p95: gauges(&registry, &P95)?,
             handshakes: counters(&registry, &HANDSHAKES)?,
             certificate_refusals: counters(&registry, &CERTIFICATE_REFUSALS)?,
+            certificate_findings: counters(&registry, &CERTIFICATE_FINDINGS)?,
             certificate_expiry: gauges(&registry, &CERTIFICATE_EXPIRY)?,
             list_this_update: gauges(&registry, &LIST_THIS_UPDATE)?,
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
@@ -251,6 +258,11 @@ impl Metrics {
     /// The counter of client certificates that are refused.
     pub fn certificate_refusals(&self) -> IntCounterVec {
         self.certificate_refusals.clone()
+    }
+
+    /// The counter of rules that client certificates break.
+    pub fn certificate_findings(&self) -> IntCounterVec {
+        self.certificate_findings.clone()
     }
 
     /// Counts a handshake.

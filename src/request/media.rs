@@ -1,4 +1,4 @@
-//! The media that a request speaks and accepts: application/json in UTF-8, nothing else.
+//! The media that a request speaks and accepts: application/json in UTF-8, or what its route says.
 //!
 //! Standard: RFC 9110 sections 8.3, 8.4, 12.5; OPIN portal, HTTP headers (Accept absent or `*/*` is
 //! fine, a charset other than UTF-8 is not). The type of a body that is not there does not matter: the
@@ -8,6 +8,25 @@ use http::header::{ACCEPT, ACCEPT_CHARSET, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
 use super::RequestError;
+
+/// What the body of a request is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// application/json: the APIs of the ecosystem.
+    Json,
+    /// application/x-www-form-urlencoded: what OAuth 2.0 asks of an authorization server's clients.
+    Form,
+}
+
+impl Media {
+    /// Its media type.
+    pub fn essence(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
+}
 
 /// Requires that JSON in UTF-8 is acceptable to the caller.
 pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
@@ -20,8 +39,12 @@ pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
     }
 }
 
-/// Requires that a body, if there is one, is JSON in UTF-8 without content coding.
-pub fn check_content(headers: &HeaderMap, has_body: bool) -> Result<(), RequestError> {
+/// Requires that a body, if there is one, is of the route's media in UTF-8 without content coding.
+pub fn check_content(
+    headers: &HeaderMap,
+    has_body: bool,
+    media: Media,
+) -> Result<(), RequestError> {
     if !has_body {
         return Ok(());
     }
@@ -32,8 +55,9 @@ pub fn check_content(headers: &HeaderMap, has_body: bool) -> Result<(), RequestE
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let first = types.next();
     let readable = match first.map(|value| value.to_str()) {
-        None => true,
-        Some(Ok(text)) => is_json(text),
+        // A form without its type would be nobody's guess.
+        None => media == Media::Json,
+        Some(Ok(text)) => is(media, text),
         Some(Err(_)) => false,
     };
     if readable && types.next().is_none() && !coded {
@@ -43,7 +67,7 @@ pub fn check_content(headers: &HeaderMap, has_body: bool) -> Result<(), RequestE
     }
 }
 
-fn is_json(media_type: &str) -> bool {
+fn is(media: Media, media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     let charset_fits = parts.all(|parameter| match parameter.split_once('=') {
@@ -52,7 +76,7 @@ fn is_json(media_type: &str) -> bool {
         }
         _ => true,
     });
-    essence.eq_ignore_ascii_case("application/json") && charset_fits
+    essence.eq_ignore_ascii_case(media.essence()) && charset_fits
 }
 
 /// Whether the field is absent or one of its ranges, with a weight above zero, is wanted.
@@ -134,19 +158,27 @@ mod tests {
             "application/json; charset=UTF-8",
             "application/json;charset=\"utf-8\"",
         ] {
-            assert_eq!(check_content(&headers(&[("content-type", good)]), true), Ok(()), "{good}");
+            assert_eq!(
+                check_content(&headers(&[("content-type", good)]), true, Media::Json),
+                Ok(()),
+                "{good}"
+            );
         }
-        assert_eq!(check_content(&headers(&[]), true), Ok(()));
+        assert_eq!(check_content(&headers(&[]), true, Media::Json), Ok(()));
         for bad in ["text/plain", "application/json; charset=latin1", "application/xml", "json", ""]
         {
             let fields = headers(&[("content-type", bad)]);
-            assert_eq!(check_content(&fields, true), Err(RequestError::UnsupportedMedia), "{bad}");
-            assert_eq!(check_content(&fields, false), Ok(()), "{bad}");
+            assert_eq!(
+                check_content(&fields, true, Media::Json),
+                Err(RequestError::UnsupportedMedia),
+                "{bad}"
+            );
+            assert_eq!(check_content(&fields, false, Media::Json), Ok(()), "{bad}");
         }
         let coded = headers(&[("content-encoding", "gzip")]);
-        assert_eq!(check_content(&coded, true), Err(RequestError::UnsupportedMedia));
+        assert_eq!(check_content(&coded, true, Media::Json), Err(RequestError::UnsupportedMedia));
         let twice =
             headers(&[("content-type", "application/json"), ("content-type", "text/plain")]);
-        assert_eq!(check_content(&twice, true), Err(RequestError::UnsupportedMedia));
+        assert_eq!(check_content(&twice, true, Media::Json), Err(RequestError::UnsupportedMedia));
     }
 }

@@ -13,6 +13,9 @@ use crate::scope::Scope;
 pub enum Access {
     /// Anyone, with or without certificate (phase 1, discovery).
     Open,
+    /// A participant by its certificate alone: the authorization server behind the gateway issues the
+    /// tokens, and cannot ask for one.
+    Certificate,
     /// A participant with a token of its own (`client_credentials`).
     Client {
         /// The scope that the token must carry.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use super::lists::{Begun, Lists};
+use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
@@ -36,11 +37,13 @@ pub(super) struct Live {
     kept: Mutex<Kept>,
 }
 
-/// A listener and its TLS in force.
+/// A listener, and what is in force of its connections.
 pub(super) struct Slot {
     pub(super) name: Arc<str>,
+    pub(super) position: usize,
     pub(super) exposure: Exposure,
     pub(super) acceptor: Arc<ArcSwap<Acceptor>>,
+    pub(super) balancers: Arc<ArcSwapOption<Networks>>,
 }
 
 /// What only a restart can change.
@@ -62,17 +65,19 @@ impl Live {
     ) -> Self {
         let fixed = fixed(&configuration);
         note_certificates(&metrics, &configuration.listeners);
-        let slot = |listener: ListenerConfiguration| Slot {
+        let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
             name: listener.name.into(),
+            position,
             exposure: listener.exposure,
             acceptor: Arc::new(ArcSwap::new(listener.acceptor)),
+            balancers: Arc::new(ArcSwapOption::from_pointee(listener.balancers)),
         };
         Self {
             path,
             metrics,
             serving: Arc::new(ArcSwap::from_pointee(configuration.serving)),
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
-            slots: configuration.listeners.into_iter().map(slot).collect(),
+            slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
             fixed,
             lists,
             kept: Mutex::new(configuration.kept),
@@ -147,6 +152,7 @@ impl Live {
                 clients.domain.replace(clients.trust);
             }
             slot.acceptor.store(listener.acceptor);
+            slot.balancers.store(listener.balancers.map(Arc::new));
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;

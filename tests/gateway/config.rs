@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[limits]\n[log]\n[consent.members]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
     let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
     let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 16, "{complaints:#?}");
+    assert_eq!(tables_seen, 17, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -169,6 +169,41 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "client_auth = \"required\"",
         "client_auth = \"optional\"",
         "config.toml:LINE listeners[0].client_auth: \"optional\" is not understood, accepted: \"required\" or \"none\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = true",
+        "config.toml:LINE+1 listeners[0].proxy_protocol: is of type boolean, accepted: a table",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = {}",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is missing, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [] }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is empty, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = \"10.0.0.4\" }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: is of type string, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [\"10.0.0.4\", \"10.0.0.4/8\"] }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.from: entry 2 is no network that begins at its first address, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
+    ),
+    (
+        "client_auth = \"required\"",
+        "client_auth = \"required\"\nproxy_protocol = { from = [\"10.0.0.4\"], version = 2 }",
+        "config.toml:LINE+1 listeners[0].proxy_protocol.version: is an unknown key, accepted: from",
+    ),
+    (
+        "client_auth = \"none\"",
+        "client_auth = \"none\"\nforwarded_for = { from = [\"balancer.internal\"] }",
+        "config.toml:LINE+1 listeners[1].forwarded_for.from: entry 1 is no network that begins at its first address, accepted: one or more networks such as \"10.0.0.0/8\" or addresses such as \"192.0.2.7\"",
     ),
     (
         "name = \"public\"\naddress = \"127.0.0.1:0\"",
@@ -336,6 +371,66 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
     ),
     (
+        "head_timeout = \"500ms\"",
+        "idle_timeout = \"61s\"\nhead_timeout = \"500ms\"",
+        "config.toml:LINE http.idle_timeout: \"61s\" is not understood, accepted: a duration above zero and up to 60s",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { preset = \"modern\" }",
+        "config.toml:LINE+1 listeners[0].tls.preset: \"modern\" is not understood, accepted: \"fapi-br\"",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\", \"1.1\"] }",
+        "config.toml:LINE+1 listeners[0].tls.versions: entry 2 is unknown, accepted: one or more of 1.2, 1.3",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\"], cipher_suites = [\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 is of no version of versions, accepted: suites of those",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { cipher_suites = [\"TLS_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: has none of TLS 1.2, accepted: one for each of versions",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.2\"], cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"] }",
+        "config.toml:LINE+1 listeners[0].tls: cannot be served (peer is incompatible: NoCipherSuitesInCommon), accepted: parameters and certificates with which a client can shake hands",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { groups = [] }",
+        "config.toml:LINE+1 listeners[0].tls.groups: is empty, accepted: one or more of X25519, secp256r1, secp384r1, X25519MLKEM768, secp256r1MLKEM768, MLKEM768, MLKEM1024",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"server.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].certificate: has no host name that those before it do not have, accepted: a certificate with one",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"other.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].private_key: does not belong to the certificate, accepted: the certificate's own key",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity]\nprofile = \"opin\"",
+        "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\", \"ofb-sandbox\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity]\nlongest_validity = \"1y\"",
+        "config.toml:LINE+2 identity.longest_validity: \"1y\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[identity.rules]\ncnpj = \"maybe\"",
+        "config.toml:LINE+2 identity.rules.cnpj: \"maybe\" is not understood, accepted: \"enforce\", \"warn\" or \"off\"",
+    ),
+    (
         "keep = \"5m\"",
         "keep = \"5m\"\n[consent.members]\nstatus = \"data.status\"",
         "config.toml:LINE+2 consent.members.status: \"data.status\" is not understood, accepted: a JSON pointer (RFC 6901) such as \"/data/status\"",
@@ -461,7 +556,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "access = \"consented\"",
         "access = \"public\"",
-        "policies/demo.toml:LINE routes[0].access: \"public\" is not understood, accepted: \"open\", \"client\" or \"consented\"",
+        "policies/demo.toml:LINE routes[0].access: \"public\" is not understood, accepted: \"open\", \"certificate\", \"client\" or \"consented\"",
     ),
     (
         "permission = \"DEMO_READ\"\n",
@@ -496,7 +591,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, scope, upstream",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -662,6 +757,23 @@ fn limits_below_the_legal_floor_are_a_warning() {
         "config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n"
     );
     assert_eq!(text, expected);
+}
+
+#[test]
+fn believing_everybody_is_a_warning() {
+    let sandbox = Sandbox::new();
+    for everybody in ["0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"] {
+        let key =
+            format!("client_auth = \"none\"\nproxy_protocol = {{ from = [\"{everybody}\"] }}");
+        let config = sandbox.config.replace("client_auth = \"none\"", &key);
+        let (code, complaints) = sandbox.complaints(&config);
+        let line = line_at(&config, "proxy_protocol");
+        let expected = format!(
+            "config.toml:{line} listeners[1].proxy_protocol.from: warning: takes everybody's word: \
+             whoever reaches the listener chooses its address"
+        );
+        assert_eq!((code, complaints), (Some(0), vec![expected]), "{everybody}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Starts the gateway and everything around it, and checks what every answer must carry.
 
+mod balancer;
 mod gateway;
 mod pki;
 mod point;
@@ -18,6 +19,7 @@ use portaria::lab::http::Service;
 use portaria::lab::pki::Identity;
 use tempfile::TempDir;
 
+pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
 pub use pki::{Pki, pki};
 pub use point::{DistributionPoint, Serving};
@@ -255,7 +257,7 @@ impl Lab {
 
     /// Waits until a metric has a value: a sample is taken after its answer is written.
     pub async fn expect_metric(&self, series: &str, value: f64) {
-        let (start, within) = (Instant::now(), Duration::from_secs(10));
+        let (start, within) = (Instant::now(), Duration::from_secs(30));
         loop {
             let found = self.metric(series).await;
             if found == value {
@@ -276,11 +278,11 @@ impl Lab {
     }
 }
 
-/// Waits until something holds, for ten seconds at most.
+/// Waits until something holds, for thirty seconds at most.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let start = Instant::now();
     while !holds().await {
-        assert!(start.elapsed() < Duration::from_secs(10), "never: {what}");
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

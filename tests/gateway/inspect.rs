@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use portaria::inspect::cert::{Profile, Question, Use, verify};
+use portaria::identity::Preset;
+use portaria::inspect::cert::{Asked, Question, Use, verify};
 
 use crate::harness::*;
 
@@ -124,7 +125,7 @@ fn every_changed_byte_of_a_chain_is_refused() {
         crl: Vec::new(),
         at: None,
         purpose: Use::Client,
-        profile: Profile::Gateway,
+        profile: Asked::Profile(Preset::OpinProduction),
     };
     let answer = |leaf: &[u8], rest: &[String]| {
         let chain = in_pem(leaf) + &rest.concat();

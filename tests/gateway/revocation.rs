@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portaria::identity::{
     Certified, ClientVerifier, FetchedList, IdentityError, Leniency, ListFault, ListIssuers,
-    PathReason, PathRules, PathVerifier, Peer, Revocation, RevocationList, SubjectRules, Trust,
+    PathReason, PathRules, PathVerifier, Peer, Preset, Revocation, RevocationList, Trust,
     TrustAnchors, TrustDomain,
 };
 use portaria::lab::pki::{Authority, Identity};
@@ -228,8 +228,8 @@ fn trust(root: &Authority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
         revocation: Some(Arc::new(revocation.with_fetched(lists))),
         algorithms,
     };
-    let rules = SubjectRules { organisation_prefixes: vec!["OPIBR-".to_owned()] };
-    Arc::new(Trust::new(ClientVerifier::new(paths, None), rules))
+    let profile = Preset::OpinProduction.profile();
+    Arc::new(Trust::new(ClientVerifier::new(paths, None), profile, None))
 }
 
 fn fetched(list: String) -> RevocationList {
@@ -242,7 +242,7 @@ fn connected(
     domain: &Arc<TrustDomain>,
     at: Moment,
 ) -> Peer {
-    let certified = Certified::in_handshake(&identity.chain, judged_by, domain.clone(), at);
+    let certified = Certified::in_handshake(&identity.chain, None, judged_by, domain.clone(), at);
     Peer::Certified(Box::new(certified.unwrap()))
 }
 
@@ -451,8 +451,10 @@ async fn a_chain_is_judged_once_for_each_list_that_comes() {
     let reached = lab.recorded().len();
     points.point.publish(ISSUING, &of_issuing(6, &[&pki().one]));
     lab.expect_metric(&points.entries(), 1.0).await;
-    for _ in 0..3 {
-        assert_refused(&ask().await.unwrap(), 401, "CERTIFICADO_NAO_ACEITO");
+    // At once, for the connection ends with them.
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    for refused in [one, two, three] {
+        assert_refused(&refused.unwrap(), 401, "CERTIFICADO_NAO_ACEITO");
     }
     assert_eq!(refusals(&lab, "revoked").await, 1.0, "a refused client costs no second path");
     assert_eq!(lab.recorded().len(), reached);

@@ -206,6 +206,7 @@ impl Caller {
             assert_refused(&response, 401, "CERTIFICADO_NAO_ACEITO");
         }
         assert!(self.http1.is_ended().await);
+        eventually("the HTTP/2 connection ends", || async { self.http2.is_ended() }).await;
         assert_eq!(lab.recorded().len(), reached);
     }
 }
