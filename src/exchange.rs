@@ -335,15 +335,17 @@ impl Exchange {
     /// server was awaited, is refused: no backend gets its request without its name.
     pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
         let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+        let now = Moment::now();
         let participant = match permit.route().access.is_open() {
             true => None,
-            false => Some(self.peer().participant(Moment::now())?),
+            false => Some(self.peer().participant(now)?),
         };
         Ok(CallerFacts {
             address: self.address,
             interaction: self.interaction.as_ref().ok_or(Refusal::Internal)?.id(),
             participant,
             peer: self.peer(),
+            now,
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),
         })

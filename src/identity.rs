@@ -139,15 +139,14 @@ impl Participant {
     pub fn from_verified_path(
         path: &VerifiedPath<'_>,
         profile: &Profile,
-        witness: impl Fn(Finding, &Culprit),
+        witness: impl Fn(&[Finding], &Culprit),
     ) -> Result<Self, IdentityError> {
         let der = path.end_entity();
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
         let findings = profile.examine(&certificate);
         if !findings.is_empty() {
-            let culprit = Culprit::of(&certificate);
-            findings.iter().for_each(|finding| witness(*finding, &culprit));
+            witness(&findings, &Culprit::of(&certificate));
         }
         let subject = subject::read(certificate.subject(), profile)?;
         if let Some(broken) = findings.iter().find(|finding| finding.level == Level::Enforce) {
@@ -232,7 +231,7 @@ impl Certified {
         now: Moment,
     ) -> Option<Self> {
         let path = VerifiedPath::from_handshake(chain)?;
-        let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
+        let tell = |findings: &[Finding], culprit: &Culprit| trust.tell(findings, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
         let watch = Some(Watch::new(chain, domain, trust, now));
         let server_name = server_name.map(Box::from);
@@ -292,12 +291,13 @@ impl Peer {
     }
 
     /// The certificate as a backend is told it.
-    pub fn presented(&self) -> Option<&Presented> {
+    pub fn presented(&self, now: Moment) -> Option<&Presented> {
         let Self::Certified(certified) = self else {
             return None;
         };
-        let chain = certified.watch.as_ref()?.chain();
-        certified.presented.get_or_init(|| Presented::new(chain)).as_ref()
+        let watch = certified.watch.as_ref()?;
+        let present = || Presented::new(watch.end_entity()?, &watch.issuers(now)?);
+        certified.presented.get_or_init(present).as_ref()
     }
 
     /// The participant, if there is one and its certificate is still valid.

@@ -12,7 +12,7 @@ use super::{Kept, pem, values};
 use crate::identity::revocation::ListWitness;
 use crate::identity::verifier::{ClientVerifier, Witness};
 use crate::identity::{
-    FindingWitness, Leniency, PathFault, PathRules, PathVerifier, Profile, Revocation,
+    FindingWitness, Leniency, Level, PathFault, PathRules, PathVerifier, Profile, Revocation,
     RevocationList, Trust, TrustAnchors, TrustDomain,
 };
 use crate::listener::Clients;
@@ -96,13 +96,19 @@ fn overdue_witness(name: &str) -> ListWitness {
 fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
     let counter = metrics.certificate_findings();
     let listener = name.to_owned();
-    Arc::new(move |finding, culprit| {
-        let (rule, level) = (finding.rule.name(), finding.level.name());
-        counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+    Arc::new(move |findings, culprit| {
+        for finding in findings {
+            let (rule, level) = (finding.rule.name(), finding.level.name());
+            counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+        }
+        let of = |level: Level| -> String {
+            let rules = findings.iter().filter(|finding| finding.level == level);
+            rules.map(|finding| finding.rule.name()).collect::<Vec<_>>().join(" ")
+        };
         tracing::info!(
             listener,
-            rule,
-            level,
+            enforced = of(Level::Enforce),
+            warned = of(Level::Warn),
             subject = culprit.subject,
             issuer = culprit.issuer,
             serial = culprit.serial,

@@ -117,15 +117,31 @@ impl PathVerifier {
         at: UnixTime,
     ) -> Result<VerifiedPath<'a>, PathFault> {
         let (end_entity, intermediates) = chain.split_first().ok_or(PathReason::Malformed)?;
-        self.judge(end_entity, intermediates, at).map(|()| VerifiedPath { end_entity })
+        self.judge(end_entity, intermediates, at, &mut |_| {}).map(|()| VerifiedPath { end_entity })
     }
 
-    /// The same for a chain in parts.
+    /// The intermediates of the path by which a chain holds, the end entity's issuer first.
+    pub fn issuers(
+        &self,
+        chain: &[CertificateDer<'_>],
+        at: UnixTime,
+    ) -> Result<Vec<CertificateDer<'static>>, PathFault> {
+        let (end_entity, intermediates) = chain.split_first().ok_or(PathReason::Malformed)?;
+        let mut issuers = Vec::new();
+        self.judge(end_entity, intermediates, at, &mut |path| {
+            let ders = path.intermediate_certificates().map(|issuer| issuer.der().into_owned());
+            issuers = ders.collect();
+        })?;
+        Ok(issuers)
+    }
+
+    /// The same for a chain in parts; `take` gets the path.
     pub(super) fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         at: UnixTime,
+        take: &mut dyn FnMut(&Candidate<'_>),
     ) -> Result<(), PathFault> {
         let mut chain = std::iter::once(end_entity).chain(intermediates);
         let is_large = |certificate: &CertificateDer<'_>| certificate.len() > LARGEST_CERTIFICATE;
@@ -140,7 +156,7 @@ impl PathVerifier {
         if let Some(reason) = faults_of_end_entity(&leaf, &self.rules).first() {
             return Err(blame_leaf(*reason));
         }
-        self.build(end_entity, intermediates, at).map_err(|fault| match fault.reason {
+        self.build(end_entity, intermediates, at, take).map_err(|fault| match fault.reason {
             PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
                 blame_leaf(PathReason::MissingIntermediate)
             }
@@ -160,6 +176,7 @@ impl PathVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         at: UnixTime,
+        take: &mut dyn FnMut(&Candidate<'_>),
     ) -> Result<(), PathFault> {
         let leaf = EndEntityCert::try_from(end_entity).map_err(|e| PathReason::of(&e))?;
         let intermediates = &without_needless_choice(intermediates)?;
@@ -184,7 +201,10 @@ impl PathVerifier {
             Some(&judge),
         );
         match verified {
-            Ok(_) => Ok(()),
+            Ok(path) => {
+                take(&path);
+                Ok(())
+            }
             Err(error) => {
                 Err(found.borrow_mut().take().unwrap_or_else(|| PathReason::of(&error).into()))
             }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::verifier::ClientVerifier;
@@ -23,8 +23,8 @@ pub struct Trust {
     epoch: u64,
 }
 
-/// Is told, once a connection, of every rule of the profile that its certificate breaks.
-pub type FindingWitness = Arc<dyn Fn(Finding, &Culprit) + Send + Sync>;
+/// Is told, once a connection, of the rules of the profile that its certificate breaks.
+pub type FindingWitness = Arc<dyn Fn(&[Finding], &Culprit) + Send + Sync>;
 
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,9 +42,9 @@ impl Trust {
         Self { verifier: Arc::new(verifier), profile, findings, epoch: epoch::next() }
     }
 
-    pub(super) fn tell(&self, finding: Finding, culprit: &Culprit) {
+    pub(super) fn tell(&self, findings: &[Finding], culprit: &Culprit) {
         if let Some(witness) = &self.findings {
-            witness(finding, culprit);
+            witness(findings, culprit);
         }
     }
 
@@ -121,32 +121,37 @@ impl Watch {
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
-    /// The chain, the end entity first.
-    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+    /// The client's own certificate.
+    pub(super) fn end_entity(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
     }
 
     /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
-        self.refresh(now);
-        self.judged.load().path.clone()
+        self.judged(now).path.clone()
     }
 
     /// Refuses a subject that the rules in force do not read as a participant's.
     pub(super) fn still_identified(&self, now: Moment) -> Result<(), IdentityError> {
-        self.refresh(now);
-        self.judged.load().subject.clone()
+        self.judged(now).subject.clone()
     }
 
-    /// Judges the chain again if the trust is another one than before, or after a while.
-    fn refresh(&self, now: Moment) {
+    /// The issuers of the path that holds, the end entity's own first.
+    pub(super) fn issuers(&self, now: Moment) -> Option<Vec<CertificateDer<'static>>> {
+        let at = UnixTime::since_unix_epoch(now.since_epoch());
+        self.domain.0.load().verifier.paths().issuers(&self.chain, at).ok()
+    }
+
+    /// The last verdict; another one if the trust is another than before, or after a while. Whoever judged
+    /// goes by its own verdict, whatever another thread stores meanwhile.
+    fn judged(&self, now: Moment) -> Guard<Arc<Judged>> {
         let trust = self.domain.0.load();
         // Before the path is judged: a list that is replaced meanwhile has it judged once more.
         let state = trust.state();
         let last = self.judged.load();
         let age = now.unix_seconds().saturating_sub(last.at);
         if last.state == state && age < JUDGED_AGAIN_AFTER {
-            return;
+            return last;
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
         let (path, subject) = match trust.verifier.verify(&self.chain, at) {
@@ -155,9 +160,14 @@ impl Watch {
                 let subject = Participant::from_verified_path(&path, &trust.profile, |_, _| {});
                 (Ok(()), subject.map(drop))
             }
-            Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
+            Err(fault) => {
+                let error = IdentityError::Untrusted(fault.reason);
+                (Err(error.clone()), Err(error))
+            }
         };
         let at = now.unix_seconds();
-        self.judged.store(Arc::new(Judged { state, at, path, subject }));
+        let judged = Arc::new(Judged { state, at, path, subject });
+        self.judged.store(judged.clone());
+        Guard::from_inner(judged)
     }
 }

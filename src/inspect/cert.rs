@@ -190,10 +190,9 @@ fn judge(
     };
     let path = paths.verify(&chain, at)?;
     if let (Asked::Profile(preset), Purpose::Client) = (question.profile, purpose) {
-        let warn = |finding: Finding, _: &Culprit| {
-            if finding.level == Level::Warn {
-                warnings.borrow_mut().push(finding.rule);
-            }
+        let warn = |findings: &[Finding], _: &Culprit| {
+            let warned = findings.iter().filter(|finding| finding.level == Level::Warn);
+            warnings.borrow_mut().extend(warned.map(|finding| finding.rule));
         };
         Participant::from_verified_path(&path, &preset.profile(), warn).map_err(Fault::Identity)?;
     }

@@ -264,3 +264,38 @@ async fn a_bad_list_never_replaces_a_good_one() {
         assert!(try_handshake(&lab, &pki.two).await, "{bad}");
     }
 }
+
+#[test]
+fn an_open_connection_is_judged_again_each_minute() {
+    use portaria::identity::verifier::ClientVerifier;
+    use portaria::identity::{
+        Certified, IdentityError, PathReason, PathRules, PathVerifier, Peer, Preset, Trust,
+        TrustAnchors, TrustDomain,
+    };
+    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    use portaria::moment::Moment;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    let root = Authority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
+    let issuing = root.issuing("issuing", rsa_key().unwrap()).unwrap();
+    let client = issuing.client(&pki().client_key, &Subject::default()).unwrap();
+    let paths = PathVerifier {
+        anchors: TrustAnchors::new(vec![root.certificate()]).unwrap(),
+        rules: PathRules::OF_LISTENERS,
+        revocation: None,
+        algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
+    };
+    let profile = Preset::OpinProduction.profile();
+    let trust = Arc::new(Trust::new(ClientVerifier::new(paths, None), profile, None));
+    let domain = Arc::new(TrustDomain::new(trust.clone()));
+    let at = |seconds| Moment::at(Duration::ZERO, SystemTime::now() + Duration::from_secs(seconds));
+    let certified = Certified::in_handshake(&client.chain, None, &trust, domain, at(0)).unwrap();
+    let peer = Peer::Certified(Box::new(certified));
+    assert_eq!(peer.still_trusted(at(0)), Ok(()));
+    assert!(peer.participant(at(0)).is_ok());
+    // The anchor has ended, and is found out within the minute.
+    let ended = IdentityError::Untrusted(PathReason::Expired);
+    assert_eq!(peer.still_trusted(at(61)), Err(ended.clone()));
+    assert_eq!(peer.participant(at(61)).err(), Some(ended));
+}
