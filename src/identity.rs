@@ -10,6 +10,7 @@
 //! token's confirmation with the thumbprint (`token::binding`).
 
 pub mod anchors;
+mod form;
 pub mod path;
 pub mod reason;
 pub mod revocation;

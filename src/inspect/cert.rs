@@ -33,7 +33,7 @@ pub enum Use {
 /// What is asked beside RFC 5280.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// What a listener of the gateway asks: the end entity names its purpose.
+    /// What a listener of the gateway asks: the end entity names its purpose, and every form conforms.
     Gateway,
     /// Nothing.
     None,
@@ -119,7 +119,12 @@ fn judge(
     };
     let rules = match question.profile {
         Profile::Gateway => PathRules { purpose, ..PathRules::OF_LISTENERS },
-        Profile::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
+        Profile::None => PathRules {
+            purpose,
+            purpose_must_be_named: false,
+            form_must_conform: false,
+            most_certificates: 40,
+        },
     };
     let paths = PathVerifier {
         anchors,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::{Buf, Bytes, BytesMut};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -46,7 +49,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// A connector that trusts `root` and presents `identity`.
+    /// A connector that trusts `root` and presents `identity`, whatever its certificates hold.
     pub fn new(
         address: SocketAddr,
         root: CertificateDer<'static>,
@@ -61,7 +64,7 @@ impl Connector {
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                builder.with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?
+                builder.with_client_cert_resolver(Arc::new(Presented::new(identity)?))
             }
         };
         Ok(Self { address, config })
@@ -94,6 +97,28 @@ impl Connector {
             let _ = connection.await;
         });
         Ok(Http2 { sender, driver })
+    }
+}
+
+/// One chain for whoever asks. The library's own way to present one looks at it first; here that is the
+/// gateway's task.
+#[derive(Debug)]
+struct Presented(Arc<CertifiedKey>);
+
+impl Presented {
+    fn new(identity: &Identity) -> Result<Self> {
+        let key = any_supported_type(&identity.key)?;
+        Ok(Self(Arc::new(CertifiedKey::new(identity.chain.clone(), key))))
+    }
+}
+
+impl ResolvesClientCert for Presented {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

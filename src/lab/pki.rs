@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
     CustomExtension, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SanType,
-    SerialNumber,
+    SerialNumber, SigningKey,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -58,6 +59,21 @@ impl Clone for Identity {
 }
 
 impl Identity {
+    /// A chain and its key, which is in PEM too.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        key_pem: String,
+    ) -> Self {
+        let chain_pem = chain.iter().map(in_pem).collect();
+        Self { chain, key, chain_pem, key_pem }
+    }
+
+    /// The same key with another chain.
+    pub fn with_chain(&self, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self::new(chain, self.key.clone_key(), self.key_pem.clone())
+    }
+
     /// The thumbprint of the end entity.
     pub fn thumbprint(&self) -> Option<Thumbprint> {
         self.chain.first().map(|certificate| Thumbprint::of_certificate(certificate))
@@ -65,9 +81,7 @@ impl Identity {
 
     /// The same end entity without its issuing authority.
     pub fn without_intermediate(&self) -> Self {
-        let mut identity = self.clone();
-        identity.chain.truncate(1);
-        identity
+        self.with_chain(self.chain.iter().take(1).cloned().collect())
     }
 }
 
@@ -130,7 +144,18 @@ impl Authority {
 
     /// An authority below this one.
     pub fn issuing(&self, name: &str, key: KeyPair) -> Result<Self> {
-        let params = authority_params(name);
+        self.issuing_with(name, key, |_| ())
+    }
+
+    /// The same with a change.
+    pub fn issuing_with(
+        &self,
+        name: &str,
+        key: KeyPair,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Self> {
+        let mut params = authority_params(name);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
@@ -174,15 +199,47 @@ impl Authority {
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "localhost");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.end_entity(params, key, not_before, not_after)
+        complete(&mut params, not_before, not_after);
+        self.end_entity(&params, key)
     }
 
     /// A client certificate in the BRCAC profile.
     pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
+        self.client_with(key, subject, |_| ())
+    }
+
+    /// The same with a change.
+    pub fn client_with(
+        &self,
+        key: &KeyPair,
+        subject: &Subject,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Result<Identity> {
         let mut params = CertificateParams::new(vec!["tpp.example".to_owned()])?;
         params.distinguished_name = subject_name(subject)?;
         params.extended_key_usages = subject.purpose.iter().cloned().collect();
-        self.end_entity(params, key, subject.not_before, subject.not_after)
+        complete(&mut params, subject.not_before, subject.not_after);
+        change(&mut params);
+        self.end_entity(&params, key)
+    }
+
+    /// The same end entity with some of its bytes replaced, and signed again: what no library would make.
+    /// Only an RSA key's signatures are all of one length.
+    pub fn reissue(&self, identity: &Identity, from: &[u8], to: &[u8]) -> Result<Identity> {
+        let mut der = identity.chain.first().ok_or("an identity without certificate")?.to_vec();
+        let places: Vec<usize> = memchr::memmem::find_iter(&der, from).collect();
+        for place in places {
+            let found = der.get_mut(place..place + to.len()).ok_or("no place for the bytes")?;
+            found.copy_from_slice(to);
+        }
+        let (_, certificate) = X509Certificate::from_der(&der)?;
+        let signature = self.issuer.key().sign(certificate.tbs_certificate.as_ref())?;
+        let kept = der.len().checked_sub(signature.len()).ok_or("a signature of another length")?;
+        der.truncate(kept);
+        der.extend(signature);
+        let mut chain = identity.chain.clone();
+        chain.splice(..1, [der.into()]);
+        Ok(identity.with_chain(chain))
     }
 
     /// A revocation list in PEM that names these certificates. The times are seconds from now.
@@ -238,29 +295,28 @@ impl Authority {
         Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
-    fn end_entity(
-        &self,
-        mut params: CertificateParams,
-        key: &KeyPair,
-        not_before: i64,
-        not_after: i64,
-    ) -> Result<Identity> {
-        let now = OffsetDateTime::now_utc();
-        params.not_before = now + Duration::seconds(not_before);
-        params.not_after = now + Duration::seconds(not_after);
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.is_ca = IsCa::ExplicitNoCa;
-        // By default it is a hash of the key, and some of the lab's certificates share one.
-        params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
+    fn end_entity(&self, params: &CertificateParams, key: &KeyPair) -> Result<Identity> {
         let certificate = params.signed_by(key, &self.issuer)?;
-        Ok(Identity {
-            chain: vec![certificate.der().clone(), self.certificate()],
-            key: PrivateKeyDer::try_from(key.serialize_der())?,
-            chain_pem: certificate.pem() + &self.pem(),
-            key_pem: key.serialize_pem(),
-        })
+        let chain = vec![certificate.der().clone(), self.certificate()];
+        let private = PrivateKeyDer::try_from(key.serialize_der())?;
+        Ok(Identity::new(chain, private, key.serialize_pem()))
     }
+}
+
+fn in_pem(certificate: &CertificateDer<'_>) -> String {
+    let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    encode_config(&Pem::new("CERTIFICATE", certificate.as_ref()), lines)
+}
+
+/// What every end entity has.
+fn complete(params: &mut CertificateParams, not_before: i64, not_after: i64) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now + Duration::seconds(not_before);
+    params.not_after = now + Duration::seconds(not_after);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.is_ca = IsCa::ExplicitNoCa;
+    // By default it is a hash of the key, and some of the lab's certificates share one.
+    params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().as_u64_pair().0 >> 1));
 }
 
 fn authority_params(name: &str) -> CertificateParams {

@@ -3,6 +3,7 @@
 mod gateway;
 mod pki;
 mod request;
+mod verdict;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 pub use gateway::Gateway;
 pub use pki::{Pki, pki};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
+pub use verdict::verdict;
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";

@@ -21,6 +21,7 @@ mod route;
 mod limits;
 mod token;
 mod trust;
+mod hostile;
 mod scope;
 mod consent;
 mod headers;
