@@ -2,6 +2,7 @@
 //! side by side.
 
 mod request;
+mod revocation;
 mod stops;
 mod table;
 pub mod token;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Visitor;
 use super::request::Request;
+use super::revocation;
 use super::table::Expected::{self, Answer, Fault, Nothing, Refusal, Retried};
 use crate::identity::PathReason;
 use crate::lab::Result;
@@ -27,6 +28,7 @@ pub(super) async fn all(visitor: &mut Visitor) -> Result<()> {
     media(visitor).await?;
     forged_tokens(visitor).await?;
     bindings(visitor).await?;
+    revocation::stop(visitor).await?;
     consents(visitor).await?;
     initiations(visitor).await?;
     quotes(visitor).await?;

@@ -21,6 +21,8 @@ pub(super) enum Expected {
     Nothing,
     /// No handshake, for a reason that the gateway counts.
     Reason(PathReason),
+    /// No handshake, and the client is told why.
+    Alert(&'static str),
 }
 
 impl Expected {
@@ -30,6 +32,7 @@ impl Expected {
             Self::Refusal(status, code) | Self::Fault(status, code) => format!("{status} {code}"),
             Self::Nothing => "no answer".to_owned(),
             Self::Reason(reason) => format!("no handshake: {reason}"),
+            Self::Alert(alert) => format!("alert: {alert}"),
         }
     }
 
@@ -40,7 +43,7 @@ impl Expected {
             Self::Refusal(..) => reached == 0,
             Self::Fault(..) => reached >= 1,
             Self::Nothing => true,
-            Self::Reason(_) => reached == 0,
+            Self::Reason(_) | Self::Alert(_) => reached == 0,
         }
     }
 }
