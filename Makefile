@@ -28,7 +28,7 @@ needs-nginx:
 LAB := certs/lab
 
 # The lab's services and the gateway in the background, until the recipe ends.
-RUN_LAB := trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT; \
+RUN_LAB := trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -f $(LAB)/portaria.pid' EXIT; \
   target/release/portaria-lab serve --dir $(LAB) >/dev/null & \
   target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log & \
   echo $$! >$(LAB)/portaria.pid;

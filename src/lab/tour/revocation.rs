@@ -77,9 +77,9 @@ async fn open(connector: &Connector) -> Result<Response> {
 /// Sends SIGHUP as a user would, and waits until the gateway says that it has reloaded.
 async fn reload(visitor: &Visitor) -> Result<()> {
     let file = visitor.place.file("portaria.pid");
-    let pid = std::fs::read_to_string(&file);
-    let pid =
-        pid.map_err(|error| format!("{}: {error}, accepted: the gateway's", file.display()))?;
+    let pid = std::fs::read_to_string(&file).map_err(|error| {
+        format!("{}: {error}, accepted: the process id of the gateway", file.display())
+    })?;
     let before = metric(RELOADS).await?;
     if !Command::new("kill").args(["-HUP", pid.trim()]).status()?.success() {
         return Err(format!("no gateway runs as process {}", pid.trim()).into());
