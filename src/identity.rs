@@ -12,6 +12,7 @@
 
 mod epoch;
 pub mod anchors;
+mod form;
 pub mod name;
 pub mod path;
 mod presented;

@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::anchors::TrustAnchors;
+use super::form;
 use super::reason::{Culprit, PathFault, PathReason};
 use super::revocation::Revocation;
 
@@ -47,6 +48,8 @@ pub struct PathRules {
     /// Whether the end entity must name its purpose. Without an extendedKeyUsage it may do anything,
     /// says RFC 5280; the OPIN certificate standard asks for it.
     pub purpose_must_be_named: bool,
+    /// Whether serial numbers must be positive and names free of NUL, as authorities must see to.
+    pub form_must_conform: bool,
     /// Certificates in a chain.
     pub most_certificates: usize,
 }
@@ -54,8 +57,12 @@ pub struct PathRules {
 impl PathRules {
     /// What a listener asks of its clients. ICP-Brasil's paths have four certificates; a client may send
     /// some that lie beside its path.
-    pub const OF_LISTENERS: Self =
-        Self { purpose: Purpose::Client, purpose_must_be_named: true, most_certificates: 10 };
+    pub const OF_LISTENERS: Self = Self {
+        purpose: Purpose::Client,
+        purpose_must_be_named: true,
+        form_must_conform: true,
+        most_certificates: 10,
+    };
 }
 
 /// Judges paths: anchors, rules and revocation lists of one listener.
@@ -153,6 +160,7 @@ impl PathVerifier {
         if leaf.extensions().len() > MOST_EXTENSIONS {
             return Err(blame_leaf(PathReason::TooLarge));
         }
+        form::judge(&leaf, self.rules.form_must_conform).map_err(blame_leaf)?;
         if let Some(reason) = faults_of_end_entity(&leaf, &self.rules).first() {
             return Err(blame_leaf(*reason));
         }
@@ -235,6 +243,7 @@ impl PathVerifier {
         for (place, certificate) in certificates.iter().enumerate().rev() {
             let blame = |reason| PathFault { reason, certificate: Some(Culprit::of(certificate)) };
             if place > 0 {
+                form::judge(certificate, self.rules.form_must_conform).map_err(blame)?;
                 judge_authority(certificate).map_err(blame)?;
             }
             if let Some((revocation, lists)) = &revocation {

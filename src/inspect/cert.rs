@@ -180,7 +180,12 @@ fn judge(
     };
     let rules = match question.profile {
         Asked::Profile(_) => PathRules { purpose, ..PathRules::OF_LISTENERS },
-        Asked::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
+        Asked::None => PathRules {
+            purpose,
+            purpose_must_be_named: false,
+            form_must_conform: false,
+            most_certificates: 40,
+        },
     };
     let paths = PathVerifier {
         anchors,

@@ -5,6 +5,7 @@ mod gateway;
 mod pki;
 mod point;
 mod request;
+mod verdict;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use gateway::Gateway;
 pub use pki::{Pki, pki};
 pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
+pub use verdict::verdict;
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";

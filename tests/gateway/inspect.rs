@@ -77,7 +77,7 @@ fn an_import_tells_the_distribution_points_for_the_allow_list() {
     let output = portaria(at, &["trust", "import", ".", "-o", "anchors.pem"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let (_, allowed) = text.split_once("\n\n").unwrap();
-    let expected = "distribution_points = [\n    \"http://ccd.example/root.crl\",  # Lab Root v10\n    \
+    let expected = "distribution_points = [\n    \"http://ccd.example/root.crl\",  # portaria lab root v10\n    \
                     \"http://ccd.example/ssl.crl\",  # Lab SSL v3\n]\n";
     assert_eq!(allowed, expected);
 }

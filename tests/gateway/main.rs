@@ -24,6 +24,7 @@ mod tls;
 mod token;
 mod trust;
 mod revocation;
+mod hostile;
 mod scope;
 mod consent;
 mod explain;

@@ -64,7 +64,7 @@ const FAULTS: &[(Rule, Change)] = &[
 
 fn faulty(change: Change) -> Identity {
     let pki = pki();
-    pki.issuing.client_but(&pki.client_key, &Subject::default(), change).unwrap()
+    pki.issuing.client_with(&pki.client_key, &Subject::default(), change).unwrap()
 }
 
 fn with_curve() -> Identity {
@@ -256,8 +256,8 @@ fn a_certificate_can_be_shown_and_its_name_compared() {
         .collect();
     let subject = format!(
         "CN=tpp.example,UID=bc97b8f0-cae0-4f2f-9978-d93f0e56a833,2.5.4.97=#0c2a{identifier},\
-         L=Sao Paulo,ST=SP,O=Seguradora Exemplo S.A.,C=BR,2.5.4.5=#0c0e3131323232333333303030313831,\
-         1.3.6.1.4.1.311.60.2.1.3=#0c024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
+         L=Sao Paulo,ST=SP,O=Seguradora Exemplo S.A.,C=BR,2.5.4.5=#130e3131323232333333303030313831,\
+         1.3.6.1.4.1.311.60.2.1.3=#13024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
     );
     assert!(text.contains(&format!("{subject}\n")), "{text}");
     assert_eq!(String::from_utf8(show(&der, &[]).stdout).unwrap(), text);

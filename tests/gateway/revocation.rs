@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::harness::*;
 use crate::reload::reload;
-use crate::trust::{Caller, try_handshake};
+use crate::trust::Caller;
 
 const HOUR: i64 = 3600;
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -122,9 +122,9 @@ async fn restart(lab: &mut Lab) {
 /// One is refused and the backend saw nothing of it; two is served.
 async fn assert_one_is_revoked(lab: &Lab) {
     let reached = lab.recorded().len();
-    assert!(!try_handshake(lab, &pki().one).await);
+    assert!(!lab.admits(&pki().one).await);
     assert_eq!(lab.recorded().len(), reached);
-    assert!(try_handshake(lab, &pki().two).await);
+    assert!(lab.admits(&pki().two).await);
 }
 
 async fn readiness(lab: &Lab) -> (u16, String) {
@@ -140,7 +140,7 @@ async fn refusals(lab: &Lab, reason: &str) -> f64 {
 async fn a_fetched_list_counts_from_the_first_handshake() {
     let points = Points::revoking(&[&pki().one]).await;
     let lab = points.lab().await;
-    assert!(!try_handshake(&lab, &pki().one).await);
+    assert!(!lab.admits(&pki().one).await);
     lab.assert_untouched();
     assert_one_is_revoked(&lab).await;
     assert_eq!(readiness(&lab).await.0, 200);
@@ -170,7 +170,7 @@ async fn a_list_that_comes_acts_on_open_connections_and_harms_no_other() {
         let mut rounds = 0;
         while stopped.try_recv().is_err() {
             two.assert_served().await;
-            assert!(try_handshake(&lab, &pki().two).await);
+            assert!(lab.admits(&pki().two).await);
             rounds += 1;
         }
         rounds
@@ -180,7 +180,7 @@ async fn a_list_that_comes_acts_on_open_connections_and_harms_no_other() {
         lab.expect_metric(&points.entries(), 1.0).await;
         // A few rounds under the new list, too.
         for _ in 0..3 {
-            assert!(!try_handshake(&lab, &pki().one).await);
+            assert!(!lab.admits(&pki().one).await);
         }
         stop.send(()).unwrap();
     };
@@ -362,8 +362,8 @@ async fn no_bad_list_takes_the_place_of_a_good_one() {
     for (number, (serving, reason)) in bad.into_iter().enumerate() {
         points.point.serve(ISSUING, serving);
         points.expect(&lab, ISSUING, reason).await;
-        assert!(!try_handshake(&lab, &pki().one).await, "{number} {reason}");
-        assert!(try_handshake(&lab, &pki().two).await, "{number} {reason}");
+        assert!(!lab.admits(&pki().one).await, "{number} {reason}");
+        assert!(lab.admits(&pki().two).await, "{number} {reason}");
         assert_eq!(std::fs::read(points.kept(ISSUING)).unwrap(), good, "{number} {reason}");
     }
     assert_eq!(lab.metric(&points.entries()).await, 1.0);
@@ -377,7 +377,7 @@ async fn no_bad_list_takes_the_place_of_a_good_one() {
     // And a good one does.
     points.point.serve(ISSUING, Serving::Document(in_der(&of_issuing(6, &[]))));
     points.expect(&lab, ISSUING, "updated").await;
-    assert!(try_handshake(&lab, &pki().one).await);
+    assert!(lab.admits(&pki().one).await);
 }
 
 #[tokio::test]
@@ -469,14 +469,14 @@ async fn a_kept_list_that_has_expired_counts_as_the_configuration_says() {
     points.point.serve(ISSUING, Serving::Reset(Vec::new()));
     restart(&mut lab).await;
     let reached = lab.recorded().len();
-    assert!(!try_handshake(&lab, &pki().one).await);
+    assert!(!lab.admits(&pki().one).await);
     assert_eq!(refusals(&lab, "crl_expired").await, 1.0);
     assert_eq!(lab.recorded().len(), reached);
     lab.rewrite_config(|config| config.replace("\"3s\" }", "\"3s\", expired = \"2h\" }"));
     reload(&lab, "configuration reloaded").await;
     for _ in 0..3 {
-        assert!(try_handshake(&lab, &pki().one).await);
-        assert!(!try_handshake(&lab, &pki().two).await, "what is revoked stays revoked");
+        assert!(lab.admits(&pki().one).await);
+        assert!(!lab.admits(&pki().two).await, "what is revoked stays revoked");
     }
     let warned = |line: &serde_json::Value| line.to_string().contains("used past its nextUpdate");
     let warnings: Vec<_> = lab.gateway.log().into_iter().filter(warned).collect();
@@ -508,14 +508,14 @@ async fn a_point_that_never_gave_a_list_refuses_until_it_does() {
     let list = points.point.document(ISSUING);
     points.point.serve(ISSUING, Serving::Raw(b"HTTP/1.1 503 Soon\r\n\r\n".to_vec()));
     let lab = points.lab().await;
-    assert!(!try_handshake(&lab, &pki().one).await);
+    assert!(!lab.admits(&pki().one).await);
     assert_eq!(refusals(&lab, "crl_missing").await, 1.0);
     lab.assert_untouched();
     let (status, body) = readiness(&lab).await;
     assert_eq!((status, body.contains("\"missing\":[\"revocation\"]")), (503, true), "{body}");
     points.point.serve(ISSUING, Serving::Document(list));
     eventually("it is ready", || async { readiness(&lab).await.0 == 200 }).await;
-    assert!(try_handshake(&lab, &pki().one).await);
+    assert!(lab.admits(&pki().one).await);
 }
 
 #[tokio::test]
@@ -539,7 +539,7 @@ async fn what_is_missing_admits_if_the_configuration_says_so() {
     let points = Points::revoking(&[]).await;
     points.point.serve(ISSUING, Serving::Reset(Vec::new()));
     let lab = points.lab_with(", missing = \"allow\"").await;
-    assert!(try_handshake(&lab, &pki().one).await);
+    assert!(lab.admits(&pki().one).await);
     points.point.publish(ISSUING, &of_issuing(5, &[&pki().one]));
     lab.expect_metric(&points.entries(), 1.0).await;
     assert_one_is_revoked(&lab).await;
@@ -664,8 +664,8 @@ async fn of_lists_from_files_and_points_the_newest_counts() {
     assert_one_is_revoked(&lab).await;
     points.point.publish(ISSUING, &issuing(7, -HOUR / 4, &[&pki().two]));
     lab.expect_metric(&points.entries(), 1.0).await;
-    assert!(try_handshake(&lab, &pki().one).await);
-    assert!(!try_handshake(&lab, &pki().two).await);
+    assert!(lab.admits(&pki().one).await);
+    assert!(!lab.admits(&pki().two).await);
     let in_file = "{list=\"file.crl\",listener=\"mtls\",source=\"file\"}";
     assert_eq!(lab.metric(&format!("portaria_crl_entries{in_file}")).await, 1.0);
 }
@@ -681,7 +681,7 @@ async fn only_what_is_on_the_allow_list_is_fetched() {
     };
     let client = pki().issuing.client(&pki().client_key, &subject).unwrap();
     let lab = points.lab().await;
-    assert!(try_handshake(&lab, &client).await);
+    assert!(lab.admits(&client).await);
     points.expect(&lab, ISSUING, "unchanged").await;
     assert_eq!(points.point.asked("/secret.crl"), 0);
     let paths = points.point.heads();
@@ -713,7 +713,7 @@ async fn a_point_with_tls_is_asked_only_with_the_roots_that_are_named() {
         let series =
             format!("portaria_crl_fetches_total{{point=\"{secure}\",result=\"{result}\"}}");
         assert!(lab.metric(&series).await >= 1.0, "{}", lab.metrics().await);
-        assert_eq!(!try_handshake(&lab, &pki().one).await, admitted);
+        assert_eq!(!lab.admits(&pki().one).await, admitted);
     }
 }
 
@@ -747,8 +747,8 @@ async fn a_list_that_cannot_be_kept_counts_all_the_same() {
     points.point.publish(ISSUING, &of_issuing(6, &[&pki().two]));
     let series = points.series(ISSUING, "not_kept");
     eventually("it was told", || async { lab.metric(&series).await >= 1.0 }).await;
-    assert!(!try_handshake(&lab, &pki().two).await);
-    assert!(try_handshake(&lab, &pki().one).await);
+    assert!(!lab.admits(&pki().two).await);
+    assert!(lab.admits(&pki().one).await);
     std::fs::remove_file(points.directory()).unwrap();
     eventually("it is kept at last", || async {
         points.directory().exists() && points.fetched(&lab, ISSUING, "unchanged").await >= 1.0
