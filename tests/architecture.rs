@@ -11,13 +11,14 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 25] = [
+const LADDER: [&str; 26] = [
     "moment",
     "address",
     "interaction",
     "request",
     "identity",
     "remote",
+    "last_good",
     "scope",
     "token",
     "consent",
