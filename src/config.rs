@@ -8,11 +8,13 @@ pub mod document;
 pub mod values;
 mod endpoint;
 mod identity;
+mod issuers;
 mod listeners;
 mod networks;
 mod pem;
 mod policy;
 mod services;
+mod token;
 mod traffic;
 pub mod trust;
 
@@ -34,11 +36,14 @@ use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
+use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
+use issuers::IssuerSettings;
 pub use listeners::ListenerConfiguration;
-use services::{ConsentSettings, TokenSettings};
+use services::ConsentSettings;
+use token::TokenSettings;
 use traffic::LimitSettings;
 
 /// What `[server]` says.
@@ -89,9 +94,11 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// How often the key set is read again.
-    pub fn key_set_refresh(&self) -> Duration {
-        self.token.0.refresh
+    /// The key set that the same settings of an issuer built before.
+    fn key_source(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
+        let (before, tokens) = &self.token;
+        let position = before.issuers.iter().position(|issuer| issuer == settings)?;
+        tokens.issuers().at(position)?.keys.clone()
     }
 }
 
@@ -131,7 +138,7 @@ fn read(
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let token = services::read_tokens(root, before);
+    let token = token::read_tokens(root, metrics, before);
     let consent = services::read_consents(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
@@ -37,6 +37,21 @@ pub enum RemoteError {
     /// The answer is not what the standard describes.
     #[error("the answer is malformed")]
     Malformed,
+}
+
+impl RemoteError {
+    /// The name in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::TooLong => "too_long",
+            Self::Status(_) => "status",
+            Self::Malformed => "malformed",
+        }
+    }
 }
 
 /// How to reach a service.
@@ -74,11 +89,14 @@ impl fmt::Debug for Remote {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// The fields.
+    pub fields: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
 }
 
-const LONGEST_ANSWER: usize = 256 * 1024;
+/// Bytes of an answer.
+pub const LONGEST_ANSWER: usize = 256 * 1024;
 
 impl Remote {
     /// A client for an endpoint.
@@ -95,6 +113,11 @@ impl Remote {
         let client =
             builder.tls_backend_preconfigured(tls).build().map_err(|_| RemoteError::Client)?;
         Ok(Self { client, url: endpoint.url })
+    }
+
+    /// The same client, for another URL.
+    pub fn at(&self, url: Url) -> Self {
+        Self { client: self.client.clone(), url }
     }
 
     /// GET of the endpoint, or of a path below it whose segments are encoded here.
@@ -129,7 +152,8 @@ impl Remote {
         let mut response = request.send().await.map_err(named)?;
         let status = response.status();
         let body = read_bounded(&mut response).await?;
-        Ok(Answer { status, body })
+        let fields = std::mem::take(response.headers_mut());
+        Ok(Answer { status, fields, body })
     }
 }
 

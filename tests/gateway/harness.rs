@@ -141,10 +141,12 @@ first_byte_timeout = "500ms"
 total_timeout = "1s"
 
 [token]
-issuer = "https://as.portaria-lab.example"
 audiences = ["https://api.portaria-lab.example"]
 
-[token.jwks]
+[[token.issuers]]
+issuer = "https://as.portaria-lab.example"
+
+[token.issuers.jwks]
 file = "jwks.json"
 
 [token.introspection]

@@ -403,10 +403,12 @@ async fn a_key_set_from_a_url_is_read_and_read_again() {
     eventually("the key set is read", || async { lab.gateway.admin("/readyz").await.0 == 200 })
         .await;
     assert_eq!(lab.send(&create(&lab.client_token("consents"))).await.status, 201);
-    let refreshed = "portaria_key_set_refreshes_total{result=\"ok\"}";
+    let refreshed = "portaria_key_set_refreshes_total{cause=\"schedule\",\
+                     issuer=\"https://as.portaria-lab.example\",result=\"ok\"}";
     eventually("it is read again", || async { lab.metric(refreshed).await >= 2.0 }).await;
     drop(service);
-    let failed = "portaria_key_set_refreshes_total{result=\"failed\"}";
+    let failed = "portaria_key_set_refreshes_total{cause=\"schedule\",\
+                  issuer=\"https://as.portaria-lab.example\",result=\"connect\"}";
     eventually("a refresh fails", || async { lab.metric(failed).await >= 1.0 }).await;
     assert_eq!(
         lab.send(&create(&lab.client_token("consents"))).await.status,
@@ -420,7 +422,7 @@ async fn without_a_key_set_nothing_can_be_decided() {
     let url = "url = \"http://127.0.0.1:1/jwks\"";
     let lab = lab_with(|config| config.replace("file = \"jwks.json\"", url)).await;
     let (status, body) = lab.gateway.admin("/readyz").await;
-    assert_eq!((status, body.contains("token.jwks")), (503, true), "{body}");
+    assert_eq!((status, body.contains("token.issuers")), (503, true), "{body}");
     let response = lab.send(&create(&lab.client_token("consents"))).await;
     assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
     lab.assert_untouched();
@@ -463,8 +465,8 @@ async fn times_may_have_fractions() {
 async fn a_clients_own_token_may_have_a_subject_where_the_consent_tells() {
     for (rule, status) in [("consent_or_subject", 401), ("subject_present", 401), ("consent", 201)]
     {
-        let key = format!("user_token = \"{rule}\"\n[token.jwks]");
-        let lab = lab_with(|config| config.replace("[token.jwks]", &key)).await;
+        let key = format!("user_token = \"{rule}\"\n[[token.issuers]]");
+        let lab = lab_with(|config| config.replace("[[token.issuers]]", &key)).await;
         let token = sign(&lab, |_, claims| claims["sub"] = json!("0b1c-service-account"));
         assert_eq!(lab.send(&create(&token)).await.status, status, "{rule}");
         assert_eq!(lab.recorded().len(), usize::from(status == 201));
