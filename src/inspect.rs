@@ -1,12 +1,14 @@
-//! Certificates without a gateway: `portaria cert` and `portaria trust`.
+//! Certificates and keys without a gateway: `portaria cert`, `trust`, `jwks` and `jws`.
 //!
-//! Judges through the very code that the gateway runs ([`cert`]), tells what it reads from a certificate
-//! ([`reading`]), sorts what a certification authority
-//! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
-//! trusts ([`show`]).
+//! Judges through the very code that the gateway runs ([`cert`], [`jws`]), tells what it reads from a
+//! certificate ([`reading`]), sorts what a certification authority publishes into what may be an anchor and what
+//! may not ([`import`]), and shows what a configuration trusts ([`show`]) and which keys its issuers have
+//! ([`jwks`]).
 
 pub mod cert;
 pub mod import;
+pub mod jwks;
+pub mod jws;
 pub mod reading;
 pub mod show;
 
@@ -59,6 +61,14 @@ pub enum InspectError {
     /// There is nothing to trust.
     #[error("no root of the generations {0} that is valid, accepted: roots of ICP-Brasil")]
     NoRoot(String),
+    /// A file holds no key.
+    #[error("{}: {what}, accepted: a JSON Web Key or a set of them", file.display())]
+    Key {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

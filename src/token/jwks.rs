@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters, ThumbprintHash,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -249,27 +251,144 @@ fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<Key, LeftOut> {
     if algorithms.is_empty() {
         return Err(LeftOut::Algorithm);
     }
-    check_size(&jwk.algorithm)?;
-    let verifying = DecodingKey::from_jwk(jwk).map_err(|_| LeftOut::Malformed)?;
+    let verifying = match &jwk.algorithm {
+        AlgorithmParameters::RSA(key) => rsa(key)?,
+        _ => DecodingKey::from_jwk(jwk).map_err(|_| LeftOut::Malformed)?,
+    };
     let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| LeftOut::Malformed)?;
     Ok(Key { verifying, algorithms, thumbprint })
 }
 
 /// RSA keys must be long enough to hold, short enough to verify with in time, and of an exponent above
-/// 2^16 (FIPS 186-5 section 5.1): small ones have made forgeries out of careless implementations.
-fn check_size(key: &AlgorithmParameters) -> Result<(), LeftOut> {
-    let AlgorithmParameters::RSA(key) = key else {
-        return Ok(());
-    };
-    let number = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| LeftOut::Malformed);
-    let (modulus, exponent) = (bits(&number(&key.n)?), bits(&number(&key.e)?));
-    let fits = (SHORTEST_RSA_BITS..=LONGEST_RSA_BITS).contains(&modulus) && exponent > 16;
-    if fits { Ok(()) } else { Err(LeftOut::Size) }
+/// 2^16 (FIPS 186-5 section 5.1): small ones have made forgeries out of careless implementations. Some
+/// authorization servers write a zero before the modulus, which means nothing (RFC 7518 section 6.3.1.1).
+fn rsa(key: &RSAKeyParameters) -> Result<DecodingKey, LeftOut> {
+    let (modulus, exponent) = (number(&key.n)?, number(&key.e)?);
+    let fits = (SHORTEST_RSA_BITS..=LONGEST_RSA_BITS).contains(&bits(&modulus));
+    if !fits || bits(&exponent) <= 16 {
+        return Err(LeftOut::Size);
+    }
+    Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
 }
 
-/// The bits of a number, without leading zeros.
+/// A number without leading zeros.
+fn number(text: &str) -> Result<Vec<u8>, LeftOut> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| LeftOut::Malformed)?;
+    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+}
+
 fn bits(number: &[u8]) -> usize {
-    let mut significant = number.iter().skip_while(|byte| **byte == 0);
-    let first = significant.next().map_or(0, |byte| 8 - byte.leading_zeros() as usize);
-    first + significant.count() * 8
+    let unused = number.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    (number.len() * 8).saturating_sub(unused)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ACCEPTED: [Algorithm; 2] = [Algorithm::Ps256, Algorithm::Es256];
+
+    fn rsa_of(bits: usize) -> Value {
+        let modulus = [vec![0x80 >> (7 - (bits - 1) % 8)], vec![1; (bits - 1) / 8]].concat();
+        json!({"kty": "RSA", "kid": "a", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
+    }
+
+    fn with(member: &str, value: Value) -> Value {
+        let mut key = rsa_of(2048);
+        key[member] = value;
+        key
+    }
+
+    fn without(member: &str) -> Value {
+        let mut key = rsa_of(2048);
+        key.as_object_mut().unwrap().remove(member);
+        key
+    }
+
+    fn parse(keys: &[Value]) -> Result<KeySet, KeySetError> {
+        KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), &ACCEPTED)
+    }
+
+    #[test]
+    fn keys_that_cannot_verify_a_token_here_are_left_out() {
+        use LeftOut as L;
+        let on_curve = |curve| json!({"kty": "EC", "crv": curve, "x": "AQ", "y": "AQ"});
+        let zeros = format!("AAAA{}", rsa_of(2048)["n"].as_str().unwrap());
+        for (key, expected) in [
+            (rsa_of(2048), Ok(())),
+            (rsa_of(8192), Ok(())),
+            (with("n", json!(zeros)), Ok(())),
+            (rsa_of(2047), Err(L::Size)),
+            (rsa_of(8193), Err(L::Size)),
+            (with("e", json!("AQ")), Err(L::Size)),
+            (with("e", json!("Aw")), Err(L::Size)),
+            (with("e", json!("AAAD")), Err(L::Size)),
+            (with("n", json!("=")), Err(L::Malformed)),
+            (without("n"), Err(L::Malformed)),
+            (with("kty", json!("AKP")), Err(L::Malformed)),
+            (with("kid", json!(1)), Err(L::Malformed)),
+            (with("kid", json!("k".repeat(257))), Err(L::LongName)),
+            (with("use", json!("sig")), Ok(())),
+            (with("use", json!("enc")), Err(L::Purpose)),
+            (with("key_ops", json!(["verify"])), Ok(())),
+            (with("key_ops", json!(["encrypt"])), Err(L::Purpose)),
+            (with("key_ops", json!([])), Err(L::Purpose)),
+            (with("alg", json!("PS256")), Ok(())),
+            (with("alg", json!("PS384")), Err(L::Algorithm)),
+            (with("alg", json!("RS256")), Err(L::Algorithm)),
+            (with("alg", json!("RSA-OAEP")), Err(L::Algorithm)),
+            (with("alg", json!("unheard")), Err(L::Algorithm)),
+            (json!({"kty": "oct", "k": "c2VjcmV0"}), Err(L::Algorithm)),
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": "AQ"}), Err(L::Algorithm)),
+            (on_curve("P-256"), Ok(())),
+            (on_curve("P-384"), Err(L::Algorithm)),
+            (on_curve("secp256k1"), Err(L::Malformed)),
+            (json!("no key"), Err(L::Malformed)),
+        ] {
+            let set = json!({ "keys": [key] }).to_string();
+            let mut surveyed = survey(set.as_bytes(), &ACCEPTED).unwrap();
+            assert_eq!(surveyed.pop().unwrap().verdict.map(drop), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_a_name_counts_only_alone() {
+        let unnamed = without("kid");
+        let alone = parse(&[unnamed.clone(), json!({"kty": "oct", "k": "AQ"})]).unwrap();
+        assert!(alone.find(None).is_some() && alone.find(Some("a")).is_none());
+        let both = parse(&[unnamed.clone(), rsa_of(2048)]).unwrap();
+        assert!(both.find(Some("a")).is_some());
+        assert!(matches!(parse(&[unnamed.clone(), unnamed]), Err(KeySetError::Empty)));
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused_whole() {
+        assert!(matches!(parse(&[rsa_of(2048), rsa_of(3072)]), Err(KeySetError::Ambiguous)));
+        assert!(matches!(parse(&[]), Err(KeySetError::Empty)));
+        assert!(matches!(parse(&vec![rsa_of(2048); 101]), Err(KeySetError::TooMany)));
+        for bad in ["", "[1]", "{}", r#"{"keys":{}}"#, "{\"keys\":[]} x", "\u{feff}{\"keys\":[]}"] {
+            let parsed = KeySet::parse(bad.as_bytes(), &ACCEPTED);
+            assert!(matches!(parsed, Err(KeySetError::Malformed(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sets_are_the_same_if_their_usable_keys_are() {
+        let other = with("kid", json!("b"));
+        let before = parse(&[rsa_of(2048), other.clone()]).unwrap();
+        let encryption = json!({"kty": "RSA", "use": "enc", "n": "AQ", "e": "AQAB"});
+        let moved = parse(&[other.clone(), encryption, rsa_of(2048)]).unwrap();
+        assert!(before.is_same_as(&moved));
+        for keys in [
+            vec![rsa_of(2048)],
+            vec![rsa_of(2048), with("kid", json!("c"))],
+            vec![rsa_of(3072), other.clone()],
+            vec![rsa_of(2048), other, with("kid", json!("c"))],
+        ] {
+            assert!(!before.is_same_as(&parse(&keys).unwrap()), "{keys:?}");
+        }
+        assert!(!parse(&[without("kid")]).unwrap().is_same_as(&parse(&[rsa_of(2048)]).unwrap()));
+    }
 }

@@ -23,6 +23,13 @@ pub(super) struct Plan {
     last_lookup: Option<Duration>,
 }
 
+#[cfg(test)]
+impl Plan {
+    pub(super) fn flight_cause(&self) -> Option<Cause> {
+        self.flight.as_ref().map(|flight| flight.cause)
+    }
+}
+
 /// A read that is under way.
 #[derive(Clone)]
 struct Flight {
@@ -138,8 +145,12 @@ impl KeySource {
         let pace = &self.setup.pace;
         let mut plan = self.plan.lock();
         plan.failures = 0;
+        if cause == Cause::NoKeys {
+            // What was looked for is here; a key that is new after it may be looked up at once.
+            plan.last_lookup = None;
+        }
         plan.due = now.since_start().saturating_add(pace.after_success(fresh.max_age));
-        let changed = self.put_in_force(&mut plan, fresh.keys, now, pace.stale_for);
+        let changed = self.put_in_force(&mut plan, fresh.keys, Duration::ZERO, now);
         drop(plan);
         self.tell(&Event::Read { cause, changed });
         fresh.json

@@ -98,7 +98,8 @@ pub struct InForce {
     pub keys: KeySet,
     /// Tells these keys from those before.
     pub revision: u64,
-    read_at: Duration,
+    /// Until when it is hardly older than a lookup would have it.
+    fresh_until: Duration,
     usable_until: Duration,
 }
 
@@ -131,11 +132,9 @@ impl KeySource {
         &self.setup
     }
 
-    /// Begins with a set that was read `age` ago, which is also how long it does not count any more.
+    /// Begins with a set that was read `age` ago.
     pub fn begin_with(&self, keys: KeySet, age: Duration, now: Moment) {
-        let mut plan = self.plan.lock();
-        let left = self.setup.pace.stale_for.saturating_sub(age);
-        self.put_in_force(&mut plan, keys, now, left);
+        self.put_in_force(&mut self.plan.lock(), keys, age, now);
     }
 
     /// Whether what the keys of a revision verified still counts.
@@ -179,10 +178,9 @@ impl KeySource {
         if let (Some(kid), Lookup::Read { since_asked: true }) = (kid, lookup) {
             self.unknown.insert(kid.into(), ());
         }
-        let age = now.since_start().saturating_sub(set.read_at);
         match lookup {
             Lookup::Read { .. } => TokenError::UnknownKey,
-            _ if age < self.setup.pace.lookup_cooldown => TokenError::UnknownKey,
+            _ if now.since_start() < set.fresh_until => TokenError::UnknownKey,
             Lookup::Cooling | Lookup::Failed => TokenError::NoKeys,
         }
     }
@@ -203,20 +201,21 @@ impl KeySource {
         self.in_force.load_full().filter(|set| set.counts(now))
     }
 
-    /// Puts a set in force that counts for so long from `now`. Returns whether its keys are others than before.
+    /// Puts a set in force that was read `age` ago. Returns whether its keys are others than before.
     pub(super) fn put_in_force(
         &self,
         plan: &mut Plan,
         keys: KeySet,
+        age: Duration,
         now: Moment,
-        counts_for: Duration,
     ) -> bool {
         let before = self.in_force.load_full();
         let changed = before.is_none_or(|before| !before.keys.is_same_as(&keys));
         plan.revision += u64::from(changed);
-        let read_at = now.since_start();
-        let usable_until = read_at.saturating_add(counts_for);
-        let set = InForce { keys, revision: plan.revision, read_at, usable_until };
+        let pace = &self.setup.pace;
+        let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
+        let (fresh_until, usable_until) = (after(pace.lookup_cooldown), after(pace.stale_for));
+        let set = InForce { keys, revision: plan.revision, fresh_until, usable_until };
         self.in_force.store(Some(Arc::new(set)));
         if changed {
             self.unknown.invalidate_all();
@@ -233,5 +232,116 @@ impl KeySource {
 impl InForce {
     fn counts(&self, now: Moment) -> bool {
         now.since_start() < self.usable_until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::UNIX_EPOCH;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        let wall = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+        Moment::at(Duration::from_secs(1000 + seconds), wall)
+    }
+
+    fn source(file: &Path) -> Arc<KeySource> {
+        Arc::new(KeySource::new(Setup {
+            issuer: "https://as.example".into(),
+            origin: Origin::File(file.to_owned()),
+            algorithms: vec![Algorithm::Ps256],
+            pace: Pace {
+                refresh_interval: Duration::from_secs(60),
+                stale_for: Duration::from_secs(100),
+                lookup_cooldown: Duration::from_secs(10),
+                timeout: Duration::from_secs(5),
+            },
+            keeper: None,
+            witness: None,
+        }))
+    }
+
+    fn publish(file: &Path, kids: &[&str]) {
+        let modulus = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        let key = |kid: &&str| json!({"kty": "RSA", "kid": kid, "n": modulus, "e": "AQAB"});
+        let keys: Vec<_> = kids.iter().map(key).collect();
+        std::fs::write(file, json!({ "keys": keys }).to_string()).unwrap();
+    }
+
+    /// What becomes of a kid at some second.
+    async fn ask(source: &Arc<KeySource>, kid: &str, second: u64) -> Result<u64, TokenError> {
+        source.with_key(Some(kid), at(second)).await.map(|set| set.revision)
+    }
+
+    const UNKNOWN: Result<u64, TokenError> = Err(TokenError::UnknownKey);
+    const UNDECIDED: Result<u64, TokenError> = Err(TokenError::NoKeys);
+
+    #[tokio::test]
+    async fn a_key_is_looked_up_once_per_cooldown_and_decided_as_long_as_the_set_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        let source = source(&file);
+        assert_eq!(ask(&source, "a", 0).await, UNDECIDED, "there is nothing to read");
+        publish(&file, &["a"]);
+        assert_eq!(ask(&source, "a", 9).await, UNDECIDED, "the cool-down");
+        assert_eq!(ask(&source, "a", 10).await, Ok(1));
+        publish(&file, &["a", "b"]);
+        assert_eq!(ask(&source, "b", 11).await, Ok(2));
+        assert!(source.vouches_for(2, at(12)) && !source.vouches_for(1, at(12)));
+        publish(&file, &["a", "b", "z"]);
+        assert_eq!(ask(&source, "z", 20).await, UNKNOWN, "the cool-down; the set is fresh");
+        assert_eq!(ask(&source, "z", 21).await, Ok(3), "which is not remembered");
+        assert_eq!(ask(&source, "c", 31).await, UNKNOWN, "looked up");
+        publish(&file, &["a", "b", "c", "d"]);
+        assert_eq!(ask(&source, "c", 41).await, UNKNOWN, "remembered");
+        assert_eq!(ask(&source, "d", 42).await, Ok(4));
+        assert_eq!(ask(&source, "c", 43).await, Ok(4), "other keys, other memories");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(ask(&source, "e", 51).await, UNKNOWN, "the cool-down; the set is fresh");
+        assert_eq!(ask(&source, "e", 52).await, UNDECIDED, "the lookup failed");
+        assert_eq!(ask(&source, "e", 53).await, UNDECIDED, "the cool-down; the set is not fresh");
+        assert_eq!(ask(&source, "a", 141).await, Ok(4), "the last good set counts");
+        assert!(source.vouches_for(4, at(141)) && !source.vouches_for(4, at(142)));
+        assert_eq!(ask(&source, "a", 142).await, UNDECIDED, "and no longer");
+        publish(&file, &["a"]);
+        assert_eq!(ask(&source, "a", 152).await, Ok(5));
+    }
+
+    #[tokio::test]
+    async fn a_set_that_was_kept_is_as_old_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        publish(&file, &["a"]);
+        let keys = || KeySet::parse(&std::fs::read(&file).unwrap(), &[Algorithm::Ps256]).unwrap();
+        let source = source(&directory.path().join("nowhere"));
+        source.begin_with(keys(), Duration::from_secs(95), at(0));
+        assert_eq!(ask(&source, "a", 4).await, Ok(1));
+        assert_eq!(ask(&source, "b", 4).await, UNDECIDED, "it is not fresh");
+        assert_eq!(ask(&source, "a", 5).await, UNDECIDED);
+    }
+
+    #[tokio::test]
+    async fn a_set_is_read_again_when_it_is_due_and_withdrawn_when_it_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        publish(&file, &["a"]);
+        let source = source(&file);
+        source.refresh(at(0)).await;
+        publish(&file, &["b"]);
+        source.refresh_if_due(at(53));
+        assert!(source.plan.lock().flight_cause().is_none(), "it is not due");
+        source.refresh_if_due(at(54));
+        assert_eq!(source.plan.lock().flight_cause(), Some(Cause::Schedule));
+        source.refresh(at(54)).await;
+        assert!(source.vouches_for(2, at(55)));
+        publish(&file, &[]);
+        source.refresh(at(56)).await;
+        assert!(!source.is_ready(at(56)));
     }
 }
