@@ -109,6 +109,11 @@ impl Signer {
 
     /// A token of any texts, signed with any RSA algorithm.
     pub fn sign_as(&self, algorithm: Algorithm, header: &str, claims: &str) -> Result<String> {
+        self.sign_bytes(algorithm, header.as_bytes(), claims.as_bytes())
+    }
+
+    /// The same of bytes, which need not be text.
+    pub fn sign_bytes(&self, algorithm: Algorithm, header: &[u8], claims: &[u8]) -> Result<String> {
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, algorithm)?;

@@ -2,6 +2,7 @@
 
 mod balancer;
 mod gateway;
+mod key_server;
 mod pki;
 mod request;
 
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
+pub use key_server::{Answering, KEY_SET, KeyServer};
 pub use pki::{Pki, pki};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
 
