@@ -157,6 +157,16 @@ impl Remote {
     }
 }
 
+/// Whether a URL leads to this machine, where encryption adds nothing.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// For an `http` endpoint: a TLS configuration that trusts nobody, so that nothing on the way can turn
 /// the request into an `https` one to an unknown party.
 fn no_trust() -> Result<rustls::ClientConfig, RemoteError> {

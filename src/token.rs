@@ -276,15 +276,15 @@ impl Tokens {
         parts: &jwt::Parts<'_>,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
-        let header = parts.header()?;
-        let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
-        header.require_type(&self.signed_rules.types)?;
         let claims = Claims::parse(&parts.payload()?, &self.rules)?;
         let name = claims.issuer().ok_or(TokenError::Issuer)?;
         let (position, issuer) = self.issuers.find(name).ok_or(TokenError::Issuer)?;
         let Some(keys) = &issuer.keys else {
             return self.introspect(key, text, now).await;
         };
+        let header = parts.header()?;
+        let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
+        header.require_type(&self.signed_rules.types)?;
         let set = keys.with_key(header.kid(), now).await?;
         parts.verify(set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?, algorithm)?;
         let token = claims.judge(Source::Jwt, &self.rules, now)?;

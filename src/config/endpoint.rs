@@ -10,8 +10,7 @@ use url::Url;
 use super::document::{Located, Place, Table};
 use super::{pem, values};
 use crate::listener::tls::provider;
-use crate::remote::{Endpoint, Remote};
-use crate::token::jwks::origin::is_loopback;
+use crate::remote::{Endpoint, Remote, is_loopback};
 
 /// What the configuration says of an endpoint.
 #[derive(PartialEq, Eq)]

@@ -76,7 +76,7 @@ fn shapes(list: &mut List<'_>) -> Result<()> {
         ("no header", INACTIVE, format!(".{payload}.{signature}")),
         ("no payload", CLAIMS, format!("{header}..{signature}")),
         ("dots alone", INACTIVE, "..".to_owned()),
-        ("parts swapped", "token_header", format!("{payload}.{header}.{signature}")),
+        ("parts swapped", "token_issuer", format!("{payload}.{header}.{signature}")),
         ("header for payload", CLAIMS, format!("{header}.{}.{signature}", encode("[]"))),
     ] {
         list.add(fault, code, text);

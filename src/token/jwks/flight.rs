@@ -68,19 +68,14 @@ struct Fresh {
 impl KeySource {
     /// Begins a read if one is due.
     pub fn refresh_if_due(self: &Arc<Self>, now: Moment) {
-        let mut plan = self.plan.lock();
-        if plan.flight.is_none() && plan.due <= now.since_start() {
-            self.depart(&mut plan, Cause::Schedule, now);
-        }
+        self.join_or_depart(Cause::Schedule, now, |plan| plan.due <= now.since_start());
     }
 
     /// Reads the set, and waits for it.
     pub async fn refresh(self: &Arc<Self>, now: Moment) {
         for _ in 0..MOST_WAITS {
-            let flight = {
-                let mut plan = self.plan.lock();
-                let under_way = plan.flight.clone();
-                under_way.unwrap_or_else(|| self.depart(&mut plan, Cause::Schedule, now))
+            let Some(flight) = self.join_or_depart(Cause::Schedule, now, |_| true) else {
+                return;
             };
             let is_enough = flight.began >= now.since_start();
             flight.landing().await;
@@ -93,9 +88,12 @@ impl KeySource {
     /// Waits for a read that can say whether a key is there: one that began after the question, or another
     /// lookup. Begins one, unless the last was not long ago.
     pub(super) async fn look_up(self: &Arc<Self>, cause: Cause, now: Moment) -> Lookup {
+        let cooldown = self.setup.pace.lookup_cooldown;
+        let is_over = |last: Duration| last.saturating_add(cooldown) <= now.since_start();
         let mut outcome = Lookup::Cooling;
         for _ in 0..MOST_WAITS {
-            let Some(flight) = self.join(cause, now) else {
+            let may_depart = |plan: &Plan| plan.last_lookup.is_none_or(is_over);
+            let Some(flight) = self.join_or_depart(cause, now, may_depart) else {
                 return outcome;
             };
             let since_asked = flight.began >= now.since_start();
@@ -111,28 +109,33 @@ impl KeySource {
         outcome
     }
 
-    fn join(self: &Arc<Self>, cause: Cause, now: Moment) -> Option<Flight> {
-        let mut plan = self.plan.lock();
-        if let Some(flight) = &plan.flight {
-            return Some(flight.clone());
-        }
-        let cooldown = self.setup.pace.lookup_cooldown;
-        let is_cooling =
-            plan.last_lookup.is_some_and(|last| now.since_start() < last.saturating_add(cooldown));
-        if is_cooling { None } else { Some(self.depart(&mut plan, cause, now)) }
-    }
-
-    /// Begins a read, in a task of its own.
-    fn depart(self: &Arc<Self>, plan: &mut Plan, cause: Cause, now: Moment) -> Flight {
+    /// The read that is under way, or one that begins now if it may; in a task of its own, for who asked may go
+    /// away.
+    fn join_or_depart(
+        self: &Arc<Self>,
+        cause: Cause,
+        now: Moment,
+        may_depart: impl FnOnce(&Plan) -> bool,
+    ) -> Option<Flight> {
         let (sender, landed) = watch::channel(None);
         let flight = Flight { began: now.since_start(), cause, landed };
-        plan.flight = Some(flight.clone());
-        if cause != Cause::Schedule {
-            plan.last_lookup = Some(now.since_start());
+        {
+            let mut plan = self.plan.lock();
+            if let Some(under_way) = &plan.flight {
+                return Some(under_way.clone());
+            }
+            if !may_depart(&plan) {
+                return None;
+            }
+            plan.flight = Some(flight.clone());
+            if cause != Cause::Schedule {
+                plan.last_lookup = Some(now.since_start());
+            }
         }
+        // Not under the lock: a runtime that ends drops the task here and now, and with it the landing.
         let landing = Landing { source: self.clone(), sender, succeeded: false };
         tokio::spawn(landing.fly(cause, now));
-        flight
+        Some(flight)
     }
 
     async fn read_fresh(&self) -> Result<Fresh, KeySetError> {

@@ -10,10 +10,10 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
-use url::{Host, Url};
+use url::Url;
 
 use super::KeySetError;
-use crate::remote::{Answer, LONGEST_ANSWER, Remote, RemoteError};
+use crate::remote::{Answer, LONGEST_ANSWER, Remote, RemoteError, is_loopback};
 
 /// Where the set comes from.
 #[derive(Debug)]
@@ -92,16 +92,6 @@ impl Metadata {
         };
         let url = Url::parse(&document.jwks_uri).ok().filter(is_acceptable);
         url.ok_or(KeySetError::Metadata("names no acceptable jwks_uri"))
-    }
-}
-
-/// Whether a URL leads to this machine, where encryption adds nothing.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::flight::{Lookup, Plan};
 use super::kept::Keeper;
 use super::origin::Read;
-use super::{KeySet, KeySetError, Origin, Pace};
+use super::{KeySet, KeySetError, LONGEST_KID, Origin, Pace};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 use crate::token::TokenError;
@@ -159,8 +159,10 @@ impl KeySource {
             Some(set) if set.keys.find(kid).is_some() => return Ok(set),
             Some(_) => {
                 self.tell(&Event::UnknownKey);
-                // Without a name, or one that a lookup did not find, there is nothing to look up.
-                if kid.is_none_or(|kid| self.unknown.contains_key(kid)) {
+                // Nothing to look up: no name, one that no key has, or one that a lookup did not find.
+                let is_hopeless =
+                    |kid: &str| kid.len() > LONGEST_KID || self.unknown.contains_key(kid);
+                if kid.is_none_or(is_hopeless) {
                     return Err(TokenError::UnknownKey);
                 }
                 Cause::UnknownKey
