@@ -55,7 +55,7 @@ lint: needs-cmake
 test: lint
 	cargo test --quiet --features lab
 
-# The independent X.509 suites, read from $$PORTARIA_SUITES.
+# The independent suites of X.509 and of signatures, read from $$PORTARIA_SUITES.
 test-suites: needs-cmake
 	cargo test --quiet --features lab --test suites -- --nocapture
 

@@ -8,6 +8,7 @@ pub mod document;
 pub mod values;
 mod endpoint;
 mod identity;
+mod issuers;
 mod listeners;
 mod networks;
 mod pem;
@@ -15,6 +16,7 @@ mod points;
 mod policy;
 mod services;
 mod tls;
+mod token;
 mod traffic;
 mod trust;
 
@@ -37,12 +39,15 @@ use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
+use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
+use issuers::IssuerSettings;
 pub use listeners::ListenerConfiguration;
 use points::PointSettings;
-use services::{ConsentSettings, TokenSettings};
+use services::ConsentSettings;
+use token::TokenSettings;
 use traffic::LimitSettings;
 
 /// What `[server]` says.
@@ -96,9 +101,11 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// How often the key set is read again.
-    pub fn key_set_refresh(&self) -> Duration {
-        self.token.0.refresh
+    /// The key set that the same settings of an issuer built before.
+    fn key_source(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
+        let (before, tokens) = &self.token;
+        let position = before.issuers.iter().position(|issuer| issuer == settings)?;
+        tokens.issuers().at(position)?.keys.clone()
     }
 }
 
@@ -152,7 +159,7 @@ fn read(
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let token = services::read_tokens(root, before);
+    let token = token::read_tokens(root, metrics, before);
     let consent = services::read_consents(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);

@@ -47,6 +47,7 @@ pub mod interaction;
 pub mod request;
 pub mod identity;
 pub mod remote;
+pub mod last_good;
 pub mod scope;
 pub mod token;
 pub mod consent;

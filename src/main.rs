@@ -1,6 +1,6 @@
 //! The command: arguments to configuration to server, and the exit codes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, decision, import, reading, show};
+use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
+use portaria::token::Algorithm;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -21,12 +22,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const BAD_CONFIGURATION: u8 = 64;
+const LONGEST_INPUT: u64 = 1024 * 1024;
 
 /// API gateway for Open Insurance Brasil.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
+    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n  portaria jwks status -c config.toml   which keys the authorization servers have\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
 )]
 struct Arguments {
     /// The configuration file [default: $PORTARIA_CONFIG, ./config.toml, /etc/portaria/config.toml]
@@ -61,8 +63,38 @@ enum Command {
     /// Prepare and show what client certificates must lead to.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Look at the keys of authorization servers.
+    #[command(subcommand)]
+    Jwks(JwksCommand),
+    /// Look at signed tokens the way the gateway does.
+    #[command(subcommand)]
+    Jws(JwsCommand),
     /// Print the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum JwksCommand {
+    /// Read the key set of each issuer of the configuration once, and print what is usable of it and what is
+    /// kept for the next start; exits with 1 if one cannot be read or has no usable key.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum JwsCommand {
+    /// Judge form, header and signature of a token, and nothing that it says: prints `valid` and exits with 0,
+    /// or `invalid: reason` and exits with 1.
+    Verify {
+        /// A JSON Web Key, or a set of them.
+        #[arg(long, value_name = "FILE")]
+        jwk: PathBuf,
+        /// The only algorithm that is accepted: PS256, PS384, PS512 or ES256.
+        #[arg(long, value_name = "ALG", value_parser = algorithm)]
+        alg: Algorithm,
+        /// The token; - reads it from standard input, where nobody else on the machine sees it.
+        #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+        token: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -151,11 +183,43 @@ fn main() -> ExitCode {
         Command::Explain { id, json } => explain(&path, &id, json),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
+        Command::Jwks(JwksCommand::Status) => key_sets(&path),
+        Command::Jws(JwsCommand::Verify { jwk, alg, token }) => verify(jwk, alg, token),
     }
 }
 
+fn key_sets(config: &Path) -> ExitCode {
+    match jwks::status(config) {
+        Ok(status) => answer(&status.text, status.is_good),
+        Err(mistakes) => {
+            complain(&mistakes);
+            give_up(&InspectError::Configuration)
+        }
+    }
+}
+
+fn verify(jwk: PathBuf, algorithm: Algorithm, mut token: String) -> ExitCode {
+    if token == "-" {
+        token.clear();
+        if std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut token).is_err() {
+            return ExitCode::FAILURE;
+        }
+        token.truncate(token.trim_end().len());
+    }
+    match jws::verify(&jws::Question { jwk, algorithm, token }) {
+        Ok(verdict) => answer(&verdict.to_string(), verdict.is_valid()),
+        Err(error) => give_up(&error),
+    }
+}
+
+/// Says something, which is good or not.
+fn answer(text: &str, is_good: bool) -> ExitCode {
+    let said = say(text.trim_end());
+    if is_good { said } else { ExitCode::FAILURE }
+}
+
 fn look_at(command: CertCommand) -> ExitCode {
-    let answer = match command {
+    let looked = match command {
         CertCommand::Show { file, profile, subject_dn, json } => {
             let question = reading::Question { file, profile, subject_dn };
             reading::run(&question).map(|reading| {
@@ -170,11 +234,8 @@ fn look_at(command: CertCommand) -> ExitCode {
             })
         }
     };
-    match answer {
-        Ok((text, is_yes)) => {
-            let said = say(text.trim_end());
-            if is_yes { said } else { ExitCode::FAILURE }
-        }
+    match looked {
+        Ok((text, is_yes)) => answer(&text, is_yes),
         Err(error) => give_up(&error),
     }
 }
@@ -194,6 +255,11 @@ fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
 fn preset(name: &str) -> Result<Preset, String> {
     let accepted = || format!("accepted: {}", Preset::ALL.map(Preset::name).join(", "));
     Preset::parse(name).ok_or_else(accepted)
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    let accepted = || format!("accepted: {}", Algorithm::ALL.map(Algorithm::name).join(", "));
+    Algorithm::parse(name).ok_or_else(accepted)
 }
 
 fn trust(command: TrustCommand, config: &Path) -> ExitCode {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
@@ -37,6 +37,21 @@ pub enum RemoteError {
     /// The answer is not what the standard describes.
     #[error("the answer is malformed")]
     Malformed,
+}
+
+impl RemoteError {
+    /// The name in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::TooLong => "too_long",
+            Self::Status(_) => "status",
+            Self::Malformed => "malformed",
+        }
+    }
 }
 
 /// How to reach a service.
@@ -74,6 +89,8 @@ impl fmt::Debug for Remote {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// The fields.
+    pub fields: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -89,7 +106,8 @@ pub struct Document {
     pub etag: Option<HeaderValue>,
 }
 
-const LONGEST_ANSWER: usize = 256 * 1024;
+/// Bytes of an answer.
+pub const LONGEST_ANSWER: usize = 256 * 1024;
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
@@ -109,6 +127,11 @@ impl Remote {
         let client =
             builder.tls_backend_preconfigured(tls).build().map_err(|_| RemoteError::Client)?;
         Ok(Self { client, url: endpoint.url })
+    }
+
+    /// The same client, for another URL.
+    pub fn at(&self, url: Url) -> Self {
+        Self { client: self.client.clone(), url }
     }
 
     /// GET of the endpoint, or of a path below it whose segments are encoded here.
@@ -163,7 +186,18 @@ impl Remote {
         let mut response = request.send().await.map_err(named)?;
         let status = response.status();
         let body = read_bounded(&mut response, LONGEST_ANSWER).await?;
-        Ok(Answer { status, body })
+        let fields = std::mem::take(response.headers_mut());
+        Ok(Answer { status, fields, body })
+    }
+}
+
+/// Whether a URL leads to this machine, where encryption adds nothing.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

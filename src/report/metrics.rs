@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use super::key_sets::KeySetMetrics;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
@@ -39,14 +40,18 @@ pub struct Metrics {
     list_next_update: GaugeVec,
     list_entries: GaugeVec,
     list_fetches: IntCounterVec,
-    refreshes: IntCounterVec,
+    key_sets: KeySetMetrics,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
 }
 
 /// Name, help and labels of a metric.
-struct Described(&'static str, &'static str, &'static [&'static str]);
+pub(super) struct Described(
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) &'static [&'static str],
+);
 
 const REQUESTS: Described = Described(
     "portaria_requests_total",
@@ -130,11 +135,6 @@ const LIST_FETCHES: Described = Described(
     "Fetches of revocation lists by distribution point and result.",
     &["point", "result"],
 );
-const REFRESHES: Described = Described(
-    "portaria_key_set_refreshes_total",
-    "Refreshes of the key set by result.",
-    &["result"],
-);
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
 const CONFIGURED_AT: Described = Described(
@@ -170,7 +170,7 @@ impl Metrics {
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
             list_fetches: counters(&registry, &LIST_FETCHES)?,
-            refreshes: counters(&registry, &REFRESHES)?,
+            key_sets: KeySetMetrics::new(&registry)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -270,9 +270,9 @@ impl Metrics {
         self.handshakes.with_label_values(&[listener, result]).inc();
     }
 
-    /// Counts a refresh of the key set.
-    pub fn note_key_set_refresh(&self, succeeded: bool) {
-        self.refreshes.with_label_values(&[if succeeded { "ok" } else { "failed" }]).inc();
+    /// The metrics of key sets.
+    pub fn key_sets(&self) -> KeySetMetrics {
+        self.key_sets.clone()
     }
 
     /// Counts a reload.
@@ -300,13 +300,19 @@ impl Metrics {
     }
 }
 
-fn counters(registry: &Registry, metric: &Described) -> Result<IntCounterVec, prometheus::Error> {
+pub(super) fn counters(
+    registry: &Registry,
+    metric: &Described,
+) -> Result<IntCounterVec, prometheus::Error> {
     let counters = IntCounterVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
 }
 
-fn gauges(registry: &Registry, metric: &Described) -> Result<GaugeVec, prometheus::Error> {
+pub(super) fn gauges(
+    registry: &Registry,
+    metric: &Described,
+) -> Result<GaugeVec, prometheus::Error> {
     let gauges = GaugeVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(gauges.clone()))?;
     Ok(gauges)

@@ -1,4 +1,4 @@
-//! What happens beside the requests: reloads, refreshes of the key set, forgetting of idle addresses,
+//! What happens beside the requests: reloads, reads of key sets, forgetting of idle addresses,
 //! and at the end the wait for the exchanges under way.
 
 use std::sync::Arc;
@@ -39,29 +39,24 @@ impl Housekeeping {
     }
 
     async fn keep(&self, mut hangup: Option<Signal>, mut shutdown: ShutdownWatch) {
-        let mut due = Due { keys: Instant::now(), forget: Instant::now() + FORGET_EVERY };
+        let mut forget = Instant::now() + FORGET_EVERY;
         loop {
             tokio::select! {
                 biased;
                 _ = shutdown.changed() => return,
                 () = hung_up(&mut hangup) => self.live.reload().await,
-                () = tokio::time::sleep(TICK) => self.tick(&mut due).await,
+                () = tokio::time::sleep(TICK) => self.tick(&mut forget),
             }
         }
     }
 
-    async fn tick(&self, due: &mut Due) {
+    fn tick(&self, forget: &mut Instant) {
         let now = Instant::now();
-        let serving = self.live.serving.load_full();
-        let tokens = &serving.admission.tokens;
-        if !tokens.is_ready() || due.keys <= now {
-            due.keys = now + self.live.key_set_refresh();
-            let refreshed = tokens.refresh_keys().await;
-            self.live.note_key_set_refresh(&refreshed);
-        }
-        if due.forget <= now {
-            due.forget = now + FORGET_EVERY;
-            serving.admission.limits.forget_idle(Moment::now());
+        let admission = &self.live.serving.load_full().admission;
+        admission.tokens.refresh_due(Moment::of(now));
+        if *forget <= now {
+            *forget = now + FORGET_EVERY;
+            admission.limits.forget_idle(Moment::of(now));
         }
     }
 
@@ -83,11 +78,6 @@ pub(super) fn listen_for_hangup() -> Option<Signal> {
     hangup.ok()
 }
 
-struct Due {
-    keys: Instant,
-    forget: Instant,
-}
-
 /// Waits for SIGHUP; without a handler, for ever.
 async fn hung_up(hangup: &mut Option<Signal>) {
     match hangup {
@@ -102,7 +92,7 @@ async fn hung_up(hangup: &mut Option<Signal>) {
 impl BackgroundService for Housekeeping {
     async fn start(&self, shutdown: ShutdownWatch) {
         let hangup = self.hangup.lock().take();
-        self.tick(&mut Due { keys: Instant::now(), forget: Instant::now() + FORGET_EVERY }).await;
+        self.live.serving.load_full().admission.tokens.refresh_due(Moment::now());
         self.keep(hangup, shutdown).await;
         self.drain().await;
     }

@@ -20,7 +20,8 @@ use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::report::admin::Readiness;
 use crate::route::Exposure;
-use crate::token::jwks::KeySetError;
+use crate::token::Tokens;
+use crate::token::jwks::KeySource;
 
 /// How long a start, or a reload, waits for lists that it does not have yet.
 pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
@@ -84,11 +85,6 @@ impl Live {
         }
     }
 
-    /// How often the key set is read again.
-    pub(super) fn key_set_refresh(&self) -> Duration {
-        self.kept.lock().key_set_refresh()
-    }
-
     /// Reads the configuration again. What is in force stays if anything is wrong with the new one, and
     /// the log says what.
     pub(super) async fn reload(&self) {
@@ -123,11 +119,7 @@ impl Live {
             );
             return false;
         }
-        // Settings that did not change may name a key set that did.
-        let tokens = &configuration.serving.admission.tokens;
-        let refreshed = tokens.refresh_keys().await;
-        if let (false, Err(error)) = (tokens.is_ready(), &refreshed) {
-            tracing::error!(%error, "the new key set cannot be read");
+        if !self.read_key_sets(&configuration.serving.admission.tokens).await {
             return false;
         }
         let begun = self.lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await;
@@ -137,7 +129,6 @@ impl Live {
             tracing::error!(points, "the new distribution points gave no revocation list");
             return false;
         }
-        self.note_key_set_refresh(&refreshed);
         self.swap(configuration, begun);
         true
     }
@@ -156,22 +147,39 @@ impl Live {
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;
-        self.serving.store(Arc::new(configuration.serving));
+        let before = self.serving.swap(Arc::new(configuration.serving));
+        let now_known = &self.serving.load_full().admission.tokens;
+        for issuer in before.admission.tokens.issuers().key_sources() {
+            let issuer = &issuer.setup().issuer;
+            if now_known.issuers().find(issuer).is_none() {
+                self.metrics.key_sets().forget(issuer);
+            }
+        }
     }
 
-    /// Counts a refresh of the key set, and says why one failed.
-    pub(super) fn note_key_set_refresh(&self, refreshed: &Result<(), KeySetError>) {
-        self.metrics.note_key_set_refresh(refreshed.is_ok());
-        if let Err(error) = refreshed {
-            tracing::warn!(%error, "the key set was not refreshed: the one in force stays");
+    /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have
+    /// one; those that are in force already go on as they stand.
+    async fn read_key_sets(&self, tokens: &Tokens) -> bool {
+        let now = Moment::now();
+        tokens.refresh(now).await;
+        let before = self.serving.load_full();
+        let is_new = |keys: &&Arc<KeySource>| {
+            let mut known = before.admission.tokens.issuers().key_sources();
+            !known.any(|known| Arc::ptr_eq(known, keys))
+        };
+        let mut lacking = tokens.issuers().key_sources().filter(is_new);
+        let lacking = lacking.find(|keys| !keys.is_ready(now));
+        if let Some(keys) = lacking {
+            tracing::error!(issuer = keys.setup().issuer, "the new key set cannot be read");
         }
+        lacking.is_none()
     }
 }
 
 impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
-        let has_keys = self.serving.load().admission.tokens.is_ready();
-        let all = [("token.jwks", has_keys), ("revocation", self.lists.are_complete())];
+        let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
+        let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
         all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
     }
 }

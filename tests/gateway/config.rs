@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 17, "{complaints:#?}");
+    assert_eq!(tables_seen, 18, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -273,7 +273,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "issuer = \"https://as.portaria-lab.example\"",
         "issuer = \"${PORTARIA_TEST_NOT_SET}\"",
-        "config.toml:LINE token.issuer: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
+        "config.toml:LINE token.issuers[0].issuer: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
     ),
     (
         "audiences = [\"https://api.portaria-lab.example\"]",
@@ -288,17 +288,17 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file = \"jwks.json\"",
         "file = \"secret\"",
-        "config.toml:LINE token.jwks.file: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
+        "config.toml:LINE token.issuers[0].jwks.file: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
     ),
     (
         "file = \"jwks.json\"",
         "file = \"jwks.json\"\nurl = \"https://as.example/jwks\"",
-        "config.toml:JWKS token.jwks: has neither or both of file and url, accepted: one of them",
+        "config.toml:JWKS token.issuers[0].jwks: has none or several origins, accepted: one of file, url and discovery",
     ),
     (
         "issuer = \"https://as.portaria-lab.example\"",
         "issuer = \"\"",
-        "config.toml:LINE token.issuer: \"\" is not understood, accepted: the exact iss of access tokens",
+        "config.toml:LINE token.issuers[0].issuer: \"\" is not understood, accepted: the exact iss of its access tokens",
     ),
     (
         "audiences = [\"https://api.portaria-lab.example\"]",
@@ -306,29 +306,84 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE token.audiences: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
     ),
     (
-        "[token.jwks]",
-        "consent_scope_prefix = \"consent\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "consent_scope_prefix = \"consent\"\n[[token.issuers]]",
         "config.toml:LINE token.consent_scope_prefix: \"consent\" is not understood, accepted: the beginning of a scope that names a consent, up to its colon",
     ),
     (
-        "[token.jwks]",
-        "consent_claim = \"client_id\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "consent_claim = \"client_id\"\n[[token.issuers]]",
         "config.toml:LINE token.consent_claim: \"client_id\" is not understood, accepted: the name of a claim that names a consent and nothing else",
     ),
     (
-        "[token.jwks]",
-        "leeway = \"5m\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "leeway = \"5m\"\n[[token.issuers]]",
         "config.toml:LINE token.leeway: \"5m\" is not understood, accepted: a duration up to 60s",
     ),
     (
         "file = \"jwks.json\"",
         "file = \"jwks.json\"\nrefresh_interval = \"365d\"",
-        "config.toml:LINE+1 token.jwks.refresh_interval: \"365d\" is not understood, accepted: a duration up to 1h",
+        "config.toml:LINE+1 token.issuers[0].jwks.refresh_interval: \"365d\" is not understood, accepted: a duration up to 1h",
     ),
     (
         "file = \"jwks.json\"",
         "url = \"http://as.example/jwks\"",
-        "config.toml:LINE token.jwks.url: is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+        "config.toml:LINE token.issuers[0].jwks.url: is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "discovery = true",
+        "config.toml:JWKS token.issuers[0].jwks.trust_anchors: is missing, accepted: a PEM file with certificates",
+    ),
+    (
+        "issuer = \"https://as.portaria-lab.example\"\n\n[token.issuers.jwks]\nfile = \"jwks.json\"",
+        "issuer = \"urn:as\"\n\n[token.issuers.jwks]\ndiscovery = true",
+        "config.toml:LINE token.issuers[0].issuer: cannot be discovered, accepted: an issuer that is an https:// URL without query",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nrefresh_interval = \"1h\"\nstale_for = \"30m\"",
+        "config.toml:LINE+2 token.issuers[0].jwks.stale_for: ends before refresh_interval does, accepted: a stale_for that does not",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nstale_for = \"2d\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.stale_for: \"2d\" is not understood, accepted: a duration up to 1d",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nlookup_cooldown = \"1h\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.lookup_cooldown: \"1h\" is not understood, accepted: a duration up to 5m",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "url = \"http://127.0.0.1:1/jwks\"\ntimeout = \"1m\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.timeout: is too long, accepted: a duration up to 30s",
+    ),
+    (
+        "[token.issuers.jwks]",
+        "[[token.issuers]]\nissuer = \"https://as.portaria-lab.example\"\n\n[token.issuers.jwks]",
+        "config.toml:ISSUERS token.issuers: names \"https://as.portaria-lab.example\" twice, accepted: distinct issuers",
+    ),
+    (
+        "[[token.issuers]]",
+        "algorithms = [\"PS256\", \"RS256\"]\n[[token.issuers]]",
+        "config.toml:LINE token.algorithms: names no algorithm or another one, accepted: one or more of \"PS256\", \"PS384\", \"PS512\", \"ES256\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "types = [\"application/at+jwt\"]\n[[token.issuers]]",
+        "config.toml:LINE token.types: is empty or names a whole media type, accepted: one or more types such as \"at+jwt\" and \"JWT\"; \"\" for tokens without typ",
+    ),
+    (
+        "[[token.issuers]]",
+        "participant_claims = \"maybe\"\n[[token.issuers]]",
+        "config.toml:LINE token.participant_claims: \"maybe\" is not understood, accepted: \"ignore\", \"if_present\" or \"require\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "directory = \"server.pem/keys\"\n[[token.issuers]]",
+        "config.toml:LINE token.directory: server.pem/keys cannot be written to (not a directory), accepted: a directory that the gateway, and not everybody, may write to",
     ),
     (
         "client_auth = \"client_secret_basic\"\nclient_id = \"portaria\"\nclient_secret_file = \"secret\"",
@@ -455,7 +510,8 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
             ("LINE+2", base + 2),
             ("LINE", base),
             ("TOKEN", line_of(&config, "[token]")),
-            ("JWKS", line_of(&config, "[token.jwks]")),
+            ("ISSUERS", line_of(&config, "[[token.issuers]]")),
+            ("JWKS", line_of(&config, "[token.issuers.jwks]")),
             ("CONSENT", line_of(&config, "[consent]")),
         ] {
             expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);

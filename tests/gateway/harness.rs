@@ -2,6 +2,7 @@
 
 mod balancer;
 mod gateway;
+mod key_server;
 mod pki;
 mod point;
 mod request;
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
+pub use key_server::{Answering, KEY_SET, KeyServer};
 pub use pki::{Pki, pki};
 pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
@@ -145,10 +147,12 @@ first_byte_timeout = "500ms"
 total_timeout = "1s"
 
 [token]
-issuer = "https://as.portaria-lab.example"
 audiences = ["https://api.portaria-lab.example"]
 
-[token.jwks]
+[[token.issuers]]
+issuer = "https://as.portaria-lab.example"
+
+[token.issuers.jwks]
 file = "jwks.json"
 
 [token.introspection]
