@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 26] = [
+const LADDER: [&str; 27] = [
     "moment",
     "pseudonym",
     "address",
@@ -35,6 +35,7 @@ const LADDER: [&str; 26] = [
     "gateway",
     "config",
     "inspect",
+    "authoring",
     "server",
     "lab",
     "main",
