@@ -119,8 +119,8 @@ struct Work<'a> {
     /// How many operations of which specification are no business of a transmitter, or not any more, and
     /// why.
     left_out: BTreeMap<(String, String), usize>,
-    /// Base paths of specifications that are not in force.
-    not_in_force: BTreeSet<String>,
+    /// Base paths of all specifications: where none has a route, the policy goes.
+    bases: BTreeSet<String>,
     /// Every operation of the specifications in force.
     seen: BTreeSet<String>,
     /// Names and versions of the specifications, and those names alone.
@@ -140,7 +140,7 @@ impl<'a> Work<'a> {
             rules: Vec::new(),
             apis: BTreeMap::new(),
             left_out: BTreeMap::new(),
-            not_in_force: BTreeSet::new(),
+            bases: BTreeSet::new(),
             seen: BTreeSet::new(),
             given: Default::default(),
             is_incomplete: false,
@@ -165,10 +165,13 @@ impl<'a> Work<'a> {
                 let why = format!("{} in the registry", stage.as_str());
                 let operations = specification.count_operations();
                 self.left_out.insert((format!("{name} {version}"), why), operations);
-                self.not_in_force.extend(specification.base().ok());
+                if !registry.has_successor(name, version) {
+                    self.bases.extend(specification.base().ok());
+                }
                 return;
             }
         }
+        self.bases.extend(specification.base().ok());
         for operation in specification.operations() {
             self.seen.insert(operation.place.key().to_owned());
             match settle::settle(&operation, version, &self.decisions, &self.uses) {
@@ -264,7 +267,7 @@ impl<'a> Work<'a> {
             let text = write::text(policy, &self.decisions);
             outputs.extend(existing.become_text(Some(text), self.mistakes));
         }
-        for base in &self.not_in_force {
+        for base in &self.bases {
             let name = Policy::new(base).map(|policy| policy.file());
             if let Some(name) = name.filter(|name| !names.contains_key(name)) {
                 let existing = Existing::read(directory, name, self.mistakes);

@@ -88,6 +88,14 @@ impl Registry {
         in_force.map(|((group, version), _)| (group.as_str(), version.as_str()))
     }
 
+    /// Whether another version of the same major, which has the same paths, is in force.
+    pub(super) fn has_successor(&self, group: &str, version: &str) -> bool {
+        let major = |version: &str| version.split('.').next().map(str::to_owned);
+        self.0.iter().any(|((other, of_other), stage)| {
+            other == group && major(of_other) == major(version) && stage.is_in_force()
+        })
+    }
+
     /// The stage of a version.
     pub(super) fn stage(&self, group: &str, version: &str) -> Option<Stage> {
         self.0.get(&(group.to_owned(), version.to_owned())).copied()

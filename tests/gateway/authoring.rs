@@ -638,6 +638,13 @@ fn the_registry_says_what_is_in_force() {
         assert_eq!(code, Some(0));
         assert!(desk.has_no_policy());
     }
+    // Another version of the same paths is in force: their policy stays.
+    desk.write("policies/demo-v2.toml", &written);
+    desk.write("registry.json", &registry("retired").replace("1.4.0", "2.2.0"));
+    let (_, report, _) = desk.import(&["--registry", "registry.json"]);
+    assert!(report.starts_with("left out: demo 2.1.0 (2): retired in the registry\n"), "{report}");
+    assert_eq!(desk.read("policies/demo-v2.toml").as_ref(), Some(&written));
+    std::fs::remove_file(desk.path("policies/demo-v2.toml")).unwrap();
     desk.write("registry.json", &registry("current").replace("2.1.0", "2.1.1"));
     let (code, _, complaints) = desk.import(&["--registry", "registry.json"]);
     let unknown = "specs/demo.yaml:0: warning: left out: the registry does not have demo 2.1.0\n";
@@ -749,4 +756,11 @@ fn decisions_of_a_site_add_to_the_shipped_ones() {
     let (_, report, _) = desk.import(&["--check"]);
     assert!(report.contains("- POST /orders: client, demo-orders\n"), "{report}");
     assert!(report.contains("left out: demo 2.1.0 (1): not offered\n"), "{report}");
+    let below = own.replace("routes = [\"POST ", "below = [\"").replace("/orders\"]", "\"]");
+    desk.write("decisions.toml", &below);
+    let (code, report, _) = desk.import(&[]);
+    assert!(report.starts_with("customers-v2.toml (goes)\n  - POST /orders"), "{report}");
+    assert!(report.contains("left out: demo 2.1.0 (2): not offered\n"), "{report}");
+    assert_eq!(code, Some(0));
+    assert!(desk.has_no_policy());
 }
