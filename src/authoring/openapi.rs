@@ -29,6 +29,8 @@ pub(super) type Told<T> = Result<T, String>;
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// The largest official specification has fourteen operations.
 const MOST_OPERATIONS: usize = 1000;
+/// The official operations have up to ten parameters.
+const MOST_PARAMETERS: usize = 200;
 const BESIDE_METHODS: [&str; 4] = ["summary", "description", "servers", "parameters"];
 
 /// A file that was read.
@@ -178,6 +180,12 @@ impl Specification {
     ) {
         let methods = item.entries().filter(|(key, ..)| METHODS.contains(key)).count();
         for (key, line, node) in item.entries() {
+            let parameters = if key == "parameters" { Some(node) } else { node.get("parameters") };
+            if parameters.is_some_and(|parameters| parameters.items().len() > MOST_PARAMETERS) {
+                let accepted = format!("accepted: up to {MOST_PARAMETERS}");
+                self.reject(line, path, format!("has too many parameters, {accepted}"));
+                return;
+            }
             if key == "servers" {
                 self.reject(line, path, "has servers of its own, accepted: those of the file");
             } else if METHODS.contains(&key) {
