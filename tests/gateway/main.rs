@@ -36,4 +36,5 @@ mod reload;
 mod certificate;
 mod config;
 mod policies;
+mod authoring;
 mod profile;
