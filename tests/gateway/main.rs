@@ -22,6 +22,7 @@ mod route;
 mod limits;
 mod tls;
 mod token;
+mod oidc;
 mod trust;
 mod revocation;
 mod hostile;
