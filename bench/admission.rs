@@ -19,14 +19,15 @@ use criterion::Criterion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
-use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Leniency, Participant, PathRules, PathVerifier, Peer, Preset, Revocation, TrustAnchors,
+    FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Preset,
+    Revocation, RevocationList, Thumbprint, TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
+use portaria::lab::bad_tokens::{self, BadToken, Material};
 use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
 use portaria::moment::{Moment, Stopwatch};
@@ -35,9 +36,10 @@ use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
 use portaria::route::Exposure;
 use portaria::scope::Scope;
-use portaria::token::claims::{ClaimRules, GrantRule};
+use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
 use portaria::token::jwks::KeySet;
 use portaria::token::jwt::Parts;
+use portaria::token::{Algorithm, VerifiedToken};
 use rustls::pki_types::UnixTime;
 
 const PATH: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
@@ -50,8 +52,8 @@ const HEAD_LIMITS: HeadLimits = HeadLimits { size: 16 * 1024, fields: 64 };
 /// One request, and the gateway that judges it.
 struct Case {
     configuration: Configuration,
-    keys: KeySet,
-    rules: ClaimRules,
+    first_seen: FirstSeen,
+    bad: Vec<BadToken>,
     token: String,
     peer: Peer,
     headers: HeaderMap,
@@ -89,24 +91,41 @@ fn identity_stages(criterion: &mut Criterion) -> Result<()> {
         paths.verify(black_box(&maze), UnixTime::now()).err()
     })?;
     let of_root = root.revocation_list(1, &[], -3600, 86_400)?;
-    for entries in [None, Some(10), Some(50_000), Some(200_000)] {
-        let (name, revocation) = match entries {
-            None => ("identity: chain".to_owned(), None),
-            Some(entries) => {
-                let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
-                let began = Instant::now();
-                let mut lists = trust::parse_lists(of_root.as_bytes(), "root")?;
-                lists.extend(trust::parse_lists(long.as_bytes(), "issuing")?);
-                println!("a list of {entries} is read in {:?}", began.elapsed());
-                let refuse = Leniency::Refuse;
-                let revocation = Arc::new(Revocation::new(lists, refuse, refuse));
-                (format!("identity: chain, list of {entries}"), Some(revocation))
-            }
-        };
-        let paths = PathVerifier { revocation, ..path_verifier(&root)? };
-        measure(criterion, &name, || paths.verify(black_box(&client.chain), UnixTime::now()).ok())?;
+    measure_lists(criterion, "chain", None, &client, &root)?;
+    for entries in [10, 50_000, 200_000] {
+        let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
+        let began = Instant::now();
+        let mut lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
+        lists.extend(RevocationList::read_all(long.as_bytes(), "issuing")?);
+        println!("a list of {entries} is read in {:?}", began.elapsed());
+        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
+        let name = format!("chain, list of {entries}");
+        measure_lists(criterion, &name, Some(revocation), &client, &root)?;
+        let issuers = [root.certificate(), issuing.certificate()];
+        let issuers = ListIssuers::new(&issuers).map_err(|_| "not an authority")?;
+        let began = Instant::now();
+        let fetched = issuers.read(long.as_bytes(), "point")?;
+        println!("a fetched list of {entries} is verified and read in {:?}", began.elapsed());
+        let lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
+        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse)
+            .with_fetched(vec![Arc::new(FetchedList::new(Some(fetched)))]);
+        let name = format!("chain, fetched list of {entries}");
+        measure_lists(criterion, &name, Some(revocation), &client, &root)?;
     }
     Ok(())
+}
+
+fn measure_lists(
+    criterion: &mut Criterion,
+    name: &str,
+    revocation: Option<Revocation>,
+    client: &Identity,
+    root: &Authority,
+) -> Result<()> {
+    let paths = PathVerifier { revocation: revocation.map(Arc::new), ..path_verifier(root)? };
+    measure(criterion, &format!("identity: {name}"), || {
+        paths.verify(black_box(&client.chain), UnixTime::now()).ok()
+    })
 }
 
 fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
@@ -138,8 +157,9 @@ fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let (admission, now) = (case.admission(), Moment::now());
     let participant = case.peer.participant(now)?;
     measure(criterion, "token: first seen (PS256)", || {
-        Parts::split(black_box(&case.token))?.verify(&case.keys, &case.rules, now).ok()
+        case.first_seen.judge(black_box(&case.token), now)
     })?;
+    dearest_refusal(case, now)?;
     measure(criterion, "token: known", || {
         at_once(admission.tokens.admit(black_box(&case.headers), participant, now))
     })?;
@@ -152,6 +172,35 @@ fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "consent: known", || {
         at_once(admission.consents.admit(black_box(&bound), &need, now))
     })
+}
+
+/// How much the dearest of the bad tokens costs beside a good one that is not known: an attack on the processor
+/// would use it. Of many short rounds the quickest counts: the others measure who else is at work.
+fn dearest_refusal(case: &Case, now: Moment) -> Result<()> {
+    const ROUNDS: u32 = 50;
+    const TIMES: u32 = 10;
+    let quickest = |token: &str| {
+        let round = || {
+            let began = Instant::now();
+            (0..TIMES).for_each(|_| drop(black_box(case.first_seen.judge(black_box(token), now))));
+            began.elapsed() / TIMES
+        };
+        (0..ROUNDS).map(|_| round()).min().unwrap_or_default()
+    };
+    let is_good = |token: &str| case.first_seen.judge(token, now).is_some();
+    let good = quickest(&case.token);
+    // What is too long is refused before, what is bound to another certificate afterwards.
+    let elsewhere = ["token_too_long", "token_other_certificate"];
+    let refused_here = |bad: &&BadToken| !elsewhere.contains(&bad.code);
+    if let Some(bad) = case.bad.iter().filter(refused_here).find(|bad| is_good(&bad.text)) {
+        return Err(format!("admitted: {}", bad.fault).into());
+    }
+    let judged = case.bad.iter().map(|bad| (quickest(&bad.text), &bad.fault));
+    let (dearest, fault) = judged.max().ok_or("no bad tokens")?;
+    let ratio = dearest.as_secs_f64() / good.as_secs_f64();
+    let count = case.bad.len();
+    println!("token: of {count} bad ones the dearest costs {ratio:.2} of a good one ({fault})");
+    Ok(())
 }
 
 fn whole(criterion: &mut Criterion, case: &Case) -> Result<()> {
@@ -179,6 +228,42 @@ fn at_once<T, E>(stage: impl Future<Output = Result<T, E>>) -> Option<T> {
     }
 }
 
+/// What a token meets that is not known yet.
+struct FirstSeen {
+    keys: KeySet,
+    types: [String; 2],
+    rules: ClaimRules,
+}
+
+impl FirstSeen {
+    fn new(signer: &Signer) -> Result<Self> {
+        let keys = KeySet::parse(signer.jwks().to_string().as_bytes(), &[Algorithm::Ps256])?;
+        let rules = ClaimRules {
+            issuers: vec![ISSUER.into()],
+            audiences: vec![AUDIENCE.into()],
+            leeway: 5,
+            longest_lifetime: None,
+            percent_encoded_scopes: false,
+            accept_top_level_thumbprint: false,
+            participant: ParticipantRule::Ignore,
+            consent_scope_prefix: "consent:".into(),
+            consent_claim: None,
+            grant: GrantRule::ConsentOrSubject,
+        };
+        Ok(Self { keys, types: ["at+jwt".into(), "JWT".into()], rules })
+    }
+
+    fn judge(&self, token: &str, now: Moment) -> Option<VerifiedToken> {
+        let parts = Parts::split(token)?;
+        let header = parts.header().ok()?;
+        let algorithm = header.algorithm(&[Algorithm::Ps256]).ok()?;
+        header.require_type(&self.types).ok()?;
+        let claims = Claims::parse(&parts.payload().ok()?, &self.rules).ok()?;
+        parts.verify(self.keys.find(header.kid())?, algorithm).ok()?;
+        claims.judge(Source::Jwt, &self.rules, now).ok()
+    }
+}
+
 impl Case {
     async fn prepare() -> Result<Self> {
         let root = Authority::root("bench root", rsa_key()?)?;
@@ -192,10 +277,15 @@ impl Case {
         let configuration = configure(&root, &server, &signer, registry.address)?;
         let token = signer.sign(&signer.header(), &grant(&client).claims())?;
         let peer = Peer::from(participant(&root, &client)?);
-        let keys = KeySet::parse(signer.jwks().to_string().as_bytes())?;
+        let first_seen = FirstSeen::new(&signer)?;
+        let bad = bad_tokens::all(&Material {
+            signer: signer.clone(),
+            stranger: Signer::new("bench", &rsa_key()?.serialize_pem())?,
+            claims: grant(&client).claims(),
+            other: Thumbprint::of_certificate(&root.certificate()),
+        })?;
         let (headers, head) = request(&token)?;
-        let rules = rules();
-        let case = Self { configuration, keys, rules, token, peer, headers, head };
+        let case = Self { configuration, first_seen, bad, token, peer, headers, head };
         // The one lookup. The registry goes away with the end of this function.
         let mut interaction = Interaction::read(&case.headers);
         let mut arriving = case.arriving(&mut interaction);
@@ -283,17 +373,6 @@ fn grant(client: &Identity) -> Grant {
     }
 }
 
-fn rules() -> ClaimRules {
-    ClaimRules {
-        issuer: ISSUER.into(),
-        audiences: vec![AUDIENCE.into()],
-        leeway: 5,
-        consent_scope_prefix: "consent:".into(),
-        consent_claim: None,
-        grant: GrantRule::ConsentOrSubject,
-    }
-}
-
 fn configure(
     root: &Authority,
     server: &Identity,
@@ -334,10 +413,10 @@ directory = "{policies}"
 name = "legacy"
 servers = ["127.0.0.1:9"]
 [token]
-issuer = "{ISSUER}"
 audiences = ["{AUDIENCE}"]
-[token.jwks]
-file = "jwks.json"
+[[token.issuers]]
+issuer = "{ISSUER}"
+jwks = {{ file = "jwks.json" }}
 [consent]
 registry = "http://{registry}"
 keep = "5m"

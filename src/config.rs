@@ -8,15 +8,18 @@ pub mod document;
 pub mod values;
 mod endpoint;
 mod identity;
+mod issuers;
 mod judging;
 mod listeners;
 mod networks;
 mod pem;
+mod points;
 mod policy;
 mod services;
 mod tls;
+mod token;
 mod traffic;
-pub mod trust;
+mod trust;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -32,17 +35,22 @@ use crate::exchange::Serving;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
+use crate::listener::lists::Point;
 use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
+use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
+use issuers::IssuerSettings;
 pub use judging::Judging;
 pub use listeners::ListenerConfiguration;
+use points::PointSettings;
 pub use policy::offline;
-use services::{ConsentSettings, TokenSettings};
+use services::ConsentSettings;
+use token::TokenSettings;
 use traffic::LimitSettings;
 
 /// What `[server]` says.
@@ -92,12 +100,15 @@ pub struct Kept {
     consent: (ConsentSettings, Arc<Consents>),
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
+    points: Vec<(PointSettings, Arc<Point>)>,
 }
 
 impl Kept {
-    /// How often the key set is read again.
-    pub fn key_set_refresh(&self) -> Duration {
-        self.token.0.refresh
+    /// The key set that the same settings of an issuer built before.
+    fn key_source(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
+        let (before, tokens) = &self.token;
+        let position = before.issuers.iter().position(|issuer| issuer == settings)?;
+        tokens.issuers().at(position)?.keys.clone()
     }
 }
 
@@ -128,8 +139,13 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
 pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
-    let address = document.map(|document| document.with_root(|root| listeners::read_admin(&root)));
-    // What else the file says is of no concern here.
+    let address = document.and_then(|document| {
+        document.with_root(|root| {
+            let address = listeners::read_admin(&root);
+            // What else the file says is of no concern here.
+            if mistakes.prevent_loading() { None } else { Some(address) }
+        })
+    });
     address.ok_or_else(|| mistakes.take())
 }
 
@@ -154,11 +170,11 @@ fn read(
     let server = read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
-    let listeners = listeners::read_listeners(root, metrics, before);
+    let (listeners, points) = listeners::read_listeners(root, metrics, before);
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let token = services::read_tokens(root, before);
+    let token = token::read_tokens(root, metrics, before);
     let consent = services::read_consents(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
@@ -181,7 +197,8 @@ fn read(
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
-    let kept = Kept { limits, token, consent, domains: domains(&listeners) };
+    let (domains, points) = (domains(&listeners), points.into_kept());
+    let kept = Kept { limits, token, consent, domains, points };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 

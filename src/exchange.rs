@@ -202,8 +202,12 @@ impl Exchange {
     /// Judges the permit again, now that the whole body is here.
     pub async fn confirm(&self) -> Result<(), Refusal> {
         let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
-        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
-        self.serving.admission.confirm(permit, peer, Moment::now()).await
+        self.serving.admission.confirm(permit, self.peer(), Moment::now()).await
+    }
+
+    /// The other end of the connection.
+    pub fn peer(&self) -> &Peer {
+        self.peer.as_deref().unwrap_or(ANONYMOUS)
     }
 
     /// The permit.
@@ -327,14 +331,21 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// What the backend is told of the caller.
-    pub fn caller_facts(&self) -> Option<CallerFacts<'_>> {
-        let permit = self.permit.as_ref()?;
-        Some(CallerFacts {
+    /// What the backend is told of the caller. A participant that was admitted and is none any more, while a
+    /// server was awaited, is refused: no backend gets its request without its name.
+    pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
+        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+        let now = Moment::now();
+        let participant = match permit.route().access.is_open() {
+            true => None,
+            false => Some(self.peer().participant(now)?),
+        };
+        Ok(CallerFacts {
             address: self.address,
-            interaction: self.interaction.as_ref()?.id(),
-            participant: self.participant().filter(|_| !permit.route().access.is_open()),
-            peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
+            interaction: self.interaction.as_ref().ok_or(Refusal::Internal)?.id(),
+            participant,
+            peer: self.peer(),
+            now,
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),
         })

@@ -1,13 +1,15 @@
-//! Certificates without a gateway: `portaria cert` and `portaria trust`.
+//! Certificates and keys without a gateway: `portaria cert`, `trust`, `jwks` and `jws`.
 //!
-//! Judges through the very code that the gateway runs ([`cert`]), tells what it reads from a certificate
-//! ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification authority
-//! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
-//! trusts ([`show`]).
+//! Judges through the very code that the gateway runs ([`cert`], [`jws`]), tells what it reads from a
+//! certificate ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification
+//! authority publishes into what may be an anchor and what may not ([`import`]), and shows what a
+//! configuration trusts ([`show`]) and which keys its issuers have ([`jwks`]).
 
 pub mod cert;
 pub mod decision;
 pub mod import;
+pub mod jwks;
+pub mod jws;
 pub mod reading;
 pub mod show;
 
@@ -75,6 +77,14 @@ pub enum InspectError {
         "no refusal of this interaction is kept, accepted: the id of one of the last that were refused"
     )]
     NoDecision,
+    /// A file holds no key.
+    #[error("{}: {what}, accepted: a JSON Web Key or a set of them", file.display())]
+    Key {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

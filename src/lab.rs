@@ -7,6 +7,7 @@
 pub mod pki;
 pub mod http;
 pub mod authorization;
+pub mod bad_tokens;
 pub mod consents;
 pub mod backend;
 pub mod client;

@@ -25,7 +25,8 @@
 //! 7. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
 //!
 //! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
-//! and swaps it on SIGHUP. [`inspect`] and [`review`] answer questions without a gateway.
+//! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
+//! [`inspect`] and [`review`] answer questions without a gateway.
 //!
 //! # The ladder
 //!
@@ -47,6 +48,7 @@ pub mod interaction;
 pub mod request;
 pub mod identity;
 pub mod remote;
+pub mod last_good;
 pub mod scope;
 pub mod token;
 pub mod consent;
@@ -63,6 +65,7 @@ pub mod listener;
 pub mod gateway;
 pub mod config;
 pub mod inspect;
+pub mod authoring;
 pub mod review;
 pub mod server;
 #[cfg(feature = "lab")]

@@ -4,7 +4,8 @@
 //! clients or it does not; both kinds stand side by side on different addresses. The TLS handshake is
 //! the gateway's own ([`edge`]), because the framework's listener offers neither the cipher suites nor
 //! the session settings of the FAPI profile ([`tls`]); so is the reading of HTTP/1 heads ([`http1`]),
-//! because the framework forgives what must be refused and answers what it cannot parse itself.
+//! because the framework forgives what must be refused and answers what it cannot parse itself. The
+//! revocation lists that a listener fetches are its own too ([`lists`]).
 
 pub mod tls;
 pub mod parameters;
@@ -12,6 +13,7 @@ pub mod presented;
 pub mod edge;
 pub mod http1;
 mod http2;
+pub mod lists;
 mod probe;
 mod proxy_protocol;
 mod transport;

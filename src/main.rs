@@ -1,18 +1,20 @@
 //! The command: arguments to configuration to server, and the exit codes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use portaria::review::command::{self as review, Answer, PolicyCommand, TestArguments};
-use portaria::review::schema::Subject;
+use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, decision, import, reading, show};
+use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
 use portaria::report::Metrics;
+use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
+use portaria::review::schema::Subject;
 use portaria::server::{self, Start};
+use portaria::token::Algorithm;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -23,12 +25,13 @@ use tracing_subscriber::util::SubscriberInitExt;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const BAD_CONFIGURATION: u8 = 64;
+const LONGEST_INPUT: u64 = 1024 * 1024;
 
 /// API gateway for Open Insurance Brasil.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
+    after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n  portaria jwks status -c config.toml   which keys the authorization servers have\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
 )]
 struct Arguments {
     /// The configuration file [default: $PORTARIA_CONFIG, ./config.toml, /etc/portaria/config.toml]
@@ -57,9 +60,6 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Read policies the way the gateway does.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
     /// Run policy tests: cases of a request and what is expected of it. Exits with 1 if any fails.
     Test(TestArguments),
     /// Print the JSON Schema of config.toml or of policy files, for editors.
@@ -70,11 +70,82 @@ enum Command {
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Write policies from specifications, and read, compare and test them.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Prepare and show what client certificates must lead to.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Look at the keys of authorization servers.
+    #[command(subcommand)]
+    Jwks(JwksCommand),
+    /// Look at signed tokens the way the gateway does.
+    #[command(subcommand)]
+    Jws(JwsCommand),
     /// Print the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum JwksCommand {
+    /// Read the key set of each issuer of the configuration once, and print what is usable of it and what is
+    /// kept for the next start; exits with 1 if one cannot be read or has no usable key.
+    Status,
+}
+
+#[derive(Subcommand)]
+enum JwsCommand {
+    /// Judge form, header and signature of a token, and nothing that it says: prints `valid` and exits with 0,
+    /// or `invalid: reason` and exits with 1.
+    Verify {
+        /// A JSON Web Key, or a set of them.
+        #[arg(long, value_name = "FILE")]
+        jwk: PathBuf,
+        /// The only algorithm that is accepted: PS256, PS384, PS512 or ES256.
+        #[arg(long, value_name = "ALG", value_parser = algorithm)]
+        alg: Algorithm,
+        /// The token; - reads it from standard input, where nobody else on the machine sees it.
+        #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+        token: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Write a policy for each API and major version, and tell what changes in those that are there.
+    #[command(subcommand)]
+    Import(ImportCommand),
+    #[command(flatten)]
+    Review(ReviewCommand),
+}
+
+#[derive(Subcommand)]
+enum ImportCommand {
+    /// From OpenAPI 3.0. What a specification does not tell is listed, and its route left out (exit code 1).
+    #[command(
+        after_help = "Examples:\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/ --check"
+    )]
+    Openapi {
+        /// Specifications, or directories with .yaml files.
+        #[arg(required = true, value_name = "FILE|DIR")]
+        sources: Vec<PathBuf>,
+        /// The registry of API versions: what is not in force by it is left out.
+        #[arg(long, value_name = "FILE")]
+        registry: Option<PathBuf>,
+        /// Decisions of your own where specifications are silent or unclear (permissions, classes, what you do
+        /// not offer); they count before the shipped ones.
+        #[arg(long, value_name = "FILE")]
+        permissions: Option<PathBuf>,
+        /// The upstream of every route [default: the one that it has; \"legacy\" for a new one]
+        #[arg(long, value_name = "NAME")]
+        upstream: Option<String>,
+        /// The directory of the policies.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Write nothing; exit with 1 if something would change.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -161,16 +232,51 @@ fn main() -> ExitCode {
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
         Command::Explain { id, json } => explain(&path, &id, json),
-        Command::Policy(command) => answer(review::policy(&command, &path)),
-        Command::Test(arguments) => answer(review::test(&arguments, &path)),
-        Command::Schema { of } => answer(Ok(review::schema(of))),
+        Command::Test(arguments) => review_says(review::test(&arguments, &path)),
+        Command::Schema { of } => review_says(Ok(review::schema(of))),
         Command::Cert(command) => look_at(command),
+        Command::Policy(PolicyCommand::Import(command)) => import_policies(command),
+        Command::Policy(PolicyCommand::Review(command)) => {
+            review_says(review::policy(&command, &path))
+        }
         Command::Trust(command) => trust(command, &path),
+        Command::Jwks(JwksCommand::Status) => key_sets(&path),
+        Command::Jws(JwsCommand::Verify { jwk, alg, token }) => verify(jwk, alg, token),
     }
 }
 
+fn key_sets(config: &Path) -> ExitCode {
+    match jwks::status(config) {
+        Ok(status) => answer(&status.text, status.is_good),
+        Err(mistakes) => {
+            complain(&mistakes);
+            give_up(&InspectError::Configuration)
+        }
+    }
+}
+
+fn verify(jwk: PathBuf, algorithm: Algorithm, mut token: String) -> ExitCode {
+    if token == "-" {
+        token.clear();
+        if std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut token).is_err() {
+            return ExitCode::FAILURE;
+        }
+        token.truncate(token.trim_end().len());
+    }
+    match jws::verify(&jws::Question { jwk, algorithm, token }) {
+        Ok(verdict) => answer(&verdict.to_string(), verdict.is_valid()),
+        Err(error) => give_up(&error),
+    }
+}
+
+/// Says something, which is good or not.
+fn answer(text: &str, is_good: bool) -> ExitCode {
+    let said = say(text.trim_end());
+    if is_good { said } else { ExitCode::FAILURE }
+}
+
 fn look_at(command: CertCommand) -> ExitCode {
-    let answer = match command {
+    let looked = match command {
         CertCommand::Show { file, profile, subject_dn, json } => {
             let question = reading::Question { file, profile, subject_dn };
             reading::run(&question).map(|reading| {
@@ -185,21 +291,15 @@ fn look_at(command: CertCommand) -> ExitCode {
             })
         }
     };
-    match answer {
-        Ok((text, is_yes)) => {
-            let said = say(text.trim_end());
-            if is_yes { said } else { ExitCode::FAILURE }
-        }
+    match looked {
+        Ok((text, is_yes)) => answer(&text, is_yes),
         Err(error) => give_up(&error),
     }
 }
 
-fn answer(answer: Result<Answer, Vec<Mistake>>) -> ExitCode {
-    match answer {
-        Ok(Answer::Said(text, is_yes)) => {
-            let said = say(text.trim_end());
-            if is_yes { said } else { ExitCode::FAILURE }
-        }
+fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
+    match said {
+        Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
         Ok(Answer::No(reason)) => {
             let _ = writeln!(std::io::stderr(), "{reason}");
             ExitCode::FAILURE
@@ -228,6 +328,11 @@ fn preset(name: &str) -> Result<Preset, String> {
     Preset::parse(name).ok_or_else(accepted)
 }
 
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    let accepted = || format!("accepted: {}", Algorithm::ALL.map(Algorithm::name).join(", "));
+    Algorithm::parse(name).ok_or_else(accepted)
+}
+
 fn trust(command: TrustCommand, config: &Path) -> ExitCode {
     let answer = match command {
         TrustCommand::Import { sources, generation, sha512, output } => {
@@ -239,6 +344,26 @@ fn trust(command: TrustCommand, config: &Path) -> ExitCode {
         }),
     };
     answer.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
+}
+
+fn import_policies(command: ImportCommand) -> ExitCode {
+    let ImportCommand::Openapi { sources, registry, permissions, upstream, output, check } =
+        command;
+    let decisions = permissions;
+    let asked =
+        authoring::Import { sources, registry, decisions, upstream, output, is_check: check };
+    match authoring::run(&asked) {
+        Ok(imported) => {
+            complain(&imported.notes);
+            let said = say(imported.report.trim_end());
+            let is_open = imported.is_incomplete || (check && imported.has_changes);
+            if is_open { ExitCode::FAILURE } else { said }
+        }
+        Err(mistakes) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
 }
 
 fn give_up(error: &InspectError) -> ExitCode {

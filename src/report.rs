@@ -6,6 +6,7 @@
 //! consents and clients, and neither ever sees a raw path, a token or a certificate.
 
 pub mod metrics;
+pub mod key_sets;
 pub mod access_log;
 pub mod decisions;
 pub mod admin;

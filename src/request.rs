@@ -148,8 +148,8 @@ fn check_host<'a>(
     agreed.filter(|host| is_host(host)).ok_or(RequestError::Host)
 }
 
-/// Whether a request's host is the one that its connection was made for, ports aside: the handshake chose
-/// certificate and trust by that name (RFC 9110 section 7.4).
+/// Whether a request's host is the one that its connection was made for, ports aside: by that name the
+/// handshake chose what the gateway presents (RFC 9110 section 7.4).
 fn is_same_host(host: &[u8], server_name: &str) -> bool {
     let name = match host.iter().rposition(|b| *b == b':') {
         Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or_default(),

@@ -4,36 +4,42 @@
 //! what the authorization server did not sign or does not vouch for, what is expired, meant for
 //! others, or bound to another certificate or to none. Cannot decide without keys or introspection.
 //!
-//! Standards: RFC 6750, 7515, 7519, 7662, 8705, 9068; PS256 only (Open Banking Brasil FAPI profile
-//! 6.1). Leaves to others: scopes (`scope`), the consent that the token names (`consent`).
+//! Standards: RFC 6750, 7515, 7519, 7662, 8705, 9068; PS256 unless configured (Open Banking Brasil FAPI
+//! profile 6.1). Leaves to others: scopes (`scope`), the consent that the token names (`consent`).
 //!
 //! Verified tokens are cached under the SHA-256 of their text, so that a signature is checked once and
-//! not per request. The binding and the expiry are checked on every request all the same.
+//! not per request. The binding, the expiry and whether the keys that verified a token still count are checked
+//! on every request all the same.
 
+pub mod algorithm;
 pub mod bearer;
+mod strict;
 pub mod claims;
+pub mod issuer;
 pub mod jwks;
 pub mod jwt;
 pub mod introspection;
 pub mod binding;
+mod cache;
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
-use moka::Expiry;
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 use crate::scope::{ConsentId, Scopes};
+pub use algorithm::Algorithm;
 pub use binding::BoundToken;
-pub use claims::{ClaimRules, ClientId, GrantRule};
+use cache::{Cached, Hash, Signed, TokenKey, UntilExpiry};
+pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
+use claims::{Claims, Source};
 use introspection::{Introspection, Introspector};
-use jwks::{Jwks, KeySetError};
+pub use issuer::{Issuer, Issuers};
 
 /// Why a token was refused, or why the gateway cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -56,8 +62,11 @@ pub enum TokenError {
     /// The JOSE header is malformed or has a parameter that must not be there.
     #[error("the token's header is malformed or has an unsupported parameter")]
     Header,
-    /// An algorithm other than PS256.
-    #[error("the token's algorithm is not PS256")]
+    /// Another type than the configured ones.
+    #[error("the token's type (typ) is not an accepted one")]
+    Type,
+    /// An algorithm that is not accepted, or not the key's.
+    #[error("the token's algorithm is not an accepted one")]
     Algorithm,
     /// The key set has no such key.
     #[error("the token names a key that the key set does not have")]
@@ -80,6 +89,9 @@ pub enum TokenError {
     /// Not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
+    /// It lives longer than configured.
+    #[error("the token lives too long")]
+    Lifetime,
     /// The authorization server says that it is not active.
     #[error("the authorization server says that the token is not active")]
     Inactive,
@@ -89,14 +101,17 @@ pub enum TokenError {
     /// Bound to another certificate.
     #[error("the token is bound to another certificate")]
     OtherCertificate,
+    /// It names another participant than the certificate.
+    #[error("the token names another organisation or software statement than the certificate")]
+    OtherParticipant,
     /// A client's own token where a user's is needed, or the other way round.
     #[error("the token comes from a grant that the route does not admit")]
     Grant,
     /// A kind of token that the configuration does not provide for.
     #[error("no key set or introspection is configured for this kind of token")]
     Unsupported,
-    /// The key set was never read: cannot decide.
-    #[error("the key set is not available")]
+    /// The issuer's key set was never read, is too old, or may lack a new key: cannot decide.
+    #[error("no key set of the issuer is available that could tell")]
     NoKeys,
     /// The authorization server gave no usable answer: cannot decide.
     #[error("introspection failed: {0}")]
@@ -121,6 +136,8 @@ pub struct VerifiedToken {
     consent: Option<ConsentId>,
     grant: Grant,
     thumbprint: Thumbprint,
+    organisation: Option<Box<str>>,
+    software_statement: Option<Box<str>>,
     expires_at: Option<u64>,
 }
 
@@ -180,34 +197,51 @@ pub struct TokenLimits {
     pub introspection_max_age: Duration,
 }
 
+/// What a signed token must be, beside its claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRules {
+    /// The accepted algorithms.
+    pub algorithms: Vec<Algorithm>,
+    /// The accepted `typ`, without `application/`; an empty one for tokens without.
+    pub types: Vec<String>,
+}
+
 /// The stage.
 pub struct Tokens {
     rules: ClaimRules,
+    signed_rules: SignedRules,
     longest: usize,
-    jwks: Option<Jwks>,
+    issuers: Issuers,
     introspector: Option<Introspector>,
-    signed: moka::sync::Cache<TokenKey, Cached, BuildHasherDefault<KeyHasher>>,
-    introspected: moka::future::Cache<TokenKey, Cached, BuildHasherDefault<KeyHasher>>,
+    signed: moka::sync::Cache<TokenKey, Cached, Hash>,
+    introspected: moka::future::Cache<TokenKey, Cached, Hash>,
 }
 
 impl Tokens {
-    /// A stage that verifies JWTs with `jwks` and opaque tokens with `introspector`; a kind without its
-    /// means is refused.
+    /// A stage that verifies JWTs with the keys of their issuer and opaque tokens with `introspector`; a kind
+    /// without its means is refused.
     pub fn new(
         rules: ClaimRules,
+        signed_rules: SignedRules,
         limits: TokenLimits,
-        jwks: Option<Jwks>,
+        issuers: Issuers,
         introspector: Option<Introspector>,
     ) -> Self {
         let signed = moka::sync::Cache::builder()
             .max_capacity(limits.cached)
             .expire_after(UntilExpiry { ceiling: None })
-            .build_with_hasher(BuildHasherDefault::default());
+            .build_with_hasher(Hash::default());
         let introspected = moka::future::Cache::builder()
             .max_capacity(limits.cached)
             .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
-            .build_with_hasher(BuildHasherDefault::default());
-        Self { rules, longest: limits.longest, jwks, introspector, signed, introspected }
+            .build_with_hasher(Hash::default());
+        let longest = limits.longest;
+        Self { rules, signed_rules, longest, issuers, introspector, signed, introspected }
+    }
+
+    /// The issuers.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// Verifies the request's token and binds it to the connection.
@@ -237,30 +271,48 @@ impl Tokens {
 
     async fn verify(&self, text: &str, now: Moment) -> Result<Arc<VerifiedToken>, TokenError> {
         let key = TokenKey::of(text);
-        match (jwt::Parts::split(text), &self.jwks, &self.introspector) {
-            (Some(parts), Some(jwks), _) => self.verify_signed(key, &parts, jwks, now),
-            (_, _, Some(introspector)) => self.introspect(key, text, introspector, now).await,
-            (_, _, None) => Err(TokenError::Unsupported),
+        match jwt::Parts::split(text) {
+            Some(parts) if self.issuers.have_keys() => match self.known(key, now) {
+                Some(token) => Ok(token),
+                // Boxed: what is rare must not make every request's future larger.
+                None => Box::pin(self.verify_signed(key, text, &parts, now)).await,
+            },
+            Some(_) | None => self.introspect(key, text, now).await,
         }
     }
 
-    fn verify_signed(
+    /// A signed token that was verified before, with keys that still count.
+    fn known(&self, key: TokenKey, now: Moment) -> Option<Arc<VerifiedToken>> {
+        let Cached { token, signed, .. } = self.signed.get(&key)?;
+        let signed = signed?;
+        let keys = self.issuers.keys_at(signed.issuer)?;
+        keys.vouches_for(signed.revision, now).then_some(token)
+    }
+
+    /// The claims are parsed first, and only for their issuer: what they say counts once the signature is
+    /// verified.
+    async fn verify_signed(
         &self,
         key: TokenKey,
+        text: &str,
         parts: &jwt::Parts<'_>,
-        jwks: &Jwks,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
-        if let Some(cached) = self.signed.get(&key) {
-            return Ok(cached.token);
-        }
-        let keys = jwks.current().ok_or(TokenError::NoKeys)?;
-        let cached = Cached::new(parts.verify(&keys, &self.rules, now)?, now);
+        let claims = Claims::parse(&parts.payload()?, &self.rules)?;
+        let name = claims.issuer().ok_or(TokenError::Issuer)?;
+        let (position, issuer) = self.issuers.find(name).ok_or(TokenError::Issuer)?;
+        let Some(keys) = &issuer.keys else {
+            return self.introspect(key, text, now).await;
+        };
+        let header = parts.header()?;
+        let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
+        header.require_type(&self.signed_rules.types)?;
+        let set = keys.with_key(header.kid(), now).await?;
+        parts.verify(set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?, algorithm)?;
+        let token = claims.judge(Source::Jwt, &self.rules, now)?;
+        let signed = Signed { issuer: position, revision: set.revision };
+        let cached = Cached::new(token, Some(signed), now);
         self.signed.insert(key, cached.clone());
-        // The set may have changed since it was read above, and the cache been emptied for it.
-        if !jwks.is_current(&keys) {
-            self.signed.invalidate(&key);
-        }
         Ok(cached.token)
     }
 
@@ -269,12 +321,12 @@ impl Tokens {
         &self,
         key: TokenKey,
         text: &str,
-        introspector: &Introspector,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
+        let introspector = self.introspector.as_ref().ok_or(TokenError::Unsupported)?;
         let ask = async {
             match introspector.ask(text, &self.rules, now).await? {
-                Introspection::Active(token) => Ok(Cached::new(token, now)),
+                Introspection::Active(token) => Ok(Cached::new(token, None, now)),
                 Introspection::Inactive => Err(TokenError::Inactive),
             }
         };
@@ -282,84 +334,23 @@ impl Tokens {
         answer.map(|cached| cached.token).map_err(|error| *error)
     }
 
-    /// Reads the key set again. When it changed, tokens that the old one verified are forgotten, so
-    /// that a removed key stops working.
-    pub async fn refresh_keys(&self) -> Result<(), KeySetError> {
-        let Some(jwks) = &self.jwks else {
-            return Ok(());
-        };
-        if jwks.refresh().await? {
-            self.signed.invalidate_all();
+    /// Begins to read the key sets that are due.
+    pub fn refresh_due(&self, now: Moment) {
+        self.issuers.key_sources().for_each(|keys| keys.refresh_if_due(now));
+    }
+
+    /// Reads all key sets, at the same time, and waits for them.
+    pub async fn refresh(&self, now: Moment) {
+        let mut reads = JoinSet::new();
+        for keys in self.issuers.key_sources() {
+            let keys = keys.clone();
+            reads.spawn(async move { keys.refresh(now).await });
         }
-        Ok(())
+        reads.join_all().await;
     }
 
-    /// Whether the stage can decide: the key set, if one is configured, was read.
-    pub fn is_ready(&self) -> bool {
-        self.jwks.as_ref().is_none_or(|jwks| jwks.current().is_some())
-    }
-}
-
-/// SHA-256 of a token's text: the text itself is not kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct TokenKey([u8; 32]);
-
-impl TokenKey {
-    fn of(text: &str) -> Self {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        Self(key)
-    }
-}
-
-impl std::hash::Hash for TokenKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
-    }
-}
-
-/// A key that is a SHA-256 needs no further hashing: its first bytes are the hash.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-#[derive(Clone)]
-struct Cached {
-    token: Arc<VerifiedToken>,
-    lifetime: Option<Duration>,
-}
-
-impl Cached {
-    fn new(token: VerifiedToken, now: Moment) -> Self {
-        let lifetime = token.lifetime(now);
-        Self { token: Arc::new(token), lifetime }
-    }
-}
-
-/// Keeps an entry until the token expires, and no longer than the ceiling.
-struct UntilExpiry {
-    ceiling: Option<Duration>,
-}
-
-impl Expiry<TokenKey, Cached> for UntilExpiry {
-    fn expire_after_create(
-        &self,
-        _key: &TokenKey,
-        cached: &Cached,
-        _created_at: Instant,
-    ) -> Option<Duration> {
-        match (cached.lifetime, self.ceiling) {
-            (Some(lifetime), Some(ceiling)) => Some(lifetime.min(ceiling)),
-            (lifetime, ceiling) => lifetime.or(ceiling),
-        }
+    /// Whether the stage can decide: every issuer that has keys has some that count.
+    pub fn is_ready(&self, now: Moment) -> bool {
+        self.issuers.key_sources().all(|keys| keys.is_ready(now))
     }
 }

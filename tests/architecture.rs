@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 27] = [
+const LADDER: [&str; 29] = [
     "moment",
     "pseudonym",
     "address",
@@ -19,6 +19,7 @@ const LADDER: [&str; 27] = [
     "request",
     "identity",
     "remote",
+    "last_good",
     "scope",
     "token",
     "consent",
@@ -35,6 +36,7 @@ const LADDER: [&str; 27] = [
     "gateway",
     "config",
     "inspect",
+    "authoring",
     "review",
     "server",
     "lab",

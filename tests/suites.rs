@@ -1,5 +1,6 @@
-//! Independent X.509 suites through `portaria cert verify`: x509-limbo, NIST PKITS, BetterTLS and BoringSSL's
-//! chains. `PORTARIA_SUITES` names their directory; without it there is nothing to compare with.
+//! Independent suites: X.509 through `portaria cert verify` (x509-limbo, NIST PKITS, BetterTLS and BoringSSL's
+//! chains), signatures through `portaria jws verify` and the verifier behind it (Wycheproof).
+//! `PORTARIA_SUITES` names their directory; without it there is nothing to compare with.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +14,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portaria::token::Algorithm;
+use portaria::token::jwks::KeySet;
+use serde_json::{Value, json};
+
+/// The directory of the suites.
+fn suites() -> Option<PathBuf> {
+    let directory = std::env::var_os("PORTARIA_SUITES").map(PathBuf::from);
+    if directory.is_none() {
+        eprintln!("skipped: PORTARIA_SUITES names no directory of suites");
+    }
+    directory
+}
 
 const SUITES: [(&str, &str); 5] = [
     ("limbo_client", "limbo"),
@@ -76,8 +90,7 @@ fn is_valid(case: &Value, scratch: &Path) -> bool {
 
 #[test]
 fn the_independent_suites_agree() {
-    let Some(directory) = std::env::var_os("PORTARIA_SUITES").map(PathBuf::from) else {
-        eprintln!("skipped: PORTARIA_SUITES names no directory of suites");
+    let Some(directory) = suites() else {
         return;
     };
     let (tiers, cases) = (read(&directory, "tiers"), cases(&directory));
@@ -114,4 +127,148 @@ fn the_independent_suites_agree() {
         .map(str::to_owned)
         .collect();
     assert_eq!(accepted, listed);
+}
+
+/// Files of JSON Web Signatures with their keys.
+const SIGNATURES: [&str; 3] = ["json_web_signature", "json_web_key", "json_web_crypto"];
+
+/// The algorithm that a token's header names.
+fn algorithm_of(jws: &str) -> Option<String> {
+    let header = URL_SAFE_NO_PAD.decode(jws.split('.').next()?).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    header["alg"].as_str().map(str::to_owned)
+}
+
+/// A token is right if the suite says so, and it and its key are of PS256. Two vectors of RFC 7520 (figure 20)
+/// are called valid, of a key declared for PS256 and a token that says, and is signed with, PS384: refused.
+#[test]
+fn json_web_signatures_are_judged_as_wycheproof_does() {
+    let Some(directory) = suites() else {
+        return;
+    };
+    let directory = directory.join("wycheproof");
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("key.json");
+    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for name in SIGNATURES {
+        for group in read(&directory, name)["testGroups"].as_array().unwrap() {
+            let key = group.get("public").unwrap_or(&group["private"]);
+            std::fs::write(&file, key.to_string()).unwrap();
+            let is_ps256 = key["alg"] == "PS256";
+            for case in group["tests"].as_array().unwrap() {
+                let Some(jws) = case["jws"].as_str() else {
+                    continue;
+                };
+                let expected = is_ps256
+                    && case["result"] == "valid"
+                    && algorithm_of(jws).as_deref() == Some("PS256");
+                let mut command = Command::new(env!("CARGO_BIN_EXE_portaria"));
+                command.args(["jws", "verify", "--alg", "PS256", "--jwk"]).arg(&file);
+                let output = command.args(["--token", jws]).output().unwrap();
+                let said = String::from_utf8(output.stdout).unwrap();
+                let is_right = match output.status.code() {
+                    Some(0) => expected && said == "valid\n",
+                    Some(1) => !expected && said.starts_with("invalid: "),
+                    Some(64) => !is_ps256,
+                    other => panic!("{name} {}: {other:?} {said}", case["tcId"]),
+                };
+                assert!(is_right, "{name} {}: {said}", case["tcId"]);
+                let counted = if is_ps256 { "PS256" } else { "other algorithms, refused" };
+                counts.entry(counted).or_default()[usize::from(expected)] += 1;
+            }
+        }
+    }
+    eprintln!("refused and accepted, all as they should be: {counts:#?}");
+    assert_eq!(counts["PS256"], [44, 6]);
+    assert!(counts["other algorithms, refused"][0] > 400);
+}
+
+fn hexadecimal(text: &str) -> Vec<u8> {
+    let digits = if text.len().is_multiple_of(2) { text.to_owned() } else { format!("0{text}") };
+    (0..digits.len() / 2)
+        .map(|at| u8::from_str_radix(&digits[at * 2..at * 2 + 2], 16).unwrap())
+        .collect()
+}
+
+/// How many vectors of a file are refused and accepted, each as `is_expected` says of its group and itself.
+fn judge_raw(
+    directory: &Path,
+    name: &str,
+    algorithm: Algorithm,
+    key_of: impl Fn(&Value) -> Value,
+    is_expected: impl Fn(&Value, &Value) -> bool,
+) -> [usize; 2] {
+    let mut counts = [0, 0];
+    for group in read(directory, name)["testGroups"].as_array().unwrap() {
+        let set = json!({"keys": [key_of(group)]}).to_string();
+        let keys = KeySet::parse(set.as_bytes(), &[algorithm]);
+        for case in group["tests"].as_array().unwrap() {
+            let message = hexadecimal(case["msg"].as_str().unwrap());
+            let signature = URL_SAFE_NO_PAD.encode(hexadecimal(case["sig"].as_str().unwrap()));
+            let accepted = keys.as_ref().is_ok_and(|keys| {
+                let key = keys.find(None).unwrap();
+                key.verify(algorithm, &message, &signature).is_ok()
+            });
+            assert_eq!(accepted, is_expected(group, case), "{name} {}", case["tcId"]);
+            counts[usize::from(accepted)] += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn signatures_are_judged_as_wycheproof_does() {
+    let Some(directory) = suites() else {
+        return;
+    };
+    let directory = directory.join("wycheproof");
+    let rsa = |group: &Value| {
+        let number = |name: &str| {
+            let bytes = hexadecimal(group["publicKey"][name].as_str().unwrap());
+            URL_SAFE_NO_PAD.encode(bytes)
+        };
+        json!({"kty": "RSA", "n": number("modulus"), "e": number("publicExponent")})
+    };
+    // PS256 is SHA-256 throughout and a salt of 32 bytes; where a suite asks for none, the signature with such a
+    // salt is the one that counts here.
+    let is_ps256 = |group: &Value, case: &Value| {
+        let has_salt = match group["sLen"].as_u64() {
+            Some(32) => case["result"] == "valid",
+            _ => case["comment"] == "s_len changed to 32",
+        };
+        has_salt
+            && group["sha"] == "SHA-256"
+            && group["mgf"] == "MGF1"
+            && group["mgfSha"] == "SHA-256"
+            && group["keySize"].as_u64() >= Some(2048)
+    };
+    for (name, accepted) in [
+        ("rsa_pss_2048_sha256_mgf1_32", true),
+        ("rsa_pss_3072_sha256_mgf1_32", true),
+        ("rsa_pss_4096_sha256_mgf1_32", true),
+        ("rsa_pss_misc", true),
+        ("rsa_pss_2048_sha256_mgf1_0", true),
+        ("rsa_pss_2048_sha256_mgf1sha1_20", false),
+    ] {
+        let counts = judge_raw(&directory, name, Algorithm::Ps256, rsa, is_ps256);
+        eprintln!("{name}: refused and accepted as it should be {counts:?}");
+        assert_eq!(counts[1] > 0, accepted, "{name}");
+    }
+    // PKCS #1 v1.5, and among what must not pass for it a PS256 signature.
+    let name = "rsa_signature_2048_sha256";
+    let is_pss = |_: &Value, case: &Value| case["tcId"] == 257;
+    assert_eq!(judge_raw(&directory, name, Algorithm::Ps256, rsa, is_pss)[1], 1);
+    let name = "ecdsa_secp256r1_sha256_p1363";
+    let key = |group: &Value| {
+        let coordinate = |name: &str| {
+            let bytes = hexadecimal(group["publicKey"][name].as_str().unwrap());
+            let at = bytes.len().saturating_sub(32);
+            let padded = [vec![0; 32 - (bytes.len() - at)], bytes[at..].to_vec()].concat();
+            URL_SAFE_NO_PAD.encode(padded)
+        };
+        json!({"kty": "EC", "crv": "P-256", "x": coordinate("wx"), "y": coordinate("wy")})
+    };
+    let is_valid = |_: &Value, case: &Value| case["result"] == "valid";
+    let counts = judge_raw(&directory, name, Algorithm::Es256, key, is_valid);
+    eprintln!("{name}: refused and accepted as it should be {counts:?}");
 }

@@ -286,10 +286,10 @@ directory = "{policies}"
 name = "legacy"
 servers = ["{backend}"]
 [token]
-issuer = "{ISSUER}"
 audiences = ["{AUDIENCE}"]
-[token.jwks]
-file = "jwks.json"
+[[token.issuers]]
+issuer = "{ISSUER}"
+jwks = {{ file = "jwks.json" }}
 [consent]
 registry = "http://{registry}"
 keep = "5m"

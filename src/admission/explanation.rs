@@ -93,6 +93,9 @@ impl Admission {
         error: TokenError,
         now: Moment,
     ) -> Option<Comparison> {
+        if !matches!(error, TokenError::OtherCertificate | TokenError::Grant) {
+            return None;
+        }
         let token = self.tokens.recall(request.headers).await?;
         match error {
             TokenError::OtherCertificate => {
@@ -150,7 +153,16 @@ impl Admission {
 }
 
 fn compare(what: &'static str, wanted: &str, found: &str) -> Comparison {
-    Comparison { what, wanted: wanted.to_owned(), found: found.to_owned() }
+    Comparison { what, wanted: shown(wanted), found: shown(found) }
+}
+
+/// Characters of what is shown.
+const LONGEST: usize = 1000;
+
+/// Cut, and without what a terminal would obey: what is found may come from a registry.
+fn shown(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    plain.take(LONGEST).collect()
 }
 
 fn quota(exceeded: &LimitExceeded) -> Comparison {

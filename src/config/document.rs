@@ -95,6 +95,11 @@ impl Place {
         Self { file: file.into(), line: 0, key: String::new(), mistakes: mistakes.clone() }
     }
 
+    /// A line of a file that is written in another language than TOML.
+    pub fn at(file: &str, line: usize, key: impl Into<String>, mistakes: &Mistakes) -> Self {
+        Self { file: file.into(), line, key: key.into(), mistakes: mistakes.clone() }
+    }
+
     /// Reports that something here is wrong.
     pub fn reject(&self, text: impl Into<String>) {
         self.report(Severity::Error, text.into());
@@ -118,6 +123,11 @@ impl Place {
     /// The line, counted from 1.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The place as `file:line`.
@@ -158,10 +168,10 @@ impl Document {
         }
     }
 
-    /// A document that says nothing.
-    pub fn empty() -> Self {
-        let (file, directory) = (Rc::from(""), PathBuf::new());
-        Self { file, directory, text: String::new(), mistakes: Mistakes::default() }
+    /// A document that is no file.
+    pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
+        let mistakes = mistakes.clone();
+        Self { file: name.into(), directory: PathBuf::new(), text, mistakes }
     }
 
     /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be
@@ -443,12 +453,7 @@ mod tests {
 
     fn mistakes(text: &str, read: impl FnOnce(Table<'_>)) -> Vec<String> {
         let mistakes = Mistakes::default();
-        let document = Document {
-            file: "c.toml".into(),
-            directory: PathBuf::new(),
-            text: text.to_owned(),
-            mistakes: mistakes.clone(),
-        };
+        let document = Document::of_text("c.toml", text.to_owned(), &mistakes);
         document.with_root(read);
         mistakes.take().iter().map(ToString::to_string).collect()
     }

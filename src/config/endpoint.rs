@@ -7,10 +7,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::document::{Place, Table};
+use super::document::{Located, Place, Table};
 use super::{pem, values};
 use crate::listener::tls::provider;
-use crate::remote::{Endpoint, Remote};
+use crate::remote::{Endpoint, Remote, is_loopback};
 
 /// What the configuration says of an endpoint.
 #[derive(PartialEq, Eq)]
@@ -37,7 +37,15 @@ pub(super) fn read(
     url_key: &'static str,
     needs: Needs,
 ) -> Option<(EndpointSettings, Place)> {
-    let url = table.required_parsed(url_key, values::URL, values::url);
+    read_at(table, table.required_parsed(url_key, values::URL, values::url), needs)
+}
+
+/// The same for a URL that stands elsewhere.
+pub(super) fn read_at(
+    table: &Table<'_>,
+    url: Option<Located<Url>>,
+    needs: Needs,
+) -> Option<(EndpointSettings, Place)> {
     let timeout = table.parsed("timeout", values::DURATION, values::duration);
     let timeout = timeout.map_or(Duration::from_secs(2), |timeout| timeout.value);
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
@@ -88,16 +96,26 @@ fn read_identity(
     Some((chain?.value, key?.value))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 impl EndpointSettings {
+    /// An endpoint that asks for no client certificate. `trust_anchors` are for `https`.
+    pub(super) fn open(
+        url: Url,
+        trust_anchors: Vec<CertificateDer<'static>>,
+        timeout: Duration,
+    ) -> Self {
+        Self { url, trust_anchors, identity: None, timeout }
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// From the first byte sent to the last byte received.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Builds the client; reports what is wrong with its TLS.
     pub(super) fn remote(&self, place: &Place) -> Option<Remote> {
         let tls = match self.url.scheme() {

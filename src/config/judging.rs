@@ -43,7 +43,8 @@ impl Judging {
 
     /// The defaults: the legal floors.
     pub fn defaults() -> Self {
-        Document::empty().with_root(|root| Self::read(&root))
+        let document = Document::of_text("", String::new(), &Mistakes::default());
+        document.with_root(|root| Self::read(&root))
     }
 
     fn read(root: &Table<'_>) -> Self {

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use super::document::Table;
 use super::identity::read_profile;
+use super::points::Points;
 use super::tls::{self, Certificates};
-use super::{Kept, networks, trust, values};
+use super::trust::{self, Reading};
+use super::{Kept, networks, values};
 use crate::address::Networks;
+use crate::listener::lists::Point;
 use crate::listener::tls::{Acceptor, TlsSetup};
 use crate::listener::{Clients, Parameters};
 use crate::moment::Moment;
@@ -29,6 +32,8 @@ pub struct ListenerConfiguration {
     pub acceptor: Arc<Acceptor>,
     /// What it asks of its clients.
     pub clients: Option<Clients>,
+    /// Where its revocation lists are fetched from.
+    pub points: Vec<Arc<Point>>,
     /// Whose connections must begin with a PROXY protocol header.
     pub balancers: Option<Networks>,
     /// Whose X-Forwarded-For is believed.
@@ -42,9 +47,10 @@ pub(super) fn read_listeners(
     root: &Table<'_>,
     metrics: &Metrics,
     before: Option<&Kept>,
-) -> Vec<ListenerConfiguration> {
+) -> (Vec<ListenerConfiguration>, Points) {
     let now = Moment::now();
     let profile = read_profile(root);
+    let reading = Reading { profile, metrics, before, points: Points::default() };
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
         root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
@@ -52,7 +58,7 @@ pub(super) fn read_listeners(
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let trust = |name: &str| trust::read_clients(table, name, &profile, metrics, before);
+        let trust = |name: &str| trust::read_clients(table, name, &reading);
         let Some(listener) = read_listener(table, trust, now) else {
             continue;
         };
@@ -70,12 +76,12 @@ pub(super) fn read_listeners(
         }
         listeners.push(listener);
     }
-    listeners
+    (listeners, reading.points)
 }
 
 fn read_listener(
     table: &Table<'_>,
-    read_clients: impl FnOnce(&str) -> Option<Clients>,
+    read_clients: impl FnOnce(&str) -> Option<(Clients, Vec<Arc<Point>>)>,
     now: Moment,
 ) -> Option<ListenerConfiguration> {
     let name = table.required_parsed("name", values::NAME, values::name);
@@ -92,23 +98,19 @@ fn read_listener(
     let certificates = tls::read_certificates(table, &assumed, now);
     let balancers = networks::read_trusted(table, "proxy_protocol");
     let forwarded_for = networks::read_trusted(table, "forwarded_for");
-    let clients = match exposure.as_ref().map(|exposure| exposure.value) {
-        Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
+    let (clients, points) = match exposure.as_ref().map(|exposure| exposure.value) {
+        Some(Exposure::Mutual) => {
+            let (clients, points) = read_clients(name.as_ref().map_or("", |name| &name.value))?;
+            (Some(clients), points)
+        }
         _ => {
             reject_anchors(table, exposure.is_some());
-            None
+            (None, Vec::new())
         }
     };
     let (parameters, Certificates { by_name: presented, expiry }) = (parameters?, certificates?);
     let setup = TlsSetup { parameters, presented, clients: clients.clone() };
-    let acceptor = match setup.acceptor() {
-        Ok(acceptor) => Arc::new(acceptor),
-        Err(error) => {
-            let text = format!("cannot be served ({error}), accepted: a listener that can");
-            table.place("tls").reject(text);
-            return None;
-        }
-    };
+    let acceptor = build_acceptor(setup, table)?;
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
     Some(ListenerConfiguration {
         name,
@@ -116,10 +118,19 @@ fn read_listener(
         exposure,
         acceptor,
         clients,
+        points,
         balancers,
         forwarded_for,
         expiry,
     })
+}
+
+fn build_acceptor(setup: TlsSetup, table: &Table<'_>) -> Option<Arc<Acceptor>> {
+    let accepted = "parameters and certificates with which a client can shake hands";
+    let acceptor = setup.acceptor().map_err(|error| {
+        table.place("tls").reject(format!("cannot be served ({error}), accepted: {accepted}"));
+    });
+    acceptor.ok().map(Arc::new)
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {

@@ -1,6 +1,5 @@
-//! `[token]` and `[consent]`: the services that say whether a token and a consent hold.
+//! The services that say whether an opaque token (`[token.introspection]`) and a consent (`[consent]`) hold.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,177 +8,21 @@ use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
 use crate::consent::{Consents, Members, MissingExpiration, Registry};
-use crate::token::claims::{self, ClaimRules, GrantRule};
 use crate::token::introspection::{ClientAuthentication, Introspector};
-use crate::token::jwks::{Jwks, KeySet, Origin};
-use crate::token::{TokenLimits, Tokens};
 
-const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
-const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
-const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
-const MISSING_TABLE: &str = "is missing, accepted: a table";
+pub(super) const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
 
-/// What `[token]` says.
+/// What `[token.introspection]` says.
 #[derive(PartialEq)]
-pub(super) struct TokenSettings {
-    rules: ClaimRules,
-    limits: TokenLimits,
-    jwks: Option<JwksSettings>,
-    introspection: Option<IntrospectionSettings>,
-    /// How often the key set is read again.
-    pub(super) refresh: Duration,
-}
-
-#[derive(PartialEq)]
-enum JwksSettings {
-    File(PathBuf),
-    Url(EndpointSettings),
-}
-
-#[derive(PartialEq)]
-struct IntrospectionSettings {
+pub(super) struct IntrospectionSettings {
     endpoint: EndpointSettings,
     authentication: ClientAuthentication,
 }
 
-/// Reads `[token]` and builds the stage, or keeps the one that the same settings built before.
-pub(super) fn read_tokens(
-    root: &Table<'_>,
-    before: Option<&Kept>,
-) -> Option<(TokenSettings, Arc<Tokens>)> {
-    let Some(table) = root.table("token") else {
-        if !root.has("token") {
-            root.place("token").reject(MISSING_TABLE);
-        }
-        return None;
-    };
-    let rules = read_rules(&table);
-    let limits = read_limits(&table);
-    let (jwks, refresh) = read_jwks(&table);
-    let introspection = table.table("introspection").map(|table| read_introspection(&table));
-    if !table.has("jwks") && !table.has("introspection") {
-        table
-            .place("")
-            .reject("can verify no token, accepted: token.jwks, token.introspection or both");
-    }
-    let (jwks, jwks_stage) =
-        jwks.map_or(Some((None, None)), |read| read.map(|(s, j)| (Some(s), Some(j))))?;
-    let (introspection, introspector) =
-        introspection.map_or(Some((None, None)), |read| read.map(|(s, i)| (Some(s), Some(i))))?;
-    let rules = rules?;
-    let settings = TokenSettings { rules, limits, jwks, introspection, refresh };
-    if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
-        return Some((settings, kept.token.1.clone()));
-    }
-    let tokens = Tokens::new(settings.rules.clone(), limits, jwks_stage, introspector);
-    Some((settings, Arc::new(tokens)))
-}
-
-fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
-    let is_given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let issuer = table.required_parsed("issuer", "the exact iss of access tokens", is_given);
-    let accepted = "one or more audiences that access tokens are meant for";
-    let audiences = table.strings("audiences", accepted);
-    match &audiences {
-        Some(list) if list.value.iter().any(String::is_empty) => {
-            list.place.reject(format!("has an empty audience, accepted: {accepted}"));
-        }
-        Some(list) if list.value.is_empty() => {
-            list.place.reject(format!("is empty, accepted: {accepted}"));
-        }
-        None if !table.has("audiences") => {
-            table.place("audiences").reject(format!("is missing, accepted: {accepted}"));
-        }
-        Some(_) | None => {}
-    }
-    let leeway = read_age(table, "leeway", ONE_MINUTE);
-    let prefix = table.parsed(
-        "consent_scope_prefix",
-        "the beginning of a scope that names a consent, up to its colon",
-        |text| (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned()),
-    );
-    let consent_claim = table.parsed(
-        "consent_claim",
-        "the name of a claim that names a consent and nothing else",
-        |text| (!text.is_empty() && !claims::is_known(text)).then(|| text.to_owned()),
-    );
-    let grant = table.parsed(
-        "user_token",
-        "\"consent_or_subject\", \"subject_present\" or \"consent\"",
-        |text| match text {
-            "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
-            "subject_present" => Some(GrantRule::SubjectPresent),
-            "consent" => Some(GrantRule::Consent),
-            _ => None,
-        },
-    );
-    Some(ClaimRules {
-        issuer: issuer?.value,
-        audiences: audiences?.value,
-        leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
-        consent_scope_prefix: prefix.map_or_else(|| "consent:".to_owned(), |prefix| prefix.value),
-        consent_claim: consent_claim.map(|claim| claim.value),
-        grant: grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value),
-    })
-}
-
-fn read_limits(table: &Table<'_>) -> TokenLimits {
-    let longest = table.parsed("max_size", values::SIZE, values::size);
-    let longest = longest.and_then(|size| usize::try_from(size.value).ok());
-    let max_age = read_age(table, "introspection_max_age", FIVE_MINUTES);
-    TokenLimits {
-        longest: longest.unwrap_or(8 * 1024),
-        cached: table.number("cache_capacity", 1, 10_000_000).unwrap_or(100_000),
-        introspection_max_age: max_age.unwrap_or(Duration::from_secs(30)),
-    }
-}
-
-type Read<S, B> = Option<Option<(S, B)>>;
-
-/// Reads `[token.jwks]`: nothing if it is not there, nothing inside if it is wrong.
-fn read_jwks(token: &Table<'_>) -> (Read<JwksSettings, Jwks>, Duration) {
-    let default_refresh = Duration::from_secs(300);
-    let Some(table) = token.table("jwks") else {
-        return (token.has("jwks").then_some(None), default_refresh);
-    };
-    let refresh = read_age(&table, "refresh_interval", ONE_HOUR).unwrap_or(default_refresh);
-    let read = match (table.has("file"), table.has("url")) {
-        (true, false) => read_jwks_file(&table),
-        (false, true) => read_jwks_url(&table),
-        _ => {
-            table.place("").reject("has neither or both of file and url, accepted: one of them");
-            None
-        }
-    };
-    (Some(read), refresh)
-}
-
-fn read_jwks_file(table: &Table<'_>) -> Option<(JwksSettings, Jwks)> {
-    let accepted = "a JSON Web Key Set with RSA keys of at least 2048 bits for PS256";
-    let file = pem::path(table, "file", accepted)?;
-    let json = pem::read(&file.value, &file.place, accepted)?;
-    match KeySet::parse(&json) {
-        Ok(keys) => {
-            let jwks = Jwks::new(Origin::File(file.value.clone()));
-            jwks.replace(keys);
-            Some((JwksSettings::File(file.value), jwks))
-        }
-        Err(error) => {
-            let file_name = file.value.display();
-            file.place.reject(format!("{file_name} is not usable ({error}), accepted: {accepted}"));
-            None
-        }
-    }
-}
-
-fn read_jwks_url(table: &Table<'_>) -> Option<(JwksSettings, Jwks)> {
-    let (endpoint, place) =
-        endpoint::read(table, "url", Needs { encryption: true, ..Needs::default() })?;
-    let remote = endpoint.remote(&place)?;
-    Some((JwksSettings::Url(endpoint), Jwks::new(Origin::Url(remote))))
-}
-
-fn read_introspection(table: &Table<'_>) -> Option<(IntrospectionSettings, Introspector)> {
+/// Reads `[token.introspection]`.
+pub(super) fn read_introspection(
+    table: &Table<'_>,
+) -> Option<(IntrospectionSettings, Introspector)> {
     let client_id = table.required("client_id", "the client id of the gateway");
     let method = table.required_parsed(
         "client_auth",
@@ -286,7 +129,7 @@ fn read_missing_expiration(table: &Table<'_>) -> MissingExpiration {
 
 /// How long something may be trusted without asking again: without a ceiling, a slip of the keyboard
 /// would keep revoked consents and keys in force.
-fn read_age(
+pub(super) fn read_age(
     table: &Table<'_>,
     key: &'static str,
     (most, text): (Duration, &str),

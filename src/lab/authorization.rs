@@ -1,5 +1,5 @@
-//! An authorization server: signed and opaque access tokens bound to a certificate, key set,
-//! introspection, and a token endpoint with a shortcut where a customer would have to be asked.
+//! An authorization server: signed and opaque access tokens bound to a certificate, metadata, a key set that
+//! rotates, introspection, and a token endpoint with a shortcut where a customer would have to be asked.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -109,6 +109,11 @@ impl Signer {
 
     /// A token of any texts, signed with any RSA algorithm.
     pub fn sign_as(&self, algorithm: Algorithm, header: &str, claims: &str) -> Result<String> {
+        self.sign_bytes(algorithm, header.as_bytes(), claims.as_bytes())
+    }
+
+    /// The same of bytes, which need not be text.
+    pub fn sign_bytes(&self, algorithm: Algorithm, header: &[u8], claims: &[u8]) -> Result<String> {
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.key, algorithm)?;
@@ -116,10 +121,18 @@ impl Signer {
     }
 }
 
+/// What signs, and what is published of it and of what signed before.
+struct Keys {
+    current: Signer,
+    published: Vec<Value>,
+    issuer: String,
+}
+
 /// The server.
 #[derive(Clone)]
 pub struct AuthorizationServer {
-    signer: Signer,
+    keys: Arc<Mutex<Keys>>,
+    key_set_requests: Arc<AtomicU64>,
     consents: Store,
     opaque: Arc<Mutex<HashMap<String, Value>>>,
     revoked: Arc<Mutex<HashSet<String>>>,
@@ -129,8 +142,11 @@ pub struct AuthorizationServer {
 impl AuthorizationServer {
     /// A server that confirms consents of `consents`.
     pub fn new(signer: Signer, consents: Store) -> Self {
+        let published = vec![signer.public.clone()];
+        let keys = Keys { current: signer, published, issuer: ISSUER.to_owned() };
         Self {
-            signer,
+            keys: Arc::new(Mutex::new(keys)),
+            key_set_requests: Arc::default(),
             consents,
             opaque: Arc::default(),
             revoked: Arc::default(),
@@ -139,13 +155,45 @@ impl AuthorizationServer {
     }
 
     /// The key that signs.
-    pub fn signer(&self) -> &Signer {
-        &self.signer
+    pub fn signer(&self) -> Signer {
+        self.keys.lock().current.clone()
+    }
+
+    /// From now on, `signer` signs. The keys before are still published.
+    pub fn rotate(&self, signer: Signer) {
+        let mut keys = self.keys.lock();
+        keys.published.push(signer.public.clone());
+        keys.current = signer;
+    }
+
+    /// Takes a key out of the key set.
+    pub fn withdraw(&self, kid: &str) {
+        self.keys.lock().published.retain(|key| key["kid"] != kid);
+    }
+
+    /// The key set.
+    pub fn key_set(&self) -> Value {
+        json!({"keys": self.keys.lock().published})
+    }
+
+    /// How often the key set was asked for.
+    pub fn key_set_requests(&self) -> u64 {
+        self.key_set_requests.load(Ordering::Relaxed)
+    }
+
+    /// Becomes another issuer in its metadata and in the tokens that it signs itself.
+    pub fn set_issuer(&self, issuer: &str) {
+        self.keys.lock().issuer = issuer.to_owned();
     }
 
     /// A signed token.
     pub fn issue_signed(&self, grant: &Grant) -> Result<String> {
-        self.signer.sign(&self.signer.header(), &grant.claims())
+        let signer = self.signer();
+        let mut claims = grant.claims();
+        if let Some(claims) = claims.as_object_mut() {
+            claims.insert("iss".into(), self.keys.lock().issuer.as_str().into());
+        }
+        signer.sign(&signer.header(), &claims)
     }
 
     /// An opaque token, known to introspection.
@@ -186,7 +234,15 @@ impl AuthorizationServer {
 
     fn answer(&self, request: &Request) -> Response {
         match (&request.method, request.path.as_str()) {
-            (&Method::GET, "/jwks") => Response::json(StatusCode::OK, &self.signer.jwks()),
+            (&Method::GET, "/jwks") => {
+                self.key_set_requests.fetch_add(1, Ordering::Relaxed);
+                Response::json(StatusCode::OK, &self.key_set())
+            }
+            (&Method::GET, "/.well-known/openid-configuration") => {
+                let issuer = self.keys.lock().issuer.clone();
+                let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")});
+                Response::json(StatusCode::OK, &metadata)
+            }
             (&Method::POST, "/introspect") => self.introspect(request),
             (&Method::POST, "/token") => self.token(request),
             _ => Response::json(StatusCode::NOT_FOUND, &json!({"error": "not_found"})),

@@ -14,10 +14,9 @@ use tokio::sync::watch;
 
 use super::{Application, WireLimits};
 use crate::identity::Peer;
-use crate::moment::Moment;
 
-/// Serves a connection until either side ends it, the gateway shuts down, or its client is no longer
-/// trusted.
+/// Serves a connection until either side ends it, the gateway shuts down, or its client is refused for
+/// what it is.
 pub(super) async fn serve<A: Application>(
     application: Arc<A>,
     limits: Arc<ArcSwap<WireLimits>>,
@@ -26,15 +25,20 @@ pub(super) async fn serve<A: Application>(
 ) {
     let mut shutdown = shutdown.clone();
     let (ending, ends) = watch::channel(*shutdown.borrow());
+    // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
+    // GOAWAY gets no more.
+    let patience = limits.load().exchange_timeout;
     let bounded = Arc::new(Bounded { application, limits, ending });
     let served = bounded.process_new(transport, &ends);
     tokio::pin!(served);
+    let mut ended = bounded.ending.subscribe();
     tokio::select! {
         biased;
         _ = &mut served => return,
         _ = shutdown.changed() => bounded.end(),
+        _ = ended.changed() => {}
     }
-    served.await;
+    let _ = timeout(patience, served).await;
 }
 
 /// An application whose exchanges end in time: the framework waits without limit for a body that a
@@ -70,8 +74,8 @@ impl<A: Application> HttpServerApp for Bounded<A> {
         let exchange = self.application.process_new_http(session, shutdown);
         // What is dropped here resets its stream and concludes its exchange.
         let reused = timeout(limit, exchange).await.ok().flatten();
-        // Its request was refused; the client gets to know by a new handshake why.
-        if peer.is_some_and(|peer| peer.still_trusted(Moment::now()).is_err()) {
+        // A new connection is judged anew, and its handshake may say more.
+        if peer.is_some_and(|peer| peer.is_dismissed()) {
             self.end();
         }
         reused

@@ -57,7 +57,8 @@ pub struct TlsSetup {
 }
 
 impl TlsSetup {
-    /// Builds the acceptor. Fails if a listener that asks for certificates admits who has none.
+    /// Builds the acceptor. Fails if a listener that asks for certificates admits who has none, or one
+    /// shakes hands with nobody.
     pub fn acceptor(self) -> Result<Acceptor, rustls::Error> {
         let builder = ServerConfig::builder_with_provider(self.parameters.provider().clone())
             .with_protocol_versions(self.parameters.versions())?;
@@ -72,11 +73,9 @@ impl TlsSetup {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
-        if self.clients.is_some() && probe::admits_anyone(&config, &self.parameters)? {
-            return Err(rustls::Error::General("it admits clients without a certificate".into()));
-        }
+        probe::prove(&config, &self.parameters, self.clients.is_some())?;
         Ok(match self.clients {
-            Some(clients) => with_identification(config, clients),
+            Some(clients) => with_identification(config, clients)?,
             None => Acceptor::from_server_config(config),
         })
     }
@@ -84,15 +83,17 @@ impl TlsSetup {
 
 /// An acceptor that reads the client's certificate when the handshake is complete. Only the framework's
 /// settings can carry such a callback, so they are built and their configuration replaced by ours.
-fn with_identification(config: Arc<ServerConfig>, clients: Clients) -> Acceptor {
+fn with_identification(
+    config: Arc<ServerConfig>,
+    clients: Clients,
+) -> Result<Acceptor, rustls::Error> {
     let callback = Box::new(Identification(clients));
-    let Ok(mut settings) = TlsSettings::with_callbacks(callback) else {
-        return Acceptor::from_server_config(config);
-    };
+    let mut settings = TlsSettings::with_callbacks(callback)
+        .map_err(|_| rustls::Error::General("nobody would be identified".into()))?;
     settings.set_cert_resolver(config.cert_resolver.clone());
     let mut acceptor = settings.build();
     acceptor.acceptor = config.into();
-    acceptor
+    Ok(acceptor)
 }
 
 struct Identification(Clients);

@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use super::key_sets::KeySetMetrics;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
@@ -38,14 +39,19 @@ pub struct Metrics {
     list_this_update: GaugeVec,
     list_next_update: GaugeVec,
     list_entries: GaugeVec,
-    refreshes: IntCounterVec,
+    list_fetches: IntCounterVec,
+    key_sets: KeySetMetrics,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
 }
 
 /// Name, help and labels of a metric.
-struct Described(&'static str, &'static str, &'static [&'static str]);
+pub(super) struct Described(
+    pub(super) &'static str,
+    pub(super) &'static str,
+    pub(super) &'static [&'static str],
+);
 
 const REQUESTS: Described = Described(
     "portaria_requests_total",
@@ -112,22 +118,22 @@ const CERTIFICATE_EXPIRY: Described = Described(
 const LIST_THIS_UPDATE: Described = Described(
     "portaria_crl_this_update_timestamp_seconds",
     "When a revocation list was issued.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
 );
 const LIST_NEXT_UPDATE: Described = Described(
     "portaria_crl_next_update_timestamp_seconds",
     "When the next revocation list is due.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
 );
 const LIST_ENTRIES: Described = Described(
     "portaria_crl_entries",
     "Certificates that a revocation list names.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
 );
-const REFRESHES: Described = Described(
-    "portaria_key_set_refreshes_total",
-    "Refreshes of the key set by result.",
-    &["result"],
+const LIST_FETCHES: Described = Described(
+    "portaria_crl_fetches_total",
+    "Fetches of revocation lists by distribution point and result.",
+    &["point", "result"],
 );
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
@@ -163,7 +169,8 @@ impl Metrics {
             list_this_update: gauges(&registry, &LIST_THIS_UPDATE)?,
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
-            refreshes: counters(&registry, &REFRESHES)?,
+            list_fetches: counters(&registry, &LIST_FETCHES)?,
+            key_sets: KeySetMetrics::new(&registry)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -218,9 +225,13 @@ impl Metrics {
         }
     }
 
-    /// Forgets the certificates and lists that were in force.
-    pub fn forget_trust(&self) {
+    /// Forgets the certificates that were in force.
+    pub fn forget_certificates(&self) {
         self.certificate_expiry.reset();
+    }
+
+    /// Forgets the revocation lists that were in force.
+    pub fn forget_lists(&self) {
         self.list_this_update.reset();
         self.list_next_update.reset();
         self.list_entries.reset();
@@ -233,10 +244,15 @@ impl Metrics {
 
     /// Notes a revocation list in force.
     pub fn note_list(&self, listener: &str, list: &RevocationList) {
-        let labels = [listener, list.source.as_str()];
+        let labels = [listener, list.source.as_str(), list.origin.as_str()];
         self.list_this_update.with_label_values(&labels).set(list.this_update as f64);
         self.list_next_update.with_label_values(&labels).set(list.next_update as f64);
         self.list_entries.with_label_values(&labels).set(list.entries() as f64);
+    }
+
+    /// Counts a fetch of a revocation list.
+    pub fn note_list_fetch(&self, point: &str, result: &str) {
+        self.list_fetches.with_label_values(&[point, result]).inc();
     }
 
     /// The counter of client certificates that are refused.
@@ -254,9 +270,9 @@ impl Metrics {
         self.handshakes.with_label_values(&[listener, result]).inc();
     }
 
-    /// Counts a refresh of the key set.
-    pub fn note_key_set_refresh(&self, succeeded: bool) {
-        self.refreshes.with_label_values(&[if succeeded { "ok" } else { "failed" }]).inc();
+    /// The metrics of key sets.
+    pub fn key_sets(&self) -> KeySetMetrics {
+        self.key_sets.clone()
     }
 
     /// Counts a reload.
@@ -284,13 +300,19 @@ impl Metrics {
     }
 }
 
-fn counters(registry: &Registry, metric: &Described) -> Result<IntCounterVec, prometheus::Error> {
+pub(super) fn counters(
+    registry: &Registry,
+    metric: &Described,
+) -> Result<IntCounterVec, prometheus::Error> {
     let counters = IntCounterVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
 }
 
-fn gauges(registry: &Registry, metric: &Described) -> Result<GaugeVec, prometheus::Error> {
+pub(super) fn gauges(
+    registry: &Registry,
+    metric: &Described,
+) -> Result<GaugeVec, prometheus::Error> {
     let gauges = GaugeVec::new(Opts::new(metric.0, metric.1), metric.2)?;
     registry.register(Box::new(gauges.clone()))?;
     Ok(gauges)

@@ -15,9 +15,9 @@ use crate::config::document::{Mistakes, Place};
 use crate::config::offline::{self, Policies};
 use crate::config::{self, Judging, Mistake};
 
-/// `portaria policy`.
+/// What `portaria policy` says of policies.
 #[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
+pub enum ReviewCommand {
     /// Say what a request to a path is asked for: METHOD and a path, or a template.
     Show {
         /// GET, POST, PUT, PATCH or DELETE.
@@ -137,16 +137,16 @@ impl From<NotShown> for Answer {
 }
 
 /// Runs a command. Mistakes of policies and of the configuration are exit code 64.
-pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mistake>> {
+pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mistake>> {
     match command {
-        PolicyCommand::Show { method, path, source, json } => {
+        ReviewCommand::Show { method, path, source, json } => {
             let found = show::find(&source.read(config)?, method, path);
             Ok(found.map_or_else(Answer::from, |statement| {
                 let text = if *json { to_json(&statement) } else { show::describe(&statement) };
                 Answer::Said(text, true)
             }))
         }
-        PolicyCommand::List { scope, permission, api, source, json } => {
+        ReviewCommand::List { scope, permission, api, source, json } => {
             let (scope, permission, api) = (scope.clone(), permission.clone(), api.clone());
             let found = show::list(&source.read(config)?, &Filter { scope, permission, api });
             Ok(found.map_or_else(Answer::from, |listing| {
@@ -157,15 +157,15 @@ pub fn policy(command: &PolicyCommand, config: &Path) -> Result<Answer, Vec<Mist
                 Answer::Said(text, true)
             }))
         }
-        PolicyCommand::Diff { before, after, json } => diff(before, after, *json),
-        PolicyCommand::Replay { log, policies, before, json } => {
+        ReviewCommand::Diff { before, after, json } => diff(before, after, *json),
+        ReviewCommand::Replay { log, policies, before, json } => {
             let source = Source { policies: before.clone() };
             let (before, after) = both(source.read(config), offline::read(policies))?;
             let replay = replay(log, Sets { before: &before, after: &after })?;
             let text = if *json { to_json(&replay.to_json()) } else { replay.to_string() };
             Ok(Answer::Said(text, replay.is_unchanged()))
         }
-        PolicyCommand::Cases { source, output } => {
+        ReviewCommand::Cases { source, output } => {
             let files = cases::of(&source.read(config)?);
             cases::write(&files, output)?;
             let cases: usize = files.iter().map(|file| file.cases).sum();

@@ -6,7 +6,7 @@ use crate::config::offline::{CONTENT_METHODS, Entry};
 use crate::consent::ConsentUse;
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::request::media::Media;
-use crate::route::{Access, Route};
+use crate::route::{Access, ErrorForm, Route};
 
 /// One route, told. Keys are those of a policy file; what has no meaning for the route is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +27,9 @@ pub struct Statement {
     pub idempotency_key: Option<&'static str>,
     pub request_body: Option<&'static str>,
     pub upstream: String,
+    pub deprecated_from: Option<String>,
+    pub retired_from: Option<String>,
+    pub error_422: &'static str,
     pub file: String,
     pub line: usize,
 }
@@ -57,6 +60,8 @@ impl Statement {
             consent_parameter,
             version,
             upstream: _,
+            lifetime,
+            error_422,
         } = &entry.route;
         let (name, scope, permission, consent_use) = told(access);
         let content = CONTENT_METHODS.contains(method);
@@ -72,22 +77,26 @@ impl Statement {
             consent_parameter: consent_parameter.as_deref().map(str::to_owned),
             class: class.as_str(),
             interaction_id: InteractionId::of(interaction),
-            idempotency_key: content.then_some(match idempotency_key {
-                true => "required",
-                false => "ignored",
+            idempotency_key: content.then_some(if *idempotency_key {
+                "required"
+            } else {
+                "ignored"
             }),
-            request_body: content.then_some(match media {
-                Media::Json => "json",
-                Media::Form => "form",
-            }),
+            request_body: content.then(|| body_of(*media)),
             upstream: entry.upstream.clone(),
+            deprecated_from: lifetime.deprecated_from.map(|day| day.to_string()),
+            retired_from: lifetime.retired_from.map(|day| day.to_string()),
+            error_422: match error_422 {
+                ErrorForm::Array => "array",
+                ErrorForm::Object => "object",
+            },
             file: entry.place.file().to_owned(),
             line: entry.place.line(),
         }
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 14] {
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 17] {
         let InteractionId { form, missing, malformed } = self.interaction_id;
         [
             ("api", Some(&self.api)),
@@ -104,12 +113,22 @@ impl Statement {
             ("idempotency_key", self.idempotency_key),
             ("request_body", self.request_body),
             ("upstream", Some(&self.upstream)),
+            ("deprecated_from", self.deprecated_from.as_deref()),
+            ("retired_from", self.retired_from.as_deref()),
+            ("error_422", Some(self.error_422)),
         ]
     }
 
     /// Where it stands.
     pub fn file_and_line(&self) -> String {
         format!("{}:{}", self.file, self.line)
+    }
+}
+
+fn body_of(media: Media) -> &'static str {
+    match media {
+        Media::Json => "json",
+        Media::Form => "form",
     }
 }
 

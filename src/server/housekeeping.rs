@@ -1,4 +1,4 @@
-//! What happens beside the requests: reloads, refreshes of the key set, forgetting of idle addresses,
+//! What happens beside the requests: reloads, reads of key sets, forgetting of idle addresses,
 //! and at the end the wait for the exchanges under way.
 
 use std::sync::Arc;
@@ -24,37 +24,39 @@ pub(super) struct Housekeeping {
     live: Arc<Live>,
     under_way: UnderWay,
     ended: Mutex<Sender<()>>,
+    hangup: Mutex<Option<Signal>>,
 }
 
 impl Housekeeping {
-    pub(super) fn new(live: Arc<Live>, under_way: UnderWay, ended: Sender<()>) -> Self {
-        Self { live, under_way, ended: Mutex::new(ended) }
+    /// `hangup` has been listening since before there was anything to reload.
+    pub(super) fn new(
+        live: Arc<Live>,
+        under_way: UnderWay,
+        ended: Sender<()>,
+        hangup: Option<Signal>,
+    ) -> Self {
+        Self { live, under_way, ended: Mutex::new(ended), hangup: Mutex::new(hangup) }
     }
 
     async fn keep(&self, mut hangup: Option<Signal>, mut shutdown: ShutdownWatch) {
-        let mut due = Due { keys: Instant::now(), forget: Instant::now() + FORGET_EVERY };
+        let mut forget = Instant::now() + FORGET_EVERY;
         loop {
             tokio::select! {
                 biased;
                 _ = shutdown.changed() => return,
                 () = hung_up(&mut hangup) => self.live.reload().await,
-                () = tokio::time::sleep(TICK) => self.tick(&mut due).await,
+                () = tokio::time::sleep(TICK) => self.tick(&mut forget),
             }
         }
     }
 
-    async fn tick(&self, due: &mut Due) {
+    fn tick(&self, forget: &mut Instant) {
         let now = Instant::now();
-        let serving = self.live.serving.load_full();
-        let tokens = &serving.admission.tokens;
-        if !tokens.is_ready() || due.keys <= now {
-            due.keys = now + self.live.key_set_refresh();
-            let refreshed = tokens.refresh_keys().await;
-            self.live.note_key_set_refresh(&refreshed);
-        }
-        if due.forget <= now {
-            due.forget = now + FORGET_EVERY;
-            serving.admission.limits.forget_idle(Moment::now());
+        let admission = &self.live.serving.load_full().admission;
+        admission.tokens.refresh_due(Moment::of(now));
+        if *forget <= now {
+            *forget = now + FORGET_EVERY;
+            admission.limits.forget_idle(Moment::of(now));
         }
     }
 
@@ -67,9 +69,13 @@ impl Housekeeping {
     }
 }
 
-struct Due {
-    keys: Instant,
-    forget: Instant,
+/// Listens for SIGHUP from now on: a process that listens does not end by it.
+pub(super) fn listen_for_hangup() -> Option<Signal> {
+    let hangup = signal(SignalKind::hangup());
+    if let Err(error) = &hangup {
+        tracing::error!(%error, "SIGHUP will not reload the configuration");
+    }
+    hangup.ok()
 }
 
 /// Waits for SIGHUP; without a handler, for ever.
@@ -85,12 +91,9 @@ async fn hung_up(hangup: &mut Option<Signal>) {
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, shutdown: ShutdownWatch) {
-        let hangup = signal(SignalKind::hangup());
-        if let Err(error) = &hangup {
-            tracing::error!(%error, "SIGHUP will not reload the configuration");
-        }
-        self.tick(&mut Due { keys: Instant::now(), forget: Instant::now() + FORGET_EVERY }).await;
-        self.keep(hangup.ok(), shutdown).await;
+        let hangup = self.hangup.lock().take();
+        self.live.serving.load_full().admission.tokens.refresh_due(Moment::now());
+        self.keep(hangup, shutdown).await;
         self.drain().await;
     }
 }

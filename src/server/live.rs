@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
+use super::lists::{Begun, Lists};
 use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
@@ -18,7 +20,11 @@ use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::report::admin::Readiness;
 use crate::route::Exposure;
-use crate::token::jwks::KeySetError;
+use crate::token::Tokens;
+use crate::token::jwks::KeySource;
+
+/// How long a start, or a reload, waits for lists that it does not have yet.
+pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The configuration in force.
 pub(super) struct Live {
@@ -28,6 +34,7 @@ pub(super) struct Live {
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
     pub(super) slots: Vec<Slot>,
     pub(super) fixed: Fixed,
+    lists: Lists,
     kept: Mutex<Kept>,
 }
 
@@ -51,9 +58,14 @@ pub(super) struct Fixed {
 }
 
 impl Live {
-    pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        configuration: Configuration,
+        metrics: Arc<Metrics>,
+        lists: Lists,
+    ) -> Self {
         let fixed = fixed(&configuration);
-        note_trust(&metrics, &configuration.listeners);
+        note_certificates(&metrics, &configuration.listeners);
         let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
             name: listener.name.into(),
             position,
@@ -68,13 +80,9 @@ impl Live {
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
             slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
             fixed,
+            lists,
             kept: Mutex::new(configuration.kept),
         }
-    }
-
-    /// How often the key set is read again.
-    pub(super) fn key_set_refresh(&self) -> std::time::Duration {
-        self.kept.lock().key_set_refresh()
     }
 
     /// Reads the configuration again. What is in force stays if anything is wrong with the new one, and
@@ -111,21 +119,24 @@ impl Live {
             );
             return false;
         }
-        // Settings that did not change may name a key set that did.
-        let tokens = &configuration.serving.admission.tokens;
-        let refreshed = tokens.refresh_keys().await;
-        if let (false, Err(error)) = (tokens.is_ready(), &refreshed) {
-            tracing::error!(%error, "the new key set cannot be read");
+        if !self.read_key_sets(&configuration.serving.admission.tokens).await {
             return false;
         }
-        self.note_key_set_refresh(&refreshed);
-        self.swap(configuration);
+        let begun = self.lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await;
+        let lacking = begun.lacking(&configuration.listeners);
+        if !lacking.is_empty() {
+            let points = lacking.join(", ");
+            tracing::error!(points, "the new distribution points gave no revocation list");
+            return false;
+        }
+        self.swap(configuration, begun);
         true
     }
 
     /// The listeners are the same in number, name and order: `fixed` was compared.
-    fn swap(&self, configuration: Configuration) {
-        note_trust(&self.metrics, &configuration.listeners);
+    fn swap(&self, configuration: Configuration, begun: Begun) {
+        note_certificates(&self.metrics, &configuration.listeners);
+        self.lists.put_in_force(&configuration.listeners, begun);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             // First, so that whom the new acceptor admits is not held against the old trust.
             if let Some(clients) = listener.clients {
@@ -136,28 +147,46 @@ impl Live {
         }
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;
-        self.serving.store(Arc::new(configuration.serving));
+        let before = self.serving.swap(Arc::new(configuration.serving));
+        let now_known = &self.serving.load_full().admission.tokens;
+        for issuer in before.admission.tokens.issuers().key_sources() {
+            let issuer = &issuer.setup().issuer;
+            if now_known.issuers().find(issuer).is_none() {
+                self.metrics.key_sets().forget(issuer);
+            }
+        }
     }
 
-    /// Counts a refresh of the key set, and says why one failed.
-    pub(super) fn note_key_set_refresh(&self, refreshed: &Result<(), KeySetError>) {
-        self.metrics.note_key_set_refresh(refreshed.is_ok());
-        if let Err(error) = refreshed {
-            tracing::warn!(%error, "the key set was not refreshed: the one in force stays");
+    /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have
+    /// one; those that are in force already go on as they stand.
+    async fn read_key_sets(&self, tokens: &Tokens) -> bool {
+        let now = Moment::now();
+        tokens.refresh(now).await;
+        let before = self.serving.load_full();
+        let is_new = |keys: &&Arc<KeySource>| {
+            let mut known = before.admission.tokens.issuers().key_sources();
+            !known.any(|known| Arc::ptr_eq(known, keys))
+        };
+        let mut lacking = tokens.issuers().key_sources().filter(is_new);
+        let lacking = lacking.find(|keys| !keys.is_ready(now));
+        if let Some(keys) = lacking {
+            tracing::error!(issuer = keys.setup().issuer, "the new key set cannot be read");
         }
+        lacking.is_none()
     }
 }
 
 impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
-        let tokens = &self.serving.load().admission.tokens;
-        if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+        let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
+        let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
+        all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
     }
 }
 
-/// Tells the metrics when what is in force ends.
-fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
-    metrics.forget_trust();
+/// Tells the metrics when the certificates in force end.
+fn note_certificates(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
+    metrics.forget_certificates();
     for listener in listeners {
         if let Some(expiry) = listener.expiry {
             metrics.note_certificate(&listener.name, "server", expiry);
@@ -165,16 +194,14 @@ fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
         let Some(clients) = &listener.clients else {
             continue;
         };
-        let paths = clients.trust.verifier.paths();
-        if let Some(expiry) = paths.anchors.earliest_expiry() {
+        let anchors = &clients.trust.verifier.paths().anchors;
+        if let Some(expiry) = anchors.earliest_expiry() {
             metrics.note_certificate(&listener.name, "trust_anchor", expiry);
         }
-        let lists = paths.revocation.iter().flat_map(|revocation| revocation.lists());
-        lists.for_each(|list| metrics.note_list(&listener.name, list));
     }
 }
 
-fn fixed(configuration: &Configuration) -> Fixed {
+pub(super) fn fixed(configuration: &Configuration) -> Fixed {
     let facts = |listener: &ListenerConfiguration| {
         (listener.name.clone(), listener.address, listener.exposure)
     };

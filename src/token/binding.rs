@@ -1,9 +1,12 @@
 //! The binding of a token to the certificate that presents it (RFC 8705 section 3).
 //!
 //! Compared on every request, for JWT and introspected tokens alike. A token without confirmation
-//! never comes this far: it is refused when its claims are judged.
+//! never comes this far: it is refused when its claims are judged. Where the configuration asks for it, the
+//! participant that the token names must be the certificate's too.
 
 use std::sync::Arc;
+
+use http::HeaderValue;
 
 use super::{TokenError, VerifiedToken};
 use crate::identity::Participant;
@@ -32,9 +35,17 @@ pub fn bind(
     token: Arc<VerifiedToken>,
     participant: &Participant,
 ) -> Result<BoundToken, TokenError> {
-    if token.thumbprint == *participant.thumbprint() {
-        Ok(BoundToken { token })
-    } else {
-        Err(TokenError::OtherCertificate)
+    if token.thumbprint != *participant.thumbprint() {
+        return Err(TokenError::OtherCertificate);
     }
+    let organisation = participant.organisation_id().as_value();
+    let software_statement = participant.software_statement_id().as_value();
+    let is_own = is_own(token.organisation.as_deref(), organisation)
+        && is_own(token.software_statement.as_deref(), software_statement);
+    if is_own { Ok(BoundToken { token }) } else { Err(TokenError::OtherParticipant) }
+}
+
+/// Ids of the directory are UUIDs: their case means nothing.
+fn is_own(named: Option<&str>, own: &HeaderValue) -> bool {
+    named.is_none_or(|named| named.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
 }

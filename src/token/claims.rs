@@ -1,22 +1,22 @@
 //! What a token says, whether a JWT (RFC 7519, RFC 9068) or an introspection answer (RFC 7662) says
 //! it, and whether that holds here and now.
 //!
-//! Parsing is strict: a member that stands twice, a claim of another type than the standard's or a
-//! malformed scope refuses the token, because two readers could disagree on it. One function judges
-//! both kinds of token, so that neither has a gap the other has not.
+//! Parsing is strict (`reading`). One function judges both kinds of token, so that neither has a gap the
+//! other has not.
 
-use std::collections::HashSet;
+mod reading;
+
 use std::fmt;
-use std::time::Duration;
 
 use http::HeaderValue;
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 
+use super::strict::{LONGEST_TEXT, Text};
 use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
+use reading::{Audience, ScopeClaim};
+pub use reading::{Claims, is_known};
 
 /// The id of the client that a token was issued to (RFC 6749 section 2.2). Debug hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -59,15 +59,34 @@ pub enum GrantRule {
     SubjectPresent,
 }
 
+/// Whether `org_id` and `software_id` of a token are held against the certificate, beside its thumbprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParticipantRule {
+    /// They are not looked at.
+    Ignore,
+    /// Those that are there must be the certificate's.
+    IfPresent,
+    /// Both must be there, and be the certificate's.
+    Require,
+}
+
 /// What the claims are held against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRules {
-    /// The only accepted `iss`.
-    pub issuer: String,
+    /// The accepted `iss`.
+    pub issuers: Vec<String>,
     /// `aud` must contain one of these.
     pub audiences: Vec<String>,
     /// Seconds by which `nbf` and `iat` may lie ahead of the gateway's clock.
     pub leeway: u64,
+    /// Seconds that a token may live, from `iat` to `exp`.
+    pub longest_lifetime: Option<u64>,
+    /// Whether `%20` separates scopes as a blank does.
+    pub percent_encoded_scopes: bool,
+    /// Whether a thumbprint beside `cnf` binds as one within it does.
+    pub accept_top_level_thumbprint: bool,
+    /// Whether the token's participant must be the certificate's.
+    pub participant: ParticipantRule,
     /// A scope with this prefix names the consent.
     pub consent_scope_prefix: String,
     /// A claim that names the consent when no scope does.
@@ -85,101 +104,7 @@ pub enum Source {
     Introspection,
 }
 
-/// The claims that portaria looks at.
-#[derive(Default)]
-pub struct Claims {
-    issuer: Option<String>,
-    audience: Option<Audience>,
-    subject: Option<String>,
-    client_id: Option<String>,
-    authorized_party: Option<String>,
-    client_id_camel: Option<String>,
-    expires_at: Option<u64>,
-    not_before: Option<u64>,
-    issued_at: Option<u64>,
-    scope: Option<ScopeClaim>,
-    confirmation: Option<Confirmation>,
-    consent: Option<String>,
-    active: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ScopeClaim {
-    Text(String),
-    List(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct Confirmation {
-    #[serde(rename = "x5t#S256")]
-    thumbprint: Option<String>,
-}
-
-/// Seconds since 1970, with or without a fraction (RFC 7519 section 2).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumericDate {
-    Whole(u64),
-    Fraction(f64),
-}
-
-impl NumericDate {
-    fn seconds<E: serde::de::Error>(self) -> Result<u64, E> {
-        match self {
-            Self::Whole(seconds) => Ok(seconds),
-            Self::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
-                .map(|duration| duration.as_secs())
-                .map_err(|_| E::custom("no date")),
-        }
-    }
-}
-
-/// The names that have a meaning of their own among the claims.
-const KNOWN: [&str; 12] = [
-    "iss",
-    "aud",
-    "sub",
-    "client_id",
-    "azp",
-    "clientId",
-    "exp",
-    "nbf",
-    "iat",
-    "scope",
-    "cnf",
-    "active",
-];
-
-/// Whether a claim of this name cannot name a consent, because it says something else.
-pub fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name)
-}
-
 impl Claims {
-    /// Parses a JSON object.
-    pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
-        let text = std::str::from_utf8(json).map_err(|_| TokenError::Claims)?;
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let claims = ClaimsSeed { consent_claim: rules.consent_claim.as_deref() }
-            .deserialize(&mut deserializer)
-            .map_err(|_| TokenError::Claims)?;
-        deserializer.end().map_err(|_| TokenError::Claims)?;
-        Ok(claims)
-    }
-
-    /// `active` of an introspection answer.
-    pub fn active(&self) -> Option<bool> {
-        self.active
-    }
-
     /// Holds the claims against the rules.
     pub fn judge(
         self,
@@ -191,8 +116,9 @@ impl Claims {
         self.check_audience(source, rules)?;
         let expires_at = self.check_lifetime(source, rules, now)?;
         let thumbprint = self.thumbprint()?;
+        self.check_participant(rules)?;
         let client_id = self.client_id()?;
-        let scopes = self.scopes()?;
+        let scopes = self.scopes(rules)?;
         let consent = self.consent(&scopes, rules)?;
         let subject_is_other =
             self.subject.as_deref().is_some_and(|subject| subject != client_id.reveal());
@@ -202,19 +128,28 @@ impl Claims {
             GrantRule::SubjectPresent => self.subject.is_some(),
         };
         let grant = if by_user { Grant::User } else { Grant::Client };
-        Ok(VerifiedToken { client_id, scopes, consent, grant, thumbprint, expires_at })
+        Ok(VerifiedToken {
+            client_id,
+            scopes,
+            consent,
+            grant,
+            thumbprint,
+            organisation: self.organisation.map(String::into_boxed_str),
+            software_statement: self.software_statement.map(String::into_boxed_str),
+            expires_at,
+        })
     }
 
     fn check_issuer(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
         match (&self.issuer, source) {
-            (Some(issuer), _) if *issuer == rules.issuer => Ok(()),
+            (Some(issuer), _) if rules.issuers.contains(issuer) => Ok(()),
             (None, Source::Introspection) => Ok(()),
             (Some(_), _) | (None, Source::Jwt) => Err(TokenError::Issuer),
         }
     }
 
     fn check_audience(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
-        let meant_for_us = |audience: &String| rules.audiences.contains(audience);
+        let meant_for_us = |audience: &Text| rules.audiences.contains(&audience.0);
         let fits = match (&self.audience, source) {
             (Some(Audience::One(audience)), _) => meant_for_us(audience),
             (Some(Audience::Several(audiences)), _) => audiences.iter().any(meant_for_us),
@@ -224,6 +159,7 @@ impl Claims {
         if fits { Ok(()) } else { Err(TokenError::Audience) }
     }
 
+    /// Gives when the token expires. `exp` is exact; the leeway is for clocks that run ahead of ours.
     fn check_lifetime(
         &self,
         source: Source,
@@ -238,13 +174,42 @@ impl Claims {
         }
         let latest = now.unix_seconds().saturating_add(rules.leeway);
         let begins = self.not_before.unwrap_or(0).max(self.issued_at.unwrap_or(0));
-        if begins > latest { Err(TokenError::NotYetValid) } else { Ok(self.expires_at) }
+        if begins > latest {
+            return Err(TokenError::NotYetValid);
+        }
+        self.check_length_of_life(rules, latest)?;
+        Ok(self.expires_at)
     }
 
+    /// Without `iat`, what is left of the life counts.
+    fn check_length_of_life(&self, rules: &ClaimRules, latest: u64) -> Result<(), TokenError> {
+        let (Some(longest), Some(expires_at)) = (rules.longest_lifetime, self.expires_at) else {
+            return Ok(());
+        };
+        let life = expires_at.saturating_sub(self.issued_at.unwrap_or(latest));
+        if life > longest { Err(TokenError::Lifetime) } else { Ok(()) }
+    }
+
+    /// The thumbprint of `cnf`; without `cnf`, the one beside it where that is accepted. Two that differ
+    /// leave open which one binds.
     fn thumbprint(&self) -> Result<Thumbprint, TokenError> {
-        let confirmation = self.confirmation.as_ref().ok_or(TokenError::Unbound)?;
-        let text = confirmation.thumbprint.as_deref().ok_or(TokenError::Unbound)?;
-        Thumbprint::parse(text).ok_or(TokenError::Unbound)
+        let within = self.confirmation.as_ref().map(|confirmation| &confirmation.thumbprint);
+        let text = match (within, &self.top_level_thumbprint) {
+            (Some(Some(within)), Some(beside)) if within != beside => {
+                return Err(TokenError::Claims);
+            }
+            (Some(within), _) => within.as_deref(),
+            (None, beside) => beside.as_deref(),
+        };
+        text.and_then(Thumbprint::parse).ok_or(TokenError::Unbound)
+    }
+
+    fn check_participant(&self, rules: &ClaimRules) -> Result<(), TokenError> {
+        let is_named = self.organisation.is_some() && self.software_statement.is_some();
+        if rules.participant == ParticipantRule::Require && !is_named {
+            return Err(TokenError::Claims);
+        }
+        Ok(())
     }
 
     /// The client id under any of the names that authorization servers give it; all that are there agree,
@@ -259,15 +224,17 @@ impl Claims {
         ClientId::new(text).ok_or(TokenError::Claims)
     }
 
-    fn scopes(&self) -> Result<Scopes, TokenError> {
-        let scopes = match &self.scope {
-            None => Scopes::new(std::iter::empty()),
-            Some(ScopeClaim::Text(text)) => {
-                Scopes::new(text.split(' ').filter(|scope| !scope.is_empty()))
-            }
-            Some(ScopeClaim::List(list)) => Scopes::new(list.iter().map(String::as_str)),
+    fn scopes(&self, rules: &ClaimRules) -> Result<Scopes, TokenError> {
+        let text = |text: &str| {
+            let decoded = rules.percent_encoded_scopes.then(|| text.replace("%20", " "));
+            let text = decoded.as_deref().unwrap_or(text);
+            collect(text.split(' ').filter(|scope| !scope.is_empty()))
         };
-        scopes.map_err(|_: ScopesError| TokenError::Claims)
+        match &self.scope {
+            None => collect(std::iter::empty()),
+            Some(ScopeClaim::Text(scopes)) => text(scopes),
+            Some(ScopeClaim::List(list)) => collect(list.iter().map(String::as_str)),
+        }
     }
 
     /// The consent of the scope or of the configured claim; if both name one, they agree.
@@ -289,54 +256,9 @@ impl Claims {
     }
 }
 
-struct ClaimsSeed<'a> {
-    consent_claim: Option<&'a str>,
-}
-
-impl<'de> DeserializeSeed<'de> for ClaimsSeed<'_> {
-    type Value = Claims;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claims, D::Error> {
-        deserializer.deserialize_map(self)
+fn collect<'a>(scopes: impl Iterator<Item = &'a str> + Clone) -> Result<Scopes, TokenError> {
+    if scopes.clone().any(|scope| scope.len() > LONGEST_TEXT) {
+        return Err(TokenError::Claims);
     }
-}
-
-impl<'de> Visitor<'de> for ClaimsSeed<'_> {
-    type Value = Claims;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of claims")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
-        let mut claims = Claims::default();
-        let mut seen = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
-                "iss" => claims.issuer = Some(map.next_value()?),
-                "aud" => claims.audience = Some(map.next_value()?),
-                "sub" => claims.subject = Some(map.next_value()?),
-                "client_id" => claims.client_id = Some(map.next_value()?),
-                "azp" => claims.authorized_party = Some(map.next_value()?),
-                "clientId" => claims.client_id_camel = Some(map.next_value()?),
-                "exp" => claims.expires_at = Some(map.next_value::<NumericDate>()?.seconds()?),
-                "nbf" => claims.not_before = Some(map.next_value::<NumericDate>()?.seconds()?),
-                "iat" => claims.issued_at = Some(map.next_value::<NumericDate>()?.seconds()?),
-                "scope" => claims.scope = Some(map.next_value()?),
-                "cnf" => claims.confirmation = Some(map.next_value()?),
-                "active" => claims.active = Some(map.next_value()?),
-                other if Some(other) == self.consent_claim => {
-                    claims.consent = Some(map.next_value()?);
-                }
-                // Parsed rather than skipped: what nests without bounds is refused too.
-                _ => {
-                    map.next_value::<serde_json::Value>()?;
-                }
-            }
-            if !seen.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
-            }
-        }
-        Ok(claims)
-    }
+    Scopes::new(scopes).map_err(|_: ScopesError| TokenError::Claims)
 }

@@ -1,21 +1,18 @@
-//! Signed access tokens: JWS compact serialization (RFC 7515), PS256 only (Open Banking Brasil FAPI
-//! profile 6.1.1), keys from the issuer's key set and from nowhere else.
+//! Signed access tokens: JWS compact serialization (RFC 7515) of an allowed algorithm, keys from the issuer's
+//! key set and from nowhere else.
 //!
 //! The header is read by hand, because a library that is asked to "decode" accepts what must not be
-//! accepted here: `crit`, `b64`, foreign algorithms. The signature is checked before the claims are
-//! looked at.
+//! accepted here: `crit`, `b64`, foreign algorithms. `jku`, `jwk`, `x5u` and `x5c`, by which a token names a
+//! key of its own choice, mean nothing. Neither compressed nor nested tokens are opened.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::Algorithm;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Error as _, MapAccess};
 
 use super::TokenError;
-use super::VerifiedToken;
-use super::claims::{ClaimRules, Claims, Source};
-use super::jwks::KeySet;
-use crate::moment::Moment;
+use super::algorithm::Algorithm;
+use super::jwks::Key;
+use super::strict::{self, Members, skip, text};
 
 /// The three parts of a compact JWS.
 #[derive(Clone, Copy)]
@@ -26,21 +23,53 @@ pub struct Parts<'a> {
     signed: &'a str,
 }
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
+/// What a JOSE header says.
+#[derive(Default)]
+pub struct Header {
+    algorithm: Option<String>,
     kid: Option<String>,
-    typ: Option<String>,
-    #[serde(default, deserialize_with = "is_present")]
-    crit: bool,
-    #[serde(default, deserialize_with = "is_present")]
-    zip: bool,
-    #[serde(default, deserialize_with = "is_present")]
-    b64: bool,
+    kind: Option<String>,
 }
 
-fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
+impl Members for Header {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "alg" => self.algorithm = text(map)?,
+            "kid" => self.kid = text(map)?,
+            "typ" => self.kind = text(map)?,
+            "crit" | "zip" | "b64" | "cty" => {
+                return Err(A::Error::custom("a parameter that changes what is signed"));
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl Header {
+    /// The algorithm, if it is an accepted one.
+    pub fn algorithm(&self, accepted: &[Algorithm]) -> Result<Algorithm, TokenError> {
+        let name = self.algorithm.as_deref().ok_or(TokenError::Header)?;
+        let algorithm = Algorithm::parse(name).filter(|named| accepted.contains(named));
+        algorithm.ok_or(TokenError::Algorithm)
+    }
+
+    /// The name of the key.
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// Refuses another type than the accepted ones, which are media types without `application/`, in any case
+    /// (RFC 7515 section 4.1.9); an empty one stands for a token that does not say its type.
+    pub fn require_type(&self, accepted: &[String]) -> Result<(), TokenError> {
+        let kind = self.kind.as_deref().unwrap_or_default();
+        let prefix = kind.get(.."application/".len()).unwrap_or_default();
+        let is_full = prefix.eq_ignore_ascii_case("application/");
+        let kind = if is_full { kind.get(prefix.len()..).unwrap_or_default() } else { kind };
+        let is_meant = (self.kind.is_none() || !kind.is_empty())
+            && accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(kind));
+        if is_meant { Ok(()) } else { Err(TokenError::Type) }
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -52,37 +81,67 @@ impl<'a> Parts<'a> {
         shape.then_some(Self { header, payload, signature, signed })
     }
 
-    /// Verifies the signature, then judges the claims.
-    pub fn verify(
-        &self,
-        keys: &KeySet,
-        rules: &ClaimRules,
-        now: Moment,
-    ) -> Result<VerifiedToken, TokenError> {
-        let header = self.header()?;
-        let key = keys.find(header.kid.as_deref()).ok_or(TokenError::UnknownKey)?;
-        let signed = self.signed.as_bytes();
-        match jsonwebtoken::crypto::verify(self.signature, signed, key, Algorithm::PS256) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(TokenError::Signature),
-        }
-        let payload = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Claims)?;
-        Claims::parse(&payload, rules)?.judge(Source::Jwt, rules, now)
+    /// The header.
+    pub fn header(&self) -> Result<Header, TokenError> {
+        let json = URL_SAFE_NO_PAD.decode(self.header).map_err(|_| TokenError::Header)?;
+        strict::read(&json, Header::default()).ok_or(TokenError::Header)
     }
 
-    fn header(&self) -> Result<Header, TokenError> {
-        let json = URL_SAFE_NO_PAD.decode(self.header).map_err(|_| TokenError::Header)?;
-        let text = std::str::from_utf8(&json).map_err(|_| TokenError::Header)?;
-        let header: Header = serde_json::from_str(text).map_err(|_| TokenError::Header)?;
-        if header.alg != "PS256" {
-            return Err(TokenError::Algorithm);
+    /// The payload. Nothing is known of who wrote it.
+    pub fn payload(&self) -> Result<Vec<u8>, TokenError> {
+        URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Claims)
+    }
+
+    /// Verifies the signature.
+    pub fn verify(&self, key: &Key, algorithm: Algorithm) -> Result<(), TokenError> {
+        key.verify(algorithm, self.signed.as_bytes(), self.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(json: &str) -> Option<Header> {
+        strict::read(json.as_bytes(), Header::default())
+    }
+
+    #[test]
+    fn the_type_is_a_media_type_of_the_list() {
+        let accepted = ["at+jwt".to_owned(), "JWT".to_owned()];
+        let check = |json: &str| header(json).unwrap().require_type(&accepted);
+        for good in ["at+jwt", "AT+JWT", "jwt", "application/at+jwt", "Application/JWT"] {
+            assert_eq!(check(&format!(r#"{{"typ":"{good}"}}"#)), Ok(()), "{good}");
         }
-        let typ = header.typ.as_deref().map(str::to_ascii_lowercase);
-        let known_type =
-            matches!(typ.as_deref(), None | Some("jwt" | "at+jwt" | "application/at+jwt"));
-        if header.crit || header.zip || header.b64 || !known_type {
-            return Err(TokenError::Header);
+        for bad in ["", "application/", "dpop+jwt", "at+jwt ", "text/jwt", "application/x/jwt"] {
+            assert_eq!(check(&format!(r#"{{"typ":"{bad}"}}"#)), Err(TokenError::Type), "{bad}");
         }
-        Ok(header)
+        assert_eq!(check("{}"), Err(TokenError::Type));
+        let untyped = [String::new()];
+        assert_eq!(header("{}").unwrap().require_type(&untyped), Ok(()));
+        assert_eq!(header(r#"{"typ":""}"#).unwrap().require_type(&untyped), Err(TokenError::Type));
+        assert_eq!(
+            header(r#"{"typ":"JWT"}"#).unwrap().require_type(&untyped),
+            Err(TokenError::Type)
+        );
+    }
+
+    #[test]
+    fn parameters_that_change_what_is_signed_refuse_the_header() {
+        for bad in [
+            r#"{"crit":[]}"#,
+            r#"{"zip":"DEF"}"#,
+            r#"{"b64":true}"#,
+            r#"{"cty":"JWT"}"#,
+            r#"{"alg":"PS256","alg":"PS256"}"#,
+            r#"{"x":1,"x":1}"#,
+            r#"{"alg":1}"#,
+            r#"{"kid":null}"#,
+            "{} {}",
+            "[]",
+        ] {
+            assert!(header(bad).is_none(), "{bad}");
+        }
+        assert!(header(r#"{"alg":"PS256","jku":"https://x","jwk":{},"x5c":[],"x5u":1}"#).is_some());
     }
 }

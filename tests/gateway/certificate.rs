@@ -34,7 +34,9 @@ async fn lab_telling(key: &str) -> (Lab, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(policies()).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     std::fs::write(directory.path().join("auth.toml"), POLICY).unwrap();
     let lab = lab_with(|config| {
@@ -110,6 +112,16 @@ async fn a_backend_is_told_the_certificate_as_far_as_configured() {
             assert_eq!(lab.last_recorded().field("client-cert"), certificate.map(String::as_str));
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_client_sent_beside_its_path_is_shown_to_nobody() {
+    let (lab, _policies) = lab_telling("forward_certificate = \"chain\"").await;
+    let mut identity = pki().one.clone();
+    identity.chain.insert(1, pki().other_root.certificate());
+    assert_eq!(send_as(&lab, &identity, &token_request()).await.status, 201);
+    let expected = item(&pki().one.chain[1]);
+    assert_eq!(lab.last_recorded().field("client-cert-chain"), Some(expected.as_str()));
 }
 
 #[tokio::test]

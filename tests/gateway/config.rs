@@ -103,9 +103,11 @@ fn the_configuration_of_the_repository_names_every_key() {
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
     let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
+    let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
+    let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
     let config: String =
-        format!("{}{tables}", sandbox.config)
+        format!("{with_revocation}{tables}")
             .lines()
             .map(|line| {
                 if line.starts_with('[') {
@@ -132,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 16, "{complaints:#?}");
+    assert_eq!(tables_seen, 18, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -271,7 +273,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "issuer = \"https://as.portaria-lab.example\"",
         "issuer = \"${PORTARIA_TEST_NOT_SET}\"",
-        "config.toml:LINE token.issuer: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
+        "config.toml:LINE token.issuers[0].issuer: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
     ),
     (
         "audiences = [\"https://api.portaria-lab.example\"]",
@@ -286,17 +288,17 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file = \"jwks.json\"",
         "file = \"secret\"",
-        "config.toml:LINE token.jwks.file: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
+        "config.toml:LINE token.issuers[0].jwks.file: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
     ),
     (
         "file = \"jwks.json\"",
         "file = \"jwks.json\"\nurl = \"https://as.example/jwks\"",
-        "config.toml:JWKS token.jwks: has neither or both of file and url, accepted: one of them",
+        "config.toml:JWKS token.issuers[0].jwks: has none or several origins, accepted: one of file, url and discovery",
     ),
     (
         "issuer = \"https://as.portaria-lab.example\"",
         "issuer = \"\"",
-        "config.toml:LINE token.issuer: \"\" is not understood, accepted: the exact iss of access tokens",
+        "config.toml:LINE token.issuers[0].issuer: \"\" is not understood, accepted: the exact iss of its access tokens",
     ),
     (
         "audiences = [\"https://api.portaria-lab.example\"]",
@@ -304,29 +306,84 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE token.audiences: the variable PORTARIA_TEST_NOT_SET is not set, accepted: a set variable, or ${PORTARIA_TEST_NOT_SET:-default}",
     ),
     (
-        "[token.jwks]",
-        "consent_scope_prefix = \"consent\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "consent_scope_prefix = \"consent\"\n[[token.issuers]]",
         "config.toml:LINE token.consent_scope_prefix: \"consent\" is not understood, accepted: the beginning of a scope that names a consent, up to its colon",
     ),
     (
-        "[token.jwks]",
-        "consent_claim = \"client_id\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "consent_claim = \"client_id\"\n[[token.issuers]]",
         "config.toml:LINE token.consent_claim: \"client_id\" is not understood, accepted: the name of a claim that names a consent and nothing else",
     ),
     (
-        "[token.jwks]",
-        "leeway = \"5m\"\n[token.jwks]",
+        "[[token.issuers]]",
+        "leeway = \"5m\"\n[[token.issuers]]",
         "config.toml:LINE token.leeway: \"5m\" is not understood, accepted: a duration up to 60s",
     ),
     (
         "file = \"jwks.json\"",
         "file = \"jwks.json\"\nrefresh_interval = \"365d\"",
-        "config.toml:LINE+1 token.jwks.refresh_interval: \"365d\" is not understood, accepted: a duration up to 1h",
+        "config.toml:LINE+1 token.issuers[0].jwks.refresh_interval: \"365d\" is not understood, accepted: a duration up to 1h",
     ),
     (
         "file = \"jwks.json\"",
         "url = \"http://as.example/jwks\"",
-        "config.toml:LINE token.jwks.url: is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+        "config.toml:LINE token.issuers[0].jwks.url: is not encrypted, accepted: an https:// URL, or http:// on a loopback address",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "discovery = true",
+        "config.toml:JWKS token.issuers[0].jwks.trust_anchors: is missing, accepted: a PEM file with certificates",
+    ),
+    (
+        "issuer = \"https://as.portaria-lab.example\"\n\n[token.issuers.jwks]\nfile = \"jwks.json\"",
+        "issuer = \"urn:as\"\n\n[token.issuers.jwks]\ndiscovery = true",
+        "config.toml:LINE token.issuers[0].issuer: cannot be discovered, accepted: an issuer that is an https:// URL without query",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nrefresh_interval = \"1h\"\nstale_for = \"30m\"",
+        "config.toml:LINE+2 token.issuers[0].jwks.stale_for: ends before refresh_interval does, accepted: a stale_for that does not",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nstale_for = \"2d\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.stale_for: \"2d\" is not understood, accepted: a duration up to 1d",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "file = \"jwks.json\"\nlookup_cooldown = \"1h\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.lookup_cooldown: \"1h\" is not understood, accepted: a duration up to 5m",
+    ),
+    (
+        "file = \"jwks.json\"",
+        "url = \"http://127.0.0.1:1/jwks\"\ntimeout = \"1m\"",
+        "config.toml:LINE+1 token.issuers[0].jwks.timeout: is too long, accepted: a duration up to 30s",
+    ),
+    (
+        "[token.issuers.jwks]",
+        "[[token.issuers]]\nissuer = \"https://as.portaria-lab.example\"\n\n[token.issuers.jwks]",
+        "config.toml:ISSUERS token.issuers: names \"https://as.portaria-lab.example\" twice, accepted: distinct issuers",
+    ),
+    (
+        "[[token.issuers]]",
+        "algorithms = [\"PS256\", \"RS256\"]\n[[token.issuers]]",
+        "config.toml:LINE token.algorithms: names no algorithm or another one, accepted: one or more of \"PS256\", \"PS384\", \"PS512\", \"ES256\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "types = [\"application/at+jwt\"]\n[[token.issuers]]",
+        "config.toml:LINE token.types: is empty or names a whole media type, accepted: one or more types such as \"at+jwt\" and \"JWT\"; \"\" for tokens without typ",
+    ),
+    (
+        "[[token.issuers]]",
+        "participant_claims = \"maybe\"\n[[token.issuers]]",
+        "config.toml:LINE token.participant_claims: \"maybe\" is not understood, accepted: \"ignore\", \"if_present\" or \"require\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "directory = \"server.pem/keys\"\n[[token.issuers]]",
+        "config.toml:LINE token.directory: server.pem/keys cannot be written to (not a directory), accepted: a directory that the gateway, and not everybody, may write to",
     ),
     (
         "client_auth = \"client_secret_basic\"\nclient_id = \"portaria\"\nclient_secret_file = \"secret\"",
@@ -395,6 +452,11 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.2\"], cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"] }",
+        "config.toml:LINE+1 listeners[0].tls: cannot be served (peer is incompatible: NoCipherSuitesInCommon), accepted: parameters and certificates with which a client can shake hands",
+    ),
+    (
+        "name = \"mtls\"",
         "name = \"mtls\"\ntls = { groups = [] }",
         "config.toml:LINE+1 listeners[0].tls.groups: is empty, accepted: one or more of X25519, secp256r1, secp384r1, X25519MLKEM768, secp256r1MLKEM768, MLKEM768, MLKEM1024",
     ),
@@ -448,7 +510,8 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
             ("LINE+2", base + 2),
             ("LINE", base),
             ("TOKEN", line_of(&config, "[token]")),
-            ("JWKS", line_of(&config, "[token.jwks]")),
+            ("ISSUERS", line_of(&config, "[[token.issuers]]")),
+            ("JWKS", line_of(&config, "[token.issuers.jwks]")),
             ("CONSENT", line_of(&config, "[consent]")),
         ] {
             expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
@@ -458,6 +521,51 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
         assert_eq!(code, Some(64), "{bad}: {complaints:?}");
         assert!(complaints.contains(&expected), "expected {expected}\nfound {complaints:#?}");
     }
+}
+
+const POINT: &str = "distribution_points = [\"http://ccd.example/a.crl\"]";
+const ISSUERS: &str = "issuers = \"intermediate.pem\"";
+const DIRECTORY: &str = "directory = \"crl\"";
+
+#[test]
+fn each_mistake_about_revocation_is_told_exactly() {
+    let sandbox = Sandbox::new();
+    let whole = format!("{POINT}, {ISSUERS}, {DIRECTORY}");
+    let urls = "accepted: one or more http:// or https:// URLs of revocation lists";
+    let directory = "accepted: a directory that can be written, or made";
+    let with = |from: &str, to: &str| whole.replace(from, to);
+    let cases = [
+        (String::new(), ": has no list, accepted: lists, distribution_points or both".to_owned()),
+        (format!("lists = [], {DIRECTORY}"), ".directory: has no effect without distribution_points, accepted: with them".into()),
+        (with(POINT, "distribution_points = []"), format!(".distribution_points: is empty, {urls}")),
+        (with("http:", "ldap:"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
+        (with("http://", "http://user:canary@"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
+        (with("[", "[\"http://ccd.example/a.crl\", "), ".distribution_points: names a point twice, accepted: distinct URLs".into()),
+        (with(ISSUERS, ""), ".issuers: is missing, accepted: a PEM file with certificates".into()),
+        (with("intermediate.pem", "server.pem"), ".issuers: is not usable: certificate 1 is no authority's, accepted: a PEM file with the authorities that sign the lists".into()),
+        (with(DIRECTORY, ""), format!(".directory: is missing, {directory}")),
+        (with("crl\"", "secret\""), format!(".directory: secret cannot be written (not a directory), {directory}")),
+        (with("\"crl\"", "\"secret/crl\""), format!(".directory: secret/crl cannot be written (not a directory), {directory}")),
+        (with("http:", "https:"), ".trust_anchors: is missing, accepted: a PEM file with certificates".into()),
+        (whole.clone() + ", trust_anchors = \"roots.pem\"", ".trust_anchors: has no effect with http:// URLs, accepted: an https:// URL".into()),
+        (whole.clone() + ", refresh = \"999ms\"", ".refresh: \"999ms\" is not understood, accepted: a duration from 1s to 1d".into()),
+        (whole.clone() + ", timeout = \"6m\"", ".timeout: \"6m\" is not understood, accepted: a duration up to 5m".into()),
+        (whole.clone() + ", expired = \"8d\"", ".expired: \"8d\" is not understood, accepted: \"refuse\", or a duration up to 7d for which an expired list still counts".into()),
+    ];
+    let anchors = "trust_anchors = \"roots.pem\"\n";
+    let line = line_at(&sandbox.config, anchors) + 1;
+    let complaints = |table: &str| {
+        let config = format!("{anchors}revocation = {{ {} }}\n", table.replace(", ,", ","));
+        sandbox.complaints(&sandbox.config.replacen(anchors, &config, 1))
+    };
+    for (table, expected) in &cases {
+        let expected = format!("config.toml:{line} listeners[0].revocation{expected}");
+        let (code, complaints) = complaints(table);
+        assert_eq!(code, Some(64), "{table}: {complaints:?}");
+        assert_eq!(complaints, [expected], "{table}");
+    }
+    assert_eq!(complaints(&whole), (Some(0), Vec::new()));
+    assert!(!sandbox.directory.path().join("crl").exists(), "a check leaves nothing behind");
 }
 
 fn line_of(text: &str, part: &str) -> usize {
@@ -539,12 +647,52 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
         "method = \"POST\"\npath = \"/things/mine\"",
         "policies/demo.toml:LINE+1 routes[1].path: /open-insurance/demo/v1/things/mine overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "method = \"POST\"\npath = \"/things\"",
+        "method = \"GET\"\npath = \"/things/{thingId}\"",
+        "policies/demo.toml:LINE+1 routes[1].path: /open-insurance/demo/v1/things/{thingId} overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\nscopes = [\"demo-lead\", \"demo-firm\"]\n",
+        "policies/demo.toml:LINE+7 routes[0].scope: \"demo\" is an unknown scope, accepted: demo-lead, demo-firm",
+    ),
+    (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\ndeprecated_from = \"2026-09-01\"\nretired_from = \"2026-08-31\"\n",
+        "policies/demo.toml:LINE+2 retired_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "upstream = \"legacy\"\n\n[[routes]]\n",
+        "upstream = \"legacy\"\nretired_from = \"2026-08-31\"\n\n[[routes]]\ndeprecated_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+4 routes[0].deprecated_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nretired_from = \"2026-02-30\"",
+        "policies/demo.toml:LINE+1 routes[0].retired_from: \"2026-02-30\" is not understood, accepted: a day such as \"2026-12-31\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nversion = \"1.0\"",
+        "policies/demo.toml:LINE+1 routes[0].version: \"1.0\" is not understood, accepted: a full version such as \"2.0.0\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nerror_422 = \"list\"",
+        "policies/demo.toml:LINE+1 routes[0].error_422: \"list\" is not understood, accepted: \"array\" or \"object\"",
+    ),
+    (
+        "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",
+        "access = \"open\"\npermission = \"DEMO_READ\"",
+        "policies/demo.toml:LINE+1 routes[0].permission: has no effect with access = \"open\", accepted: an access that needs it",
     ),
     (
         "[[routes]]\nmethod = \"POST\"",
@@ -570,7 +718,10 @@ fn each_mistake_in_a_policy_is_told_exactly() {
         let mut expected = (*expected).to_owned();
         for (mark, line) in [
             ("LINE+1", base + 1),
+            ("LINE+2", base + 2),
+            ("LINE+4", base + 4),
             ("LINE+5", base + 5),
+            ("LINE+7", base + 7),
             ("LINE", base),
             ("ROUTE0", routes[0]),
             ("ROUTE1", routes[1]),

@@ -186,7 +186,7 @@ async fn the_consent_of_a_quote_is_not_looked_up() {
 #[tokio::test]
 async fn the_consent_may_stand_in_a_claim() {
     let lab = lab_with(|config| {
-        config.replace("[token.jwks]", "consent_claim = \"consentId\"\n[token.jwks]")
+        config.replace("[[token.issuers]]", "consent_claim = \"consentId\"\n[[token.issuers]]")
     })
     .await;
     let consent = lab.consent(&[PERMISSION]);

@@ -101,12 +101,19 @@ async fn every_stage_leaves_a_record() {
 
 #[tokio::test]
 async fn only_the_last_are_kept() {
-    let lab = lab_with(|config| format!("{config}\n[log]\ndecisions = 2\n")).await;
-    for number in 0..3 {
+    let lab = lab_with(|config| format!("{config}\n[log]\ndecisions = 4\n")).await;
+    for number in 0..4 {
         lab.send(&numbered(Request::get(RESOURCES), number)).await;
         record(&lab, number).await;
     }
     assert_eq!(lab.gateway.admin(&format!("/decisions/{}", id(0))).await.0, 404);
+    assert_eq!(lab.gateway.admin(&format!("/decisions/{}", id(1))).await.0, 200);
+    // A flood of what anybody can have refused has a place of its own.
+    for number in 10..13 {
+        lab.send(&numbered(Request::get("/nothing"), number)).await;
+        record(&lab, number).await;
+    }
+    assert_eq!(lab.gateway.admin(&format!("/decisions/{}", id(11))).await.0, 404);
     assert_eq!(lab.gateway.admin(&format!("/decisions/{}", id(1))).await.0, 200);
     let admitted = Request::get("/open-insurance/channels/v2/branches");
     assert_eq!(lab.send(&numbered(admitted, 9)).await.status, 200);

@@ -2,8 +2,11 @@
 
 mod balancer;
 mod gateway;
+mod key_server;
 mod pki;
+mod point;
 mod request;
+mod verdict;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,8 +23,11 @@ use tempfile::TempDir;
 
 pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
+pub use key_server::{Answering, KEY_SET, KeyServer};
 pub use pki::{Pki, pki};
+pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
+pub use verdict::verdict;
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";
@@ -93,6 +99,7 @@ pub fn write_files(directory: &Path, pki: &Pki, authorization: &AuthorizationSer
     write("roots.pem", &pki.root.pem());
     write("jwks.json", &authorization.signer().jwks().to_string());
     write_secret("secret", GATEWAY_SECRET);
+    write_secret("as-secret", "portaria-secret");
 }
 
 pub fn default_config(
@@ -141,10 +148,12 @@ first_byte_timeout = "500ms"
 total_timeout = "1s"
 
 [token]
-issuer = "https://as.portaria-lab.example"
 audiences = ["https://api.portaria-lab.example"]
 
-[token.jwks]
+[[token.issuers]]
+issuer = "https://as.portaria-lab.example"
+
+[token.issuers.jwks]
 file = "jwks.json"
 
 [token.introspection]

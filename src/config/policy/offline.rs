@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-pub use super::CONTENT_METHODS;
+pub use super::content::CONTENT_METHODS;
 use super::{Reader, Upstreams, list};
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::route::{Route, Routes};

@@ -4,8 +4,8 @@
 //! old verdict proves of the request; what it does not prove is not guessed.
 
 use super::line::{End, Line, Stage};
-use crate::review::decision::passes_interaction;
 use crate::interaction::Form;
+use crate::review::decision::passes_interaction;
 use crate::route::{Access, Route};
 
 /// What a stage would say.

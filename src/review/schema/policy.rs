@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::kind::Kind::{self, Form, Table, Tables, Text};
+use super::kind::Kind::{self, Form, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
 use crate::config::offline::CONTENT_METHODS;
 use crate::route::{CONSENT_ID, PriorityClass};
 
 const NAME: Kind = Form("[a-z0-9-]{1,64}");
 const VERSION: Kind = Form("[0-9]+\\.[0-9]+\\.[0-9]+");
+const DAY: Kind = Form("[0-9]{4}-[0-9]{2}-[0-9]{2}");
 const BASE_PATH: Kind = Form("(/[A-Za-z0-9._~-]+)+");
 const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9]*\\}))+");
 const SCOPE: Kind = Form("[!#-\\[\\]-~]+");
@@ -20,6 +21,7 @@ pub(super) fn keys() -> Vec<Key> {
         required("api", NAME, "The name in metrics and logs."),
         required("version", VERSION, "The x-v of every answer."),
         required("base_path", BASE_PATH, "What all paths begin with."),
+        optional("scopes", Texts, "What the routes may ask for; others are mistakes."),
         required("routes", Tables, "The endpoints."),
     ];
     let parts = [
@@ -31,7 +33,7 @@ pub(super) fn keys() -> Vec<Key> {
     parts.into_iter().flatten().collect()
 }
 
-fn of_route() -> [Key; 9] {
+fn of_route() -> [Key; 11] {
     let methods = Kind::OneOf(vec!["GET", "POST", "PUT", "PATCH", "DELETE"]);
     let access = Kind::OneOf(vec!["open", "certificate", "client", "consented"]);
     let uses = Kind::OneOf(vec!["read", "initiate"]);
@@ -54,17 +56,21 @@ fn of_route() -> [Key; 9] {
         ),
         optional("idempotency_key", idempotency, "Must be said for POST, PUT and PATCH."),
         optional("request_body", Kind::OneOf(vec!["json", "form"]), "Default \"json\"."),
+        optional("version", VERSION, "The x-v of its answers, if not the file's."),
+        optional("error_422", Kind::OneOf(vec!["array", "object"]), "Default \"array\"."),
     ]
 }
 
 /// What may be said once for the file, or for a route.
-fn of_file_or_route() -> [Key; 6] {
+fn of_file_or_route() -> [Key; 8] {
     let classes = Kind::OneOf(PriorityClass::ALL.map(PriorityClass::as_str).to_vec());
     let forms = Kind::OneOf(vec!["uuid", "alphanumeric"]);
     let unusable = || Kind::OneOf(vec!["refuse", "mint"]);
     [
         optional("class", classes, "The legal response time."),
         optional("upstream", NAME, "An [[upstreams]] of the configuration."),
+        optional("deprecated_from", DAY, "The day the version is deprecated."),
+        optional("retired_from", DAY, "The day the version is retired."),
         optional("interaction_id", Table, "The rule of x-fapi-interaction-id."),
         required("interaction_id.form", forms, "The published pattern."),
         required("interaction_id.missing", unusable(), "What happens without one."),

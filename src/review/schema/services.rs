@@ -1,7 +1,8 @@
 //! The keys of config.toml that name the services which say whether a token and a consent hold.
 
-use super::kind::Kind::{self, Duration, Form, Number, Size, Table, Text, Texts};
+use super::kind::Kind::{self, Duration, Flag, Form, Number, Size, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
+use crate::token::Algorithm;
 
 const URL: Kind = Form("https?://.+");
 const POINTER: Kind = Form("/.*");
@@ -10,9 +11,17 @@ const FILE: Kind = Text;
 /// `[token]`.
 pub(super) fn token() -> Vec<Key> {
     let user_tokens = Kind::OneOf(vec!["consent_or_subject", "subject_present", "consent"]);
+    let algorithms = Kind::SomeOf(Algorithm::ALL.map(Algorithm::name).to_vec());
+    let participant = Kind::OneOf(vec!["ignore", "if_present", "require"]);
     let own = [
-        required("issuer", Text, "The exact iss."),
         required("audiences", Texts, "aud must contain one of them."),
+        optional("algorithms", algorithms, "Of signed tokens; default PS256."),
+        optional("types", Texts, "typ of signed tokens; default at+jwt and JWT."),
+        optional("longest_lifetime", Duration, "From iat to exp; default: any."),
+        optional("percent_encoded_scopes", Flag, "Whether %20 separates scopes as a blank does."),
+        optional("accept_top_level_thumbprint", Flag, "Whether x5t#S256 binds outside cnf too."),
+        optional("participant_claims", participant, "org_id, software_id; default \"ignore\"."),
+        optional("directory", FILE, "Where the last good key sets are kept; default: nowhere."),
         optional("max_size", Size, "Default \"8KiB\"."),
         optional("leeway", Duration, "Of nbf and iat, up to 60s; default \"5s\"."),
         optional("consent_scope_prefix", Form(".+:"), "Names the consent; default \"consent:\"."),
@@ -20,7 +29,9 @@ pub(super) fn token() -> Vec<Key> {
         optional("user_token", user_tokens, "How a customer's token is told."),
         optional("cache_capacity", Number(1, 10_000_000), "Verified tokens; default 100000."),
         optional("introspection_max_age", Duration, "Up to 5m; default \"30s\"."),
-        optional("jwks", Table, "Signed tokens: url or file."),
+        required("issuers", Tables, "The authorization servers."),
+        required("issuers[].issuer", Text, "The exact iss of its tokens."),
+        optional("issuers[].jwks", Table, "Its keys: url, discovery or file."),
         optional("introspection", Table, "Opaque tokens (RFC 7662)."),
     ];
     let mut keys = within("token", own);
@@ -32,11 +43,14 @@ pub(super) fn token() -> Vec<Key> {
 fn jwks() -> Vec<Key> {
     let own = [
         optional("url", URL, "The authorization server's jwks_uri."),
+        optional("discovery", Flag, "Whether the issuer's metadata says where they are."),
         optional("file", FILE, "A JSON Web Key Set."),
         optional("refresh_interval", Duration, "Up to 1h; default \"5m\"."),
+        optional("stale_for", Duration, "How long the last good set counts, up to 1d."),
+        optional("lookup_cooldown", Duration, "Between two lookups, up to 5m; default \"10s\"."),
     ];
-    let mut keys = within("token.jwks", own);
-    keys.extend(within("token.jwks", endpoint()));
+    let mut keys = within("token.issuers[].jwks", own);
+    keys.extend(within("token.issuers[].jwks", endpoint()));
     keys
 }
 

@@ -25,6 +25,7 @@ use super::token::{Binding, Token};
 use crate::identity::verifier::ClientVerifier;
 use crate::identity::{PathRules, PathVerifier, Profile, Thumbprint, Trust, TrustAnchors};
 use crate::listener::tls::provider;
+use crate::token::Algorithm;
 use crate::token::jwks::KeySet;
 
 const KEY_ID: &str = "trial";
@@ -96,7 +97,7 @@ impl Authority {
     }
 
     /// The key set of the authorization server.
-    pub(super) fn keys(&self) -> Option<KeySet> {
+    pub(super) fn keys(&self, algorithms: &[Algorithm]) -> Option<KeySet> {
         let (_, root) = X509Certificate::from_der(&self.own.root).ok()?;
         let Ok(PublicKey::RSA(key)) = root.public_key().parsed() else {
             return None;
@@ -109,7 +110,7 @@ impl Authority {
             "kty": "RSA", "kid": KEY_ID, "use": "sig", "alg": "PS256",
             "n": number(key.modulus), "e": number(key.exponent),
         });
-        KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).ok()
+        KeySet::parse(json!({"keys": [key]}).to_string().as_bytes(), algorithms).ok()
     }
 
     /// Signs a token. `chain` is the connection's.

@@ -29,8 +29,12 @@ use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::route::{Exposure, Route, Routes};
-use crate::token::jwks::{Jwks, Origin};
-use crate::token::{ClaimRules, GrantRule, TokenLimits, Tokens};
+use crate::token::jwks::source::Setup;
+use crate::token::jwks::{KeySource, Origin, Pace};
+use crate::token::{
+    Algorithm, ClaimRules, GrantRule, Issuer, Issuers, ParticipantRule, SignedRules, TokenLimits,
+    Tokens,
+};
 
 /// Since the start of a process that the limits count in: late enough for cases that look back.
 const UPTIME: Duration = Duration::from_secs(10 * 86_400);
@@ -197,24 +201,50 @@ fn other_address(number: u32) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, a, b, c, d))
 }
 
+/// As a configuration without settings of its own has them, with the authority's keys.
 fn tokens(authority: &Authority) -> Option<Tokens> {
     let rules = ClaimRules {
-        issuer: ISSUER.to_owned(),
+        issuers: vec![ISSUER.to_owned()],
         audiences: vec![AUDIENCE.to_owned()],
         leeway: 5,
+        longest_lifetime: None,
+        percent_encoded_scopes: false,
+        accept_top_level_thumbprint: false,
+        participant: ParticipantRule::Ignore,
         consent_scope_prefix: "consent:".to_owned(),
         consent_claim: None,
         grant: GrantRule::ConsentOrSubject,
     };
+    let algorithms = vec![Algorithm::Ps256];
+    let keys = KeySource::new(key_setup(&algorithms));
+    let now = Moment::at(UPTIME, SystemTime::UNIX_EPOCH);
+    keys.begin_with(authority.keys(&algorithms)?, Duration::ZERO, now);
+    let issuer = Issuer { name: ISSUER.to_owned(), keys: Some(Arc::new(keys)) };
+    let signed = SignedRules { algorithms, types: vec!["at+jwt".to_owned()] };
     let limits = TokenLimits {
         longest: 8 * 1024,
         cached: 1000,
         introspection_max_age: Duration::from_secs(30),
     };
-    // It is never read: the keys are there.
-    let jwks = Jwks::new(Origin::File("of the test run".into()));
-    jwks.replace(authority.keys()?);
-    Some(Tokens::new(rules, limits, Some(jwks), None))
+    Some(Tokens::new(rules, signed, limits, Issuers::new(vec![issuer]), None))
+}
+
+/// Of keys that are there from the beginning and count to the end of the run.
+fn key_setup(algorithms: &[Algorithm]) -> Setup {
+    let pace = Pace {
+        refresh_interval: Duration::from_secs(300),
+        stale_for: Duration::from_secs(3600),
+        lookup_cooldown: Duration::from_secs(10),
+        timeout: Duration::from_secs(2),
+    };
+    Setup {
+        issuer: ISSUER.to_owned(),
+        origin: Origin::File("of the test run".into()),
+        algorithms: algorithms.to_vec(),
+        pace,
+        keeper: None,
+        witness: None,
+    }
 }
 
 async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {

@@ -1,9 +1,9 @@
 //! `portaria policy replay` against the gateway itself: what it foretells from the log of one set of
 //! policies is what becomes of the same requests under another.
 
-use portaria::review::replay::{Replay, Sets};
 use portaria::config::offline;
 use portaria::lab::client::Http1;
+use portaria::review::replay::{Replay, Sets};
 use serde_json::Value;
 
 use super::said;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use portaria::review::cases;
 use portaria::config::offline;
 use portaria::lab::consents::Record;
+use portaria::review::cases;
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 

@@ -1,0 +1,198 @@
+//! `[token]`: which tokens are accepted, and how they are verified.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Kept;
+use super::document::{Located, Table};
+use super::issuers::{self, Common, IssuerSettings};
+use super::services::{self, FIVE_MINUTES, IntrospectionSettings, read_age};
+use super::values;
+use crate::last_good;
+use crate::report::Metrics;
+use crate::token::claims;
+use crate::token::introspection::Introspector;
+use crate::token::{
+    Algorithm, ClaimRules, GrantRule, Issuers, ParticipantRule, SignedRules, TokenLimits, Tokens,
+};
+
+const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
+const MISSING_TABLE: &str = "is missing, accepted: a table";
+const ALGORITHMS: &str = "one or more of \"PS256\", \"PS384\", \"PS512\", \"ES256\"";
+const TYPES: &str = "one or more types such as \"at+jwt\" and \"JWT\"; \"\" for tokens without typ";
+
+/// What `[token]` says.
+#[derive(PartialEq)]
+pub(super) struct TokenSettings {
+    rules: ClaimRules,
+    signed_rules: SignedRules,
+    limits: TokenLimits,
+    pub(super) issuers: Vec<IssuerSettings>,
+    introspection: Option<IntrospectionSettings>,
+}
+
+/// Reads `[token]` and builds the stage, or keeps the one that the same settings built before. Of a stage that
+/// changed, the key sets of issuers that did not are kept.
+pub(super) fn read_tokens(
+    root: &Table<'_>,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Option<(TokenSettings, Arc<Tokens>)> {
+    let Some(table) = root.table("token") else {
+        if !root.has("token") {
+            root.place("token").reject(MISSING_TABLE);
+        }
+        return None;
+    };
+    let limits = read_limits(&table);
+    let signed_rules = read_signed_rules(&table);
+    let directory = read_directory(&table);
+    let introspection = read_introspection(&table);
+    let has_introspection = table.has("introspection");
+    let algorithms = &signed_rules.algorithms;
+    let common =
+        Common { algorithms, directory: directory.as_deref(), has_introspection, metrics, before };
+    let issuers = issuers::read(&table, &common);
+    let rules = read_rules(&table, issuers.as_deref());
+    let (issuers, rules, (introspection, introspector)) = (issuers?, rules?, introspection?);
+    let (issuers, built): (Vec<_>, Vec<_>) = issuers.into_iter().unzip();
+    let settings = TokenSettings { rules, signed_rules, limits, issuers, introspection };
+    if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
+        return Some((settings, kept.token.1.clone()));
+    }
+    let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
+    let tokens = Tokens::new(rules, signed_rules, limits, Issuers::new(built), introspector);
+    Some((settings, Arc::new(tokens)))
+}
+
+/// Nothing if it is wrong, nothing inside if it is not there.
+fn read_introspection(
+    table: &Table<'_>,
+) -> Option<(Option<IntrospectionSettings>, Option<Introspector>)> {
+    match table.table("introspection") {
+        Some(table) => services::read_introspection(&table).map(|(s, i)| (Some(s), Some(i))),
+        None => (!table.has("introspection")).then_some((None, None)),
+    }
+}
+
+fn read_rules(
+    table: &Table<'_>,
+    issuers: Option<&[(IssuerSettings, crate::token::Issuer)]>,
+) -> Option<ClaimRules> {
+    let audiences = read_audiences(table);
+    let leeway = read_age(table, "leeway", ONE_MINUTE);
+    let longest_lifetime = table.parsed("longest_lifetime", values::DURATION, values::duration);
+    let prefix = table.parsed(
+        "consent_scope_prefix",
+        "the beginning of a scope that names a consent, up to its colon",
+        |text| (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned()),
+    );
+    let consent_claim = table.parsed(
+        "consent_claim",
+        "the name of a claim that names a consent and nothing else",
+        |text| (!text.is_empty() && !claims::is_known(text)).then(|| text.to_owned()),
+    );
+    let grant = read_grant(table);
+    let participant = read_participant(table);
+    let percent_encoded_scopes = table.boolean("percent_encoded_scopes").unwrap_or(false);
+    let accept_top_level_thumbprint = table.boolean("accept_top_level_thumbprint").unwrap_or(false);
+    Some(ClaimRules {
+        issuers: issuers?.iter().map(|(settings, _)| settings.name.clone()).collect(),
+        audiences: audiences?.value,
+        leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
+        longest_lifetime: longest_lifetime.map(|longest| longest.value.as_secs()),
+        percent_encoded_scopes,
+        accept_top_level_thumbprint,
+        participant,
+        consent_scope_prefix: prefix.map_or_else(|| "consent:".to_owned(), |prefix| prefix.value),
+        consent_claim: consent_claim.map(|claim| claim.value),
+        grant,
+    })
+}
+
+fn read_audiences(table: &Table<'_>) -> Option<Located<Vec<String>>> {
+    let accepted = "one or more audiences that access tokens are meant for";
+    let audiences = table.strings("audiences", accepted);
+    match &audiences {
+        Some(list) if list.value.iter().any(String::is_empty) => {
+            list.place.reject(format!("has an empty audience, accepted: {accepted}"));
+        }
+        Some(list) if list.value.is_empty() => {
+            list.place.reject(format!("is empty, accepted: {accepted}"));
+        }
+        None if !table.has("audiences") => {
+            table.place("audiences").reject(format!("is missing, accepted: {accepted}"));
+        }
+        Some(_) | None => {}
+    }
+    audiences
+}
+
+fn read_grant(table: &Table<'_>) -> GrantRule {
+    let accepted = "\"consent_or_subject\", \"subject_present\" or \"consent\"";
+    let grant = table.parsed("user_token", accepted, |text| match text {
+        "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
+        "subject_present" => Some(GrantRule::SubjectPresent),
+        "consent" => Some(GrantRule::Consent),
+        _ => None,
+    });
+    grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value)
+}
+
+fn read_participant(table: &Table<'_>) -> ParticipantRule {
+    let accepted = "\"ignore\", \"if_present\" or \"require\"";
+    let rule = table.parsed("participant_claims", accepted, |text| match text {
+        "ignore" => Some(ParticipantRule::Ignore),
+        "if_present" => Some(ParticipantRule::IfPresent),
+        "require" => Some(ParticipantRule::Require),
+        _ => None,
+    });
+    rule.map_or(ParticipantRule::Ignore, |rule| rule.value)
+}
+
+fn read_signed_rules(table: &Table<'_>) -> SignedRules {
+    let algorithms = table.strings("algorithms", ALGORITHMS).map(|names| {
+        let parsed = names.value.iter().map(|name| Algorithm::parse(name));
+        let parsed: Option<Vec<Algorithm>> = parsed.collect();
+        parsed.filter(|algorithms| !algorithms.is_empty()).unwrap_or_else(|| {
+            names
+                .place
+                .reject(format!("names no algorithm or another one, accepted: {ALGORITHMS}"));
+            Vec::new()
+        })
+    });
+    let types = table.strings("types", TYPES).map(|types| {
+        if types.value.is_empty() || types.value.iter().any(|name| name.contains('/')) {
+            types.place.reject(format!("is empty or names a whole media type, accepted: {TYPES}"));
+        }
+        types.value
+    });
+    SignedRules {
+        algorithms: algorithms.unwrap_or_else(|| vec![Algorithm::Ps256]),
+        types: types.unwrap_or_else(|| vec!["at+jwt".to_owned(), "JWT".to_owned()]),
+    }
+}
+
+/// Where key sets are kept for the next start.
+fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
+    let accepted = "a directory that the gateway, and not everybody, may write to";
+    let text = table.string("directory", accepted)?;
+    let directory = table.directory().join(&text.value);
+    if let Err(error) = last_good::check_directory(&directory) {
+        let shown = directory.display();
+        text.place.reject(format!("{shown} {error}, accepted: {accepted}"));
+    }
+    Some(directory)
+}
+
+fn read_limits(table: &Table<'_>) -> TokenLimits {
+    let longest = table.parsed("max_size", values::SIZE, values::size);
+    let longest = longest.and_then(|size| usize::try_from(size.value).ok());
+    let max_age = read_age(table, "introspection_max_age", FIVE_MINUTES);
+    TokenLimits {
+        longest: longest.unwrap_or(8 * 1024),
+        cached: table.number("cache_capacity", 1, 10_000_000).unwrap_or(100_000),
+        introspection_max_age: max_age.unwrap_or(Duration::from_secs(30)),
+    }
+}

@@ -1,0 +1,178 @@
+//! What was fetched last and held good, kept on disk for the next start.
+//!
+//! A document is written beside its place and renamed into it, so that a crash leaves the old one or the new
+//! one. What is read back is bounded and says no more than it is: whoever reads it judges it like anything
+//! that was fetched. Refuses a place that everybody on the machine may write to.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use thiserror::Error;
+
+/// Characters of a file's name that people read.
+const READABLE: usize = 60;
+/// Bytes of the digest that tells one name from another.
+const TOLD_APART: usize = 8;
+/// What is kept is public; people look at it.
+const MODE: u32 = 0o644;
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// Why nothing can be kept in a directory.
+#[derive(Debug, Error)]
+pub enum PlaceError {
+    /// It cannot be made or written to.
+    #[error("cannot be written to ({0})")]
+    NotWritable(io::ErrorKind),
+    /// Anybody could put something there.
+    #[error("can be written to by everybody on the machine")]
+    Everybody,
+}
+
+/// The place of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastGood(PathBuf);
+
+impl LastGood {
+    /// The place of the document of a name, such as a URL, in a directory.
+    pub fn of(directory: &Path, name: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let said = name.split_once("://").map_or(name, |(_, rest)| rest);
+        let readable: String = said.chars().map(plain).take(READABLE).collect();
+        let digest = digest(&SHA256, name.as_bytes());
+        let told = digest.as_ref().iter().take(TOLD_APART).map(|byte| format!("{byte:02x}"));
+        Self(directory.join(format!("{readable}-{}.json", told.collect::<String>())))
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a document; makes the directory if it is not there yet.
+    pub fn keep(&self, document: &[u8]) -> io::Result<()> {
+        let directory = self.directory()?;
+        fs::create_dir_all(directory)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".kept-").permissions(Permissions::from_mode(MODE));
+        let mut written = builder.tempfile_in(directory)?;
+        written.write_all(document)?;
+        written.as_file().sync_all()?;
+        written.persist(&self.0)?;
+        // The rename is on the disk when the directory is.
+        File::open(directory)?.sync_all()
+    }
+
+    /// Reads a document of at most so many bytes, if one was kept.
+    pub fn recall(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let opened = match File::open(&self.0) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mode = opened.metadata()?.permissions().mode() | mode_of(self.directory()?)?;
+        if mode & WRITABLE_BY_ALL != 0 {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, PlaceError::Everybody));
+        }
+        let mut document = Vec::new();
+        let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        opened.take(bound).read_to_end(&mut document)?;
+        if document.len() > most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(Some(document))
+    }
+
+    /// Removes what was kept.
+    pub fn forget(&self) -> io::Result<()> {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn directory(&self) -> io::Result<&Path> {
+        self.0.parent().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+}
+
+fn mode_of(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.permissions().mode())
+}
+
+/// Whether documents can be kept in a directory, or it can be made. Leaves nothing behind: whoever checks a
+/// configuration may be another user than who runs it.
+pub fn check_directory(directory: &Path) -> Result<(), PlaceError> {
+    let there = directory.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
+    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The message of the system names a file that nobody knows.
+    let not_writable = |error: io::Error| PlaceError::NotWritable(error.kind());
+    tempfile::tempfile_in(there).map_err(not_writable)?;
+    match mode_of(there).map_err(not_writable)? & WRITABLE_BY_ALL {
+        0 => Ok(()),
+        _ => Err(PlaceError::Everybody),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_readable_distinct_and_stay_in_the_directory() {
+        let name = |url: &str| {
+            let kept = LastGood::of(Path::new("keys"), url);
+            assert_eq!(kept.file().parent(), Some(Path::new("keys")), "{url}");
+            kept.file().file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        let issuer = name("https://as.example.com.br/a");
+        assert!(issuer.starts_with("as.example.com.br-a-"), "{issuer}");
+        for other in
+            ["http://as.example.com.br/a", "https://as.example.com.br-a", "https://x/../../etc"]
+        {
+            assert_ne!(name(other), issuer);
+        }
+        assert!(name(&format!("https://h/{}", "a".repeat(5000))).len() < 100);
+    }
+
+    #[test]
+    fn what_is_kept_is_recalled_whole_and_within_its_bound() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("made/here");
+        let kept = LastGood::of(&directory, "name");
+        assert!(check_directory(&directory).is_ok());
+        assert!(!place.path().join("made").exists(), "nothing is left behind");
+        assert_eq!(kept.recall(10).unwrap(), None);
+        kept.keep(b"first").unwrap();
+        kept.keep(b"second").unwrap();
+        assert_eq!(kept.recall(6).unwrap().as_deref(), Some(&b"second"[..]));
+        assert_eq!(kept.recall(5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        kept.forget().unwrap();
+        kept.forget().unwrap();
+        assert_eq!(kept.recall(10).unwrap(), None);
+        std::fs::write(place.path().join("file"), "").unwrap();
+        assert!(check_directory(&place.path().join("file/below")).is_err());
+    }
+
+    #[test]
+    fn a_place_that_everybody_may_write_to_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let kept = LastGood::of(place.path(), "name");
+        kept.keep(b"good").unwrap();
+        let open_to = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        open_to(kept.file(), 0o646);
+        assert_eq!(kept.recall(9).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        open_to(kept.file(), 0o644);
+        open_to(place.path(), 0o1777);
+        assert_eq!(kept.recall(9).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert!(matches!(check_directory(place.path()), Err(PlaceError::Everybody)));
+        assert!(matches!(check_directory(&place.path().join("new")), Err(PlaceError::Everybody)));
+        open_to(place.path(), 0o755);
+        assert_eq!(kept.recall(9).unwrap().as_deref(), Some(&b"good"[..]));
+    }
+}

@@ -1,0 +1,99 @@
+//! Verified tokens, kept under the SHA-256 of their text: the text itself is not kept.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use moka::Expiry;
+
+use super::VerifiedToken;
+use crate::moment::Moment;
+
+/// What nothing else ends is forgotten after a day.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// SHA-256 of a token's text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    pub(super) fn of(text: &str) -> Self {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        Self(key)
+    }
+}
+
+impl std::hash::Hash for TokenKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+/// A key that is a SHA-256 needs no further hashing: its first bytes are the hash.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+pub(super) type Hash = BuildHasherDefault<KeyHasher>;
+
+/// Whose keys verified a token, and which revision of them.
+#[derive(Clone, Copy)]
+pub(super) struct Signed {
+    /// The issuer's position among the configured ones.
+    pub(super) issuer: usize,
+    pub(super) revision: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Cached {
+    pub(super) token: Arc<VerifiedToken>,
+    /// Nothing for a token that was introspected.
+    pub(super) signed: Option<Signed>,
+    lifetime: Option<Duration>,
+}
+
+impl Cached {
+    pub(super) fn new(token: VerifiedToken, signed: Option<Signed>, now: Moment) -> Self {
+        let lifetime = token.lifetime(now);
+        Self { token: Arc::new(token), signed, lifetime }
+    }
+}
+
+/// Keeps an entry until the token expires, and no longer than the ceiling.
+pub(super) struct UntilExpiry {
+    pub(super) ceiling: Option<Duration>,
+}
+
+impl Expiry<TokenKey, Cached> for UntilExpiry {
+    fn expire_after_create(
+        &self,
+        _key: &TokenKey,
+        cached: &Cached,
+        _created_at: Instant,
+    ) -> Option<Duration> {
+        let ceiling = self.ceiling.unwrap_or(LONGEST);
+        Some(cached.lifetime.map_or(ceiling, |lifetime| lifetime.min(ceiling)))
+    }
+
+    /// An entry of the same token takes the old one's place when the keys changed.
+    fn expire_after_update(
+        &self,
+        key: &TokenKey,
+        cached: &Cached,
+        updated_at: Instant,
+        _left: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, cached, updated_at)
+    }
+}

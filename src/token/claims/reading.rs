@@ -1,0 +1,171 @@
+//! The claims as they stand in a token or an introspection answer.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess};
+
+use super::{ClaimRules, ParticipantRule};
+use crate::token::TokenError;
+use crate::token::strict::{self, Members, Object, Text, skip, text};
+
+/// The claims that portaria looks at.
+#[derive(Default)]
+pub struct Claims {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<Audience>,
+    pub(super) subject: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) authorized_party: Option<String>,
+    pub(super) client_id_camel: Option<String>,
+    pub(super) expires_at: Option<u64>,
+    pub(super) not_before: Option<u64>,
+    pub(super) issued_at: Option<u64>,
+    pub(super) scope: Option<ScopeClaim>,
+    pub(super) confirmation: Option<Confirmation>,
+    pub(super) top_level_thumbprint: Option<String>,
+    pub(super) organisation: Option<String>,
+    pub(super) software_statement: Option<String>,
+    pub(super) consent: Option<String>,
+    active: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(Text),
+    Several(Vec<Text>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum ScopeClaim {
+    Text(String),
+    List(Vec<String>),
+}
+
+/// `cnf` (RFC 7800), of which only the certificate's thumbprint binds here.
+#[derive(Default)]
+pub(super) struct Confirmation {
+    pub(super) thumbprint: Option<String>,
+}
+
+impl Members for Confirmation {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "x5t#S256" => self.thumbprint = text(map)?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+/// Seconds since 1970, with or without a fraction (RFC 7519 section 2).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Whole(u64),
+    Fraction(f64),
+}
+
+struct NumericDate(u64);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Number::deserialize(deserializer)? {
+            Number::Whole(seconds) => Ok(Self(seconds)),
+            Number::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
+                .map(|duration| Self(duration.as_secs()))
+                .map_err(|_| D::Error::custom("no date")),
+        }
+    }
+}
+
+/// The names that have a meaning of their own among the claims.
+const KNOWN: [&str; 16] = [
+    "iss",
+    "aud",
+    "sub",
+    "client_id",
+    "azp",
+    "clientId",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "scope",
+    "cnf",
+    "x5t#S256",
+    "org_id",
+    "software_id",
+    "active",
+];
+
+/// Whether a claim of this name cannot name a consent, because it says something else.
+pub fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
+impl Claims {
+    /// Parses a JSON object.
+    pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
+        let reading = Reading { claims: Self::default(), rules };
+        strict::read(json, reading).map(|reading| reading.claims).ok_or(TokenError::Claims)
+    }
+
+    /// `active` of an introspection answer.
+    pub fn active(&self) -> Option<bool> {
+        self.active
+    }
+
+    /// `iss`.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+}
+
+struct Reading<'a> {
+    claims: Claims,
+    rules: &'a ClaimRules,
+}
+
+impl Members for Reading<'_> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let claims = &mut self.claims;
+        match name {
+            "iss" => claims.issuer = text(map)?,
+            "aud" => claims.audience = Some(map.next_value()?),
+            "sub" => claims.subject = text(map)?,
+            "client_id" => claims.client_id = text(map)?,
+            "azp" => claims.authorized_party = text(map)?,
+            "clientId" => claims.client_id_camel = text(map)?,
+            "exp" => claims.expires_at = date(map)?,
+            "nbf" => claims.not_before = date(map)?,
+            "iat" => claims.issued_at = date(map)?,
+            "jti" => drop(text(map)?),
+            "scope" => claims.scope = Some(map.next_value()?),
+            "cnf" => {
+                claims.confirmation = Some(map.next_value_seed(Object(Confirmation::default()))?);
+            }
+            "active" => claims.active = Some(map.next_value()?),
+            "x5t#S256" if self.rules.accept_top_level_thumbprint => {
+                claims.top_level_thumbprint = text(map)?;
+            }
+            "org_id" if self.rules.participant != ParticipantRule::Ignore => {
+                claims.organisation = text(map)?;
+            }
+            "software_id" if self.rules.participant != ParticipantRule::Ignore => {
+                claims.software_statement = text(map)?;
+            }
+            other if Some(other) == self.rules.consent_claim.as_deref() => {
+                claims.consent = text(map)?;
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+fn date<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<u64>, A::Error> {
+    Ok(Some(map.next_value::<NumericDate>()?.0))
+}

@@ -1,0 +1,123 @@
+//! The last good key set of an issuer on disk: it decides from the first request after a start, for as long
+//! as it would have without one, though the authorization server cannot be reached.
+//!
+//! What is read back must be of the same issuer, of a time that has been, and a key set. It counts from when
+//! it was read from the authorization server, not from when it was read back.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{KeySet, KeySetError};
+use crate::last_good::LastGood;
+use crate::moment::Moment;
+use crate::remote::LONGEST_ANSWER;
+use crate::token::algorithm::Algorithm;
+
+/// The clock may have been set back by so much since the set was kept.
+const SKEW: u64 = 60;
+/// What stands around the set.
+const AROUND: usize = 8 * 1024;
+
+/// Why a kept set does not count.
+#[derive(Debug, Error)]
+pub enum RecallError {
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    File(#[from] io::Error),
+    /// It is not what was written.
+    #[error("is not a kept key set")]
+    Malformed,
+    /// It is another issuer's.
+    #[error("is another issuer's")]
+    Issuer,
+    /// It says that it was read in the future.
+    #[error("was read in the future")]
+    Future,
+    /// Its keys are not usable.
+    #[error("{0}")]
+    KeySet(#[from] KeySetError),
+}
+
+/// What was kept.
+pub struct Recalled {
+    /// The keys.
+    pub keys: KeySet,
+    /// How long ago they were read from the authorization server.
+    pub age: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    issuer: String,
+    read_at: u64,
+    key_set: Value,
+}
+
+/// Keeps the sets of one issuer.
+#[derive(Clone)]
+pub struct Keeper {
+    issuer: String,
+    place: LastGood,
+    /// When what was written last was read: a slow write must not undo a later one.
+    written: Arc<Mutex<Duration>>,
+}
+
+impl Keeper {
+    /// A keeper in a directory.
+    pub fn new(directory: &Path, issuer: &str) -> Self {
+        let place = LastGood::of(directory, issuer);
+        Self { issuer: issuer.to_owned(), place, written: Arc::default() }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        self.place.file()
+    }
+
+    /// What was kept last, if anything was.
+    pub fn recall(
+        &self,
+        accepted: &[Algorithm],
+        now: Moment,
+    ) -> Result<Option<Recalled>, RecallError> {
+        let Some(bytes) = self.place.recall(LONGEST_ANSWER + AROUND)? else {
+            return Ok(None);
+        };
+        let document: Document =
+            serde_json::from_slice(&bytes).map_err(|_| RecallError::Malformed)?;
+        if document.issuer != self.issuer {
+            return Err(RecallError::Issuer);
+        }
+        if document.read_at > now.unix_seconds().saturating_add(SKEW) {
+            return Err(RecallError::Future);
+        }
+        let age = Duration::from_secs(now.unix_seconds().saturating_sub(document.read_at));
+        let keys = KeySet::parse(document.key_set.to_string().as_bytes(), accepted)?;
+        Ok(Some(Recalled { keys, age }))
+    }
+
+    /// Keeps a set that was read at `now`; nothing, if the keys were withdrawn.
+    pub(super) fn keep(&self, key_set: Option<&[u8]>, now: Moment) -> io::Result<()> {
+        let mut written = self.written.lock();
+        if *written > now.since_start() {
+            return Ok(());
+        }
+        *written = now.since_start();
+        let Some(key_set) = key_set else {
+            return self.place.forget();
+        };
+        let document = Document {
+            issuer: self.issuer.clone(),
+            read_at: now.unix_seconds(),
+            key_set: serde_json::from_slice(key_set)?,
+        };
+        self.place.keep(&serde_json::to_vec_pretty(&document)?)
+    }
+}

@@ -1,0 +1,209 @@
+//! Where a key set comes from: a file, a URL, or the metadata of the issuer (OpenID Connect Discovery 1.0
+//! section 4, RFC 8414).
+//!
+//! Gives the JSON as it is, and for how long its server says that it holds. Refuses what is too long, does not
+//! call itself JSON, or comes by way of metadata that another issuer published.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+use url::Url;
+
+use super::KeySetError;
+use crate::remote::{Answer, LONGEST_ANSWER, Remote, RemoteError, is_loopback};
+
+/// Where the set comes from.
+#[derive(Debug)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The authorization server's `jwks_uri`.
+    Url(Remote),
+    /// The authorization server's metadata, which names the `jwks_uri`.
+    Metadata(Metadata),
+}
+
+/// How the metadata of an issuer is found.
+#[derive(Debug)]
+pub struct Metadata {
+    issuer: String,
+    remote: Remote,
+    places: [Url; 2],
+}
+
+/// What was read.
+pub struct Read {
+    /// The set.
+    pub json: Vec<u8>,
+    /// How long its server says that it holds.
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Metadata {
+    /// The metadata of an issuer that is a URL; `remote` reaches its host.
+    pub fn new(issuer: &str, url: &Url, remote: Remote) -> Self {
+        let path = url.path().trim_end_matches('/').to_owned();
+        let at = |path: String| {
+            let mut place = url.clone();
+            place.set_path(&path);
+            place
+        };
+        let places = [
+            at(format!("{path}/.well-known/openid-configuration")),
+            at(format!("/.well-known/oauth-authorization-server{path}")),
+        ];
+        Self { issuer: issuer.to_owned(), remote, places }
+    }
+
+    async fn read(&self) -> Result<Read, KeySetError> {
+        let [openid, oauth] = &self.places;
+        let answer = match ask(&self.remote.at(openid.clone())).await {
+            Err(KeySetError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
+                ask(&self.remote.at(oauth.clone())).await?
+            }
+            answer => answer?,
+        };
+        let place = self.key_set_of(&answer.body)?;
+        read(&self.remote.at(place)).await
+    }
+
+    /// The metadata must be the issuer's own (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3), and
+    /// lead to no place that is less protected than where it came from.
+    fn key_set_of(&self, json: &[u8]) -> Result<Url, KeySetError> {
+        let document: Document = serde_json::from_slice(json)
+            .map_err(|_| KeySetError::Metadata("is not JSON with an issuer and a jwks_uri"))?;
+        if document.issuer != self.issuer {
+            return Err(KeySetError::Metadata("is another issuer's"));
+        }
+        let [openid, _] = &self.places;
+        let is_acceptable = |url: &Url| match url.scheme() {
+            "https" => openid.scheme() == "https",
+            "http" => openid.scheme() == "http" && is_loopback(url),
+            _ => false,
+        };
+        let url = Url::parse(&document.jwks_uri).ok().filter(is_acceptable);
+        url.ok_or(KeySetError::Metadata("names no acceptable jwks_uri"))
+    }
+}
+
+impl Origin {
+    /// Reads the set.
+    pub async fn read(&self) -> Result<Read, KeySetError> {
+        match self {
+            Self::File(path) => read_file(path).await,
+            Self::Url(remote) => read(remote).await,
+            Self::Metadata(metadata) => metadata.read().await,
+        }
+    }
+
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Url(_) => "url",
+            Self::Metadata(_) => "discovery",
+        }
+    }
+}
+
+async fn read_file(path: &PathBuf) -> Result<Read, KeySetError> {
+    let file = tokio::fs::File::open(path).await?;
+    let mut json = Vec::new();
+    let bound = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
+    file.take(bound.saturating_add(1)).read_to_end(&mut json).await?;
+    if json.len() > LONGEST_ANSWER {
+        return Err(RemoteError::TooLong.into());
+    }
+    Ok(Read { json, max_age: None })
+}
+
+async fn read(remote: &Remote) -> Result<Read, KeySetError> {
+    let answer = ask(remote).await?;
+    Ok(Read { max_age: max_age(&answer.fields), json: answer.body })
+}
+
+/// A JSON document.
+async fn ask(remote: &Remote) -> Result<Answer, KeySetError> {
+    let answer = remote.get(&[]).await?;
+    if answer.status != StatusCode::OK {
+        return Err(RemoteError::Status(answer.status).into());
+    }
+    if is_json(&answer.fields) { Ok(answer) } else { Err(KeySetError::MediaType) }
+}
+
+/// `application/json`, or a media type built on it such as `application/jwk-set+json`.
+fn is_json(fields: &HeaderMap) -> bool {
+    let media_type = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = media_type.and_then(|text| text.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// `max-age` of Cache-Control less `Age` (RFC 9111 sections 4.2 and 5.2.2); nothing to keep is zero.
+fn max_age(fields: &HeaderMap) -> Option<Duration> {
+    let values = fields.get_all(header::CACHE_CONTROL).iter();
+    let text = values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
+    let text = text.to_ascii_lowercase();
+    let mut directives = text.split(',').map(str::trim);
+    if directives.clone().any(|directive| matches!(directive, "no-store" | "no-cache")) {
+        return Some(Duration::ZERO);
+    }
+    let seconds = |text: &str| text.trim_matches('"').parse().ok().map(Duration::from_secs);
+    let life = directives.find_map(|directive| seconds(directive.strip_prefix("max-age=")?))?;
+    let age = fields.get(header::AGE).and_then(|value| seconds(value.to_str().ok()?.trim()));
+    Some(life.saturating_sub(age.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        list.iter().map(field).collect()
+    }
+
+    #[test]
+    fn the_server_says_how_long_an_answer_holds() {
+        for (list, expected) in [
+            (&[][..], None),
+            (&[("cache-control", "max-age=60")], Some(60)),
+            (&[("cache-control", "public, Max-Age=\"60\", must-revalidate")], Some(60)),
+            (&[("cache-control", "max-age=60"), ("age", "20")], Some(40)),
+            (&[("cache-control", "max-age=60"), ("age", "90")], Some(0)),
+            (&[("cache-control", "public"), ("cache-control", "max-age=5")], Some(5)),
+            (&[("cache-control", "max-age=60, no-store")], Some(0)),
+            (&[("cache-control", "no-cache")], Some(0)),
+            (&[("cache-control", "max-age=-1")], None),
+            (&[("cache-control", "max-age=soon")], None),
+            (&[("cache-control", "s-maxage=60")], None),
+        ] {
+            assert_eq!(max_age(&fields(list)), expected.map(Duration::from_secs), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn only_json_is_a_key_set() {
+        for good in ["application/json", "Application/JWK-Set+json ; charset=utf-8"] {
+            assert!(is_json(&fields(&[("content-type", good)])), "{good}");
+        }
+        for bad in ["text/html", "text/json", "application/jsonp", "application/octet-stream", ""] {
+            assert!(!is_json(&fields(&[("content-type", bad)])), "{bad}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,349 @@
+//! The key set of one issuer: in force, read again in the background, and looked up once more when a token
+//! names a key that it lacks.
+//!
+//! A set counts for `stale_for` after it was last read; then, and as long as none was ever read, nothing can be
+//! decided. After a lookup the next one waits for the cool-down, and a `kid` that a lookup did not find is
+//! remembered for a while: made-up kids cost the authorization server one request per cool-down.
+//!
+//! A set that cannot be read never replaces one that could, but for one: a well-formed set without any usable
+//! key says that the keys are withdrawn.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::flight::{Lookup, Plan};
+use super::kept::Keeper;
+use super::origin::Read;
+use super::{KeySet, KeySetError, LONGEST_KID, Origin, Pace};
+use crate::moment::Moment;
+use crate::remote::RemoteError;
+use crate::token::TokenError;
+use crate::token::algorithm::Algorithm;
+
+/// Unknown kids that are remembered, per issuer.
+const MOST_UNKNOWN: u64 = 1000;
+
+/// Why a set is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was due, or the configuration was read.
+    Schedule,
+    /// A token names a key that the set lacks.
+    UnknownKey,
+    /// A token is to be verified, and there is no set.
+    NoKeys,
+}
+
+impl Cause {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::UnknownKey => "unknown_key",
+            Self::NoKeys => "no_keys",
+        }
+    }
+}
+
+/// What happens to a key set.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// It was read.
+    Read {
+        /// Why.
+        cause: Cause,
+        /// Whether its keys are others than before.
+        changed: bool,
+    },
+    /// It could not be read.
+    Failed {
+        /// Why it was to be.
+        cause: Cause,
+        /// What was in the way.
+        error: &'a KeySetError,
+    },
+    /// It was read, but could not be kept for the next start.
+    NotKept(&'a io::Error),
+    /// A token named a key that it lacks.
+    UnknownKey,
+}
+
+/// Is told what happens to the key set of an issuer.
+pub type Witness = Arc<dyn Fn(&str, &Event<'_>) + Send + Sync>;
+
+/// How the key set of an issuer is read.
+pub struct Setup {
+    /// Whose keys they are.
+    pub issuer: String,
+    /// Where they come from.
+    pub origin: Origin,
+    /// What they are to verify.
+    pub algorithms: Vec<Algorithm>,
+    /// How often.
+    pub pace: Pace,
+    /// Where they are kept for the next start.
+    pub keeper: Option<Keeper>,
+    /// Who is told.
+    pub witness: Option<Witness>,
+}
+
+/// A set in force.
+pub struct InForce {
+    /// The keys.
+    pub keys: KeySet,
+    /// Tells these keys from those before.
+    pub revision: u64,
+    /// Until when it is hardly older than a lookup would have it.
+    fresh_until: Duration,
+    usable_until: Duration,
+}
+
+/// The key set of one issuer.
+pub struct KeySource {
+    pub(super) setup: Setup,
+    pub(super) plan: Mutex<Plan>,
+    in_force: ArcSwapOption<InForce>,
+    unknown: moka::sync::Cache<Box<str>, ()>,
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySource").field("issuer", &self.setup.issuer).finish_non_exhaustive()
+    }
+}
+
+impl KeySource {
+    /// A source that has not been read yet.
+    pub fn new(setup: Setup) -> Self {
+        let unknown = moka::sync::Cache::builder()
+            .max_capacity(MOST_UNKNOWN)
+            .time_to_live(setup.pace.unknown_for())
+            .build();
+        Self { setup, in_force: ArcSwapOption::empty(), unknown, plan: Mutex::default() }
+    }
+
+    /// How it is read.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Begins with a set that was read `age` ago.
+    pub fn begin_with(&self, keys: KeySet, age: Duration, now: Moment) {
+        self.put_in_force(&mut self.plan.lock(), keys, age, now);
+    }
+
+    /// Whether what the keys of a revision verified still counts.
+    pub fn vouches_for(&self, revision: u64, now: Moment) -> bool {
+        let in_force = self.in_force.load();
+        let counts = |set: &Arc<InForce>| set.revision == revision && set.counts(now);
+        in_force.as_ref().is_some_and(counts)
+    }
+
+    /// Whether there is a set that counts.
+    pub fn is_ready(&self, now: Moment) -> bool {
+        self.usable(now).is_some()
+    }
+
+    /// The set that has the key of a name, looked up once more if need be.
+    pub async fn with_key(
+        self: &Arc<Self>,
+        kid: Option<&str>,
+        now: Moment,
+    ) -> Result<Arc<InForce>, TokenError> {
+        let cause = match self.usable(now) {
+            Some(set) if set.keys.find(kid).is_some() => return Ok(set),
+            Some(_) => {
+                self.tell(&Event::UnknownKey);
+                // Nothing to look up: no name, one that no key has, or one that a lookup did not find.
+                let is_hopeless =
+                    |kid: &str| kid.len() > LONGEST_KID || self.unknown.contains_key(kid);
+                if kid.is_none_or(is_hopeless) {
+                    return Err(TokenError::UnknownKey);
+                }
+                Cause::UnknownKey
+            }
+            None => Cause::NoKeys,
+        };
+        let lookup = self.look_up(cause, now).await;
+        let set = self.usable(now).ok_or(TokenError::NoKeys)?;
+        if set.keys.find(kid).is_some() { Ok(set) } else { Err(self.lacks(&set, kid, lookup, now)) }
+    }
+
+    /// What it means that a set lacks a key. As long as it is hardly older than a lookup would have it, the key
+    /// does not exist; else nobody knows.
+    fn lacks(&self, set: &InForce, kid: Option<&str>, lookup: Lookup, now: Moment) -> TokenError {
+        if let (Some(kid), Lookup::Read { since_asked: true }) = (kid, lookup) {
+            self.unknown.insert(kid.into(), ());
+        }
+        match lookup {
+            Lookup::Read { .. } => TokenError::UnknownKey,
+            _ if now.since_start() < set.fresh_until => TokenError::UnknownKey,
+            Lookup::Cooling | Lookup::Failed => TokenError::NoKeys,
+        }
+    }
+
+    /// Reads the set once, without putting it in force.
+    pub async fn read(&self) -> Result<Read, KeySetError> {
+        let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
+        reading.await.unwrap_or(Err(KeySetError::Remote(RemoteError::Timeout)))
+    }
+
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Some(witness) = &self.setup.witness {
+            witness(&self.setup.issuer, event);
+        }
+    }
+
+    fn usable(&self, now: Moment) -> Option<Arc<InForce>> {
+        self.in_force.load_full().filter(|set| set.counts(now))
+    }
+
+    /// Puts a set in force that was read `age` ago. Returns whether its keys are others than before.
+    pub(super) fn put_in_force(
+        &self,
+        plan: &mut Plan,
+        keys: KeySet,
+        age: Duration,
+        now: Moment,
+    ) -> bool {
+        let before = self.in_force.load_full();
+        let changed = before.is_none_or(|before| !before.keys.is_same_as(&keys));
+        plan.revision += u64::from(changed);
+        let pace = &self.setup.pace;
+        let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
+        let (fresh_until, usable_until) = (after(pace.lookup_cooldown), after(pace.stale_for));
+        let set = InForce { keys, revision: plan.revision, fresh_until, usable_until };
+        self.in_force.store(Some(Arc::new(set)));
+        if changed {
+            self.unknown.invalidate_all();
+        }
+        changed
+    }
+
+    /// Takes the set out of force: its keys were withdrawn.
+    pub(super) fn withdraw(&self) {
+        self.in_force.store(None);
+    }
+}
+
+impl InForce {
+    fn counts(&self, now: Moment) -> bool {
+        now.since_start() < self.usable_until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::UNIX_EPOCH;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        let wall = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+        Moment::at(Duration::from_secs(1000 + seconds), wall)
+    }
+
+    fn source(file: &Path) -> Arc<KeySource> {
+        Arc::new(KeySource::new(Setup {
+            issuer: "https://as.example".into(),
+            origin: Origin::File(file.to_owned()),
+            algorithms: vec![Algorithm::Ps256],
+            pace: Pace {
+                refresh_interval: Duration::from_secs(60),
+                stale_for: Duration::from_secs(100),
+                lookup_cooldown: Duration::from_secs(10),
+                timeout: Duration::from_secs(5),
+            },
+            keeper: None,
+            witness: None,
+        }))
+    }
+
+    fn publish(file: &Path, kids: &[&str]) {
+        let modulus = URL_SAFE_NO_PAD.encode([0xff; 256]);
+        let key = |kid: &&str| json!({"kty": "RSA", "kid": kid, "n": modulus, "e": "AQAB"});
+        let keys: Vec<_> = kids.iter().map(key).collect();
+        std::fs::write(file, json!({ "keys": keys }).to_string()).unwrap();
+    }
+
+    /// What becomes of a kid at some second.
+    async fn ask(source: &Arc<KeySource>, kid: &str, second: u64) -> Result<u64, TokenError> {
+        source.with_key(Some(kid), at(second)).await.map(|set| set.revision)
+    }
+
+    const UNKNOWN: Result<u64, TokenError> = Err(TokenError::UnknownKey);
+    const UNDECIDED: Result<u64, TokenError> = Err(TokenError::NoKeys);
+
+    #[tokio::test]
+    async fn a_key_is_looked_up_once_per_cooldown_and_decided_as_long_as_the_set_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        let source = source(&file);
+        assert_eq!(ask(&source, "a", 0).await, UNDECIDED, "there is nothing to read");
+        publish(&file, &["a"]);
+        assert_eq!(ask(&source, "a", 9).await, UNDECIDED, "the cool-down");
+        assert_eq!(ask(&source, "a", 10).await, Ok(1));
+        publish(&file, &["a", "b"]);
+        assert_eq!(ask(&source, "b", 11).await, Ok(2));
+        assert!(source.vouches_for(2, at(12)) && !source.vouches_for(1, at(12)));
+        publish(&file, &["a", "b", "z"]);
+        assert_eq!(ask(&source, "z", 20).await, UNKNOWN, "the cool-down; the set is fresh");
+        assert_eq!(ask(&source, "z", 21).await, Ok(3), "which is not remembered");
+        assert_eq!(ask(&source, "c", 31).await, UNKNOWN, "looked up");
+        publish(&file, &["a", "b", "c", "d"]);
+        assert_eq!(ask(&source, "c", 41).await, UNKNOWN, "remembered");
+        assert_eq!(ask(&source, "d", 42).await, Ok(4));
+        assert_eq!(ask(&source, "c", 43).await, Ok(4), "other keys, other memories");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(ask(&source, "e", 51).await, UNKNOWN, "the cool-down; the set is fresh");
+        assert_eq!(ask(&source, "e", 52).await, UNDECIDED, "the lookup failed");
+        assert_eq!(ask(&source, "e", 53).await, UNDECIDED, "the cool-down; the set is not fresh");
+        assert_eq!(ask(&source, "a", 141).await, Ok(4), "the last good set counts");
+        assert!(source.vouches_for(4, at(141)) && !source.vouches_for(4, at(142)));
+        assert_eq!(ask(&source, "a", 142).await, UNDECIDED, "and no longer");
+        publish(&file, &["a"]);
+        assert_eq!(ask(&source, "a", 152).await, Ok(5));
+    }
+
+    #[tokio::test]
+    async fn a_set_that_was_kept_is_as_old_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        publish(&file, &["a"]);
+        let keys = || KeySet::parse(&std::fs::read(&file).unwrap(), &[Algorithm::Ps256]).unwrap();
+        let source = source(&directory.path().join("nowhere"));
+        source.begin_with(keys(), Duration::from_secs(95), at(0));
+        assert_eq!(ask(&source, "a", 4).await, Ok(1));
+        assert_eq!(ask(&source, "b", 4).await, UNDECIDED, "it is not fresh");
+        assert_eq!(ask(&source, "a", 5).await, UNDECIDED);
+    }
+
+    #[tokio::test]
+    async fn a_set_is_read_again_when_it_is_due_and_withdrawn_when_it_is_empty() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("jwks.json");
+        publish(&file, &["a"]);
+        let source = source(&file);
+        source.refresh(at(0)).await;
+        publish(&file, &["b"]);
+        source.refresh_if_due(at(53));
+        assert!(source.plan.lock().flight_cause().is_none(), "it is not due");
+        source.refresh_if_due(at(54));
+        assert_eq!(source.plan.lock().flight_cause(), Some(Cause::Schedule));
+        source.refresh(at(54)).await;
+        assert!(source.vouches_for(2, at(55)));
+        publish(&file, &[]);
+        source.refresh(at(56)).await;
+        assert!(!source.is_ready(at(56)));
+    }
+}
