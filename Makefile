@@ -1,12 +1,13 @@
 # make demo    the main job, seen: lab, gateway and tour; ends by itself
 # make lab     the same lab and gateway, to try by hand until Ctrl-C
 # make test    formatting, lints and tests
+# make fuzz    certificates, names and revocation lists under libFuzzer, FUZZ_SECONDS in all
 # make bench   the stages by themselves, then the gateway beside nginx
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo lab build-lab test test-suites lint bench bench-stages bench-versus needs-cmake needs-nginx clean
+.PHONY: help demo lab build-lab test test-suites lint fuzz bench bench-stages bench-versus needs-cmake needs-c++ needs-nginx clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -16,6 +17,10 @@ needs-cmake:
 	@command -v cmake >/dev/null || { echo "cmake is missing: installing it with apt-get"; \
 	  apt-get update -qq && apt-get install -y -qq cmake >/dev/null; }
 
+needs-c++:
+	@command -v g++ >/dev/null || { echo "g++ is missing: installing it with apt-get"; \
+	  apt-get update -qq && apt-get install -y -qq g++ >/dev/null; }
+
 needs-nginx:
 	@command -v nginx >/dev/null || { echo "nginx is missing: installing it with apt-get"; \
 	  apt-get update -qq && apt-get install -y -qq nginx-light >/dev/null; }
@@ -23,9 +28,10 @@ needs-nginx:
 LAB := certs/lab
 
 # The lab's services and the gateway in the background, until the recipe ends.
-RUN_LAB := trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true' EXIT; \
+RUN_LAB := trap 'kill $$(jobs -p) 2>/dev/null || true; wait 2>/dev/null || true; rm -f $(LAB)/portaria.pid' EXIT; \
   target/release/portaria-lab serve --dir $(LAB) >/dev/null & \
-  target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log &
+  target/release/portaria run -c $(LAB)/config.toml >$(LAB)/access.log 2>$(LAB)/portaria.log & \
+  echo $$! >$(LAB)/portaria.pid;
 
 build-lab: needs-cmake
 	@echo "building (the first time takes a few minutes)"
@@ -52,6 +58,29 @@ test: lint
 # The independent suites of X.509 and of signatures, read from $$PORTARIA_SUITES.
 test-suites: needs-cmake
 	cargo test --quiet --features lab --test suites -- --nocapture
+
+# Coverage-guided on the stable toolchain: libFuzzer comes as a crate, the compiler counts the edges. Seeds
+# are made by the targets; nothing is kept but what crashed.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS := certificate list name
+FUZZ := target/fuzz
+SANCOV := -Cpasses=sancov-module -Ccodegen-units=1 $(addprefix -Cllvm-args=-sanitizer-coverage-, \
+  level=4 inline-8bit-counters pc-table trace-compares)
+
+fuzz: needs-cmake needs-c++
+	@cp Cargo.lock tests/fuzz/Cargo.lock
+	@host=$$(rustc --print host-tuple); \
+	cd tests/fuzz && RUSTFLAGS='$(SANCOV)' cargo build --release --quiet --target $$host --target-dir ../../$(FUZZ)
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p $(FUZZ)/artifacts $(FUZZ)/seeds; rm -rf $(FUZZ)/seeds/$$target; mkdir $(FUZZ)/seeds/$$target; \
+	  FUZZ_SEEDS=$(FUZZ)/seeds/$$target $(FUZZ)/$$(rustc --print host-tuple)/release/$$target \
+	    -max_total_time=$$(($(FUZZ_SECONDS) / $(words $(FUZZ_TARGETS)))) -max_len=16384 -timeout=10 \
+	    -artifact_prefix=$(FUZZ)/artifacts/$$target- -print_final_stats=1 $(FUZZ)/seeds/$$target \
+	    >$(FUZZ)/$$target.log 2>&1 || { \
+	      grep -a -A 1 'panicked at' $(FUZZ)/$$target.log; tail -n 8 $(FUZZ)/$$target.log; exit 1; }; \
+	  echo "$$target: $$(grep -o 'cov: [0-9]* ft: [0-9]*' $(FUZZ)/$$target.log | tail -n 1)," \
+	    "$$(sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ)/$$target.log) executions, no crash"; \
+	done
 
 bench-stages: needs-cmake
 	cargo bench --quiet --features lab --bench admission

@@ -19,11 +19,10 @@ use criterion::Criterion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
-use portaria::config::trust;
 use portaria::consent::{ConsentUse, Need, Permission};
 use portaria::identity::{
-    Leniency, Participant, PathRules, PathVerifier, Peer, Preset, Revocation, Thumbprint,
-    TrustAnchors,
+    FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Preset,
+    Revocation, RevocationList, Thumbprint, TrustAnchors,
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
@@ -31,7 +30,7 @@ use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::bad_tokens::{self, BadToken, Material};
 use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
-use portaria::moment::Moment;
+use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
@@ -92,31 +91,54 @@ fn identity_stages(criterion: &mut Criterion) -> Result<()> {
         paths.verify(black_box(&maze), UnixTime::now()).err()
     })?;
     let of_root = root.revocation_list(1, &[], -3600, 86_400)?;
-    for entries in [None, Some(10), Some(50_000), Some(200_000)] {
-        let (name, revocation) = match entries {
-            None => ("identity: chain".to_owned(), None),
-            Some(entries) => {
-                let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
-                let began = Instant::now();
-                let mut lists = trust::parse_lists(of_root.as_bytes(), "root")?;
-                lists.extend(trust::parse_lists(long.as_bytes(), "issuing")?);
-                println!("a list of {entries} is read in {:?}", began.elapsed());
-                let refuse = Leniency::Refuse;
-                let revocation = Arc::new(Revocation::new(lists, refuse, refuse));
-                (format!("identity: chain, list of {entries}"), Some(revocation))
-            }
-        };
-        let paths = PathVerifier { revocation, ..path_verifier(&root)? };
-        measure(criterion, &name, || paths.verify(black_box(&client.chain), UnixTime::now()).ok())?;
+    measure_lists(criterion, "chain", None, &client, &root)?;
+    for entries in [10, 50_000, 200_000] {
+        let long = issuing.long_revocation_list(entries, -3600, 86_400)?;
+        let began = Instant::now();
+        let mut lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
+        lists.extend(RevocationList::read_all(long.as_bytes(), "issuing")?);
+        println!("a list of {entries} is read in {:?}", began.elapsed());
+        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
+        let name = format!("chain, list of {entries}");
+        measure_lists(criterion, &name, Some(revocation), &client, &root)?;
+        let issuers = [root.certificate(), issuing.certificate()];
+        let issuers = ListIssuers::new(&issuers).map_err(|_| "not an authority")?;
+        let began = Instant::now();
+        let fetched = issuers.read(long.as_bytes(), "point")?;
+        println!("a fetched list of {entries} is verified and read in {:?}", began.elapsed());
+        let lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
+        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse)
+            .with_fetched(vec![Arc::new(FetchedList::new(Some(fetched)))]);
+        let name = format!("chain, fetched list of {entries}");
+        measure_lists(criterion, &name, Some(revocation), &client, &root)?;
     }
     Ok(())
+}
+
+fn measure_lists(
+    criterion: &mut Criterion,
+    name: &str,
+    revocation: Option<Revocation>,
+    client: &Identity,
+    root: &Authority,
+) -> Result<()> {
+    let paths = PathVerifier { revocation: revocation.map(Arc::new), ..path_verifier(root)? };
+    measure(criterion, &format!("identity: {name}"), || {
+        paths.verify(black_box(&client.chain), UnixTime::now()).ok()
+    })
 }
 
 fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "request: head", || check_head(black_box(&case.head), &HEAD_LIMITS).ok())?;
     measure(criterion, "request: target", || Target::parse(black_box(PATH), None).ok())?;
     measure(criterion, "request: fields", || {
-        check_fields(Version::HTTP_11, None, black_box(&case.headers)).ok()
+        check_fields(
+            Version::HTTP_11,
+            None,
+            Some("api.portaria-lab.example"),
+            black_box(&case.headers),
+        )
+        .ok()
     })?;
     measure(criterion, "interaction: read", || Some(Interaction::read(black_box(&case.headers))))
 }
@@ -291,6 +313,7 @@ impl Case {
             exposure: Exposure::Mutual,
             interaction,
             route: None,
+            watch: Stopwatch::start(),
         }
     }
 }

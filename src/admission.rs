@@ -4,6 +4,8 @@
 //! first refusal. Cheap and local stages come before those that may ask another service, so that a
 //! flood never reaches the authorization server.
 
+mod explanation;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,11 +16,12 @@ use crate::consent::{Consent, Consents, Need};
 use crate::identity::Peer;
 use crate::interaction::Interaction;
 use crate::limits::{Limits, Standing};
-use crate::moment::Moment;
+use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::{self, RequestError, Target, media};
 use crate::route::{Access, Exposure, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
+pub use explanation::{Comparison, Explanation, Times};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {
@@ -48,6 +51,8 @@ pub struct Arriving<'a> {
     pub interaction: &'a mut Interaction,
     /// The route, as soon as it is known: refusals are counted by it.
     pub route: Option<Arc<Route>>,
+    /// How long the stages take: local ones, token, consent.
+    pub watch: Stopwatch,
 }
 
 /// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
@@ -63,7 +68,8 @@ impl Arriving<'_> {
         if self.headers.len() > max_fields {
             return Err(RequestError::TooManyFields);
         }
-        request::check_fields(self.version, self.authority, self.headers)?;
+        let server_name = self.peer.server_name();
+        request::check_fields(self.version, self.authority, server_name, self.headers)?;
         let declared = self.headers.get(http::header::CONTENT_LENGTH);
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > max_body) {
@@ -156,9 +162,11 @@ impl Admission {
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
         request.is_spoken_here(found.route)?;
+        request.watch.lap();
         let token = self.token(found.route, request, now).await?;
         request.interaction.satisfies(&found.route.interaction)?;
         request.is_repeatable(found.route)?;
+        request.watch.lap();
         let consent = self.consent(&found, token.as_ref(), now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());

@@ -12,11 +12,13 @@ mod issuers;
 mod listeners;
 mod networks;
 mod pem;
+mod points;
 mod policy;
 mod services;
+mod tls;
 mod token;
 mod traffic;
-pub mod trust;
+mod trust;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -32,6 +34,7 @@ use crate::exchange::Serving;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
+use crate::listener::lists::Point;
 use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
@@ -42,6 +45,7 @@ use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 use issuers::IssuerSettings;
 pub use listeners::ListenerConfiguration;
+use points::PointSettings;
 use services::ConsentSettings;
 use token::TokenSettings;
 use traffic::LimitSettings;
@@ -64,6 +68,8 @@ pub struct LogSettings {
     pub access: bool,
     /// The least severe level of the application log.
     pub level: LevelFilter,
+    /// How many refusals are kept for `portaria explain`.
+    pub decisions: usize,
 }
 
 /// Everything that a configuration makes.
@@ -91,6 +97,7 @@ pub struct Kept {
     consent: (ConsentSettings, Arc<Consents>),
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
+    points: Vec<(PointSettings, Arc<Point>)>,
 }
 
 impl Kept {
@@ -125,6 +132,20 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
     }
 }
 
+/// Where a gateway with this configuration serves metrics, health and decision records.
+pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let address = document.and_then(|document| {
+        document.with_root(|root| {
+            let address = listeners::read_admin(&root);
+            // What else the file says is of no concern here.
+            if mistakes.prevent_loading() { None } else { Some(address) }
+        })
+    });
+    address.ok_or_else(|| mistakes.take())
+}
+
 fn read(
     root: &Table<'_>,
     mistakes: &Mistakes,
@@ -134,7 +155,7 @@ fn read(
     let server = read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
-    let listeners = listeners::read_listeners(root, metrics, before);
+    let (listeners, points) = listeners::read_listeners(root, metrics, before);
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
@@ -161,7 +182,8 @@ fn read(
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
-    let kept = Kept { limits, token, consent, domains: domains(&listeners) };
+    let (domains, points) = (domains(&listeners), points.into_kept());
+    let kept = Kept { limits, token, consent, domains, points };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 
@@ -233,5 +255,8 @@ fn read_log(root: &Table<'_>) -> LogSettings {
             _ => None,
         })
     });
-    LogSettings { access, level: level.map_or(LevelFilter::INFO, |level| level.value) }
+    let level = level.map_or(LevelFilter::INFO, |level| level.value);
+    let decisions = table.as_ref().and_then(|table| table.number("decisions", 0, 100_000));
+    let decisions = decisions.and_then(|number| usize::try_from(number).ok()).unwrap_or(1000);
+    LogSettings { access, level, decisions }
 }

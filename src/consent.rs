@@ -27,7 +27,7 @@ use thiserror::Error;
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 pub use crate::scope::ConsentId;
-use crate::token::{BoundToken, ClientId};
+use crate::token::{BoundToken, ClientId, VerifiedToken};
 pub use permission::{Permission, Permissions};
 pub use registry::{Members, MissingExpiration, RegisteredConsent, Registry};
 pub use revision::Revisions;
@@ -169,6 +169,14 @@ impl Consents {
         let registered = self.look_up(&id).await?;
         registered.belongs_to(token.token().client_id())?;
         Ok(Consent { id })
+    }
+
+    /// The consent that a token names as far as it is kept: for explaining a refusal, never for admitting
+    /// anything.
+    pub async fn recall(&self, token: &VerifiedToken) -> Option<Arc<RegisteredConsent>> {
+        let id = token.consent()?;
+        let revision = self.revisions.of(id);
+        self.known.get(&KeyRef { id, revision }).await
     }
 
     /// Ends what is kept of a consent. A lookup that is under way serves the requests that already

@@ -14,7 +14,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
-use crate::admission::{Admission, Arriving, Permit};
+use crate::admission::{Admission, Arriving, Explanation, Permit};
 use crate::consent::Consent;
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
@@ -22,7 +22,7 @@ use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
 use crate::measure::{Meter, Outcome, Sample, Sink};
-use crate::moment::Moment;
+use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Exposure, Route};
@@ -101,6 +101,7 @@ pub struct Exchange {
     route: Option<Arc<Route>>,
     permit: Option<Permit>,
     refusal: Option<Refusal>,
+    explanation: Option<Box<Explanation>>,
     status: Option<StatusCode>,
     backend: Backend,
     received_body: u64,
@@ -135,6 +136,7 @@ impl Exchange {
             route: None,
             permit: None,
             refusal: None,
+            explanation: None,
             status: None,
             backend: Backend::default(),
             received_body: 0,
@@ -184,8 +186,14 @@ impl Exchange {
             exposure: self.entrance.exposure,
             interaction,
             route: None,
+            watch: Stopwatch::start(),
         };
-        let verdict = self.serving.admission.admit(&mut arriving, self.arrived).await;
+        let admission = &self.serving.admission;
+        let verdict = admission.admit(&mut arriving, self.arrived).await;
+        if let Err(refusal) = &verdict {
+            let explanation = admission.explain(&arriving, refusal, self.arrived).await;
+            self.explanation = Some(Box::new(explanation));
+        }
         self.route = arriving.route.take();
         self.permit = Some(verdict?);
         Ok(())
@@ -194,8 +202,12 @@ impl Exchange {
     /// Judges the permit again, now that the whole body is here.
     pub async fn confirm(&self) -> Result<(), Refusal> {
         let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
-        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
-        self.serving.admission.confirm(permit, peer, Moment::now()).await
+        self.serving.admission.confirm(permit, self.peer(), Moment::now()).await
+    }
+
+    /// The other end of the connection.
+    pub fn peer(&self) -> &Peer {
+        self.peer.as_deref().unwrap_or(ANONYMOUS)
     }
 
     /// The permit.
@@ -319,14 +331,21 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// What the backend is told of the caller.
-    pub fn caller_facts(&self) -> Option<CallerFacts<'_>> {
-        let permit = self.permit.as_ref()?;
-        Some(CallerFacts {
+    /// What the backend is told of the caller. A participant that was admitted and is none any more, while a
+    /// server was awaited, is refused: no backend gets its request without its name.
+    pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
+        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+        let now = Moment::now();
+        let participant = match permit.route().access.is_open() {
+            true => None,
+            false => Some(self.peer().participant(now)?),
+        };
+        Ok(CallerFacts {
             address: self.address,
-            interaction: self.interaction.as_ref()?.id(),
-            participant: self.participant().filter(|_| !permit.route().access.is_open()),
-            peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
+            interaction: self.interaction.as_ref().ok_or(Refusal::Internal)?.id(),
+            participant,
+            peer: self.peer(),
+            now,
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),
         })
@@ -385,6 +404,7 @@ impl Exchange {
             status: self.status,
             outcome,
             refusal: self.refusal.as_ref(),
+            explanation: self.explanation.as_deref(),
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
             backend: self.backend.time(),

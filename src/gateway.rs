@@ -113,6 +113,13 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
+        // Time went by with the server before: what was admitted may have ended meanwhile.
+        if exchange.attempts() > 0
+            && let Err(refusal) = exchange.confirm().await
+        {
+            exchange.refuse(refusal);
+            return Err(Error::new_in(ErrorType::InternalError));
+        }
         match exchange.choose_server() {
             Some(mut chosen) => {
                 if exchange.awaits_body() {
@@ -131,9 +138,14 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        let (Some(permit), Some(upstream), Some(facts)) =
-            (exchange.permit(), exchange.upstream(), exchange.caller_facts())
-        else {
+        let facts = match exchange.caller_facts() {
+            Ok(facts) => facts,
+            Err(refusal) => {
+                exchange.refuse(refusal);
+                return Err(Error::new_in(ErrorType::InternalError));
+            }
+        };
+        let (Some(permit), Some(upstream)) = (exchange.permit(), exchange.upstream()) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
         let settings = upstream.settings();
@@ -311,6 +323,9 @@ impl Gateway {
         exchange.note_status(head.status);
         if refusal.ends_connection() {
             session.set_keepalive(None);
+        }
+        if matches!(refusal, Refusal::Identity(_)) {
+            exchange.peer().dismiss();
         }
         exchange.refuse(refusal);
         answer::write(session, head, body).await

@@ -10,7 +10,9 @@
 //! (subject attributes). Leaves to others: the TLS handshake (`listener`), the comparison of a
 //! token's confirmation with the thumbprint (`token::binding`).
 
+mod epoch;
 pub mod anchors;
+mod form;
 pub mod name;
 pub mod path;
 mod presented;
@@ -24,6 +26,7 @@ mod subject;
 pub mod thumbprint;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
@@ -38,7 +41,7 @@ pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
 pub use presented::Presented;
 pub use profile::{Finding, Level, Preset, Profile, Rule};
 pub use reason::{Culprit, PathFault, PathReason};
-pub use revocation::{Leniency, Revocation, RevocationList};
+pub use revocation::{FetchedList, Leniency, ListFault, ListIssuers, Revocation, RevocationList};
 pub use thumbprint::Thumbprint;
 use trust::Watch;
 pub use trust::{FindingWitness, Trust, TrustDomain};
@@ -137,15 +140,14 @@ impl Participant {
     pub fn from_verified_path(
         path: &VerifiedPath<'_>,
         profile: &Profile,
-        witness: impl Fn(Finding, &Culprit),
+        witness: impl Fn(&[Finding], &Culprit),
     ) -> Result<Self, IdentityError> {
         let der = path.end_entity();
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
         let findings = profile.examine(&certificate);
         if !findings.is_empty() {
-            let culprit = Culprit::of(&certificate);
-            findings.iter().for_each(|finding| witness(*finding, &culprit));
+            witness(&findings, &Culprit::of(&certificate));
         }
         let subject = subject::read(certificate.subject(), profile)?;
         if let Some(broken) = findings.iter().find(|finding| finding.level == Level::Enforce) {
@@ -215,22 +217,27 @@ pub struct Certified {
     identity: Result<Participant, IdentityError>,
     watch: Option<Watch>,
     presented: OnceLock<Option<Presented>>,
+    server_name: Option<Box<str>>,
+    dismissed: AtomicBool,
 }
 
 impl Certified {
     /// Reads the chain of a connection whose handshake `trust` admitted; `domain` tells later what is
-    /// trusted then.
+    /// trusted then. `server_name` is the host that the client asked for (SNI).
     pub fn in_handshake(
         chain: &[CertificateDer<'_>],
+        server_name: Option<&str>,
         trust: &Trust,
         domain: Arc<TrustDomain>,
         now: Moment,
     ) -> Option<Self> {
         let path = VerifiedPath::from_handshake(chain)?;
-        let tell = |finding, culprit: &Culprit| trust.tell(finding, culprit);
+        let tell = |findings: &[Finding], culprit: &Culprit| trust.tell(findings, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
         let watch = Some(Watch::new(chain, domain, trust, now));
-        Some(Self { identity, watch, presented: OnceLock::new() })
+        let server_name = server_name.map(Box::from);
+        let (presented, dismissed) = (OnceLock::new(), AtomicBool::new(false));
+        Some(Self { identity, watch, presented, server_name, dismissed })
     }
 }
 
@@ -238,7 +245,14 @@ impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
         let (identity, presented) = (Ok(participant), OnceLock::new());
-        Self::Certified(Box::new(Certified { identity, watch: None, presented }))
+        let dismissed = AtomicBool::new(false);
+        Self::Certified(Box::new(Certified {
+            identity,
+            watch: None,
+            presented,
+            server_name: None,
+            dismissed,
+        }))
     }
 }
 
@@ -254,13 +268,37 @@ impl Peer {
         }
     }
 
+    /// Notes that a request was refused for who sent it: the connection is to end.
+    pub fn dismiss(&self) {
+        if let Self::Certified(certified) = self {
+            certified.dismissed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is to end.
+    pub fn is_dismissed(&self) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Certified(certified) => certified.dismissed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The host that a client with a certificate asked for in its handshake.
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Certified(certified) => certified.server_name.as_deref(),
+        }
+    }
+
     /// The certificate as a backend is told it.
-    pub fn presented(&self) -> Option<&Presented> {
+    pub fn presented(&self, now: Moment) -> Option<&Presented> {
         let Self::Certified(certified) = self else {
             return None;
         };
-        let chain = certified.watch.as_ref()?.chain();
-        certified.presented.get_or_init(|| Presented::new(chain)).as_ref()
+        let watch = certified.watch.as_ref()?;
+        let present = || Presented::new(watch.end_entity()?, &watch.issuers(now)?);
+        certified.presented.get_or_init(present).as_ref()
     }
 
     /// The participant, if there is one and its certificate is still valid.

@@ -1,11 +1,12 @@
 //! Certificates and keys without a gateway: `portaria cert`, `trust`, `jwks` and `jws`.
 //!
 //! Judges through the very code that the gateway runs ([`cert`], [`jws`]), tells what it reads from a
-//! certificate ([`reading`]), sorts what a certification authority publishes into what may be an anchor and what
-//! may not ([`import`]), and shows what a configuration trusts ([`show`]) and which keys its issuers have
-//! ([`jwks`]).
+//! certificate ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification authority
+//! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
+//! trusts ([`show`]) and which keys its issuers have ([`jwks`]).
 
 pub mod cert;
+pub mod decision;
 pub mod import;
 pub mod jwks;
 pub mod jws;
@@ -69,6 +70,21 @@ pub enum InspectError {
         /// What is wrong.
         what: String,
     },
+    /// The gateway does not answer.
+    #[error(
+        "the admin listener {address} does not answer ({error}), accepted: a gateway that runs with this configuration"
+    )]
+    Admin {
+        /// Where it should be.
+        address: std::net::SocketAddr,
+        /// What the network says.
+        error: String,
+    },
+    /// The gateway knows of no such refusal.
+    #[error(
+        "no refusal of this interaction is kept, accepted: the id of one of the last that were refused"
+    )]
+    NoDecision,
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

@@ -41,6 +41,7 @@
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
 pub mod moment;
+pub mod pseudonym;
 pub mod address;
 pub mod interaction;
 pub mod request;

@@ -4,12 +4,16 @@
 //! clients or it does not; both kinds stand side by side on different addresses. The TLS handshake is
 //! the gateway's own ([`edge`]), because the framework's listener offers neither the cipher suites nor
 //! the session settings of the FAPI profile ([`tls`]); so is the reading of HTTP/1 heads ([`http1`]),
-//! because the framework forgives what must be refused and answers what it cannot parse itself.
+//! because the framework forgives what must be refused and answers what it cannot parse itself. The
+//! revocation lists that a listener fetches are its own too ([`lists`]).
 
 pub mod tls;
+pub mod parameters;
+pub mod presented;
 pub mod edge;
 pub mod http1;
 mod http2;
+pub mod lists;
 mod probe;
 mod proxy_protocol;
 mod transport;
@@ -27,7 +31,9 @@ use pingora::services::listening::Service;
 
 use crate::request::framing::HeadLimits;
 pub use edge::Edge;
-pub use tls::{Clients, ServerIdentity, TlsSetup};
+pub use parameters::Parameters;
+pub use presented::{ByName, ServerIdentity};
+pub use tls::{Clients, TlsSetup};
 
 /// Bounds of what a connection may send, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

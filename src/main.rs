@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, import, jwks, jws, reading, show};
+use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use portaria::token::Algorithm;
@@ -48,6 +48,15 @@ enum Command {
     },
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
+    /// Say why a running gateway refused a request.
+    Explain {
+        /// The interaction id of the request (x-fapi-interaction-id of its answer).
+        #[arg(long, value_name = "ID")]
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -171,6 +180,7 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Explain { id, json } => explain(&path, &id, json),
         Command::Cert(command) => look_at(command),
         Command::Trust(command) => trust(command, &path),
         Command::Jwks(JwksCommand::Status) => key_sets(&path),
@@ -226,6 +236,18 @@ fn look_at(command: CertCommand) -> ExitCode {
     };
     match looked {
         Ok((text, is_yes)) => answer(&text, is_yes),
+        Err(error) => give_up(&error),
+    }
+}
+
+fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
+    match decision::ask(config, id) {
+        Ok(records) if json => say(&records.to_json()),
+        Ok(records) => say(records.to_string().trim_end()),
+        Err(error @ InspectError::NoDecision) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => give_up(&error),
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use http::{Method, StatusCode, Version};
 use parking_lot::Mutex;
 
+use crate::admission::Explanation;
 use crate::identity::Participant;
 use crate::interaction::InteractionId;
 use crate::moment::Moment;
@@ -80,6 +81,8 @@ pub struct Sample<'a> {
     pub status: Option<StatusCode>,
     pub outcome: Outcome,
     pub refusal: Option<&'a Refusal>,
+    /// What the refusal was held against.
+    pub explanation: Option<&'a Explanation>,
     /// First byte received to last byte written.
     pub total: Duration,
     /// Of that, waiting for the backend.

@@ -4,8 +4,12 @@
 //! as an argument: no stage reads a clock, so a test or an offline explanation can choose the
 //! time, and all stages of one request agree on it.
 
+mod stopwatch;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use stopwatch::Stopwatch;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 

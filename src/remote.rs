@@ -1,4 +1,4 @@
-//! The services that portaria asks: key sets, introspection, the consent registry.
+//! The services that portaria asks: key sets, introspection, the consent registry, revocation lists.
 //!
 //! Takes a URL, anchors and a deadline; gives a bounded answer or one of a few named faults. Never
 //! follows a redirect, never trusts a root that the configuration does not name, never waits longer
@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
@@ -95,8 +95,21 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// A document, or a status that says why there is none.
+#[derive(Debug)]
+pub struct Document {
+    /// The status.
+    pub status: StatusCode,
+    /// The body; empty with any other status than 200.
+    pub body: Vec<u8>,
+    /// The entity tag of this version, to ask with next time (RFC 9110 section 13.1.2).
+    pub etag: Option<HeaderValue>,
+}
+
 /// Bytes of an answer.
 pub const LONGEST_ANSWER: usize = 256 * 1024;
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 impl Remote {
     /// A client for an endpoint.
@@ -105,7 +118,8 @@ impl Remote {
             .redirect(Policy::none())
             .no_proxy()
             .timeout(endpoint.timeout)
-            .connect_timeout(endpoint.timeout)
+            .connect_timeout(endpoint.timeout.min(LONGEST_CONNECT))
+            .read_timeout(endpoint.timeout.min(LONGEST_SILENCE))
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32)
             .user_agent(concat!("portaria/", env!("CARGO_PKG_VERSION")));
@@ -139,7 +153,7 @@ impl Remote {
         let mut request = self
             .client
             .post(self.url.clone())
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
         if let Some((id, secret)) = basic {
             request = request.basic_auth(id, Some(secret));
@@ -147,11 +161,31 @@ impl Remote {
         self.send(request).await
     }
 
+    /// GET of a document of at most so many bytes, unless it is still the version that is `known`. By
+    /// entity tag only: times of servers that share an address differ, and would hide a newer version.
+    pub async fn fetch(
+        &self,
+        known: Option<HeaderValue>,
+        most: usize,
+    ) -> Result<Document, RemoteError> {
+        let mut request = self.client.get(self.url.clone());
+        if let Some(etag) = known {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let mut response = request.send().await.map_err(named)?;
+        let (status, etag) = (response.status(), response.headers().get(header::ETAG).cloned());
+        let body = match status {
+            StatusCode::OK => read_bounded(&mut response, most).await?,
+            _ => Vec::new(),
+        };
+        Ok(Document { status, body, etag })
+    }
+
     async fn send(&self, request: RequestBuilder) -> Result<Answer, RemoteError> {
-        let request = request.header(http::header::ACCEPT, "application/json");
+        let request = request.header(header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(named)?;
         let status = response.status();
-        let body = read_bounded(&mut response).await?;
+        let body = read_bounded(&mut response, LONGEST_ANSWER).await?;
         let fields = std::mem::take(response.headers_mut());
         Ok(Answer { status, fields, body })
     }
@@ -177,10 +211,11 @@ fn no_trust() -> Result<rustls::ClientConfig, RemoteError> {
         .map_err(|_| RemoteError::Client)
 }
 
-async fn read_bounded(response: &mut Response) -> Result<Vec<u8>, RemoteError> {
+/// Counts what arrives: a declared length is a promise.
+async fn read_bounded(response: &mut Response, most: usize) -> Result<Vec<u8>, RemoteError> {
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(named)? {
-        if body.len() + piece.len() > LONGEST_ANSWER {
+        if body.len() + piece.len() > most {
             return Err(RemoteError::TooLong);
         }
         body.extend_from_slice(&piece);

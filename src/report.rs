@@ -8,12 +8,14 @@
 pub mod metrics;
 pub mod key_sets;
 pub mod access_log;
+pub mod decisions;
 pub mod admin;
 
 use std::sync::Arc;
 
 use crate::measure::{ResponseTimes, Sample, Sink};
 pub use access_log::AccessLog;
+pub use decisions::Decisions;
 pub use metrics::Metrics;
 
 /// Takes every sample.
@@ -24,12 +26,15 @@ pub struct Report {
     pub times: ResponseTimes,
     /// The log, if it is wanted.
     pub access_log: Option<AccessLog>,
+    /// The last refusals.
+    pub decisions: Decisions,
 }
 
 impl Sink for Report {
     fn take(&self, sample: &Sample<'_>) {
         self.times.note(sample);
         self.metrics.note(sample);
+        self.decisions.note(sample);
         if let Some(log) = &self.access_log {
             log.write(sample);
         }

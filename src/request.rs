@@ -62,6 +62,9 @@ pub enum RequestError {
     /// Host is missing, repeated or malformed, or contradicts the target.
     #[error("the host is missing, repeated, malformed or contradicted")]
     Host,
+    /// The host is not the one that the connection was made for (SNI).
+    #[error("the host is not the one that the connection was made for")]
+    Misdirected,
     /// The target is not one canonical path.
     #[error("the target is not canonical: {0}")]
     Target(TargetError),
@@ -102,9 +105,13 @@ pub enum RequestError {
 pub fn check_fields(
     version: Version,
     authority: Option<&str>,
+    server_name: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(), RequestError> {
-    check_host(authority, headers)?;
+    let host = check_host(authority, headers)?;
+    if server_name.is_some_and(|name| !is_same_host(host, name)) {
+        return Err(RequestError::Misdirected);
+    }
     if headers.keys().any(|name| framing::is_lookalike(name.as_str())) {
         return Err(RequestError::Lookalike);
     }
@@ -125,7 +132,10 @@ pub fn check_fields(
 
 /// One host, from the Host field or the target's authority; if both stand, they agree (RFC 9112
 /// section 3.2, RFC 9113 section 8.3.1).
-fn check_host(authority: Option<&str>, headers: &HeaderMap) -> Result<(), RequestError> {
+fn check_host<'a>(
+    authority: Option<&'a str>,
+    headers: &'a HeaderMap,
+) -> Result<&'a [u8], RequestError> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().map(|value| value.as_bytes());
     if hosts.next().is_some() {
@@ -135,7 +145,18 @@ fn check_host(authority: Option<&str>, headers: &HeaderMap) -> Result<(), Reques
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => None,
         (host, authority) => host.or(authority.map(str::as_bytes)),
     };
-    if agreed.is_some_and(is_host) { Ok(()) } else { Err(RequestError::Host) }
+    agreed.filter(|host| is_host(host)).ok_or(RequestError::Host)
+}
+
+/// Whether a request's host is the one that its connection was made for, ports aside: by that name the
+/// handshake chose what the gateway presents (RFC 9110 section 7.4).
+fn is_same_host(host: &[u8], server_name: &str) -> bool {
+    let name = match host.iter().rposition(|b| *b == b':') {
+        Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or_default(),
+        _ => host,
+    };
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    name.eq_ignore_ascii_case(server_name.as_bytes())
 }
 
 /// `host [ ":" port ]`, with the characters of a registered name or an IP literal.
@@ -204,7 +225,7 @@ mod tests {
     #[test]
     fn every_single_fault_of_the_fields_is_refused() {
         let check = |fields: &[(&'static str, &str)]| {
-            check_fields(Version::HTTP_11, None, &headers(fields))
+            check_fields(Version::HTTP_11, None, None, &headers(fields))
         };
         assert_eq!(check(&[("host", "a"), ("expect", "100-Continue")]), Ok(()));
         for (fields, error) in [
@@ -218,7 +239,8 @@ mod tests {
         ] {
             assert_eq!(check(&fields), Err(error), "{fields:?}");
         }
-        let contradicted = check_fields(Version::HTTP_2, Some("b"), &headers(&[("host", "a")]));
+        let contradicted =
+            check_fields(Version::HTTP_2, Some("b"), None, &headers(&[("host", "a")]));
         assert_eq!(contradicted, Err(RequestError::Host));
     }
 

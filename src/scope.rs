@@ -110,6 +110,11 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
+    /// The scopes. One of them may name a consent.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
     /// Refuses a token without the scope of the route.
     pub fn require(&self, scope: &Scope) -> Result<(), ScopeError> {
         if self.0.contains(&scope.0) { Ok(()) } else { Err(ScopeError::Insufficient) }

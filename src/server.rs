@@ -1,10 +1,12 @@
 //! The process: what runs, from start-up to the last exchange.
 //!
 //! Takes a configuration that can serve; gives pingora a service per listener, the admin endpoint and
-//! the housekeeping (`housekeeping`). Holds what a reload swaps (`live`). SIGHUP reloads, SIGTERM
-//! drains and exits, SIGINT stops, SIGQUIT hands the listening sockets to a new process.
+//! the housekeeping (`housekeeping`); fetches revocation lists beside them (`lists`). Holds what a reload
+//! swaps (`live`). SIGHUP reloads, SIGTERM drains and exits, SIGINT stops, SIGQUIT hands the listening
+//! sockets to a new process.
 
 mod housekeeping;
+mod lists;
 mod live;
 
 use std::path::PathBuf;
@@ -28,9 +30,10 @@ use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
-use crate::report::{AccessLog, Metrics, Report};
+use crate::report::{AccessLog, Decisions, Metrics, Report};
 use housekeeping::Housekeeping;
-use live::{Fixed, Live, Slot};
+use lists::Lists;
+use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
 
 /// Requests that one HTTP/2 connection may have under way.
 const MOST_STREAMS: u32 = 100;
@@ -48,6 +51,9 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// There is no thread for the revocation lists.
+    #[error("cannot start the thread that fetches revocation lists ({0})")]
+    Lists(std::io::Error),
 }
 
 /// How to start.
@@ -86,8 +92,17 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, metrics, configuration } = start;
     let settings = Arc::new(server_conf(&configuration));
-    let live = Arc::new(Live::new(path, configuration, metrics.clone()));
-    let (admin, sockets) = bind_all(&live.fixed, upgrade)?;
+    let (admin, sockets) = bind_all(&live::fixed(&configuration), upgrade)?;
+    // Whoever connects meanwhile waits, and is not refused for a list that is on its way.
+    let fetching = lists::runtime().map_err(StartError::Lists)?;
+    let lists = Lists::new(fetching.handle().clone(), metrics.clone());
+    let (hangup, begun) = fetching.block_on(async {
+        // First, for a SIGHUP may come while the lists do.
+        let hangup = housekeeping::listen_for_hangup();
+        (hangup, lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await)
+    });
+    lists.put_in_force(&configuration.listeners, begun);
+    let live = Arc::new(Live::new(path, configuration, metrics.clone(), lists));
     let (report, _flush_on_exit) = report(&live.fixed, metrics.clone());
     metrics.note_configuration(Moment::now());
 
@@ -105,11 +120,12 @@ pub fn run(start: Start) -> Result<(), StartError> {
     server.add_service(admin.serve("admin".into(), HttpServer::new_app(application), 1));
 
     let (ended, end) = channel();
-    let housekeeping = Housekeeping::new(live, under_way, ended.clone());
+    let housekeeping = Housekeeping::new(live, under_way, ended.clone(), hangup);
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
     wait_for_end(server, ended, &end);
+    fetching.shutdown_background();
     Ok(())
 }
 
@@ -145,7 +161,9 @@ fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
 fn report(fixed: &Fixed, metrics: Arc<Metrics>) -> (Arc<Report>, Option<WorkerGuard>) {
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
     let (access_log, guard) = log.map_or((None, None), |(log, guard)| (Some(log), Some(guard)));
-    (Arc::new(Report { metrics, times: ResponseTimes::new(), access_log }), guard)
+    let decisions = Decisions::new(fixed.log.decisions);
+    let times = ResponseTimes::new();
+    (Arc::new(Report { metrics, times, access_log, decisions }), guard)
 }
 
 fn edge(

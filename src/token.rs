@@ -157,6 +157,16 @@ impl VerifiedToken {
         self.consent.as_ref()
     }
 
+    /// Whose it is.
+    pub fn grant(&self) -> Grant {
+        self.grant
+    }
+
+    /// The certificate that it is bound to.
+    pub fn thumbprint(&self) -> &Thumbprint {
+        &self.thumbprint
+    }
+
     /// Refuses a token of another grant.
     pub fn require_grant(&self, grant: Grant) -> Result<(), TokenError> {
         if self.grant == grant { Ok(()) } else { Err(TokenError::Grant) }
@@ -245,6 +255,18 @@ impl Tokens {
         let token = self.verify(text, now).await?;
         token.still_valid(now)?;
         binding::bind(token, participant)
+    }
+
+    /// The request's token as far as it was verified and is kept: for explaining a refusal, never for
+    /// admitting anything.
+    pub async fn recall(&self, headers: &HeaderMap) -> Option<Arc<VerifiedToken>> {
+        let key = TokenKey::of(bearer::find(headers, self.longest).ok()?);
+        let signed = self.signed.get(&key);
+        let cached = match signed {
+            Some(cached) => Some(cached),
+            None => self.introspected.get(&key).await,
+        };
+        cached.map(|cached| cached.token)
     }
 
     async fn verify(&self, text: &str, now: Moment) -> Result<Arc<VerifiedToken>, TokenError> {

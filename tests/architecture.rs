@@ -11,8 +11,9 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 26] = [
+const LADDER: [&str; 27] = [
     "moment",
+    "pseudonym",
     "address",
     "interaction",
     "request",

@@ -48,6 +48,20 @@ fn every_refusal_code_is_described() {
 }
 
 #[test]
+fn every_reason_to_refuse_a_certificate_is_described() {
+    let document = read("docs/trust.md");
+    let table = document.split_once("| reason | meaning |").unwrap().1;
+    let names: String = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| ")?.split('|').next())
+        .collect();
+    let source: BTreeSet<String> =
+        portaria::identity::PathReason::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(source, between(&names, '`', is_word));
+}
+
+#[test]
 fn every_metric_is_described() {
     let is_metric = |word: &String| word.starts_with("portaria_");
     let metrics = read("src/report/metrics.rs") + &read("src/report/key_sets.rs");

@@ -21,7 +21,7 @@ use portaria::identity::{
     ClientVerifier, PathRules, PathVerifier, Preset, Trust, TrustAnchors, TrustDomain,
 };
 use portaria::lab::Result;
-use portaria::listener::{Clients, ServerIdentity, TlsSetup, tls};
+use portaria::listener::{ByName, Clients, Parameters, ServerIdentity, TlsSetup, tls};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -107,5 +107,7 @@ fn acceptor(directory: &Path) -> Result<Acceptor> {
     let profile = Preset::OpinProduction.profile();
     let trust = Arc::new(Trust::new(ClientVerifier::new(paths, None), profile, None));
     let domain = Arc::new(TrustDomain::new(trust.clone()));
-    Ok(TlsSetup { identity, clients: Some(Clients { trust, domain }) }.acceptor()?)
+    let parameters = Parameters::fapi_br();
+    let presented = ByName::new(identity.certified(parameters.provider())?, Vec::new());
+    Ok(TlsSetup { parameters, presented, clients: Some(Clients { trust, domain }) }.acceptor()?)
 }

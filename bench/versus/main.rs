@@ -25,6 +25,8 @@ const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 32;
 const HANDSHAKERS: usize = 8;
 const IDLE: usize = 1000;
+/// Comparisons of the cost of trust.
+const PAIRS: usize = 5;
 
 /// What one proxy did in one round.
 #[derive(Clone, Copy, Default)]
@@ -71,7 +73,47 @@ async fn compare(duration: Duration) -> Result<()> {
     }
     let [nginx, framework, portaria] = medians;
     print_ratios(&nginx, &framework, &portaria);
+    let ratio = cost_of_trust(&bench, duration).await?;
+    println!(
+        "  {:<34} {ratio:>5.2}  {:<16}",
+        "handshake: list of 50,000 + profile", "goal <= 1.05"
+    );
     Ok(())
+}
+
+/// CPU of a full handshake and a request with a long revocation list and the whole profile, to the same
+/// without either: the median of pairs, each pair in the other order than the one before.
+async fn cost_of_trust(bench: &Bench, duration: Duration) -> Result<f64> {
+    let mut ratios = Vec::new();
+    for pair in 0..PAIRS {
+        let lenient = || cpu_per_handshake(bench, Proxy::Lenient, duration);
+        let strict = || cpu_per_handshake(bench, Proxy::Strict, duration);
+        ratios.push(if pair % 2 == 0 {
+            let before = lenient().await?;
+            strict().await? / before
+        } else {
+            strict().await? / lenient().await?
+        });
+    }
+    println!("\nstrict to lenient portaria, pairs: {ratios:.3?}");
+    ratios.sort_by(f64::total_cmp);
+    Ok(ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN))
+}
+
+async fn cpu_per_handshake(bench: &Bench, proxy: Proxy, duration: Duration) -> Result<f64> {
+    let running = bench.start(proxy).await?;
+    let load = |duration| -> Result<Load> {
+        Ok(Load {
+            mode: Mode::Handshakes,
+            workers: HANDSHAKERS,
+            duration,
+            target: bench.target(proxy)?,
+        })
+    };
+    load(Duration::from_secs(1))?.run().await?;
+    let before = running.usage()?;
+    let shaken = load(duration)?.run().await?;
+    Ok(per(running.usage()?.since(before), shaken.answers))
 }
 
 async fn measure(bench: &Bench, proxy: Proxy, duration: Duration) -> Result<Figures> {

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portaria::identity::Rule;
 use portaria::lab::Result;
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::consents::{Record, Store};
@@ -24,8 +25,13 @@ pub(crate) enum Proxy {
     Nginx,
     Framework,
     Portaria,
+    /// portaria without revocation lists and profile.
+    Lenient,
+    /// portaria with a list of 50,000 certificates and every rule of the profile.
+    Strict,
 }
 
+const LISTED: u64 = 50_000;
 const FRAMEWORK: &str = "--as-framework";
 
 /// What this program is asked to be if it is asked to be the framework alone: directory, address, backend.
@@ -46,6 +52,8 @@ impl Proxy {
             Self::Nginx => "nginx",
             Self::Framework => "pingora",
             Self::Portaria => "portaria",
+            Self::Lenient => "lenient",
+            Self::Strict => "strict",
         }
     }
 }
@@ -96,6 +104,7 @@ impl Bench {
         std::fs::write(at.join("backend.conf"), backend_conf(at, backend))?;
         std::fs::write(at.join("nginx.conf"), nginx_conf(at, nginx, backend))?;
         let config = portaria_conf(portaria, backend, registry.address);
+        write_trust(at, &config, &root, &issuing)?;
         std::fs::write(at.join("config.toml"), config)?;
         let _backend = Running(run_nginx(1, &at.join("backend.conf"))?);
         await_listening(backend).await?;
@@ -114,12 +123,18 @@ impl Bench {
                 let [backend, _, address, _] = self.addresses.map(|address| address.to_string());
                 pinned(0, &this).arg(FRAMEWORK).arg(at).args([address, backend]).spawn()?
             }
-            Proxy::Portaria => pinned(0, env!("CARGO_BIN_EXE_portaria"))
-                .args(["run", "-c"])
-                .arg(at.join("config.toml"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()?,
+            Proxy::Portaria | Proxy::Lenient | Proxy::Strict => {
+                pinned(0, env!("CARGO_BIN_EXE_portaria"))
+                    .args(["run", "-c"])
+                    .arg(at.join(match proxy {
+                        Proxy::Lenient => "lenient.toml",
+                        Proxy::Strict => "strict.toml",
+                        _ => "config.toml",
+                    }))
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()?
+            }
         };
         let running = Running(child);
         await_listening(self.address(proxy)).await?;
@@ -131,7 +146,7 @@ impl Bench {
         match proxy {
             Proxy::Nginx => nginx,
             Proxy::Framework => framework,
-            Proxy::Portaria => portaria,
+            Proxy::Portaria | Proxy::Lenient | Proxy::Strict => portaria,
         }
     }
 
@@ -158,6 +173,23 @@ impl Bench {
             request: request.into_bytes().into(),
         })
     }
+}
+
+/// The same gateway, judging certificates as little and as much as it can.
+fn write_trust(at: &Path, config: &str, root: &Authority, issuing: &Authority) -> Result<()> {
+    let levels = |level: &str| -> String {
+        Rule::ALL.iter().map(|rule| format!("{rule} = \"{level}\"\n")).collect()
+    };
+    let lenient = format!("{config}\n[identity.rules]\n{}", levels("off"));
+    std::fs::write(at.join("lenient.toml"), lenient)?;
+    std::fs::write(at.join("root.crl"), root.revocation_list(1, &[], -3600, 86_400)?)?;
+    let long = issuing.long_revocation_list(LISTED, -3600, 86_400)?;
+    std::fs::write(at.join("issuing.crl"), long)?;
+    let anchors = "trust_anchors = \"root.pem\"";
+    let lists = format!("{anchors}\nrevocation = {{ lists = [\"root.crl\", \"issuing.crl\"] }}");
+    let strict = config.replace(anchors, &lists);
+    let strict = format!("{strict}\n[identity.rules]\n{}", levels("enforce"));
+    Ok(std::fs::write(at.join("strict.toml"), strict)?)
 }
 
 fn consent() -> Record {

@@ -97,6 +97,15 @@ fn read_identity(
 }
 
 impl EndpointSettings {
+    /// An endpoint that asks for no client certificate. `trust_anchors` are for `https`.
+    pub(super) fn open(
+        url: Url,
+        trust_anchors: Vec<CertificateDer<'static>>,
+        timeout: Duration,
+    ) -> Self {
+        Self { url, trust_anchors, identity: None, timeout }
+    }
+
     /// Where it is.
     pub(super) fn url(&self) -> &Url {
         &self.url

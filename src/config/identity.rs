@@ -25,6 +25,12 @@ pub(super) fn read_profile(root: &Table<'_>) -> Profile {
         for rule in Rule::ALL {
             let accepted = "\"enforce\", \"warn\" or \"off\"";
             if let Some(level) = rules.parsed(rule.name(), accepted, Level::parse) {
+                let is_weaker = level.value != Level::Enforce;
+                if is_weaker && profile.levels.of(rule) == Level::Enforce {
+                    level.place.warn(
+                        "is enforced by the profile: certificates that break it are admitted",
+                    );
+                }
                 profile.levels = profile.levels.with(rule, level.value);
             }
         }

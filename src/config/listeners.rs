@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
-
-use super::document::{Located, Place, Table};
+use super::document::Table;
 use super::identity::read_profile;
-use super::{Kept, networks, pem, trust, values};
+use super::points::Points;
+use super::tls::{self, Certificates};
+use super::trust::{self, Reading};
+use super::{Kept, networks, values};
 use crate::address::Networks;
-use crate::listener::Clients;
-use crate::listener::tls::{Acceptor, ServerIdentity, TlsSetup};
+use crate::listener::lists::Point;
+use crate::listener::tls::{Acceptor, TlsSetup};
+use crate::listener::{Clients, Parameters};
 use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::route::Exposure;
@@ -31,6 +32,8 @@ pub struct ListenerConfiguration {
     pub acceptor: Arc<Acceptor>,
     /// What it asks of its clients.
     pub clients: Option<Clients>,
+    /// Where its revocation lists are fetched from.
+    pub points: Vec<Arc<Point>>,
     /// Whose connections must begin with a PROXY protocol header.
     pub balancers: Option<Networks>,
     /// Whose X-Forwarded-For is believed.
@@ -44,9 +47,10 @@ pub(super) fn read_listeners(
     root: &Table<'_>,
     metrics: &Metrics,
     before: Option<&Kept>,
-) -> Vec<ListenerConfiguration> {
+) -> (Vec<ListenerConfiguration>, Points) {
     let now = Moment::now();
     let profile = read_profile(root);
+    let reading = Reading { profile, metrics, before, points: Points::default() };
     let tables = root.tables("listeners");
     if tables.is_empty() && !root.has("listeners") {
         root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
@@ -54,7 +58,7 @@ pub(super) fn read_listeners(
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {
-        let trust = |name: &str| trust::read_clients(table, name, &profile, metrics, before);
+        let trust = |name: &str| trust::read_clients(table, name, &reading);
         let Some(listener) = read_listener(table, trust, now) else {
             continue;
         };
@@ -72,12 +76,12 @@ pub(super) fn read_listeners(
         }
         listeners.push(listener);
     }
-    listeners
+    (listeners, reading.points)
 }
 
 fn read_listener(
     table: &Table<'_>,
-    read_clients: impl FnOnce(&str) -> Option<Clients>,
+    read_clients: impl FnOnce(&str) -> Option<(Clients, Vec<Arc<Point>>)>,
     now: Moment,
 ) -> Option<ListenerConfiguration> {
     let name = table.required_parsed("name", values::NAME, values::name);
@@ -88,27 +92,25 @@ fn read_listener(
             "none" => Some(Exposure::Public),
             _ => None,
         });
-    let chain = pem::certificates(table, "certificate");
-    let expiry = chain.as_ref().and_then(|chain| look_at_server_certificate(chain, now));
-    let key = pem::private_key(table, "private_key");
+    let parameters = tls::read_parameters(table);
+    // What is presented is looked at even if the parameters are wrong, so that all mistakes are told.
+    let assumed = parameters.clone().unwrap_or_else(Parameters::fapi_br);
+    let certificates = tls::read_certificates(table, &assumed, now);
     let balancers = networks::read_trusted(table, "proxy_protocol");
     let forwarded_for = networks::read_trusted(table, "forwarded_for");
-    let clients = match exposure.as_ref().map(|exposure| exposure.value) {
-        Some(Exposure::Mutual) => Some(read_clients(name.as_ref().map_or("", |name| &name.value))?),
+    let (clients, points) = match exposure.as_ref().map(|exposure| exposure.value) {
+        Some(Exposure::Mutual) => {
+            let (clients, points) = read_clients(name.as_ref().map_or("", |name| &name.value))?;
+            (Some(clients), points)
+        }
         _ => {
             reject_anchors(table, exposure.is_some());
-            None
+            (None, Vec::new())
         }
     };
-    let (chain, key) = (chain?, key?);
-    let identity = ServerIdentity { chain: chain.value, key: key.value };
-    let acceptor = match (TlsSetup { identity, clients: clients.clone() }).acceptor() {
-        Ok(acceptor) => Arc::new(acceptor),
-        Err(error) => {
-            reject_key(&key.place, &error);
-            return None;
-        }
-    };
+    let (parameters, Certificates { by_name: presented, expiry }) = (parameters?, certificates?);
+    let setup = TlsSetup { parameters, presented, clients: clients.clone() };
+    let acceptor = build_acceptor(setup, table)?;
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
     Some(ListenerConfiguration {
         name,
@@ -116,10 +118,19 @@ fn read_listener(
         exposure,
         acceptor,
         clients,
+        points,
         balancers,
         forwarded_for,
         expiry,
     })
+}
+
+fn build_acceptor(setup: TlsSetup, table: &Table<'_>) -> Option<Arc<Acceptor>> {
+    let accepted = "parameters and certificates with which a client can shake hands";
+    let acceptor = setup.acceptor().map_err(|error| {
+        table.place("tls").reject(format!("cannot be served ({error}), accepted: {accepted}"));
+    });
+    acceptor.ok().map(Arc::new)
 }
 
 fn reject_anchors(table: &Table<'_>, is_public: bool) {
@@ -129,35 +140,6 @@ fn reject_anchors(table: &Table<'_>, is_public: bool) {
             place.reject("has no effect with client_auth = \"none\", accepted: \"required\"");
         }
     }
-}
-
-fn reject_key(place: &Place, error: &rustls::Error) {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            place.reject("does not belong to the certificate, accepted: the certificate's own key");
-        }
-        error => place.reject(format!("cannot be used ({error}), accepted: an RSA key")),
-    }
-}
-
-/// A certificate that clients will not take is no reason not to start, but one to say so. Gives when it
-/// expires.
-fn look_at_server_certificate(
-    chain: &Located<Vec<CertificateDer<'static>>>,
-    now: Moment,
-) -> Option<i64> {
-    let (_, certificate) = X509Certificate::from_der(chain.value.first()?).ok()?;
-    let validity = certificate.validity();
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-    if validity.not_after.timestamp() < seconds {
-        let text = format!("the certificate expired on {}", validity.not_after);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    if validity.not_before.timestamp() > seconds {
-        let text = format!("the certificate is not valid before {}", validity.not_before);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    Some(validity.not_after.timestamp())
 }
 
 /// Reads `[admin]`: where metrics and health are served, on loopback only.

@@ -50,7 +50,7 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
     HttpSettings {
         wire: WireLimits {
             handshake_timeout: duration("handshake_timeout", 10),
-            idle_timeout: duration("idle_timeout", 60),
+            idle_timeout: read_idle_timeout(table),
             head_timeout: duration("head_timeout", 10),
             body_timeout,
             write_timeout,
@@ -61,6 +61,18 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
         write_timeout,
         max_body: size("max_body_size", 1024 * 1024),
     }
+}
+
+/// A connection whose certificate is no longer trusted is refused at its next request; one that sends none
+/// must not stay.
+fn read_idle_timeout(table: Option<&Table<'_>>) -> Duration {
+    let longest = Duration::from_secs(60);
+    let accepted = "a duration above zero and up to 60s";
+    let read = table.and_then(|table| {
+        let fits = |text: &str| values::duration(text).filter(|time| *time <= longest);
+        table.parsed("idle_timeout", accepted, fits)
+    });
+    read.map_or(longest, |read| read.value)
 }
 
 /// What `[limits]` says.

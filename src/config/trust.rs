@@ -4,17 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::CertificateDer;
 
 use super::document::{Located, Place, Table};
+use super::points::{self, Points};
 use super::{Kept, pem, values};
+use crate::identity::revocation::ListWitness;
 use crate::identity::verifier::{ClientVerifier, Witness};
 use crate::identity::{
-    FindingWitness, Leniency, PathFault, PathRules, PathVerifier, Profile, Revocation,
+    FindingWitness, Leniency, Level, PathFault, PathRules, PathVerifier, Profile, Revocation,
     RevocationList, Trust, TrustAnchors, TrustDomain,
 };
 use crate::listener::Clients;
+use crate::listener::lists::Point;
 use crate::listener::tls::provider;
 use crate::moment::Moment;
 use crate::report::Metrics;
@@ -22,20 +24,31 @@ use crate::report::Metrics;
 const LISTS: &str = "files of revocation lists, PEM or DER";
 const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
-/// Reads what the listener `name` trusts. A domain of that name goes on with another trust, so that the
-/// connections that are open meet it.
+/// What the listeners of one configuration are read with.
+pub(super) struct Reading<'a> {
+    pub(super) profile: Profile,
+    pub(super) metrics: &'a Metrics,
+    pub(super) before: Option<&'a Kept>,
+    pub(super) points: Points,
+}
+
+/// Reads what the listener `name` trusts, and from where its lists come. A domain of that name goes on with
+/// another trust, so that the connections that are open meet it.
 pub(super) fn read_clients(
     table: &Table<'_>,
     name: &str,
-    profile: &Profile,
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Option<Clients> {
-    let anchors = read_anchors(table);
-    let revocation = match table.table("revocation") {
-        Some(table) => Some(Arc::new(read_revocation(&table)?)),
+    reading: &Reading<'_>,
+) -> Option<(Clients, Vec<Arc<Point>>)> {
+    let roots = pem::certificates(table, "trust_anchors");
+    let certificates = roots.as_ref().map(|roots| roots.value.clone()).unwrap_or_default();
+    let anchors = roots.and_then(read_anchors);
+    let (revocation, points) = match table.table("revocation") {
+        Some(table) => {
+            let (revocation, points) = read_revocation(&table, &certificates, reading)?;
+            (Some(Arc::new(revocation.with_witness(overdue_witness(name)))), points)
+        }
         None if table.has("revocation") => return None,
-        None => None,
+        None => (None, Vec::new()),
     };
     let paths = PathVerifier {
         anchors: anchors?,
@@ -43,12 +56,12 @@ pub(super) fn read_clients(
         revocation,
         algorithms: provider().signature_verification_algorithms,
     };
-    let verifier = ClientVerifier::new(paths, Some(witness(name, metrics)));
-    let findings = Some(finding_witness(name, metrics));
-    let trust = Arc::new(Trust::new(verifier, profile.clone(), findings));
-    let kept = before.and_then(|kept| kept.domains.get(name).cloned());
+    let verifier = ClientVerifier::new(paths, Some(witness(name, reading.metrics)));
+    let findings = Some(finding_witness(name, reading.metrics));
+    let trust = Arc::new(Trust::new(verifier, reading.profile.clone(), findings));
+    let kept = reading.before.and_then(|kept| kept.domains.get(name).cloned());
     let domain = kept.unwrap_or_else(|| Arc::new(TrustDomain::new(trust.clone())));
-    Some(Clients { trust, domain })
+    Some((Clients { trust, domain }, points))
 }
 
 /// Counts and logs what is refused, with what is needed to find the certificate and nothing more.
@@ -70,17 +83,32 @@ fn witness(name: &str, metrics: &Metrics) -> Witness {
     })
 }
 
+/// Says of a list that it counts though it is overdue: once of each, for the handshakes would say it all day.
+fn overdue_witness(name: &str) -> ListWitness {
+    let listener = name.to_owned();
+    Arc::new(move |list: &RevocationList| {
+        let (source, next_update) = (list.source.as_str(), list.next_update);
+        tracing::warn!(listener, source, next_update, "revocation list used past its nextUpdate");
+    })
+}
+
 /// Counts and logs what certificates break of the profile.
 fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
     let counter = metrics.certificate_findings();
     let listener = name.to_owned();
-    Arc::new(move |finding, culprit| {
-        let (rule, level) = (finding.rule.name(), finding.level.name());
-        counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+    Arc::new(move |findings, culprit| {
+        for finding in findings {
+            let (rule, level) = (finding.rule.name(), finding.level.name());
+            counter.with_label_values(&[listener.as_str(), rule, level]).inc();
+        }
+        let of = |level: Level| -> String {
+            let rules = findings.iter().filter(|finding| finding.level == level);
+            rules.map(|finding| finding.rule.name()).collect::<Vec<_>>().join(" ")
+        };
         tracing::info!(
             listener,
-            rule,
-            level,
+            enforced = of(Level::Enforce),
+            warned = of(Level::Warn),
             subject = culprit.subject,
             issuer = culprit.issuer,
             serial = culprit.serial,
@@ -89,8 +117,8 @@ fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
     })
 }
 
-fn read_anchors(table: &Table<'_>) -> Option<TrustAnchors> {
-    let Located { value: roots, place } = pem::certificates(table, "trust_anchors")?;
+fn read_anchors(roots: Located<Vec<CertificateDer<'static>>>) -> Option<TrustAnchors> {
+    let Located { value: roots, place } = roots;
     let anchors = TrustAnchors::new(roots).map_err(|error| {
         place.reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
     });
@@ -102,11 +130,18 @@ fn read_anchors(table: &Table<'_>) -> Option<TrustAnchors> {
     Some(anchors)
 }
 
-fn read_revocation(table: &Table<'_>) -> Option<Revocation> {
-    let files = table.strings("lists", LISTS);
-    if files.is_none() && !table.has("lists") {
-        table.place("lists").reject(format!("is missing, accepted: {LISTS}"));
+/// Reads lists in files and lists that are fetched; what there is of one lies beside what there is of the
+/// other.
+fn read_revocation(
+    table: &Table<'_>,
+    anchors: &[CertificateDer<'static>],
+    reading: &Reading<'_>,
+) -> Option<(Revocation, Vec<Arc<Point>>)> {
+    if !table.has("lists") && !table.has("distribution_points") {
+        table.place("").reject("has no list, accepted: lists, distribution_points or both");
     }
+    let lists = if table.has("lists") { read_files(table) } else { Some(Vec::new()) };
+    let points = points::read(table, anchors, &reading.points, reading.before);
     let missing = table.parsed("missing", "\"refuse\" or \"allow\"", |text| match text {
         "refuse" => Some(Leniency::Refuse),
         "allow" => Some(Leniency::AllowFor(Duration::MAX)),
@@ -117,14 +152,21 @@ fn read_revocation(table: &Table<'_>) -> Option<Revocation> {
         "refuse" => Some(Leniency::Refuse),
         text => values::duration(text).filter(|d| *d <= ONE_WEEK).map(Leniency::AllowFor),
     });
-    let Located { value: files, place } = files?;
+    let (lists, points) = (lists?, points?);
+    let leniency =
+        |read: Option<Located<Leniency>>| read.map_or(Leniency::Refuse, |read| read.value);
+    let revocation = Revocation::new(lists, leniency(missing), leniency(expired));
+    let fetched = points.iter().map(|point| point.list().clone()).collect();
+    Some((revocation.with_fetched(fetched), points))
+}
+
+fn read_files(table: &Table<'_>) -> Option<Vec<RevocationList>> {
+    let Located { value: files, place } = table.strings("lists", LISTS)?;
     let mut lists = Vec::new();
     for file in &files {
         lists.extend(read_lists(&table.directory().join(file), &place)?);
     }
-    let leniency =
-        |read: Option<Located<Leniency>>| read.map_or(Leniency::Refuse, |read| read.value);
-    Some(Revocation::new(lists, leniency(missing), leniency(expired)))
+    Some(lists)
 }
 
 /// The lists of a file; a list that is not one is a mistake, and the ones in force stay.
@@ -132,23 +174,9 @@ fn read_lists(file: &Path, place: &Place) -> Option<Vec<RevocationList>> {
     let bytes = pem::read(file, place, LISTS)?;
     let source = file.file_name().map(|name| name.to_string_lossy().into_owned());
     let source = source.unwrap_or_default();
-    parse_lists(&bytes, &source)
+    RevocationList::read_all(&bytes, &source)
         .map_err(|error| {
             place.reject(format!("{} is not usable ({error}), accepted: {LISTS}", file.display()));
         })
         .ok()
-}
-
-/// Reads lists in PEM, or one in DER.
-pub fn parse_lists(bytes: &[u8], source: &str) -> Result<Vec<RevocationList>, String> {
-    if bytes.first() == Some(&0x30) {
-        let list = RevocationList::parse(bytes, source).map_err(|error| error.to_string())?;
-        return Ok(vec![list]);
-    }
-    let mut lists = Vec::new();
-    for der in CertificateRevocationListDer::pem_slice_iter(bytes) {
-        let der = der.map_err(|error| error.to_string())?;
-        lists.push(RevocationList::parse(&der, source).map_err(|error| error.to_string())?);
-    }
-    if lists.is_empty() { Err("no revocation list".to_owned()) } else { Ok(lists) }
 }

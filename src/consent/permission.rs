@@ -23,6 +23,11 @@ impl Permission {
 pub struct Permissions(Vec<Box<str>>);
 
 impl Permissions {
+    /// Their names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
     /// Whether the consent has this permission.
     pub fn contain(&self, permission: &Permission) -> bool {
         self.0.binary_search_by(|held| held.as_ref().cmp(permission.as_str())).is_ok()

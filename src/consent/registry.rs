@@ -54,9 +54,9 @@ pub enum MissingExpiration {
 /// A consent as the registry describes it.
 #[derive(Debug)]
 pub struct RegisteredConsent {
-    pub(super) client_id: Box<str>,
+    pub(crate) client_id: Box<str>,
     pub(super) status: ConsentStatus,
-    pub(super) permissions: Permissions,
+    pub(crate) permissions: Permissions,
     pub(super) expires_at: Option<i64>,
 }
 

@@ -16,6 +16,7 @@ use crate::address::FORWARDED_FOR;
 use crate::consent::ConsentId;
 use crate::identity::{Participant, Peer};
 use crate::interaction::{self, InteractionId};
+use crate::moment::Moment;
 use crate::token::ClientId;
 
 const ORGANISATION_ID: HeaderName = HeaderName::from_static("x-portaria-organisation-id");
@@ -168,7 +169,7 @@ fn show_certificate(request: &mut HeaderMap, facts: CallerFacts<'_>, what: Certi
     if what == Certificate::Nothing || facts.participant.is_none() {
         return;
     }
-    let Some(presented) = facts.peer.presented() else {
+    let Some(presented) = facts.peer.presented(facts.now) else {
         return;
     };
     request.insert(CLIENT_CERT, presented.end_entity().clone());
@@ -192,6 +193,8 @@ pub struct CallerFacts<'a> {
     pub participant: Option<&'a Participant>,
     /// The other end of the connection.
     pub peer: &'a Peer,
+    /// The present.
+    pub now: Moment,
     /// The client of the token.
     pub client_id: Option<&'a ClientId>,
     /// The consent.

@@ -88,10 +88,14 @@ impl Name {
     pub fn matches(&self, other: &Self) -> bool {
         let pairs = self.parts.iter().zip(&other.parts);
         let mut alike = pairs.map(|(ours, theirs)| {
-            let has = |all: &[Attribute], one: &Attribute| all.iter().any(|a| a.matches(one));
+            let count = |all: &[Attribute], one: &Attribute| {
+                all.iter().filter(|other| other.matches(one)).count()
+            };
             ours.len() == theirs.len()
-                && ours.iter().all(|one| has(theirs, one))
-                && theirs.iter().all(|one| has(ours, one))
+                && ours.iter().all(|one| {
+                    let found = count(theirs, one);
+                    found > 0 && found == count(ours, one)
+                })
         });
         self.parts.len() == other.parts.len() && alike.all(|is| is)
     }
@@ -159,6 +163,8 @@ mod tests {
             ("O=Cre\u{301}dito", "O=Crédito"),
             ("O=\u{ff21}\u{ff22}", "O=ab"),
             ("O=soft\u{ad}ware", "O=software"),
+            ("O=Straße", "O=STRASSE"),
+            ("O=ΟΔΟΣ", "O=οδος"),
             ("CN=\"a,b\"", "CN=a\\,b"),
             ("CN=a;O=b", "CN=a,O=b"),
             ("", ""),
@@ -175,6 +181,7 @@ mod tests {
             ("CN=a,O=b", "CN=a"),
             ("CN=a+UID=1", "CN=a,UID=1"),
             ("CN=a+CN=a", "CN=a+CN=b"),
+            ("CN=a+CN=a+CN=b", "CN=a+CN=b+CN=b"),
             ("CN=ab", "CN=a b"),
             ("CN=a", "O=a"),
             ("2.5.4.97=#0401aa", "2.5.4.97=#0401ab"),

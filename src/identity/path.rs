@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::anchors::TrustAnchors;
+use super::form;
 use super::reason::{Culprit, PathFault, PathReason};
 use super::revocation::Revocation;
 
@@ -47,6 +48,8 @@ pub struct PathRules {
     /// Whether the end entity must name its purpose. Without an extendedKeyUsage it may do anything,
     /// says RFC 5280; the OPIN certificate standard asks for it.
     pub purpose_must_be_named: bool,
+    /// Whether serial numbers must be positive and names free of NUL, as authorities must see to.
+    pub form_must_conform: bool,
     /// Certificates in a chain.
     pub most_certificates: usize,
 }
@@ -54,8 +57,12 @@ pub struct PathRules {
 impl PathRules {
     /// What a listener asks of its clients. ICP-Brasil's paths have four certificates; a client may send
     /// some that lie beside its path.
-    pub const OF_LISTENERS: Self =
-        Self { purpose: Purpose::Client, purpose_must_be_named: true, most_certificates: 10 };
+    pub const OF_LISTENERS: Self = Self {
+        purpose: Purpose::Client,
+        purpose_must_be_named: true,
+        form_must_conform: true,
+        most_certificates: 10,
+    };
 }
 
 /// Judges paths: anchors, rules and revocation lists of one listener.
@@ -117,15 +124,31 @@ impl PathVerifier {
         at: UnixTime,
     ) -> Result<VerifiedPath<'a>, PathFault> {
         let (end_entity, intermediates) = chain.split_first().ok_or(PathReason::Malformed)?;
-        self.judge(end_entity, intermediates, at).map(|()| VerifiedPath { end_entity })
+        self.judge(end_entity, intermediates, at, &mut |_| {}).map(|()| VerifiedPath { end_entity })
     }
 
-    /// The same for a chain in parts.
+    /// The intermediates of the path by which a chain holds, the end entity's issuer first.
+    pub fn issuers(
+        &self,
+        chain: &[CertificateDer<'_>],
+        at: UnixTime,
+    ) -> Result<Vec<CertificateDer<'static>>, PathFault> {
+        let (end_entity, intermediates) = chain.split_first().ok_or(PathReason::Malformed)?;
+        let mut issuers = Vec::new();
+        self.judge(end_entity, intermediates, at, &mut |path| {
+            let ders = path.intermediate_certificates().map(|issuer| issuer.der().into_owned());
+            issuers = ders.collect();
+        })?;
+        Ok(issuers)
+    }
+
+    /// The same for a chain in parts; `take` gets the path.
     pub(super) fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         at: UnixTime,
+        take: &mut dyn FnMut(&Candidate<'_>),
     ) -> Result<(), PathFault> {
         let mut chain = std::iter::once(end_entity).chain(intermediates);
         let is_large = |certificate: &CertificateDer<'_>| certificate.len() > LARGEST_CERTIFICATE;
@@ -137,10 +160,11 @@ impl PathVerifier {
         if leaf.extensions().len() > MOST_EXTENSIONS {
             return Err(blame_leaf(PathReason::TooLarge));
         }
+        form::judge(&leaf, self.rules.form_must_conform).map_err(blame_leaf)?;
         if let Some(reason) = faults_of_end_entity(&leaf, &self.rules).first() {
             return Err(blame_leaf(*reason));
         }
-        self.build(end_entity, intermediates, at).map_err(|fault| match fault.reason {
+        self.build(end_entity, intermediates, at, take).map_err(|fault| match fault.reason {
             PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
                 blame_leaf(PathReason::MissingIntermediate)
             }
@@ -160,6 +184,7 @@ impl PathVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         at: UnixTime,
+        take: &mut dyn FnMut(&Candidate<'_>),
     ) -> Result<(), PathFault> {
         let leaf = EndEntityCert::try_from(end_entity).map_err(|e| PathReason::of(&e))?;
         let intermediates = &without_needless_choice(intermediates)?;
@@ -184,7 +209,10 @@ impl PathVerifier {
             Some(&judge),
         );
         match verified {
-            Ok(_) => Ok(()),
+            Ok(path) => {
+                take(&path);
+                Ok(())
+            }
             Err(error) => {
                 Err(found.borrow_mut().take().unwrap_or_else(|| PathReason::of(&error).into()))
             }
@@ -209,14 +237,19 @@ impl PathVerifier {
         let (anchor_key, anchor_signs_lists) =
             self.anchors.judge(path.anchor(), authorities, seconds)?;
         let mut issuer = (anchor_key.clone(), anchor_signs_lists);
+        // Once for the whole path: a list may be replaced meanwhile.
+        let revocation =
+            self.revocation.as_ref().map(|revocation| (revocation, revocation.lists()));
         for (place, certificate) in certificates.iter().enumerate().rev() {
             let blame = |reason| PathFault { reason, certificate: Some(Culprit::of(certificate)) };
             if place > 0 {
+                form::judge(certificate, self.rules.form_must_conform).map_err(blame)?;
                 judge_authority(certificate).map_err(blame)?;
             }
-            if let Some(revocation) = &self.revocation {
+            if let Some((revocation, lists)) = &revocation {
                 let (key, signs_lists) = &issuer;
-                revocation.judge(certificate, key, *signs_lists, seconds).map_err(blame)?;
+                let verdict = revocation.judge(lists, certificate, key, *signs_lists, seconds);
+                verdict.map_err(blame)?;
             }
             issuer = (Key::of(certificate), may(certificate, |usage| usage.crl_sign()));
         }

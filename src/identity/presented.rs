@@ -19,11 +19,13 @@ impl std::fmt::Debug for Presented {
 }
 
 impl Presented {
-    /// Writes a chain, the end entity first.
-    pub(super) fn new(chain: &[CertificateDer<'_>]) -> Option<Self> {
-        let (end_entity, rest) = chain.split_first()?;
-        let rest: Vec<String> = rest.iter().map(|der| item(der)).collect();
-        let chain = if rest.is_empty() { None } else { Some(secret(&rest.join(", "))?) };
+    /// Writes an end entity and the issuers of its path.
+    pub(super) fn new(
+        end_entity: &CertificateDer<'_>,
+        issuers: &[CertificateDer<'_>],
+    ) -> Option<Self> {
+        let issuers: Vec<String> = issuers.iter().map(|der| item(der)).collect();
+        let chain = if issuers.is_empty() { None } else { Some(secret(&issuers.join(", "))?) };
         Some(Self { end_entity: secret(&item(end_entity))?, chain })
     }
 
@@ -32,7 +34,8 @@ impl Presented {
         &self.end_entity
     }
 
-    /// Client-Cert-Chain: what the client sent behind it, in its order.
+    /// Client-Cert-Chain: the intermediates of the path that was verified, without the anchor. What else a
+    /// client sent is its own word, and shown to nobody.
     pub fn chain(&self) -> Option<&HeaderValue> {
         self.chain.as_ref()
     }

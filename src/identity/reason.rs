@@ -7,6 +7,22 @@ use x509_parser::der_parser::asn1_rs::Oid;
 use x509_parser::prelude::X509Certificate;
 use x509_parser::x509::X509Name;
 
+/// An enumeration that knows its variants, so that whoever has to treat each of them can be held to it.
+macro_rules! closed_list {
+    ($(#[$of_all:meta])* pub enum $name:ident { $($(#[$of_one:meta])* $variant:ident,)+ }) => {
+        $(#[$of_all])*
+        pub enum $name {
+            $($(#[$of_one])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them, in the order of their declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+    };
+}
+
+closed_list! {
 /// Why a path does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum PathReason {
@@ -70,6 +86,7 @@ pub enum PathReason {
     /// The revocation list that covers a certificate was not signed by its issuer.
     #[error("crl_invalid")]
     CrlInvalid,
+}
 }
 
 impl PathReason {

@@ -1,38 +1,31 @@
 //! Revocation lists (RFC 5280 section 5): which certificates their issuers took back.
 //!
-//! Of each issuer and scope, the newest list that its issuer signed counts: an older one put beside it
-//! cannot hide a later revocation, and one from the future does not exist yet. A signature over a list of
-//! some megabytes costs more than a handshake, so it is verified once for each key. Indirect lists,
-//! delta lists and lists of some reasons are not understood and refused when they are loaded.
+//! Takes lists ([`list`]) that were read from files and ones that are fetched while the gateway serves,
+//! each of which is put in force by itself; judges certificates by them. Of each issuer and scope, the
+//! newest list that its issuer signed counts: an older one put beside it cannot hide a later revocation,
+//! and one from the future does not exist yet. Refuses what the lists name, and, unless the configuration
+//! says otherwise, what no list covers or only an expired one does. Which lists may be put in force is
+//! decided in [`issuers`]; where they are fetched from is left to the listener, for the network is nothing
+//! that this stage knows.
 
-use std::collections::HashSet;
+pub mod issuers;
+pub mod list;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use thiserror::Error;
-use x509_parser::extensions::{DistributionPointName, ParsedExtension};
-use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Extension};
+use x509_parser::prelude::X509Certificate;
 
+use super::epoch;
 use super::path::Key;
 use super::reason::PathReason;
-use super::signature;
-
-/// Keys that a list remembers.
-const MOST_KEYS: usize = 8;
-/// Seconds by which a list may be ahead of the gateway's clock.
-const SKEW: i64 = 300;
-
-/// Why a revocation list was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ListError {
-    /// It cannot be parsed, or has no nextUpdate.
-    #[error("not a revocation list of RFC 5280")]
-    Unreadable,
-    /// It is indirect, a delta, of some reasons only, or has a critical extension that is unknown.
-    #[error("a kind of revocation list that is not understood")]
-    Unsupported,
-}
+use crate::moment::Moment;
+pub use issuers::{ListFault, ListIssuers};
+pub use list::{ListError, Origin, RevocationList};
+use list::{SKEW, minimal};
 
 /// What is done when the lists cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,233 +37,161 @@ pub enum Leniency {
     AllowFor(Duration),
 }
 
-/// What a list covers of its issuer's certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Scope {
-    /// The names of its distribution point; every certificate without.
-    points: Option<Vec<String>>,
-    only_end_entities: bool,
-    only_authorities: bool,
+/// Is told of a list that counts though it is past its nextUpdate.
+pub type ListWitness = Arc<dyn Fn(&RevocationList) + Send + Sync>;
+
+/// Never: no list was put in force while the process served.
+const NEVER: u64 = u64::MAX;
+
+/// The list of one distribution point: nothing until it gave one, and replaced while the gateway serves.
+/// Listeners that name the same point share it, and so do a configuration and the next one.
+#[derive(Debug)]
+pub struct FetchedList {
+    list: ArcSwapOption<RevocationList>,
+    epoch: AtomicU64,
+    /// Seconds on the monotonic clock at which the list in force was put there.
+    since: AtomicU64,
+    /// One list is compared with the one in force at a time, whoever brings it.
+    offering: Mutex<()>,
 }
 
-/// One list.
-pub struct RevocationList {
-    /// Where it was read.
-    pub source: String,
-    /// thisUpdate, in seconds.
-    pub this_update: i64,
-    /// nextUpdate, in seconds.
-    pub next_update: i64,
-    /// CRLNumber, big-endian.
-    pub number: Vec<u8>,
-    issuer: Box<[u8]>,
-    scope: Scope,
-    serials: HashSet<Box<[u8]>>,
-    signed: Box<[u8]>,
-    signature: Box<[u8]>,
-    algorithm: String,
-    /// The keys that the signature was verified with, and whether it did: an issuer that renewed its
-    /// key has two.
-    verified: Mutex<Vec<(Key, bool)>>,
-}
-
-impl std::fmt::Debug for RevocationList {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RevocationList").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
-impl RevocationList {
-    /// Reads a list in DER.
-    pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
-        // webpki refuses what it does not understand, and more strictly than the other parser.
-        webpki::BorrowedCertRevocationList::from_der(der).map_err(|error| match error {
-            webpki::Error::UnsupportedCriticalExtension
-            | webpki::Error::UnsupportedCrlIssuingDistributionPoint
-            | webpki::Error::UnsupportedDeltaCrl
-            | webpki::Error::UnsupportedIndirectCrl
-            | webpki::Error::UnsupportedRevocationReasonsPartitioning => ListError::Unsupported,
-            _ => ListError::Unreadable,
-        })?;
-        let (_, list) =
-            CertificateRevocationList::from_der(der).map_err(|_| ListError::Unreadable)?;
-        // Required, and never critical (RFC 5280 section 5.2.3): without it, age cannot be told.
-        let numbers = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_CRL_NUMBER && !e.critical;
-        list.extensions().iter().find(numbers).ok_or(ListError::Unreadable)?;
-        let next_update = list.next_update().ok_or(ListError::Unreadable)?;
-        let serials =
-            list.iter_revoked_certificates().map(|entry| minimal(entry.raw_serial())).collect();
-        Ok(Self {
-            source: source.to_owned(),
-            this_update: list.last_update().timestamp(),
-            next_update: next_update.timestamp(),
-            number: list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default(),
-            issuer: list.issuer().as_raw().into(),
-            scope: scope_of(&list)?,
-            serials,
-            signed: list.tbs_cert_list.as_ref().into(),
-            signature: list.signature_value.data.as_ref().into(),
-            algorithm: list.signature_algorithm.algorithm.to_id_string(),
-            verified: Mutex::default(),
-        })
-    }
-
-    /// How many certificates it revokes.
-    pub fn entries(&self) -> usize {
-        self.serials.len()
-    }
-
-    fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
-        let is_authority = certificate.is_ca();
-        let of_kind = match is_authority {
-            true => !self.scope.only_end_entities,
-            false => !self.scope.only_authorities,
-        };
-        let at_point =
-            self.scope.points.as_ref().is_none_or(|points| {
-                points_of(certificate).iter().any(|point| points.contains(point))
-            });
-        *self.issuer == *certificate.issuer().as_raw() && of_kind && at_point
-    }
-
-    fn is_signed_with(&self, key: &Key) -> bool {
-        let mut verified = self.verified.lock();
-        if let Some((_, holds)) = verified.iter().find(|(of, _)| of == key) {
-            return *holds;
-        }
-        let holds = signature::holds(&self.algorithm, key, &self.signed, &self.signature);
-        if verified.len() >= MOST_KEYS {
-            verified.remove(0);
-        }
-        verified.push((key.clone(), holds));
-        holds
-    }
-
-    /// Issued later; at the same time, with the higher number.
-    fn is_newer_than(&self, other: &Self) -> bool {
-        let (ours, theirs) = (significant(&self.number), significant(&other.number));
-        (self.this_update, ours.len(), ours) > (other.this_update, theirs.len(), theirs)
-    }
-}
-
-/// A number without the zeros that it need not begin with.
-fn significant(number: &[u8]) -> Box<[u8]> {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default().into()
-}
-
-/// A serial number in the one form that DER has for it: some authorities pad with zeros. Serial numbers
-/// may be negative, so a zero before a set bit stays.
-fn minimal(mut serial: &[u8]) -> Box<[u8]> {
-    while let [0, rest @ ..] = serial
-        && rest.first().is_some_and(|next| next & 0x80 == 0)
-    {
-        serial = rest;
-    }
-    serial.into()
-}
-
-fn scope_of(list: &CertificateRevocationList<'_>) -> Result<Scope, ListError> {
-    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
-    for extension in list.extensions() {
-        if extension.oid != OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
-            continue;
-        }
-        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
-            return Err(ListError::Unsupported);
-        };
-        if point.indirect_crl
-            || point.only_some_reasons.is_some()
-            || point.only_contains_attribute_certs
-        {
-            return Err(ListError::Unsupported);
-        }
-        scope.only_end_entities = point.only_contains_user_certs;
-        scope.only_authorities = point.only_contains_ca_certs;
-        scope.points = match &point.distribution_point {
-            Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
-            None => None,
-        };
-    }
-    Ok(scope)
-}
-
-fn names_of(point: &DistributionPointName<'_>) -> Option<Vec<String>> {
-    match point {
-        DistributionPointName::FullName(names) => {
-            Some(names.iter().map(ToString::to_string).collect())
-        }
-        DistributionPointName::NameRelativeToCRLIssuer(_) => None,
-    }
-}
-
-/// The distribution points that a certificate names, without those of other issuers.
-fn points_of(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let mut points = Vec::new();
-    for extension in certificate.extensions() {
-        if let ParsedExtension::CRLDistributionPoints(found) = extension.parsed_extension() {
-            let own = found.iter().filter(|p| p.crl_issuer.is_none() && p.reasons.is_none());
-            let names = own.filter_map(|point| names_of(point.distribution_point.as_ref()?));
-            points.extend(names.flatten());
+impl FetchedList {
+    /// Begins with the list that was kept on disk, if there is one.
+    pub fn new(kept: Option<RevocationList>) -> Self {
+        Self {
+            list: ArcSwapOption::new(kept.map(Arc::new)),
+            epoch: AtomicU64::new(epoch::next()),
+            since: AtomicU64::new(NEVER),
+            offering: Mutex::new(()),
         }
     }
-    points
+
+    /// Puts another list in force if it is still valid and may follow the one in force: in handshakes at once,
+    /// on open connections at their next request.
+    pub fn offer(&self, list: RevocationList, now: Moment) -> Result<(), ListFault> {
+        let at = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        if list.is_expired(at) {
+            return Err(ListFault::Expired);
+        }
+        let _one_at_a_time = self.offering.lock();
+        list.may_follow(self.current().as_deref(), at)?;
+        self.since.store(now.since_start().as_secs(), Ordering::Release);
+        self.list.store(Some(Arc::new(list)));
+        // Last: whoever sees the new number sees the new list.
+        self.epoch.store(epoch::next(), Ordering::Release);
+        Ok(())
+    }
+
+    /// The list in force, if the point ever gave one.
+    pub fn current(&self) -> Option<Arc<RevocationList>> {
+        self.list.load_full()
+    }
 }
 
 /// The lists of one trust domain, and what is done when they cannot tell.
-#[derive(Debug)]
 pub struct Revocation {
-    lists: Vec<RevocationList>,
+    lists: Vec<Arc<RevocationList>>,
+    fetched: Vec<Arc<FetchedList>>,
     missing: Leniency,
     expired: Leniency,
+    witness: Option<ListWitness>,
+}
+
+impl std::fmt::Debug for Revocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revocation").field("lists", &self.lists).finish_non_exhaustive()
+    }
 }
 
 impl Revocation {
     /// Takes lists in any order.
     pub fn new(lists: Vec<RevocationList>, missing: Leniency, expired: Leniency) -> Self {
-        Self { lists, missing, expired }
+        let lists = lists.into_iter().map(Arc::new).collect();
+        Self { lists, fetched: Vec::new(), missing, expired, witness: None }
     }
 
-    /// The lists.
-    pub fn lists(&self) -> &[RevocationList] {
-        &self.lists
+    /// The same with lists of distribution points beside them.
+    pub fn with_fetched(self, fetched: Vec<Arc<FetchedList>>) -> Self {
+        Self { fetched, ..self }
     }
 
-    /// Judges a certificate by its issuer's lists, at a time in seconds.
+    /// The same with a witness, who is told once of each list that is used though it is overdue.
+    pub fn with_witness(self, witness: ListWitness) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// The lists in force now.
+    pub fn lists(&self) -> Vec<Arc<RevocationList>> {
+        let fetched = self.fetched.iter().filter_map(|fetched| fetched.current());
+        self.lists.iter().cloned().chain(fetched).collect()
+    }
+
+    /// What is done with a certificate that no list covers.
+    pub fn missing(&self) -> Leniency {
+        self.missing
+    }
+
+    /// Tells one set of lists from the next: greater after each replacement.
+    pub(super) fn epoch(&self) -> u64 {
+        let of_each = self.fetched.iter().map(|fetched| fetched.epoch.load(Ordering::Acquire));
+        of_each.max().unwrap_or(0)
+    }
+
+    /// Whether a list was put in force within so many seconds before `now`.
+    pub(super) fn changed_within(&self, seconds: u64, now: Moment) -> bool {
+        let now = now.since_start().as_secs();
+        self.fetched.iter().any(|fetched| {
+            let since = fetched.since.load(Ordering::Acquire);
+            since != NEVER && now.saturating_sub(since) <= seconds
+        })
+    }
+
+    /// Judges a certificate by those of `lists` that are its issuer's, at a time in seconds. The caller
+    /// takes [`Self::lists`] once for a whole path.
     pub(super) fn judge(
         &self,
+        lists: &[Arc<RevocationList>],
         certificate: &X509Certificate<'_>,
         issuer: &Key,
         issuer_signs_lists: bool,
         at: i64,
     ) -> Result<(), PathReason> {
-        let covering: Vec<&RevocationList> =
-            self.lists.iter().filter(|list| list.covers(certificate)).collect();
-        if covering.is_empty() {
+        let mut usable: Vec<&RevocationList> =
+            lists.iter().map(AsRef::as_ref).filter(|list| list.covers(certificate)).collect();
+        if usable.is_empty() {
             return match self.missing {
                 Leniency::AllowFor(_) => Ok(()),
                 Leniency::Refuse => Err(PathReason::CrlMissing),
             };
         }
-        let mut usable = covering;
         usable.retain(|list| {
             issuer_signs_lists && list.is_signed_with(issuer) && list.this_update <= at + SKEW
         });
         let is_superseded = |list: &RevocationList| {
             usable.iter().any(|other| other.scope == list.scope && other.is_newer_than(list))
         };
-        let newest: Vec<&&RevocationList> =
-            usable.iter().filter(|list| !is_superseded(list)).collect();
+        let newest: Vec<&RevocationList> =
+            usable.iter().copied().filter(|list| !is_superseded(list)).collect();
         let serial = minimal(certificate.raw_serial());
         if newest.iter().any(|list| list.serials.contains(&serial)) {
             return Err(PathReason::Revoked);
         }
-        let next_update =
-            newest.iter().map(|list| list.next_update).max().ok_or(PathReason::CrlInvalid)?;
-        let overdue = u64::try_from(at.saturating_sub(next_update)).unwrap_or(0);
+        let latest = newest.into_iter().max_by_key(|list| list.next_update);
+        self.judge_age(latest.ok_or(PathReason::CrlInvalid)?, at)
+    }
+
+    /// Judges a list that does not name the certificate by its nextUpdate.
+    fn judge_age(&self, list: &RevocationList, at: i64) -> Result<(), PathReason> {
+        let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
         match self.expired {
             _ if overdue == 0 => Ok(()),
-            Leniency::AllowFor(limit) if overdue <= limit.as_secs() => Ok(()),
+            Leniency::AllowFor(limit) if overdue <= limit.as_secs() => {
+                if let Some(witness) = self.witness.as_ref().filter(|_| list.is_first_overdue_use())
+                {
+                    witness(list);
+                }
+                Ok(())
+            }
             Leniency::Refuse | Leniency::AllowFor(_) => Err(PathReason::CrlExpired),
         }
     }

@@ -1,20 +1,17 @@
 //! What a listener trusts now, and what that means to connections that are open.
 //!
-//! A reload may take an anchor away or bring a revocation list. New connections meet the new trust in their
-//! handshake; a connection that is open keeps its chain, and is judged again at its next request.
+//! A reload may take an anchor away, and a revocation list may come at any time. New connections meet the
+//! new trust in their handshake; a connection that is open keeps its chain, and is judged again at its next
+//! request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::verifier::ClientVerifier;
-use super::{Culprit, Finding, IdentityError, Participant, Profile};
+use super::{Culprit, Finding, IdentityError, Participant, Profile, Revocation, epoch};
 use crate::moment::Moment;
-
-/// Tells one trust from the next, in the whole process.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Anchors, lists and rules, as one configuration has them.
 pub struct Trust {
@@ -26,8 +23,8 @@ pub struct Trust {
     epoch: u64,
 }
 
-/// Is told, once a connection, of every rule of the profile that its certificate breaks.
-pub type FindingWitness = Arc<dyn Fn(Finding, &Culprit) + Send + Sync>;
+/// Is told, once a connection, of the rules of the profile that its certificate breaks.
+pub type FindingWitness = Arc<dyn Fn(&[Finding], &Culprit) + Send + Sync>;
 
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,15 +39,30 @@ impl Trust {
         profile: Profile,
         findings: Option<FindingWitness>,
     ) -> Self {
-        let epoch = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { verifier: Arc::new(verifier), profile, findings, epoch }
+        Self { verifier: Arc::new(verifier), profile, findings, epoch: epoch::next() }
     }
 
-    pub(super) fn tell(&self, finding: Finding, culprit: &Culprit) {
+    pub(super) fn tell(&self, findings: &[Finding], culprit: &Culprit) {
         if let Some(witness) = &self.findings {
-            witness(finding, culprit);
+            witness(findings, culprit);
         }
     }
+
+    fn revocation(&self) -> Option<&Revocation> {
+        self.verifier.paths().revocation.as_deref()
+    }
+
+    fn state(&self) -> State {
+        State { trust: self.epoch, lists: self.revocation().map_or(0, Revocation::epoch) }
+    }
+}
+
+/// Tells one state of trust from the next: another configuration, or another list in the same one. Two
+/// numbers, for a list may come between the making of a trust and its being put in force, and be in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    trust: u64,
+    lists: u64,
 }
 
 /// The trust in force on a listener.
@@ -84,7 +96,7 @@ pub(super) struct Watch {
 /// A verdict, good or bad: a refused client that asks again costs no second path.
 #[derive(Debug)]
 struct Judged {
-    epoch: u64,
+    state: State,
     at: u64,
     path: Result<(), IdentityError>,
     subject: Result<(), IdentityError>,
@@ -98,35 +110,48 @@ impl Watch {
         now: Moment,
     ) -> Self {
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        let (epoch, at) = (judged_by.epoch, now.unix_seconds());
-        let judged = Judged { epoch, at, path: Ok(()), subject: Ok(()) };
+        // The list that the handshake met may have been replaced before the handshake ended: such a chain
+        // is judged again at its first request. The state is read first, so that a list which comes now
+        // shows in one or the other.
+        let state = judged_by.state();
+        let came_lately = |lists: &Revocation| lists.changed_within(JUDGED_AGAIN_AFTER, now);
+        let may_be_outdated = judged_by.revocation().is_some_and(came_lately);
+        let at = if may_be_outdated { 0 } else { now.unix_seconds() };
+        let judged = Judged { state, at, path: Ok(()), subject: Ok(()) };
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
-    /// The chain, the end entity first.
-    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+    /// The client's own certificate.
+    pub(super) fn end_entity(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
     }
 
     /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
-        self.refresh(now);
-        self.judged.load().path.clone()
+        self.judged(now).path.clone()
     }
 
     /// Refuses a subject that the rules in force do not read as a participant's.
     pub(super) fn still_identified(&self, now: Moment) -> Result<(), IdentityError> {
-        self.refresh(now);
-        self.judged.load().subject.clone()
+        self.judged(now).subject.clone()
     }
 
-    /// Judges the chain again if the trust is another one than before, or after a while.
-    fn refresh(&self, now: Moment) {
+    /// The issuers of the path that holds, the end entity's own first.
+    pub(super) fn issuers(&self, now: Moment) -> Option<Vec<CertificateDer<'static>>> {
+        let at = UnixTime::since_unix_epoch(now.since_epoch());
+        self.domain.0.load().verifier.paths().issuers(&self.chain, at).ok()
+    }
+
+    /// The last verdict; another one if the trust is another than before, or after a while. Whoever judged
+    /// goes by its own verdict, whatever another thread stores meanwhile.
+    fn judged(&self, now: Moment) -> Guard<Arc<Judged>> {
         let trust = self.domain.0.load();
+        // Before the path is judged: a list that is replaced meanwhile has it judged once more.
+        let state = trust.state();
         let last = self.judged.load();
         let age = now.unix_seconds().saturating_sub(last.at);
-        if last.epoch == trust.epoch && age < JUDGED_AGAIN_AFTER {
-            return;
+        if last.state == state && age < JUDGED_AGAIN_AFTER {
+            return last;
         }
         let at = UnixTime::since_unix_epoch(now.since_epoch());
         let (path, subject) = match trust.verifier.verify(&self.chain, at) {
@@ -135,9 +160,14 @@ impl Watch {
                 let subject = Participant::from_verified_path(&path, &trust.profile, |_, _| {});
                 (Ok(()), subject.map(drop))
             }
-            Err(fault) => (Err(IdentityError::Untrusted(fault.reason)), Ok(())),
+            Err(fault) => {
+                let error = IdentityError::Untrusted(fault.reason);
+                (Err(error.clone()), Err(error))
+            }
         };
         let at = now.unix_seconds();
-        self.judged.store(Arc::new(Judged { epoch: trust.epoch, at, path, subject }));
+        let judged = Arc::new(Judged { state, at, path, subject });
+        self.judged.store(judged.clone());
+        Guard::from_inner(judged)
     }
 }

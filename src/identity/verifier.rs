@@ -85,7 +85,7 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let judged = self.paths.judge(end_entity, intermediates, now);
+        let judged = self.paths.judge(end_entity, intermediates, now, &mut |_| {});
         judged.inspect_err(|fault| self.tell(fault)).map_err(in_tls)?;
         Ok(ClientCertVerified::assertion())
     }

@@ -18,10 +18,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{InspectError, read};
-use crate::config::trust;
 use crate::identity::{
     Culprit, Finding, IdentityError, Leniency, Level, Participant, PathFault, PathReason,
-    PathRules, PathVerifier, Preset, Purpose, Revocation, Rule, TrustAnchors,
+    PathRules, PathVerifier, Preset, Purpose, Revocation, RevocationList, Rule, TrustAnchors,
 };
 use crate::listener::tls::provider;
 
@@ -181,7 +180,12 @@ fn judge(
     };
     let rules = match question.profile {
         Asked::Profile(_) => PathRules { purpose, ..PathRules::OF_LISTENERS },
-        Asked::None => PathRules { purpose, purpose_must_be_named: false, most_certificates: 40 },
+        Asked::None => PathRules {
+            purpose,
+            purpose_must_be_named: false,
+            form_must_conform: false,
+            most_certificates: 40,
+        },
     };
     let paths = PathVerifier {
         anchors,
@@ -191,10 +195,9 @@ fn judge(
     };
     let path = paths.verify(&chain, at)?;
     if let (Asked::Profile(preset), Purpose::Client) = (question.profile, purpose) {
-        let warn = |finding: Finding, _: &Culprit| {
-            if finding.level == Level::Warn {
-                warnings.borrow_mut().push(finding.rule);
-            }
+        let warn = |findings: &[Finding], _: &Culprit| {
+            let warned = findings.iter().filter(|finding| finding.level == Level::Warn);
+            warnings.borrow_mut().extend(warned.map(|finding| finding.rule));
         };
         Participant::from_verified_path(&path, &preset.profile(), warn).map_err(Fault::Identity)?;
     }
@@ -205,7 +208,7 @@ fn judge(
 fn revocation(files: &[(Vec<u8>, String)]) -> Result<Option<Arc<Revocation>>, PathReason> {
     let mut lists = Vec::new();
     for (bytes, name) in files {
-        lists.extend(trust::parse_lists(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
+        lists.extend(RevocationList::read_all(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
     }
     let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
     Ok((!files.is_empty()).then(|| Arc::new(revocation)))

@@ -1,7 +1,8 @@
 //! `portaria trust import`: from what a certification authority publishes to a file of trust anchors.
 //!
 //! Self-signed authorities of the generations asked for become anchors; an intermediate never does, it is
-//! written to a file of its own. Where digests are given, a source that is not on the list is refused.
+//! written to a file of its own. Where digests are given, a source that is not on the list is refused. The
+//! distribution points that the certificates name are printed as the configuration takes them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -13,9 +14,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{InspectError, day, read};
+use crate::config::values;
 use crate::identity::signature::is_self_signed;
 use crate::moment::Moment;
 
@@ -64,6 +67,7 @@ struct Certificate {
     is_root: bool,
     is_authority: bool,
     not_after: i64,
+    points: Vec<String>,
 }
 
 /// Imports; gives the table of what became of each certificate.
@@ -76,7 +80,7 @@ pub fn run(import: &Import) -> Result<String, InspectError> {
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
     let by_subject: HashMap<&str, &Certificate> =
         found.values().map(|certificate| (certificate.subject.as_str(), certificate)).collect();
-    let mut table = String::new();
+    let (mut table, mut points) = (String::new(), BTreeMap::new());
     let (mut anchors, mut intermediates) = (String::new(), String::new());
     for (fingerprint, certificate) in &found {
         let generation = generation(certificate, &by_subject);
@@ -85,6 +89,13 @@ pub fn run(import: &Import) -> Result<String, InspectError> {
             Fate::Anchor => anchors.push_str(&in_pem(certificate)),
             Fate::Intermediate => intermediates.push_str(&in_pem(certificate)),
             Fate::NoAuthority | Fate::Expired | Fate::OtherGeneration => {}
+        }
+        // Its own lists an authority names in what it issues: an end entity among the sources tells them.
+        let is_current = certificate.not_after >= now && import.generation.contains(&generation);
+        if fate == Fate::Intermediate || (fate == Fate::NoAuthority && is_current) {
+            let issuer =
+                by_subject.get(certificate.issuer.as_str()).map_or("", |c| c.name.as_str());
+            points.extend(certificate.points.iter().map(|point| (point.as_str(), issuer)));
         }
         let until = day(certificate.not_after);
         let hex: String = fingerprint.iter().map(|byte| format!("{byte:02X}")).collect();
@@ -97,7 +108,18 @@ pub fn run(import: &Import) -> Result<String, InspectError> {
     }
     write(&import.output, &anchors)?;
     write(&beside(&import.output), &intermediates)?;
-    Ok(in_order(&table))
+    Ok(in_order(&table) + &allow_list(&points))
+}
+
+/// The points with the names of those whose lists they have, as the configuration takes them; nothing if no
+/// point is named.
+fn allow_list(points: &BTreeMap<&str, &str>) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let line = |(point, issuer): (&&str, &&str)| format!("    \"{point}\",  # {issuer}\n");
+    let lines: String = points.iter().map(line).collect();
+    format!("\n\ndistribution_points = [\n{lines}]")
 }
 
 /// Anchors first, then what is known, then what was left out; by name within.
@@ -230,7 +252,33 @@ fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {
     let (subject, issuer) = (parsed.subject().to_string(), parsed.issuer().to_string());
     let name = printable(name.unwrap_or(&subject));
     let (is_authority, not_after) = (parsed.is_ca(), parsed.validity().not_after.timestamp());
-    Ok(Certificate { subject, issuer, name, is_root, is_authority, not_after, der })
+    let points = points_of(&parsed);
+    Ok(Certificate { subject, issuer, name, is_root, is_authority, not_after, points, der })
+}
+
+/// The distribution points that a certificate names and the gateway could fetch, as it would write them: a
+/// URL holds nothing that ends a string or that a terminal would obey.
+fn points_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let mut urls = Vec::new();
+    for extension in certificate.extensions() {
+        let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else {
+            continue;
+        };
+        for name in points.iter().filter_map(|point| point.distribution_point.as_ref()) {
+            if let DistributionPointName::FullName(names) = name {
+                urls.extend(names.iter().filter_map(url_of));
+            }
+        }
+    }
+    urls
+}
+
+fn url_of(name: &GeneralName<'_>) -> Option<String> {
+    let GeneralName::URI(text) = name else {
+        return None;
+    };
+    let url = values::url(text.trim())?.to_string();
+    (!url.contains(['"', '\\'])).then_some(url)
 }
 
 /// A name may hold what a terminal would obey.

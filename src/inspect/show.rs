@@ -1,11 +1,15 @@
-//! `portaria trust show`: what each listener of a configuration trusts.
+//! `portaria trust show`: what each listener of a configuration trusts. Fetches nothing: of a distribution
+//! point it shows the list that was kept on disk.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::day;
 use crate::config::{self, Mistake};
 use crate::identity::RevocationList;
+use crate::identity::revocation::Origin;
+use crate::listener::lists::Point;
 use crate::moment::Moment;
 use crate::report::Metrics;
 
@@ -29,13 +33,16 @@ pub fn run(config: &Path) -> Result<String, Vec<Mistake>> {
             let state = if expiry < now { "expired" } else { "valid" };
             let _ = writeln!(text, "  anchor  {:<10}  {state:<7}  {name}", day(expiry));
         }
-        match &paths.revocation {
-            None => text.push_str("  nobody is looked up in a revocation list\n"),
-            Some(revocation) => {
-                for list in revocation.lists() {
-                    let _ = writeln!(text, "  {}", describe(list, now));
-                }
-            }
+        let Some(revocation) = &paths.revocation else {
+            text.push_str("  nobody is looked up in a revocation list\n");
+            continue;
+        };
+        for list in revocation.lists() {
+            let _ = writeln!(text, "  {}", describe(&list, now));
+        }
+        let is_empty = |point: &&Arc<Point>| point.list().current().is_none();
+        for point in listener.points.iter().filter(is_empty) {
+            let _ = writeln!(text, "  list    none kept  {}", point.url());
         }
     }
     Ok(text)
@@ -49,8 +56,9 @@ fn describe(list: &RevocationList, now: i64) -> String {
     };
     let number: String = list.number.iter().map(|byte| format!("{byte:02x}")).collect();
     let (from, until, entries) = (day(list.this_update), day(list.next_update), list.entries());
+    let kept = if list.origin == Origin::Point { " (kept)" } else { "" };
     format!(
-        "list    {from} to {until}  {state:<7}  number {number}, {entries} entries, {}",
+        "list    {from} to {until}  {state:<7}  number {number}, {entries} entries, {}{kept}",
         list.source
     )
 }

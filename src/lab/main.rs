@@ -13,7 +13,7 @@ use portaria::lab::{Result, tour};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  portaria-lab init                     write PKI, keys and config.toml\n  portaria-lab serve                    authorization server, consent registry, backend\n  portaria-lab token --scope consents   a token bound to participant-one\n  portaria-lab tour                     requests that show every check"
+    after_help = "Examples:\n  portaria-lab init                     write PKI, keys and config.toml\n  portaria-lab serve                    authorization server, consent registry, backend\n  portaria-lab token --scope consents   a token bound to participant-one\n  portaria-lab revoke participant-three its issuer's next list names it\n  portaria-lab tour                     requests that show every check"
 )]
 struct Arguments {
     /// The lab's directory.
@@ -48,6 +48,11 @@ enum Command {
         #[arg(long)]
         opaque: bool,
     },
+    /// Revoke a certificate: the next list of its issuer names it. The gateway reads it on SIGHUP.
+    Revoke {
+        /// The participant, such as participant-three.
+        name: String,
+    },
     /// Make the requests that show every check of a gateway that runs.
     Tour,
 }
@@ -63,6 +68,7 @@ async fn main() -> ExitCode {
         Command::Token { client, scope, consent, opaque } => {
             print_token(&place, &client, &scope, consent.as_deref(), opaque).await
         }
+        Command::Revoke { name } => revoke(&place, &name),
         Command::Tour => tour::run(&place, &mut std::io::stdout()).await,
     };
     match done {
@@ -79,6 +85,14 @@ async fn run_services(place: &Place) -> Result<bool> {
     let _services = place.serve().await?;
     writeln!(std::io::stdout(), "the lab serves; stop it with Ctrl-C")?;
     tokio::signal::ctrl_c().await?;
+    Ok(true)
+}
+
+fn revoke(place: &Place, name: &str) -> Result<bool> {
+    let list = place.revoke(&place.identity(name)?)?;
+    let pid = place.file("portaria.pid");
+    let (list, pid) = (list.display(), pid.display());
+    writeln!(std::io::stdout(), "{list} names {name}; it counts after: kill -HUP $(cat {pid})")?;
     Ok(true)
 }
 

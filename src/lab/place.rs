@@ -1,12 +1,13 @@
 //! The lab's directory: what `init` writes, and what the other commands read.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ::http::StatusCode;
-use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -21,11 +22,16 @@ use super::backend::Backend;
 use super::client::Connector;
 use super::consents::Store;
 use super::http::{Handler, Response, Service, serve};
+use super::pki::hierarchy::{Hierarchy, LISTS_HOLD};
+use super::pki::refused::Refused;
 use super::pki::{Authority, Identity, Subject, rsa_key};
+use crate::identity::PathReason;
 
 const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
+
+const DAY: i64 = 86_400;
 
 /// The gateway's mTLS listener.
 pub const MUTUAL: SocketAddr = local(8443);
@@ -86,37 +92,108 @@ impl Place {
 
     /// Writes PKI, keys and configuration. `policies` is the directory of the policies.
     pub fn init(&self, policies: &Path) -> Result<()> {
-        std::fs::create_dir_all(&self.0)?;
-        let root = Authority::root("portaria lab root v10", rsa_key()?)?;
-        let issuing = root.issuing("portaria lab SSL v1", rsa_key()?)?;
-        let other = Authority::root("another root", rsa_key()?)?;
-        let day = 86_400;
-        self.write("root.pem", &root.pem())?;
-        self.write_identity("server", &issuing.server(&rsa_key()?, -day, 90 * day)?)?;
-        let base = Subject::default;
-        let server_only = Subject { purpose: Some(ExtendedKeyUsagePurpose::ServerAuth), ..base() };
-        let nameless = Subject { organisation_identifier: String::new(), ..base() };
-        let expired = Subject { not_after: -day / 2, ..base() };
-        let key = rsa_key()?;
-        self.write_identity("participant-one", &issuing.client(&rsa_key()?, &base())?)?;
-        self.write_identity("participant-two", &issuing.client(&rsa_key()?, &Subject::second())?)?;
-        self.write_identity("expired", &issuing.client(&key, &expired)?)?;
-        self.write_identity("server-only", &issuing.client(&key, &server_only)?)?;
-        self.write_identity("nameless", &issuing.client(&key, &nameless)?)?;
-        self.write_identity("wrong-issuer", &other.client(&key, &base())?)?;
+        for directory in ["authorities", "lists", "refused"] {
+            std::fs::create_dir_all(self.file(directory))?;
+        }
+        let (hierarchy, key) = (Hierarchy::new()?, rsa_key()?);
+        self.write("root.pem", &hierarchy.root_one.pem())?;
+        self.write("trust-anchors.pem", &hierarchy.anchors_pem())?;
+        self.write_authorities(&hierarchy)?;
+        self.write_participants(&hierarchy, &key)?;
+        let lists = self.write_refused(&hierarchy, &key)?;
         self.write_secret("as-key.pem", &rsa_key()?.serialize_pem())?;
         self.write_secret("introspection-secret", GATEWAY_SECRET)?;
-        self.write("config.toml", &config(&policies.canonicalize()?))
+        self.write("config.toml", &config(&policies.canonicalize()?, &lists))
+    }
+
+    /// The certificates of the authorities, and the keys of those that can revoke.
+    fn write_authorities(&self, hierarchy: &Hierarchy) -> Result<()> {
+        for (name, authority) in hierarchy.trusted() {
+            self.write(&format!("authorities/{name}.pem"), &authority.path_pem())?;
+        }
+        for (name, authority) in hierarchy.issuers() {
+            self.write_secret(&format!("authorities/{name}-key.pem"), &authority.key_pem())?;
+        }
+        Ok(())
+    }
+
+    fn write_participants(&self, hierarchy: &Hierarchy, key: &KeyPair) -> Result<()> {
+        let Hierarchy { issuing, delegated, crossed, .. } = hierarchy;
+        let nameless = Subject { organisation_identifier: String::new(), ..Subject::default() };
+        self.write_identity("server", &issuing.server(&rsa_key()?, -DAY, 90 * DAY)?)?;
+        for (name, identity) in [
+            ("participant-one", issuing.client(&rsa_key()?, &Subject::default())?),
+            ("participant-two", delegated.client(&rsa_key()?, &Subject::second())?),
+            ("participant-three", crossed.client(&rsa_key()?, &Subject::third())?),
+            ("nameless", issuing.client(key, &nameless)?),
+        ] {
+            self.write_identity(name, &identity)?;
+        }
+        Ok(())
+    }
+
+    /// The certificates that are refused, and all lists; gives the names of the latter.
+    fn write_refused(&self, hierarchy: &Hierarchy, key: &KeyPair) -> Result<Vec<&'static str>> {
+        let refused = Refused::new(hierarchy, key)?;
+        for (reason, identity) in refused.cases() {
+            let directory = format!("refused/{reason}");
+            std::fs::create_dir_all(self.file(&directory))?;
+            self.write(&format!("{directory}/chain.pem"), &identity.chain_pem)?;
+            self.write_secret(&format!("{directory}/key.pem"), &identity.key_pem)?;
+        }
+        let mut lists: BTreeMap<_, _> = hierarchy.lists()?.into_iter().collect();
+        lists.extend(refused.lists);
+        for (name, list) in &lists {
+            self.write(&format!("lists/{name}.crl"), list)?;
+        }
+        Ok(lists.into_keys().collect())
+    }
+
+    /// Has the issuer of a certificate revoke it: its next list names it. Gives the file of the list.
+    pub fn revoke(&self, identity: &Identity) -> Result<PathBuf> {
+        for name in Hierarchy::ISSUERS {
+            let authority = self.authority(name)?;
+            if authority.is_issuer_of(identity)? {
+                let file = format!("lists/{name}.crl");
+                let list = authority.revoke(&self.read(&file)?, identity, LISTS_HOLD)?;
+                self.write(&file, &list)?;
+                return Ok(self.file(&file));
+            }
+        }
+        Err("no authority of the lab issued it".into())
+    }
+
+    /// One of [`Hierarchy::ISSUERS`].
+    pub fn authority(&self, name: &str) -> Result<Authority> {
+        let path = self.read(&format!("authorities/{name}.pem"))?;
+        Authority::read(&path, &self.read(&format!("authorities/{name}-key.pem"))?)
+    }
+
+    /// The files of the revocation lists.
+    pub fn lists(&self) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(self.file("lists"))?;
+        let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|e| e.path())).collect();
+        Ok(files?)
+    }
+
+    /// The client certificate that is refused for a reason.
+    pub fn refused(&self, reason: PathReason) -> Result<Identity> {
+        self.read_identity(
+            &format!("refused/{reason}/chain.pem"),
+            &format!("refused/{reason}/key.pem"),
+        )
     }
 
     /// A certificate chain and key that `init` wrote.
     pub fn identity(&self, name: &str) -> Result<Identity> {
-        let chain_pem = self.read(&format!("{name}.pem"))?;
-        let key_pem = self.read(&format!("{name}-key.pem"))?;
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect();
+        self.read_identity(&format!("{name}.pem"), &format!("{name}-key.pem"))
+    }
+
+    fn read_identity(&self, chain: &str, key: &str) -> Result<Identity> {
+        let (chain, key_pem) = (self.read(chain)?, self.read(key)?);
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())?;
-        Ok(Identity { chain: chain?, key, chain_pem, key_pem })
+        Ok(Identity::new(chain?, key, key_pem))
     }
 
     /// The root.
@@ -171,7 +248,6 @@ impl Place {
     }
 }
 
-/// The gateway's configuration in the lab.
 /// Writes a file that nobody else on the machine can read.
 pub fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
@@ -182,7 +258,9 @@ pub fn write_secret(file: &Path, text: &str) -> Result<()> {
     Ok(created.write_all(text.as_bytes())?)
 }
 
-fn config(policies: &Path) -> String {
+/// The gateway's configuration in the lab.
+fn config(policies: &Path, lists: &[&str]) -> String {
+    let lists: Vec<String> = lists.iter().map(|name| format!("\"lists/{name}.crl\"")).collect();
     let mut text = include_str!("config.toml").to_owned();
     for (mark, value) in [
         ("{ADMIN}", ADMIN.to_string()),
@@ -195,6 +273,7 @@ fn config(policies: &Path) -> String {
         ("{AUDIENCE}", AUDIENCE.to_owned()),
         ("{GATEWAY_CLIENT}", GATEWAY_CLIENT.to_owned()),
         ("{policies}", policies.display().to_string()),
+        ("{lists}", lists.join(", ")),
     ] {
         text = text.replace(mark, &value);
     }

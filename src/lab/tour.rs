@@ -2,6 +2,7 @@
 //! side by side.
 
 mod request;
+mod revocation;
 mod stops;
 mod table;
 pub mod token;
@@ -15,7 +16,9 @@ use tokio::net::TcpStream;
 use super::Result;
 use super::authorization::Signer;
 use super::client::{Connector, Response};
+use super::pki::Identity;
 use super::place::{ADMIN, AUTHORIZATION, CONTROL, MUTUAL, PUBLIC, Place};
+use crate::identity::PathReason;
 use crate::route::PriorityClass;
 use request::Request;
 use table::{Expected, Table};
@@ -106,13 +109,7 @@ impl Visitor {
     ) -> Result<Response> {
         let before = reached().await?;
         self.requests += 1;
-        let answer = async {
-            let mut connection = who.http1().await?;
-            // The gateway may answer before it has read everything.
-            let _ = connection.send(&request.to_bytes()).await;
-            connection.receive(false).await
-        };
-        let answer = answer.await;
+        let answer = ask(who, request).await;
         let reached = reached().await? - before;
         self.table.note(what, &expected, answer.as_ref().ok(), reached);
         Ok(answer.unwrap_or_else(|_| no_answer()))
@@ -136,10 +133,35 @@ impl Visitor {
         Ok(())
     }
 
+    /// A handshake that is refused; whom the gateway does not let in makes no request.
+    async fn expect_refusal(&mut self, what: &str, who: &Identity, why: PathReason) -> Result<()> {
+        let connector = Connector::new(MUTUAL, self.place.root()?, Some(who))?;
+        let (before, series) = (reached().await?, of_reason(why));
+        let counted = metric(&series).await?;
+        let answer = ask(&connector, &Request::get(stops::BRANCHES)).await;
+        let is_counted = metric(&series).await? > counted;
+        let actual = match answer {
+            Ok(answer) => answer.status.as_u16().to_string(),
+            Err(_) if is_counted => format!("no handshake: {why}"),
+            Err(_) => "no handshake, for another reason".to_owned(),
+        };
+        let reached = reached().await? - before;
+        self.table.note_text(what, &Expected::Reason(why), actual, reached);
+        Ok(())
+    }
+
     async fn token(&self, client: &str, scope: &str, consent: Option<&str>) -> Result<String> {
         let connector = self.place.connector(AUTHORIZATION, Some(client))?;
         token::request(&connector, client, scope, consent, false).await
     }
+}
+
+/// Sends a request on a connection of its own.
+async fn ask(who: &Connector, request: &Request) -> Result<Response> {
+    let mut connection = who.http1().await?;
+    // The gateway may answer before it has read everything.
+    let _ = connection.send(&request.to_bytes()).await;
+    connection.receive(false).await
 }
 
 fn no_answer() -> Response {
@@ -148,6 +170,17 @@ fn no_answer() -> Response {
         headers: ::http::HeaderMap::new(),
         body: Bytes::new(),
     }
+}
+
+fn of_reason(reason: PathReason) -> String {
+    format!("portaria_client_certificate_refusals_total{{listener=\"mtls\",reason=\"{reason}\"}}")
+}
+
+/// What the gateway counts, zero if nothing yet.
+async fn metric(series: &str) -> Result<f64> {
+    let (_, metrics) = get_plain(ADMIN, "/metrics").await?;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    Ok(value.unwrap_or("0").parse()?)
 }
 
 /// How many requests have reached the backend.

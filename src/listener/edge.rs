@@ -14,10 +14,9 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use thiserror::Error;
 
-use super::http2::Bounded;
 use super::proxy_protocol::{self, HeaderError};
 use super::transport::Transport;
-use super::{Application, WireLimits, http1};
+use super::{Application, WireLimits, http1, http2};
 use crate::address::Networks;
 use crate::report::Metrics;
 
@@ -51,7 +50,9 @@ impl<A: Application> ServerApp for Edge<A> {
         let mut transport = Box::pin(self.establish(*tcp, limits.write_timeout)).await?;
         if matches!(transport.selected_alpn_proto(), Some(ALPN::H2)) {
             transport.expect_preface(limits.head_timeout);
-            return self.http2().process_new(transport, shutdown).await;
+            let (application, limits) = (self.application.clone(), self.limits.clone());
+            http2::serve(application, limits, transport, shutdown).await;
+            return None;
         }
         http1::serve(&self.application, transport, &limits, shutdown).await;
         None
@@ -63,11 +64,6 @@ impl<A: Application> ServerApp for Edge<A> {
 }
 
 impl<A: Application> Edge<A> {
-    fn http2(&self) -> Arc<Bounded<A>> {
-        let (application, limits) = (self.application.clone(), self.limits.clone());
-        Arc::new(Bounded { application, limits })
-    }
-
     async fn establish(
         &self,
         tcp: TcpStream,

@@ -22,11 +22,12 @@ use tokio::time::{Sleep, sleep};
 
 use super::transport::Transport;
 use super::{Application, WireLimits};
+use crate::address::FORWARDED_FOR;
 use crate::exchange::Arrival;
 use crate::interaction;
 use crate::request::chunked::ChunkedBody;
 use crate::request::framing::{self, Framing, Head, Span};
-use crate::request::{KEPT_BODY, RequestError};
+use crate::request::{KEPT_BODY, RequestError, RequestError as E};
 
 const READ_SIZE: usize = 4096;
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
@@ -49,7 +50,7 @@ pub(super) async fn serve<A: Application, S: IO + 'static>(
             Ok(request) => (request, None),
             Err(Unreceived::Gone) => return,
             Err(Unreceived::Refused { fault, head }) => {
-                (Request { bytes: stand_in(&head), missing: u64::MAX }, Some(fault))
+                (Request { bytes: stand_in(&head, fault), missing: u64::MAX }, Some(fault))
             }
         };
         transport.lend(request.missing, limits.head.size.saturating_sub(buffer.len()));
@@ -336,8 +337,9 @@ fn with_declared_length(head: &[u8], body: &[u8]) -> BytesMut {
 }
 
 /// A request that stands for one that cannot be parsed: it carries nothing but the interaction id, if
-/// one can be made out, so that the answer can echo it.
-fn stand_in(received: &[u8]) -> BytesMut {
+/// one can be made out, so that the answer can echo it, and whom it came from, so that a load balancer is
+/// not held to what passes through it.
+fn stand_in(received: &[u8], fault: RequestError) -> BytesMut {
     let mut request = BytesMut::new();
     request.put_slice(b"GET / HTTP/1.1\r\nhost: invalid\r\nconnection: close\r\n");
     let name = interaction::FIELD;
@@ -347,6 +349,16 @@ fn stand_in(received: &[u8]) -> BytesMut {
     if let Some(line) = line.filter(|line| line.iter().all(is_plain)) {
         request.put_slice(line);
         request.put_slice(b"\r\n");
+    }
+    // A head that is cut, or whose lines end in doubt, may lack what the balancer added.
+    let is_whole = !matches!(fault, E::Line | E::RequestLine | E::HeadTooLarge | E::HeadTimeout);
+    let of_client = |line: &&[u8]| is_whole && is_field(line, FORWARDED_FOR.as_str());
+    let is_address = |b: &u8| b.is_ascii_alphanumeric() || b"-.:,[] ".contains(b);
+    for line in field_lines(received).filter(of_client) {
+        if line.iter().all(is_address) {
+            request.put_slice(line);
+            request.put_slice(b"\r\n");
+        }
     }
     request.put_slice(b"\r\n");
     request
@@ -368,11 +380,11 @@ mod tests {
     #[test]
     fn a_stand_in_carries_the_interaction_id_and_nothing_else() {
         let received = b"GET /a\x01 HTTP/1.1\r\nX-Fapi-Interaction-Id: abc-1\r\nHost: b\r\n\r\n";
-        let text = String::from_utf8_lossy(&stand_in(received)).into_owned();
+        let text = String::from_utf8_lossy(&stand_in(received, E::Host)).into_owned();
         assert!(text.contains("X-Fapi-Interaction-Id: abc-1\r\n"), "{text}");
         assert!(!text.contains("Host: b"), "{text}");
         let forged = b"GET / HTTP/1.1\r\nx-fapi-interaction-id: a\x01b\r\n\r\n";
-        assert!(!String::from_utf8_lossy(&stand_in(forged)).contains("a\u{1}b"));
+        assert!(!String::from_utf8_lossy(&stand_in(forged, E::Line)).contains("a\u{1}b"));
     }
 
     #[test]

@@ -4,19 +4,62 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
+use tokio::sync::watch;
 
 use super::{Application, WireLimits};
+use crate::identity::Peer;
+
+/// Serves a connection until either side ends it, the gateway shuts down, or its client is refused for
+/// what it is.
+pub(super) async fn serve<A: Application>(
+    application: Arc<A>,
+    limits: Arc<ArcSwap<WireLimits>>,
+    transport: Stream,
+    shutdown: &ShutdownWatch,
+) {
+    let mut shutdown = shutdown.clone();
+    let (ending, ends) = watch::channel(*shutdown.borrow());
+    // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
+    // GOAWAY gets no more.
+    let patience = limits.load().exchange_timeout;
+    let bounded = Arc::new(Bounded { application, limits, ending });
+    let served = bounded.process_new(transport, &ends);
+    tokio::pin!(served);
+    let mut ended = bounded.ending.subscribe();
+    tokio::select! {
+        biased;
+        _ = &mut served => return,
+        _ = shutdown.changed() => bounded.end(),
+        _ = ended.changed() => {}
+    }
+    let _ = timeout(patience, served).await;
+}
 
 /// An application whose exchanges end in time: the framework waits without limit for a body that a
 /// client announced and does not send.
-pub(super) struct Bounded<A> {
-    pub(super) application: Arc<A>,
-    pub(super) limits: Arc<ArcSwap<WireLimits>>,
+struct Bounded<A> {
+    application: Arc<A>,
+    limits: Arc<ArcSwap<WireLimits>>,
+    /// What the framework takes for the shutdown of the process: it says GOAWAY, and waits for the streams
+    /// that are open.
+    ending: watch::Sender<bool>,
+}
+
+impl<A> Bounded<A> {
+    fn end(&self) {
+        self.ending.send_replace(true);
+    }
+}
+
+/// Who is on the other end, as the handshake found out.
+fn peer_of(session: &ServerSession) -> Option<Arc<Peer>> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get::<Arc<Peer>>().cloned()
 }
 
 #[async_trait]
@@ -27,9 +70,15 @@ impl<A: Application> HttpServerApp for Bounded<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let limit = self.limits.load().exchange_timeout;
+        let peer = peer_of(&session);
         let exchange = self.application.process_new_http(session, shutdown);
         // What is dropped here resets its stream and concludes its exchange.
-        timeout(limit, exchange).await.ok().flatten()
+        let reused = timeout(limit, exchange).await.ok().flatten();
+        // A new connection is judged anew, and its handshake may say more.
+        if peer.is_some_and(|peer| peer.is_dismissed()) {
+            self.end();
+        }
+        reused
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -1,36 +1,55 @@
-//! A listener that asks for certificates proves, before it serves, that it refuses who has none.
+//! A listener that asks for certificates proves, before it serves, that it refuses who has none; one that
+//! does not, that it admits anybody.
 //!
 //! A configuration can be read as intended and built wrong. So a client without a certificate shakes hands
-//! with the very TLS configuration that connections will meet, in memory and with each version; if either
-//! handshake completes, the listener is not built.
+//! with the very TLS configuration that connections will meet, in memory and with each version that is
+//! spoken. The first kind of listener must refuse it for want of a certificate and for nothing else, the
+//! second must complete; otherwise the listener is not built.
 
 use std::ops::DerefMut;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ServerConfig;
 use rustls::{
     ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, Error,
-    ServerConnection, SignatureScheme, SupportedProtocolVersion, version,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
+use super::parameters::Parameters;
 use super::tls::provider;
 
 /// Flights of a handshake, and more than any has.
 const MOST_FLIGHTS: usize = 10;
 
-/// Whether a client without a certificate gets through a handshake.
-pub(super) fn admits_anyone(server: &Arc<ServerConfig>) -> Result<bool, Error> {
-    let with_tls_13 = shakes_hands(server, &version::TLS13)?;
-    Ok(with_tls_13 || shakes_hands(server, &version::TLS12)?)
+/// Requires that a client without a certificate is refused for want of one, or admitted if none is asked for.
+pub(super) fn prove(
+    server: &Arc<ServerConfig>,
+    parameters: &Parameters,
+    asks_for_certificates: bool,
+) -> Result<(), Error> {
+    for version in parameters.versions() {
+        let shaken = shake_hands(server, parameters.provider(), version)?;
+        match (shaken, asks_for_certificates) {
+            (Ok(()), false) | (Err(Error::NoCertificatesPresented), true) => {}
+            (Ok(()), true) => {
+                return Err(Error::General("it admits clients without a certificate".into()));
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
-fn shakes_hands(
+/// What the server makes of the handshake.
+fn shake_hands(
     server: &Arc<ServerConfig>,
+    provider: &Arc<CryptoProvider>,
     version: &'static SupportedProtocolVersion,
-) -> Result<bool, Error> {
-    let client = ClientConfig::builder_with_provider(Arc::new(provider()))
+) -> Result<Result<(), Error>, Error> {
+    let client = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[version])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Indifferent))
@@ -39,37 +58,34 @@ fn shakes_hands(
     let mut client = ClientConnection::new(Arc::new(client), name)?;
     let mut server = ServerConnection::new(server.clone())?;
     for _ in 0..MOST_FLIGHTS {
-        if !is_carried(&mut client, &mut server) {
-            return Ok(false);
+        if let Err(error) = carry(&mut client, &mut server) {
+            return Ok(Err(error));
         }
         if !server.is_handshaking() {
-            return Ok(true);
+            return Ok(Ok(()));
         }
-        if !is_carried(&mut server, &mut client) {
-            return Ok(false);
-        }
+        // What the client makes of it does not matter: if it gives up, the server gets no further.
+        let _ = carry(&mut server, &mut client);
     }
-    Ok(false)
+    Ok(Err(Error::HandshakeNotComplete))
 }
 
-/// Carries one flight from one side to the other; returns whether the other goes on.
-fn is_carried<A, B>(
+/// Carries one flight from one side to the other.
+fn carry<A, B>(
     from: &mut impl DerefMut<Target = ConnectionCommon<A>>,
     to: &mut impl DerefMut<Target = ConnectionCommon<B>>,
-) -> bool {
+) -> Result<(), Error> {
+    let broken = |error: std::io::Error| Error::General(error.to_string());
     let mut flight = Vec::new();
     while from.wants_write() {
-        if from.write_tls(&mut flight).is_err() {
-            return false;
-        }
+        from.write_tls(&mut flight).map_err(broken)?;
     }
     let mut rest = flight.as_slice();
     while !rest.is_empty() {
-        if to.read_tls(&mut rest).is_err() || to.process_new_packets().is_err() {
-            return false;
-        }
+        to.read_tls(&mut rest).map_err(broken)?;
+        to.process_new_packets()?;
     }
-    true
+    Ok(())
 }
 
 /// The probe does not care whose server it is: it knows, and nothing of it leaves the process.
@@ -124,13 +140,16 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap();
         let builder = || {
             ServerConfig::builder_with_provider(Arc::new(provider()))
-                .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+                .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
                 .unwrap()
         };
         let key = || PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let chain = || vec![certificate.der().clone()];
         let open = builder().with_no_client_auth().with_single_cert(chain(), key()).unwrap();
-        assert!(admits_anyone(&Arc::new(open)).unwrap());
+        let open = Arc::new(open);
+        let parameters = Parameters::fapi_br();
+        assert!(prove(&open, &parameters, true).is_err());
+        assert_eq!(prove(&open, &parameters, false), Ok(()));
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.der().clone()).unwrap();
         let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
@@ -139,7 +158,18 @@ mod tests {
         );
         let strict = builder().with_client_cert_verifier(verifier.build().unwrap());
         let strict = strict.with_single_cert(chain(), key()).unwrap();
-        assert!(!admits_anyone(&Arc::new(strict)).unwrap());
+        let strict = Arc::new(strict);
+        assert_eq!(prove(&strict, &parameters, true), Ok(()));
+        assert!(prove(&strict, &parameters, false).is_err());
+        let suites = vec![
+            crate::listener::parameters::suite("TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256").unwrap(),
+        ];
+        let unusable =
+            Parameters::new(Some(vec![&rustls::version::TLS12]), Some(suites), None).unwrap();
+        assert!(
+            prove(&strict, &unusable, true).is_err(),
+            "a failure for another reason is no proof"
+        );
         let lenient = rustls::server::WebPkiClientVerifier::builder_with_provider(
             Arc::new(roots),
             Arc::new(provider()),
@@ -147,6 +177,6 @@ mod tests {
         let lenient = lenient.allow_unauthenticated().build().unwrap();
         let lenient = builder().with_client_cert_verifier(lenient);
         let lenient = lenient.with_single_cert(chain(), key()).unwrap();
-        assert!(admits_anyone(&Arc::new(lenient)).unwrap());
+        assert!(prove(&Arc::new(lenient), &parameters, true).is_err());
     }
 }

@@ -1,8 +1,7 @@
-//! The TLS of a listener, as the FAPI-BR profile has it.
+//! The TLS of a listener.
 //!
-//! TLS 1.2 with exactly two suites (technical security controls 3.2 page 21, Open Banking Brasil FAPI
-//! profile 6.1.3) and TLS 1.3; no tickets, no session storage, so that every connection is a full
-//! handshake in which the client chain is verified (profile 6.1.3 item 3; rustls restores the chain of
+//! Whatever is negotiated ([`super::parameters`]): no tickets, no session storage, so that every connection
+//! is a full handshake in which the client chain is verified (profile 6.1.3 item 3; rustls restores the chain of
 //! a resumed session without verifying it again).
 
 use std::any::Any;
@@ -14,14 +13,15 @@ pub use pingora::listeners::tls::Acceptor;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::tls::TlsRef;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 
+use super::parameters::Parameters;
+use super::presented::ByName;
 use super::probe;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 use crate::moment::Moment;
 
-/// The cryptography of every connection: aws-lc-rs, with the suites of the profile.
+/// The cryptography of every connection unless configured: aws-lc-rs, with the suites of the profile.
 pub fn provider() -> CryptoProvider {
     use aws_lc_rs::cipher_suite::{
         TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -37,14 +37,6 @@ pub fn provider() -> CryptoProvider {
     CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() }
 }
 
-/// The certificate chain and key that a listener presents.
-pub struct ServerIdentity {
-    /// The end entity first.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// Its key.
-    pub key: PrivateKeyDer<'static>,
-}
-
 /// What a listener asks of its clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -56,32 +48,34 @@ pub struct Clients {
 
 /// What makes the TLS of a listener.
 pub struct TlsSetup {
+    /// What it negotiates from.
+    pub parameters: Parameters,
     /// What it presents.
-    pub identity: ServerIdentity,
+    pub presented: ByName,
     /// What it asks of clients: nothing on a public listener.
     pub clients: Option<Clients>,
 }
 
 impl TlsSetup {
-    /// Builds the acceptor. Fails if the key does not belong to the certificate, or if a listener that
-    /// asks for certificates admits who has none.
+    /// Builds the acceptor. Fails if a listener that asks for certificates admits who has none, or one
+    /// shakes hands with nobody.
     pub fn acceptor(self) -> Result<Acceptor, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let builder = ServerConfig::builder_with_provider(self.parameters.provider().clone())
+            .with_protocol_versions(self.parameters.versions())?;
         let builder = match &self.clients {
             Some(clients) => builder.with_client_cert_verifier(clients.trust.verifier.clone()),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(self.identity.chain, self.identity.key)?;
+        let mut config = builder.with_cert_resolver(Arc::new(self.presented));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // What is configured first is what is wanted most.
+        config.ignore_client_order = true;
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
-        if self.clients.is_some() && probe::admits_anyone(&config)? {
-            return Err(rustls::Error::General("it admits clients without a certificate".into()));
-        }
+        probe::prove(&config, &self.parameters, self.clients.is_some())?;
         Ok(match self.clients {
-            Some(clients) => with_identification(config, clients),
+            Some(clients) => with_identification(config, clients)?,
             None => Acceptor::from_server_config(config),
         })
     }
@@ -89,15 +83,17 @@ impl TlsSetup {
 
 /// An acceptor that reads the client's certificate when the handshake is complete. Only the framework's
 /// settings can carry such a callback, so they are built and their configuration replaced by ours.
-fn with_identification(config: Arc<ServerConfig>, clients: Clients) -> Acceptor {
+fn with_identification(
+    config: Arc<ServerConfig>,
+    clients: Clients,
+) -> Result<Acceptor, rustls::Error> {
     let callback = Box::new(Identification(clients));
-    let Ok(mut settings) = TlsSettings::with_callbacks(callback) else {
-        return Acceptor::from_server_config(config);
-    };
+    let mut settings = TlsSettings::with_callbacks(callback)
+        .map_err(|_| rustls::Error::General("nobody would be identified".into()))?;
     settings.set_cert_resolver(config.cert_resolver.clone());
     let mut acceptor = settings.build();
     acceptor.acceptor = config.into();
-    acceptor
+    Ok(acceptor)
 }
 
 struct Identification(Clients);
@@ -110,7 +106,13 @@ impl TlsAccept for Identification {
     ) -> Option<Arc<dyn Any + Send + Sync>> {
         let Clients { trust, domain } = &self.0;
         let chain = tls.peer_cert_chain_der()?;
-        let certified = Certified::in_handshake(chain, trust, domain.clone(), Moment::now())?;
+        let certified = Certified::in_handshake(
+            chain,
+            tls.server_name(),
+            trust,
+            domain.clone(),
+            Moment::now(),
+        )?;
         let peer = Peer::Certified(Box::new(certified));
         // The outer Arc is the framework's, the inner one what an exchange keeps.
         Some(Arc::new(Arc::new(peer)))

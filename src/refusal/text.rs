@@ -51,6 +51,11 @@ pub(super) const NOT_ACCEPTABLE: Text = text(
     "Formato não aceitável",
     "As respostas são enviadas somente em application/json com charset utf-8.",
 );
+pub(super) const MISDIRECTED: Text = text(
+    "REQUISICAO_MAL_DIRECIONADA",
+    "Requisição mal direcionada",
+    "O host da requisição não é aquele para o qual a conexão foi estabelecida.",
+);
 pub(super) const UNSUPPORTED_MEDIA: Text = text(
     "MIDIA_NAO_SUPORTADA",
     "Tipo de mídia não suportado",

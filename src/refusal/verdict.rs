@@ -36,6 +36,9 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         E::Lookalike => bad("request_framing_lookalike"),
         E::Chunk => bad("request_chunk"),
         E::Host => bad("request_host"),
+        E::Misdirected => {
+            (StatusCode::MISDIRECTED_REQUEST, "request_misdirected", text::MISDIRECTED)
+        }
         E::Target(_) => bad("request_target"),
         E::Upgrade => bad("request_upgrade"),
         E::Expectation => {

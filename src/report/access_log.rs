@@ -5,7 +5,6 @@
 //! handed to a writer thread; when it cannot keep up, lines are dropped and counted rather than
 //! requests delayed.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{BufWriter, Write};
 
 use http::{Method, Version};
@@ -15,6 +14,7 @@ use time::macros::format_description;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::measure::{Outcome, Sample};
+use crate::pseudonym;
 
 const BUFFERED_LINES: usize = 65_536;
 
@@ -22,8 +22,6 @@ const BUFFERED_LINES: usize = 65_536;
 pub struct AccessLog {
     writer: NonBlocking,
     dropped: ErrorCounter,
-    /// Keyed anew in each process: a pseudonym links the lines of one run and nothing else.
-    pseudonyms: RandomState,
 }
 
 #[derive(Serialize)]
@@ -83,7 +81,7 @@ impl AccessLog {
             .thread_name("access-log")
             .finish(BufWriter::with_capacity(64 * 1024, target));
         let dropped = writer.error_counter();
-        (Self { writer, dropped, pseudonyms: RandomState::new() }, guard)
+        (Self { writer, dropped }, guard)
     }
 
     /// How many lines were dropped.
@@ -93,7 +91,7 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
-        let Ok(mut line) = serde_json::to_vec(&self.line(sample)) else {
+        let Ok(mut line) = serde_json::to_vec(&Self::line(sample)) else {
             return;
         };
         line.push(b'\n');
@@ -101,7 +99,7 @@ impl AccessLog {
         let _ = self.writer.clone().write_all(&line);
     }
 
-    fn line<'a>(&self, sample: &Sample<'a>) -> Line<'a> {
+    fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
         let refusal = sample.refusal;
         let participant = sample.participant;
         Line {
@@ -124,20 +122,16 @@ impl AccessLog {
             organisation: participant.and_then(|p| p.organisation_id().as_value().to_str().ok()),
             software_statement: participant
                 .and_then(|p| p.software_statement_id().as_value().to_str().ok()),
-            client: sample.client_id.map(|id| self.pseudonym(id.reveal())),
-            consent: sample.consent.map(|id| self.pseudonym(id.reveal())),
+            client: sample.client_id.map(|id| pseudonym::of(id.reveal())),
+            consent: sample.consent.map(|id| pseudonym::of(id.reveal())),
             upstream: sample.upstream,
             total: sample.total.as_micros(),
             backend: sample.backend.map(|backend| backend.as_micros()),
         }
     }
-
-    fn pseudonym(&self, id: &str) -> String {
-        format!("{:016x}", self.pseudonyms.hash_one(id))
-    }
 }
 
-fn timestamp(sample: &Sample<'_>) -> String {
+pub(super) fn timestamp(sample: &Sample<'_>) -> String {
     let format =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
     let time = OffsetDateTime::UNIX_EPOCH + sample.arrived.since_epoch();
@@ -153,7 +147,7 @@ fn version(version: Version) -> &'static str {
 }
 
 /// A method outside the registered ones is the caller's own text: `_OTHER`, as in OpenTelemetry.
-fn method(method: &Method) -> &'static str {
+pub(super) fn method(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",

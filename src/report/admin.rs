@@ -1,5 +1,5 @@
 //! The admin endpoint, on a loopback listener of its own: `/metrics`, `/healthz`, `/readyz`,
-//! `/version`.
+//! `/version`, `/decisions/{interaction id}`.
 //!
 //! `/healthz` says that the process lives; `/readyz` says whether requests can be decided, and names
 //! what is missing.
@@ -13,6 +13,9 @@ use pingora::protocols::http::ServerSession;
 
 use super::Report;
 use crate::moment::Moment;
+
+/// Where the last refusals are found, by interaction id.
+pub const DECISIONS: &str = "/decisions/";
 
 /// What the gateway still lacks.
 pub trait Readiness: Send + Sync {
@@ -47,12 +50,21 @@ impl ServeHttp for Admin {
             "/version" => {
                 json(StatusCode::OK, &serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
             }
+            path if path.starts_with(DECISIONS) => self.decisions(path),
             _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
         }
     }
 }
 
 impl Admin {
+    fn decisions(&self, path: &str) -> Response<Vec<u8>> {
+        let id = path.strip_prefix(DECISIONS).unwrap_or_default();
+        match self.report.decisions.of(id) {
+            Some(found) => text(StatusCode::OK, "application/json", found),
+            None => json(StatusCode::NOT_FOUND, &serde_json::json!([])),
+        }
+    }
+
     fn ready(&self) -> Response<Vec<u8>> {
         let missing = self.readiness.missing();
         let (status, word) = match missing.is_empty() {

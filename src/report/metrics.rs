@@ -39,6 +39,7 @@ pub struct Metrics {
     list_this_update: GaugeVec,
     list_next_update: GaugeVec,
     list_entries: GaugeVec,
+    list_fetches: IntCounterVec,
     key_sets: KeySetMetrics,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -117,17 +118,22 @@ const CERTIFICATE_EXPIRY: Described = Described(
 const LIST_THIS_UPDATE: Described = Described(
     "portaria_crl_this_update_timestamp_seconds",
     "When a revocation list was issued.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
 );
 const LIST_NEXT_UPDATE: Described = Described(
     "portaria_crl_next_update_timestamp_seconds",
     "When the next revocation list is due.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
 );
 const LIST_ENTRIES: Described = Described(
     "portaria_crl_entries",
     "Certificates that a revocation list names.",
-    &["listener", "list"],
+    &["listener", "list", "source"],
+);
+const LIST_FETCHES: Described = Described(
+    "portaria_crl_fetches_total",
+    "Fetches of revocation lists by distribution point and result.",
+    &["point", "result"],
 );
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
@@ -163,6 +169,7 @@ impl Metrics {
             list_this_update: gauges(&registry, &LIST_THIS_UPDATE)?,
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
+            list_fetches: counters(&registry, &LIST_FETCHES)?,
             key_sets: KeySetMetrics::new(&registry)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
@@ -218,9 +225,13 @@ impl Metrics {
         }
     }
 
-    /// Forgets the certificates and lists that were in force.
-    pub fn forget_trust(&self) {
+    /// Forgets the certificates that were in force.
+    pub fn forget_certificates(&self) {
         self.certificate_expiry.reset();
+    }
+
+    /// Forgets the revocation lists that were in force.
+    pub fn forget_lists(&self) {
         self.list_this_update.reset();
         self.list_next_update.reset();
         self.list_entries.reset();
@@ -233,10 +244,15 @@ impl Metrics {
 
     /// Notes a revocation list in force.
     pub fn note_list(&self, listener: &str, list: &RevocationList) {
-        let labels = [listener, list.source.as_str()];
+        let labels = [listener, list.source.as_str(), list.origin.as_str()];
         self.list_this_update.with_label_values(&labels).set(list.this_update as f64);
         self.list_next_update.with_label_values(&labels).set(list.next_update as f64);
         self.list_entries.with_label_values(&labels).set(list.entries() as f64);
+    }
+
+    /// Counts a fetch of a revocation list.
+    pub fn note_list_fetch(&self, point: &str, result: &str) {
+        self.list_fetches.with_label_values(&[point, result]).inc();
     }
 
     /// The counter of client certificates that are refused.

@@ -24,11 +24,18 @@ pub(super) struct Housekeeping {
     live: Arc<Live>,
     under_way: UnderWay,
     ended: Mutex<Sender<()>>,
+    hangup: Mutex<Option<Signal>>,
 }
 
 impl Housekeeping {
-    pub(super) fn new(live: Arc<Live>, under_way: UnderWay, ended: Sender<()>) -> Self {
-        Self { live, under_way, ended: Mutex::new(ended) }
+    /// `hangup` has been listening since before there was anything to reload.
+    pub(super) fn new(
+        live: Arc<Live>,
+        under_way: UnderWay,
+        ended: Sender<()>,
+        hangup: Option<Signal>,
+    ) -> Self {
+        Self { live, under_way, ended: Mutex::new(ended), hangup: Mutex::new(hangup) }
     }
 
     async fn keep(&self, mut hangup: Option<Signal>, mut shutdown: ShutdownWatch) {
@@ -62,6 +69,15 @@ impl Housekeeping {
     }
 }
 
+/// Listens for SIGHUP from now on: a process that listens does not end by it.
+pub(super) fn listen_for_hangup() -> Option<Signal> {
+    let hangup = signal(SignalKind::hangup());
+    if let Err(error) = &hangup {
+        tracing::error!(%error, "SIGHUP will not reload the configuration");
+    }
+    hangup.ok()
+}
+
 /// Waits for SIGHUP; without a handler, for ever.
 async fn hung_up(hangup: &mut Option<Signal>) {
     match hangup {
@@ -75,12 +91,9 @@ async fn hung_up(hangup: &mut Option<Signal>) {
 #[async_trait]
 impl BackgroundService for Housekeeping {
     async fn start(&self, shutdown: ShutdownWatch) {
-        let hangup = signal(SignalKind::hangup());
-        if let Err(error) = &hangup {
-            tracing::error!(%error, "SIGHUP will not reload the configuration");
-        }
+        let hangup = self.hangup.lock().take();
         self.live.serving.load_full().admission.tokens.refresh_due(Moment::now());
-        self.keep(hangup.ok(), shutdown).await;
+        self.keep(hangup, shutdown).await;
         self.drain().await;
     }
 }

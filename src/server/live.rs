@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
+use super::lists::{Begun, Lists};
 use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
@@ -21,6 +23,9 @@ use crate::route::Exposure;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
 
+/// How long a start, or a reload, waits for lists that it does not have yet.
+pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
+
 /// The configuration in force.
 pub(super) struct Live {
     path: PathBuf,
@@ -29,6 +34,7 @@ pub(super) struct Live {
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
     pub(super) slots: Vec<Slot>,
     pub(super) fixed: Fixed,
+    lists: Lists,
     kept: Mutex<Kept>,
 }
 
@@ -52,9 +58,14 @@ pub(super) struct Fixed {
 }
 
 impl Live {
-    pub(super) fn new(path: PathBuf, configuration: Configuration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        configuration: Configuration,
+        metrics: Arc<Metrics>,
+        lists: Lists,
+    ) -> Self {
         let fixed = fixed(&configuration);
-        note_trust(&metrics, &configuration.listeners);
+        note_certificates(&metrics, &configuration.listeners);
         let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
             name: listener.name.into(),
             position,
@@ -69,6 +80,7 @@ impl Live {
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
             slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
             fixed,
+            lists,
             kept: Mutex::new(configuration.kept),
         }
     }
@@ -110,13 +122,21 @@ impl Live {
         if !self.read_key_sets(&configuration.serving.admission.tokens).await {
             return false;
         }
-        self.swap(configuration);
+        let begun = self.lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await;
+        let lacking = begun.lacking(&configuration.listeners);
+        if !lacking.is_empty() {
+            let points = lacking.join(", ");
+            tracing::error!(points, "the new distribution points gave no revocation list");
+            return false;
+        }
+        self.swap(configuration, begun);
         true
     }
 
     /// The listeners are the same in number, name and order: `fixed` was compared.
-    fn swap(&self, configuration: Configuration) {
-        note_trust(&self.metrics, &configuration.listeners);
+    fn swap(&self, configuration: Configuration, begun: Begun) {
+        note_certificates(&self.metrics, &configuration.listeners);
+        self.lists.put_in_force(&configuration.listeners, begun);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             // First, so that whom the new acceptor admits is not held against the old trust.
             if let Some(clients) = listener.clients {
@@ -158,14 +178,15 @@ impl Live {
 
 impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
-        let tokens = &self.serving.load().admission.tokens;
-        if tokens.is_ready(Moment::now()) { Vec::new() } else { vec!["token.issuers"] }
+        let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
+        let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
+        all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
     }
 }
 
-/// Tells the metrics when what is in force ends.
-fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
-    metrics.forget_trust();
+/// Tells the metrics when the certificates in force end.
+fn note_certificates(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
+    metrics.forget_certificates();
     for listener in listeners {
         if let Some(expiry) = listener.expiry {
             metrics.note_certificate(&listener.name, "server", expiry);
@@ -173,16 +194,14 @@ fn note_trust(metrics: &Metrics, listeners: &[ListenerConfiguration]) {
         let Some(clients) = &listener.clients else {
             continue;
         };
-        let paths = clients.trust.verifier.paths();
-        if let Some(expiry) = paths.anchors.earliest_expiry() {
+        let anchors = &clients.trust.verifier.paths().anchors;
+        if let Some(expiry) = anchors.earliest_expiry() {
             metrics.note_certificate(&listener.name, "trust_anchor", expiry);
         }
-        let lists = paths.revocation.iter().flat_map(|revocation| revocation.lists());
-        lists.for_each(|list| metrics.note_list(&listener.name, list));
     }
 }
 
-fn fixed(configuration: &Configuration) -> Fixed {
+pub(super) fn fixed(configuration: &Configuration) -> Fixed {
     let facts = |listener: &ListenerConfiguration| {
         (listener.name.clone(), listener.address, listener.exposure)
     };

@@ -341,6 +341,16 @@ async fn look_alikes_of_the_field_say_nothing() {
 }
 
 #[tokio::test]
+async fn a_whole_head_that_is_refused_counts_for_its_client() {
+    let lab = lab_with(with(HOPS)).await;
+    let request = Request::get(OPEN).with("Content_Length", "5").with("X-Forwarded-For", CLIENT);
+    let answer = lab.http1().await.exchange(&request.to_bytes()).await.unwrap();
+    assert_eq!(answer.status, 400);
+    assert_eq!(logged(&lab, 1).await, [CLIENT]);
+    lab.assert_untouched();
+}
+
+#[tokio::test]
 async fn a_request_that_is_malformed_counts_for_its_connection() {
     let lab = lab_with(with(HOPS)).await;
     let malformed = format!("GET /\x01 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {CLIENT}\r\n\r\n");

@@ -113,6 +113,16 @@ async fn a_backend_is_told_the_certificate_as_far_as_configured() {
 }
 
 #[tokio::test]
+async fn what_a_client_sent_beside_its_path_is_shown_to_nobody() {
+    let (lab, _policies) = lab_telling("forward_certificate = \"chain\"").await;
+    let mut identity = pki().one.clone();
+    identity.chain.insert(1, pki().other_root.certificate());
+    assert_eq!(send_as(&lab, &identity, &token_request()).await.status, 201);
+    let expected = item(&pki().one.chain[1]);
+    assert_eq!(lab.last_recorded().field("client-cert-chain"), Some(expected.as_str()));
+}
+
+#[tokio::test]
 async fn where_no_participant_is_asked_for_none_is_told() {
     let (lab, _policies) = lab_telling("forward_certificate = \"chain\"").await;
     let forged = Request::get(OPEN).with("client-cert", ":Zm9yZ2Vk:");

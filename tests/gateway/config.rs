@@ -103,9 +103,11 @@ fn the_configuration_of_the_repository_names_every_key() {
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
     let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
+    let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
+    let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
     let config: String =
-        format!("{}{tables}", sandbox.config)
+        format!("{with_revocation}{tables}")
             .lines()
             .map(|line| {
                 if line.starts_with('[') {
@@ -132,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 17, "{complaints:#?}");
+    assert_eq!(tables_seen, 18, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -424,6 +426,51 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 limits.global.requests: 0 is out of bounds, accepted: a whole number from 1 to 4294967295",
     ),
     (
+        "head_timeout = \"500ms\"",
+        "idle_timeout = \"61s\"\nhead_timeout = \"500ms\"",
+        "config.toml:LINE http.idle_timeout: \"61s\" is not understood, accepted: a duration above zero and up to 60s",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { preset = \"modern\" }",
+        "config.toml:LINE+1 listeners[0].tls.preset: \"modern\" is not understood, accepted: \"fapi-br\"",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\", \"1.1\"] }",
+        "config.toml:LINE+1 listeners[0].tls.versions: entry 2 is unknown, accepted: one or more of 1.2, 1.3",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.3\"], cipher_suites = [\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 is of no version of versions, accepted: suites of those",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { cipher_suites = [\"TLS_AES_128_GCM_SHA256\"] }",
+        "config.toml:LINE+1 listeners[0].tls.cipher_suites: has none of TLS 1.2, accepted: one for each of versions",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { versions = [\"1.2\"], cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\"] }",
+        "config.toml:LINE+1 listeners[0].tls: cannot be served (peer is incompatible: NoCipherSuitesInCommon), accepted: parameters and certificates with which a client can shake hands",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\ntls = { groups = [] }",
+        "config.toml:LINE+1 listeners[0].tls.groups: is empty, accepted: one or more of X25519, secp256r1, secp384r1, X25519MLKEM768, secp256r1MLKEM768, MLKEM768, MLKEM1024",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"server.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].certificate: has no host name that those before it do not have, accepted: a certificate with one",
+    ),
+    (
+        "name = \"mtls\"",
+        "name = \"mtls\"\nadditional_certificates = [{ certificate = \"server.pem\", private_key = \"other.key\" }]",
+        "config.toml:LINE+1 listeners[0].additional_certificates[0].private_key: does not belong to the certificate, accepted: the certificate's own key",
+    ),
+    (
         "keep = \"5m\"",
         "keep = \"5m\"\n[identity]\nprofile = \"opin\"",
         "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\", \"ofb-sandbox\"",
@@ -474,6 +521,51 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
         assert_eq!(code, Some(64), "{bad}: {complaints:?}");
         assert!(complaints.contains(&expected), "expected {expected}\nfound {complaints:#?}");
     }
+}
+
+const POINT: &str = "distribution_points = [\"http://ccd.example/a.crl\"]";
+const ISSUERS: &str = "issuers = \"intermediate.pem\"";
+const DIRECTORY: &str = "directory = \"crl\"";
+
+#[test]
+fn each_mistake_about_revocation_is_told_exactly() {
+    let sandbox = Sandbox::new();
+    let whole = format!("{POINT}, {ISSUERS}, {DIRECTORY}");
+    let urls = "accepted: one or more http:// or https:// URLs of revocation lists";
+    let directory = "accepted: a directory that can be written, or made";
+    let with = |from: &str, to: &str| whole.replace(from, to);
+    let cases = [
+        (String::new(), ": has no list, accepted: lists, distribution_points or both".to_owned()),
+        (format!("lists = [], {DIRECTORY}"), ".directory: has no effect without distribution_points, accepted: with them".into()),
+        (with(POINT, "distribution_points = []"), format!(".distribution_points: is empty, {urls}")),
+        (with("http:", "ldap:"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
+        (with("http://", "http://user:canary@"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
+        (with("[", "[\"http://ccd.example/a.crl\", "), ".distribution_points: names a point twice, accepted: distinct URLs".into()),
+        (with(ISSUERS, ""), ".issuers: is missing, accepted: a PEM file with certificates".into()),
+        (with("intermediate.pem", "server.pem"), ".issuers: is not usable: certificate 1 is no authority's, accepted: a PEM file with the authorities that sign the lists".into()),
+        (with(DIRECTORY, ""), format!(".directory: is missing, {directory}")),
+        (with("crl\"", "secret\""), format!(".directory: secret cannot be written (not a directory), {directory}")),
+        (with("\"crl\"", "\"secret/crl\""), format!(".directory: secret/crl cannot be written (not a directory), {directory}")),
+        (with("http:", "https:"), ".trust_anchors: is missing, accepted: a PEM file with certificates".into()),
+        (whole.clone() + ", trust_anchors = \"roots.pem\"", ".trust_anchors: has no effect with http:// URLs, accepted: an https:// URL".into()),
+        (whole.clone() + ", refresh = \"999ms\"", ".refresh: \"999ms\" is not understood, accepted: a duration from 1s to 1d".into()),
+        (whole.clone() + ", timeout = \"6m\"", ".timeout: \"6m\" is not understood, accepted: a duration up to 5m".into()),
+        (whole.clone() + ", expired = \"8d\"", ".expired: \"8d\" is not understood, accepted: \"refuse\", or a duration up to 7d for which an expired list still counts".into()),
+    ];
+    let anchors = "trust_anchors = \"roots.pem\"\n";
+    let line = line_at(&sandbox.config, anchors) + 1;
+    let complaints = |table: &str| {
+        let config = format!("{anchors}revocation = {{ {} }}\n", table.replace(", ,", ","));
+        sandbox.complaints(&sandbox.config.replacen(anchors, &config, 1))
+    };
+    for (table, expected) in &cases {
+        let expected = format!("config.toml:{line} listeners[0].revocation{expected}");
+        let (code, complaints) = complaints(table);
+        assert_eq!(code, Some(64), "{table}: {complaints:?}");
+        assert_eq!(complaints, [expected], "{table}");
+    }
+    assert_eq!(complaints(&whole), (Some(0), Vec::new()));
+    assert!(!sandbox.directory.path().join("crl").exists(), "a check leaves nothing behind");
 }
 
 fn line_of(text: &str, part: &str) -> usize {

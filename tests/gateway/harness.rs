@@ -4,7 +4,9 @@ mod balancer;
 mod gateway;
 mod key_server;
 mod pki;
+mod point;
 mod request;
+mod verdict;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,7 +25,9 @@ pub use balancer::{Balancer, Pace, connect_from};
 pub use gateway::Gateway;
 pub use key_server::{Answering, KEY_SET, KeyServer};
 pub use pki::{Pki, pki};
+pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
+pub use verdict::verdict;
 
 pub const CLIENT_ONE: &str = "client-one";
 pub const CLIENT_TWO: &str = "client-two";

@@ -46,6 +46,42 @@ fn an_import_makes_roots_anchors_and_nothing_else() {
     assert_eq!(known.matches("BEGIN CERTIFICATE").count(), 1);
 }
 
+#[test]
+fn an_import_tells_the_distribution_points_for_the_allow_list() {
+    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    let pki = pki();
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let uris = ["http://ccd.example/root.crl", "ldap://ccd.example/root", "http://a b\"\\\u{1b}/x"];
+    let named = |params: &mut rcgen::CertificateParams| {
+        let uris = uris.iter().map(|uri| (*uri).to_owned()).collect();
+        params.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris }];
+    };
+    let issuing = pki.root.issuing_with("Lab SSL v3", rsa_key().unwrap(), named).unwrap();
+    let client = |authority: &Authority, point: &str, not_after| {
+        let distribution_points = vec![point.to_owned()];
+        let subject = Subject { distribution_points, not_after, ..Subject::default() };
+        authority.client(&pki.client_key, &subject).unwrap()
+    };
+    let year = 365 * 86_400;
+    let (own, old) = ("http://ccd.example/ssl.crl", "http://ccd.example/old.crl");
+    for (name, der) in [
+        ("root", &pki.root.certificate()),
+        ("issuing", &issuing.certificate()),
+        ("client", &client(&issuing, own, year).chain[0]),
+        ("expired", &client(&issuing, old, -3600).chain[0]),
+        ("foreign", &client(&pki.other_root, old, year).chain[0]),
+    ] {
+        std::fs::write(at.join(format!("{name}.der")), der).unwrap();
+    }
+    let output = portaria(at, &["trust", "import", ".", "-o", "anchors.pem"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, allowed) = text.split_once("\n\n").unwrap();
+    let expected = "distribution_points = [\n    \"http://ccd.example/root.crl\",  # portaria lab root v10\n    \
+                    \"http://ccd.example/ssl.crl\",  # Lab SSL v3\n]\n";
+    assert_eq!(allowed, expected);
+}
+
 fn in_lines(der: &[u8]) -> String {
     let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
     body[..64].to_owned()

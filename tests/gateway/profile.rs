@@ -64,7 +64,7 @@ const FAULTS: &[(Rule, Change)] = &[
 
 fn faulty(change: Change) -> Identity {
     let pki = pki();
-    pki.issuing.client_but(&pki.client_key, &Subject::default(), change).unwrap()
+    pki.issuing.client_with(&pki.client_key, &Subject::default(), change).unwrap()
 }
 
 fn with_curve() -> Identity {
@@ -170,6 +170,33 @@ async fn one_environment_refuses_what_the_other_one_issues() {
     assert_eq!(send_as(&finance, &pki().other_ecosystem).await.status, 200);
 }
 
+#[tokio::test]
+async fn a_connection_that_is_refused_for_its_certificate_ends_and_another_is_judged_anew() {
+    let lab = lab().await;
+    let identity = faulty(|params| params.subject_alt_names.clear());
+    let consent = lab.consent(&["RESOURCES_READ"]);
+    let grant =
+        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let ask = async |http2: &portaria::lab::client::Http2| {
+        let request = http::Request::get(format!("https://localhost{RESOURCES}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-fapi-interaction-id", INTERACTION_ID)
+            .body(())
+            .unwrap();
+        http2.exchange(request, bytes::Bytes::new()).await.unwrap()
+    };
+    let connect = async || lab.connector(Some(&identity)).http2().await.unwrap();
+    let http2 = connect().await;
+    assert_refused(&ask(&http2).await, 401, "CERTIFICADO_NAO_ACEITO");
+    eventually("the HTTP/2 connection ends", || async { http2.is_ended() }).await;
+    lab.assert_untouched();
+    let rule = "[identity.rules]\nsubject_alternative_name = \"warn\"\n";
+    lab.rewrite_config(|config| format!("{config}\n{rule}"));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    assert_eq!(ask(&connect().await).await.status, 200);
+}
+
 #[test]
 fn the_command_says_what_the_gateway_would() {
     let production = Asked::Profile(Preset::OpinProduction);
@@ -229,8 +256,8 @@ fn a_certificate_can_be_shown_and_its_name_compared() {
         .collect();
     let subject = format!(
         "CN=tpp.example,UID=bc97b8f0-cae0-4f2f-9978-d93f0e56a833,2.5.4.97=#0c2a{identifier},\
-         L=Sao Paulo,ST=SP,O=Seguradora Exemplo S.A.,C=BR,2.5.4.5=#0c0e3131323232333333303030313831,\
-         1.3.6.1.4.1.311.60.2.1.3=#0c024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
+         L=Sao Paulo,ST=SP,O=Seguradora Exemplo S.A.,C=BR,2.5.4.5=#130e3131323232333333303030313831,\
+         1.3.6.1.4.1.311.60.2.1.3=#13024252,2.5.4.15=#0c1450726976617465204f7267616e697a6174696f6e"
     );
     assert!(text.contains(&format!("{subject}\n")), "{text}");
     assert_eq!(String::from_utf8(show(&der, &[]).stdout).unwrap(), text);

@@ -82,8 +82,15 @@ async fn nothing_that_a_caller_sends_reaches_a_log_or_a_metric() {
     }
     let lines = requests.len() + 3;
     eventually("all lines are written", || async { lab.gateway.access_log().len() == lines }).await;
-    let everything =
-        format!("{:?}{:?}{}", lab.gateway.log(), lab.gateway.access_log(), lab.metrics().await);
+    let records = lab.gateway.admin(&format!("/decisions/{INTERACTION_ID}")).await;
+    assert_eq!(records.0, 200);
+    let everything = format!(
+        "{:?}{:?}{}{}",
+        lab.gateway.log(),
+        lab.gateway.access_log(),
+        lab.metrics().await,
+        records.1
+    );
     assert!(!everything.contains(canary), "{everything}");
     for secret in [token.as_str(), consent.as_str(), "11222333000181"] {
         assert!(!everything.contains(secret));

@@ -2,11 +2,12 @@
 //! change means to connections that are open.
 
 use std::path::PathBuf;
-use std::process::Command;
 
+use portaria::identity::PathReason;
 use portaria::lab::authorization::Grant;
 use portaria::lab::client::{Http1, Http2, Response};
-use portaria::lab::pki::Identity;
+use portaria::lab::pki::{Identity, Subject, rsa_key};
+use portaria::lab::place::Place;
 
 use crate::harness::*;
 
@@ -46,70 +47,101 @@ fn list(lab: &Lab, name: &str) -> PathBuf {
     lab.lists.as_ref().unwrap().path().join(name)
 }
 
-async fn try_handshake(lab: &Lab, identity: &Identity) -> bool {
-    let exchange = async {
-        let mut connection = lab.connector(Some(identity)).http1().await?;
-        connection.exchange(&Request::get(OPEN).to_bytes()).await
-    };
-    exchange.await.is_ok_and(|response| response.status == 200)
-}
-
-/// What `portaria cert verify` says of the same chain, anchors and lists.
-fn command_says(lab: &Lab, identity: &Identity) -> String {
-    let scratch = tempfile::tempdir().unwrap();
-    let chain = scratch.path().join("chain.pem");
-    let pem: Vec<String> = identity
-        .chain
-        .iter()
-        .map(|der| {
-            let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
-            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-        })
-        .collect();
-    std::fs::write(&chain, pem.concat()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
-        .args(["cert", "verify", "--chain"])
-        .arg(&chain)
-        .arg("--anchors")
-        .arg(lab.directory.path().join("roots.pem"))
-        .arg("--crl")
-        .arg(list(lab, "root.crl"))
-        .arg("--crl")
-        .arg(list(lab, "issuing.crl"))
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
+/// The same verdict in the handshake and on the command line.
 async fn assert_reason(lab: &Lab, identity: &Identity, reason: &str) {
-    let series = format!(
-        "portaria_client_certificate_refusals_total{{listener=\"mtls\",reason=\"{reason}\"}}"
+    let anchors = lab.directory.path().join("roots.pem");
+    let lists = [list(lab, "root.crl"), list(lab, "issuing.crl")];
+    assert_eq!(verdict(identity, &anchors, &lists), format!("invalid: {reason}"));
+    lab.assert_handshake_refused(identity, reason, reason).await;
+}
+
+/// A gateway that trusts what `portaria-lab init` wrote, under one configuration for all reasons.
+async fn lab_of(place: &Place) -> Lab {
+    let anchors = place.file("trust-anchors.pem");
+    let trust = format!(
+        "trust_anchors = {anchors:?}\nrevocation = {{ lists = {:?} }}",
+        place.lists().unwrap()
     );
-    let before = lab.metric(&series).await;
-    assert!(!try_handshake(lab, identity).await, "{reason}");
-    lab.expect_metric(&series, before + 1.0).await;
-    assert_eq!(command_says(lab, identity), format!("invalid: {reason}"));
+    lab_with(|config| config.replace("trust_anchors = \"roots.pem\"", &trust)).await
+}
+
+/// The chains are those of the lab: whoever tries them by hand meets the same.
+#[tokio::test]
+async fn every_reason_is_the_same_in_the_handshake_and_on_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new(directory.path());
+    place.init(&policies()).unwrap();
+    let lab = lab_of(&place).await;
+    let (anchors, lists) = (place.file("trust-anchors.pem"), place.lists().unwrap());
+    for reason in PathReason::ALL {
+        let (identity, reason) = (place.refused(*reason).unwrap(), reason.to_string());
+        assert_eq!(verdict(&identity, &anchors, &lists), format!("invalid: {reason}"));
+        lab.assert_handshake_refused(&identity, &reason, &reason).await;
+    }
+    lab.assert_untouched();
+    for name in ["participant-one", "participant-two", "participant-three"] {
+        let identity = place.identity(name).unwrap();
+        assert_eq!(verdict(&identity, &anchors, &lists), "valid", "{name}");
+        assert!(lab.admits(&identity).await, "{name}");
+    }
 }
 
 #[tokio::test]
-async fn every_reason_is_the_same_in_the_handshake_and_on_the_command_line() {
+async fn other_ways_to_a_reason_are_told_alike() {
     let pki = pki();
+    let subject = Subject::default();
+    let ed25519 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let gone = pki.root.issuing_with("gone", rsa_key().unwrap(), |params| {
+        params.not_after = time::OffsetDateTime::now_utc() - time::Duration::HOUR;
+    });
+    let of_gone = gone.unwrap().client(&pki.client_key, &subject).unwrap();
     let lab = lab_with_lists(good_lists).await;
-    assert!(try_handshake(&lab, &pki.one).await);
-    assert_eq!(command_says(&lab, &pki.one), "valid");
-    let reached = lab.recorded().len();
-    let alone = pki.one.without_intermediate();
     for (identity, reason) in [
-        (&pki.foreign, "unknown_issuer"),
-        (&alone, "missing_intermediate"),
-        (&pki.expired, "expired"),
-        (&pki.not_yet_valid, "not_yet_valid"),
-        (&pki.server_only, "wrong_purpose"),
         (&pki.purposeless, "wrong_purpose"),
+        (&pki.issuing.client(&ed25519, &subject).unwrap(), "weak_key"),
+        (&of_gone, "expired"),
+        (&of_gone.without_intermediate(), "missing_intermediate"),
     ] {
         assert_reason(&lab, identity, reason).await;
     }
-    assert_eq!(lab.recorded().len(), reached, "the backend saw nothing of the refused");
+    lab.assert_untouched();
+}
+
+#[test]
+fn a_cross_signed_issuer_leads_to_either_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new(directory.path());
+    place.init(&policies()).unwrap();
+    let (identity, lists) = (place.identity("participant-three").unwrap(), place.lists().unwrap());
+    for root in ["root-one", "root-two"] {
+        let anchors = place.file(&format!("authorities/{root}.pem"));
+        assert_eq!(verdict(&identity, &anchors, &lists), "valid", "{root}");
+    }
+    // Of the others' paths, the second root is no part.
+    let two = place.identity("participant-two").unwrap();
+    let root_two = place.file("authorities/root-two.pem");
+    assert_eq!(verdict(&two, &root_two, &lists), "invalid: unknown_issuer");
+    place.revoke(&identity).unwrap();
+    let anchors = place.file("trust-anchors.pem");
+    assert_eq!(verdict(&identity, &anchors, &lists), "invalid: revoked", "whichever way it goes");
+}
+
+#[test]
+fn the_lab_revokes_one_certificate_after_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new(directory.path());
+    place.init(&policies()).unwrap();
+    let (anchors, lists) = (place.file("trust-anchors.pem"), place.lists().unwrap());
+    let one = place.identity("participant-one").unwrap();
+    let before = place.refused(PathReason::Revoked).unwrap();
+    place.revoke(&one).unwrap();
+    place.revoke(&place.identity("participant-two").unwrap()).unwrap();
+    for identity in [&one, &before, &place.identity("participant-two").unwrap()] {
+        assert_eq!(verdict(identity, &anchors, &lists), "invalid: revoked");
+    }
+    let three = place.identity("participant-three").unwrap();
+    assert_eq!(verdict(&three, &anchors, &lists), "valid");
+    assert!(place.revoke(&place.refused(PathReason::UnknownIssuer).unwrap()).is_err());
 }
 
 #[tokio::test]
@@ -156,20 +188,20 @@ async fn leniency_admits_what_it_says() {
                 .replace("issuing.crl\"] }", &format!("issuing.crl\"], expired = \"{expired}\" }}"))
         });
         crate::reload::reload(&lab, "configuration reloaded").await;
-        assert_eq!(try_handshake(&lab, &pki.one).await, admitted, "{expired}");
-        assert!(!try_handshake(&lab, &pki.two).await, "what is revoked stays revoked");
+        assert_eq!(lab.admits(&pki.one).await, admitted, "{expired}");
+        assert!(!lab.admits(&pki.two).await, "what is revoked stays revoked");
     }
 }
 
 /// A participant with both kinds of connection open.
-struct Caller {
+pub struct Caller {
     http1: Http1,
     http2: Http2,
     token: String,
 }
 
 impl Caller {
-    async fn connect(lab: &Lab, identity: &Identity) -> Self {
+    pub async fn connect(lab: &Lab, identity: &Identity) -> Self {
         let consent = lab.consent(&["RESOURCES_READ"]);
         let grant =
             Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
@@ -181,7 +213,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&mut self) -> [Response; 2] {
+    pub async fn ask(&mut self) -> [Response; 2] {
         let request = Request::get(RESOURCES).bearer(&self.token).to_bytes();
         let over_http2 = http::Request::get(format!("https://localhost{RESOURCES}"))
             .header("authorization", format!("Bearer {}", self.token))
@@ -194,18 +226,19 @@ impl Caller {
         ]
     }
 
-    async fn assert_served(&mut self) {
+    pub async fn assert_served(&mut self) {
         for response in self.ask().await {
             assert_eq!(response.status, 200, "{response:?}");
         }
     }
 
-    async fn assert_refused(&mut self, lab: &Lab) {
+    pub async fn assert_refused(&mut self, lab: &Lab) {
         let reached = lab.recorded().len();
         for response in self.ask().await {
             assert_refused(&response, 401, "CERTIFICADO_NAO_ACEITO");
         }
         assert!(self.http1.is_ended().await);
+        eventually("the HTTP/2 connection ends", || async { self.http2.is_ended() }).await;
         assert_eq!(lab.recorded().len(), reached);
     }
 }
@@ -214,7 +247,7 @@ impl Caller {
 async fn a_revocation_acts_on_connections_that_are_open() {
     let pki = pki();
     let lab = lab_with_lists(good_lists).await;
-    let entries = "portaria_crl_entries{list=\"issuing.crl\",listener=\"mtls\"}";
+    let entries = "portaria_crl_entries{list=\"issuing.crl\",listener=\"mtls\",source=\"file\"}";
     lab.expect_metric(entries, 0.0).await;
     let mut one = Caller::connect(&lab, &pki.one).await;
     let mut two = Caller::connect(&lab, &pki.two).await;
@@ -230,7 +263,7 @@ async fn a_revocation_acts_on_connections_that_are_open() {
     two.assert_served().await;
     let refused = open_data.exchange(&Request::get(OPEN).to_bytes()).await.unwrap();
     assert_refused(&refused, 401, "CERTIFICADO_NAO_ACEITO");
-    assert!(!try_handshake(&lab, &pki.one).await);
+    assert!(!lab.admits(&pki.one).await);
     let series = "portaria_refusals_total{code=\"identity_untrusted\",stage=\"identity\"}";
     lab.expect_metric(series, 3.0).await;
 }
@@ -244,7 +277,7 @@ async fn taking_an_anchor_away_acts_on_connections_that_are_open() {
     std::fs::write(lab.directory.path().join("roots.pem"), pki.other_root.pem()).unwrap();
     crate::reload::reload(&lab, "configuration reloaded").await;
     one.assert_refused(&lab).await;
-    assert!(!try_handshake(&lab, &pki.one).await);
+    assert!(!lab.admits(&pki.one).await);
 }
 
 #[tokio::test]
@@ -259,7 +292,42 @@ async fn a_bad_list_never_replaces_a_good_one() {
     {
         put(&lab, "issuing.crl", bad);
         crate::reload::reload(&lab, "the one in force stays").await;
-        assert!(!try_handshake(&lab, &pki.one).await, "{bad}");
-        assert!(try_handshake(&lab, &pki.two).await, "{bad}");
+        assert!(!lab.admits(&pki.one).await, "{bad}");
+        assert!(lab.admits(&pki.two).await, "{bad}");
     }
+}
+
+#[test]
+fn an_open_connection_is_judged_again_each_minute() {
+    use portaria::identity::verifier::ClientVerifier;
+    use portaria::identity::{
+        Certified, IdentityError, PathReason, PathRules, PathVerifier, Peer, Preset, Trust,
+        TrustAnchors, TrustDomain,
+    };
+    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    use portaria::moment::Moment;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    let root = Authority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
+    let issuing = root.issuing("issuing", rsa_key().unwrap()).unwrap();
+    let client = issuing.client(&pki().client_key, &Subject::default()).unwrap();
+    let paths = PathVerifier {
+        anchors: TrustAnchors::new(vec![root.certificate()]).unwrap(),
+        rules: PathRules::OF_LISTENERS,
+        revocation: None,
+        algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
+    };
+    let profile = Preset::OpinProduction.profile();
+    let trust = Arc::new(Trust::new(ClientVerifier::new(paths, None), profile, None));
+    let domain = Arc::new(TrustDomain::new(trust.clone()));
+    let at = |seconds| Moment::at(Duration::ZERO, SystemTime::now() + Duration::from_secs(seconds));
+    let certified = Certified::in_handshake(&client.chain, None, &trust, domain, at(0)).unwrap();
+    let peer = Peer::Certified(Box::new(certified));
+    assert_eq!(peer.still_trusted(at(0)), Ok(()));
+    assert!(peer.participant(at(0)).is_ok());
+    // The anchor has ended, and is found out within the minute.
+    let ended = IdentityError::Untrusted(PathReason::Expired);
+    assert_eq!(peer.still_trusted(at(61)), Err(ended.clone()));
+    assert_eq!(peer.participant(at(61)).err(), Some(ended));
 }

@@ -213,3 +213,46 @@ async fn a_caller_that_leaves_is_counted_apart() {
     drop(connection);
     lab.expect_metric("portaria_client_aborts_total", 1.0).await;
 }
+
+/// A server whose backlog is full: connections to it hang.
+async fn stuck_server() -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(LOOPBACK).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let mut held = Vec::new();
+    loop {
+        let connect = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+        match tokio::time::timeout(std::time::Duration::from_millis(300), connect).await {
+            Ok(stream) => held.push(stream.unwrap()),
+            Err(_) => return (listener, held),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_ended_while_a_server_was_awaited_is_not_sent_to_another() {
+    let (stuck, _held) = stuck_server().await;
+    let address = stuck.local_addr().unwrap();
+    let lab = lab_with(|config| {
+        config.replace("servers = [", &format!("servers = [\"{address}\", ")).replace(
+            "first_byte_timeout = \"500ms\"\ntotal_timeout = \"1s\"",
+            "connect_timeout = \"5s\"",
+        )
+    })
+    .await;
+    let consent = lab.consent(&["RESOURCES_READ"]);
+    let token = lab.user_token("resources", &consent);
+    let request = Request::get("/open-insurance/resources/v3/resources").bearer(&token).to_bytes();
+    // Servers are taken in turn: one of the two requests meets the stuck one first.
+    let (mut one, mut two) = (lab.http1().await, lab.http1().await);
+    one.send(&request).await.unwrap();
+    two.send(&request).await.unwrap();
+    eventually("the other one is served", || async { lab.recorded().len() == 1 }).await;
+    lab.rewrite_config(|config| format!("{config}\n[identity]\nprofile = \"opin-sandbox\"\n"));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    let answers = [one.receive(false).await.unwrap(), two.receive(false).await.unwrap()];
+    let mut statuses = answers.each_ref().map(|answer| answer.status.as_u16());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401], "{answers:?}");
+    assert_eq!(lab.recorded().len(), 1, "the second server saw nothing");
+}

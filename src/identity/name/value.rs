@@ -103,7 +103,12 @@ fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// a string with characters that are prohibited, so that it matches none.
 fn prepare(text: &str) -> Option<String> {
     let mapped: String = text.chars().filter_map(mapped).collect();
-    let normal = ComposingNormalizerBorrowed::new_nfkc().normalize(&mapped).to_lowercase();
+    // Up and down again, character by character: SS is what ß folds to, and a final sigma is one.
+    let folded = mapped.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let folded: String = folded.collect();
+    let normal = ComposingNormalizerBorrowed::new_nfkc().normalize(&folded);
+    let again = normal.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let normal: String = again.collect();
     if normal.chars().any(is_prohibited) {
         return None;
     }

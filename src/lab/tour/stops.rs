@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::Visitor;
 use super::request::Request;
+use super::revocation;
 use super::table::Expected::{self, Answer, Fault, Nothing, Refusal, Retried};
+use crate::identity::PathReason;
 use crate::lab::Result;
 use crate::lab::authorization::{Grant, Signer, now};
 use crate::lab::pki::rsa_key;
@@ -14,7 +16,7 @@ use crate::lab::tour::token;
 
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 const AUTO: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
-const BRANCHES: &str = "/open-insurance/channels/v2/branches";
+pub(super) const BRANCHES: &str = "/open-insurance/channels/v2/branches";
 const STATUS: &str = "/open-insurance/discovery/v1/status";
 const QUOTE: &str = "/open-insurance/quote-auto/v2/request";
 const CLAIM: &str = "/open-insurance/claim-notification/v2/request/damage";
@@ -26,6 +28,7 @@ pub(super) async fn all(visitor: &mut Visitor) -> Result<()> {
     media(visitor).await?;
     forged_tokens(visitor).await?;
     bindings(visitor).await?;
+    revocation::stop(visitor).await?;
     consents(visitor).await?;
     initiations(visitor).await?;
     quotes(visitor).await?;
@@ -34,20 +37,23 @@ pub(super) async fn all(visitor: &mut Visitor) -> Result<()> {
 }
 
 async fn handshakes(visitor: &mut Visitor) -> Result<()> {
+    let nobody = visitor.place.connector(MUTUAL, None)?;
     let request = Request::get(BRANCHES);
-    for (what, identity) in [
-        ("mTLS without a client certificate", None),
-        ("client certificate: expired", Some("expired")),
-        ("client certificate: of another root", Some("wrong-issuer")),
-        ("client certificate: for servers only", Some("server-only")),
-    ] {
-        let who = visitor.place.connector(MUTUAL, identity)?;
-        visitor.expect(what, &who, &request, Nothing).await?;
+    visitor.expect("mTLS without a client certificate", &nobody, &request, Nothing).await?;
+    // Whom the gateway does not let in makes no request.
+    visitor.requests -= 1;
+    for reason in PathReason::ALL {
+        let what = format!("client certificate: refused/{reason}");
+        let identity = visitor.place.refused(*reason)?;
+        visitor.expect_refusal(&what, &identity, *reason).await?;
     }
-    let one = visitor.place.identity("participant-one")?.without_intermediate();
-    let root = visitor.place.root()?;
-    let who = crate::lab::client::Connector::new(MUTUAL, root, Some(&one))?;
-    visitor.expect("client certificate: intermediate left out", &who, &request, Nothing).await?;
+    for (what, name) in [
+        ("client certificate: of a delegated issuer", "participant-two"),
+        ("client certificate: of a cross-signed issuer", "participant-three"),
+    ] {
+        let who = visitor.place.connector(MUTUAL, Some(name))?;
+        visitor.expect(what, &who, &request, Answer(200)).await?;
+    }
     Ok(())
 }
 
@@ -329,8 +335,7 @@ async fn limits(visitor: &mut Visitor) -> Result<()> {
     let mut connection = visitor.one.http1().await?;
     let mut pace = tokio::time::interval(std::time::Duration::from_millis(4));
     let mut refused = 0;
-    // Handshakes that were refused made no request.
-    let made = visitor.requests - 5;
+    let made = visitor.requests;
     for _ in made..499 {
         pace.tick().await;
         let response = connection.exchange(&request.to_bytes()).await?;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use crate::identity::PathReason;
 use crate::lab::Result;
 use crate::lab::client::Response;
 
@@ -18,6 +19,10 @@ pub(super) enum Expected {
     Fault(u16, &'static str),
     /// No answer: the handshake or the answer is broken off.
     Nothing,
+    /// No handshake, for a reason that the gateway counts.
+    Reason(PathReason),
+    /// No handshake, and the client is told why.
+    Alert(&'static str),
 }
 
 impl Expected {
@@ -26,6 +31,8 @@ impl Expected {
             Self::Answer(status) | Self::Retried(status) => status.to_string(),
             Self::Refusal(status, code) | Self::Fault(status, code) => format!("{status} {code}"),
             Self::Nothing => "no answer".to_owned(),
+            Self::Reason(reason) => format!("no handshake: {reason}"),
+            Self::Alert(alert) => format!("alert: {alert}"),
         }
     }
 
@@ -36,6 +43,7 @@ impl Expected {
             Self::Refusal(..) => reached == 0,
             Self::Fault(..) => reached >= 1,
             Self::Nothing => true,
+            Self::Reason(_) | Self::Alert(_) => reached == 0,
         }
     }
 }
@@ -62,6 +70,17 @@ impl Table {
         reached: u64,
     ) {
         let actual = answer.map_or_else(|| "no answer".to_owned(), describe);
+        self.note_text(what, expected, actual, reached);
+    }
+
+    /// The same for what is no answer.
+    pub(super) fn note_text(
+        &mut self,
+        what: &str,
+        expected: &Expected,
+        actual: String,
+        reached: u64,
+    ) {
         let text = expected.to_text();
         let passed = actual == text && expected.allows(reached);
         let actual = match (actual == text, passed) {

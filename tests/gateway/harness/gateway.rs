@@ -33,18 +33,22 @@ impl Drop for Gateway {
 impl Gateway {
     /// Starts the binary and waits until it is ready.
     pub async fn start(config: &Path) -> Self {
-        let mut gateway = Self::spawn(config);
-        let announced = || async { gateway.log_contains("admin") };
+        Self::spawn(config).listening().await
+    }
+
+    /// Waits until a binary that was started is ready.
+    pub async fn listening(mut self) -> Self {
+        let announced = || async { self.log_contains("admin") };
         eventually("the gateway listens", announced).await;
-        for line in gateway.log.lock().unwrap().iter() {
+        for line in self.log.lock().unwrap().iter() {
             let fields = &line["fields"];
             if fields["message"] == "listening" {
                 let address = fields["address"].as_str().unwrap().parse().unwrap();
-                gateway.addresses.insert(fields["listener"].as_str().unwrap().into(), address);
+                self.addresses.insert(fields["listener"].as_str().unwrap().into(), address);
             }
         }
-        gateway.await_ready().await;
-        gateway
+        self.await_ready().await;
+        self
     }
 
     async fn await_ready(&self) {
@@ -55,7 +59,8 @@ impl Gateway {
         .await;
     }
 
-    fn spawn(config: &Path) -> Self {
+    /// Starts the binary.
+    pub fn spawn(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portaria"))
             .arg("run")
             .arg("--config")
@@ -94,6 +99,12 @@ impl Gateway {
         let status =
             Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
+    }
+
+    /// Ends the process as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for the process to end.

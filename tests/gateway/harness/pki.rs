@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
+use portaria::identity::PathReason;
+use portaria::lab::pki::hierarchy::Hierarchy;
+use portaria::lab::pki::refused::Refused;
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
-use rcgen::ExtendedKeyUsagePurpose;
 
 pub struct Pki {
     pub root: Authority,
@@ -13,7 +15,6 @@ pub struct Pki {
     pub two: Identity,
     pub expired: Identity,
     pub foreign: Identity,
-    pub not_yet_valid: Identity,
     pub server_only: Identity,
     pub purposeless: Identity,
     pub nameless: Identity,
@@ -28,10 +29,10 @@ pub struct Pki {
 pub fn pki() -> &'static Pki {
     static PKI: OnceLock<Pki> = OnceLock::new();
     PKI.get_or_init(|| {
-        let root = Authority::root("Lab Root v10", rsa_key().unwrap()).unwrap();
-        let issuing = root.issuing("Lab SSL v1", rsa_key().unwrap()).unwrap();
-        let other_root = Authority::root("Other Root", rsa_key().unwrap()).unwrap();
-        let key = rsa_key().unwrap();
+        let (hierarchy, key) = (Hierarchy::new().unwrap(), rsa_key().unwrap());
+        let refused = Refused::new(&hierarchy, &key).unwrap();
+        let refused = |reason| refused.identity(reason).unwrap().clone();
+        let Hierarchy { root_one: root, issuing, stranger: other_root, .. } = hierarchy;
         let client = |subject: Subject| issuing.client(&key, &subject).unwrap();
         let base = Subject::default;
         Pki {
@@ -39,13 +40,9 @@ pub fn pki() -> &'static Pki {
             expired_server: issuing.server(&key, -86_400, -3600).unwrap(),
             one: client(base()),
             two: client(Subject::second()),
-            expired: client(Subject { not_after: -3600, ..base() }),
-            not_yet_valid: client(Subject { not_before: 3600, ..base() }),
-            foreign: other_root.client(&key, &base()).unwrap(),
-            server_only: client(Subject {
-                purpose: Some(ExtendedKeyUsagePurpose::ServerAuth),
-                ..base()
-            }),
+            expired: refused(PathReason::Expired),
+            foreign: refused(PathReason::UnknownIssuer),
+            server_only: refused(PathReason::WrongPurpose),
             purposeless: client(Subject { purpose: None, ..base() }),
             nameless: client(Subject { organisation_identifier: String::new(), ..base() }),
             without_software: client(Subject { software_statement_id: String::new(), ..base() }),

@@ -1,0 +1,190 @@
+//! Whose revocation lists are accepted, and when one may take the place of another.
+//!
+//! Takes bytes that anybody may have sent: lists travel over plain HTTP. The signature is verified before
+//! the list is read, so that only what an issuer signed costs the memory of a list. Refuses what none of
+//! the issuers signed, what is from the future, and what is older than, or about something else than, the
+//! list in force (RFC 5280 section 6.3.3): a good list is never replaced by a bad one.
+
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
+use x509_parser::der_parser::asn1_rs::{Any, BitString, Tag};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::AlgorithmIdentifier;
+
+use super::list::{ListError, Origin, RevocationList, SKEW, in_der};
+use crate::identity::path::{Key, may};
+use crate::identity::signature;
+
+/// Why a list is not put in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ListFault {
+    /// It is not one list, or of a kind that is not understood.
+    #[error("{0}")]
+    Form(#[from] ListError),
+    /// It bears the name of nobody whose lists are accepted.
+    #[error("a list of an issuer that is neither a trust anchor nor among the issuers")]
+    UnknownIssuer,
+    /// The keyUsage of its issuer lacks cRLSign.
+    #[error("a list of an issuer that may not sign lists (cRLSign)")]
+    KeyUsage,
+    /// Its issuer did not sign it.
+    #[error("a signature that does not verify")]
+    BadSignature,
+    /// Its thisUpdate lies ahead.
+    #[error("a list from the future: its thisUpdate lies ahead")]
+    Future,
+    /// Its nextUpdate has passed.
+    #[error("a list that is past its nextUpdate")]
+    Expired,
+    /// It was issued before the one in force.
+    #[error("an older list than the one in force")]
+    Older,
+    /// It is another issuer's, or covers other certificates, than the one in force.
+    #[error("another issuer or scope than the list in force has")]
+    OtherScope,
+}
+
+impl ListFault {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Form(ListError::Unreadable) => "unreadable",
+            Self::Form(ListError::Unsupported) => "unsupported",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::KeyUsage => "key_usage",
+            Self::BadSignature => "bad_signature",
+            Self::Future => "future",
+            Self::Expired => "expired",
+            Self::Older => "older",
+            Self::OtherScope => "other_scope",
+        }
+    }
+}
+
+/// The authorities whose lists are accepted.
+#[derive(Debug, Default)]
+pub struct ListIssuers(Vec<ListIssuer>);
+
+#[derive(Debug)]
+struct ListIssuer {
+    name: Box<[u8]>,
+    key: Key,
+    may_sign_lists: bool,
+}
+
+impl ListIssuers {
+    /// Takes certificates of authorities; gives the position, counted from 1, of one that is none.
+    pub fn new(certificates: &[CertificateDer<'_>]) -> Result<Self, usize> {
+        let mut issuers = Vec::new();
+        for (index, der) in certificates.iter().enumerate() {
+            let parsed = X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed);
+            let authority = parsed.filter(|parsed| parsed.is_ca()).ok_or(index + 1)?;
+            issuers.push(ListIssuer {
+                name: authority.subject().as_raw().into(),
+                key: Key::of(&authority),
+                may_sign_lists: may(&authority, |usage| usage.crl_sign()),
+            });
+        }
+        Ok(Self(issuers))
+    }
+
+    /// Reads the one list, in DER or PEM, that a distribution point gave and one of them signed.
+    pub fn read(&self, bytes: &[u8], source: &str) -> Result<RevocationList, ListFault> {
+        let ders = in_der(bytes).map_err(|_| ListError::Unreadable)?;
+        let [der] = ders.as_slice() else {
+            return Err(ListError::Unreadable.into());
+        };
+        let envelope = Envelope::read(der).ok_or(ListError::Unreadable)?;
+        let signer = self.signer(&envelope)?;
+        let mut list = RevocationList::parse(der, source)?;
+        list.origin = Origin::Point;
+        // Two parsers read the same bytes: what was verified must be what is used.
+        let is_same = *list.issuer == *envelope.issuer
+            && *list.signed == *envelope.signed
+            && *list.signature == *envelope.signature.data
+            && list.algorithm == envelope.algorithm;
+        if !is_same {
+            return Err(ListError::Unreadable.into());
+        }
+        list.remember_signer(signer);
+        Ok(list)
+    }
+
+    fn signer(&self, envelope: &Envelope<'_>) -> Result<&Key, ListFault> {
+        let named = || self.0.iter().filter(|issuer| *issuer.name == *envelope.issuer);
+        let mut entitled = named().filter(|issuer| issuer.may_sign_lists).peekable();
+        match (named().next(), entitled.peek()) {
+            (None, _) => Err(ListFault::UnknownIssuer),
+            (_, None) => Err(ListFault::KeyUsage),
+            _ => {
+                let signer = entitled.find(|issuer| envelope.is_signed_with(&issuer.key));
+                signer.map(|issuer| &issuer.key).ok_or(ListFault::BadSignature)
+            }
+        }
+    }
+}
+
+impl RevocationList {
+    /// Refuses a list that may not take the place of the one in force, at a time in seconds. Its age is
+    /// judged elsewhere: an expired list is not put in force anew, but stays the newest that is known.
+    pub fn may_follow(&self, in_force: Option<&Self>, at: i64) -> Result<(), ListFault> {
+        if self.this_update > at + SKEW {
+            return Err(ListFault::Future);
+        }
+        let Some(before) = in_force else {
+            return Ok(());
+        };
+        if self.issuer != before.issuer || self.scope != before.scope {
+            return Err(ListFault::OtherScope);
+        }
+        // Of two lists that cannot be told apart by age, the one that revokes is the later one.
+        let is_tie = !self.is_newer_than(before) && !before.is_newer_than(self);
+        if before.is_newer_than(self) || (is_tie && !self.serials.is_superset(&before.serials)) {
+            return Err(ListFault::Older);
+        }
+        Ok(())
+    }
+}
+
+/// What must be known of a list before its signature can be verified, and nothing more.
+struct Envelope<'a> {
+    issuer: &'a [u8],
+    signed: &'a [u8],
+    algorithm: String,
+    signature: BitString<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(der: &'a [u8]) -> Option<Self> {
+        let (after, list) = element(der)?;
+        let (after_signed, signed) = element(list.data)?;
+        if !after.is_empty() || list.tag() != Tag::Sequence || signed.tag() != Tag::Sequence {
+            return None;
+        }
+        let (after_algorithm, algorithm) = AlgorithmIdentifier::from_der(after_signed).ok()?;
+        let (after_signature, signature) = BitString::from_der(after_algorithm).ok()?;
+        let (after_version, version) = element(signed.data)?;
+        let inner = if version.tag() == Tag::Integer { after_version } else { signed.data };
+        let (name, _) = AlgorithmIdentifier::from_der(inner).ok()?;
+        let (after_name, _) = element(name)?;
+        after_signature.is_empty().then_some(Self {
+            issuer: before(name, after_name)?,
+            signed: before(list.data, after_signed)?,
+            algorithm: algorithm.algorithm.to_id_string(),
+            signature,
+        })
+    }
+
+    fn is_signed_with(&self, key: &Key) -> bool {
+        signature::holds(&self.algorithm, key, self.signed, &self.signature.data)
+    }
+}
+
+fn element(bytes: &[u8]) -> Option<(&[u8], Any<'_>)> {
+    Any::from_der(bytes).ok()
+}
+
+/// What stands before the rest.
+fn before<'a>(all: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
+    all.get(..all.len().checked_sub(rest.len())?)
+}

@@ -1,0 +1,265 @@
+//! One revocation list: reading it, which certificates it covers, whether it is newer than another.
+//!
+//! A signature over a list of some megabytes costs more than a handshake, so it is verified once for each
+//! key. Indirect lists, delta lists and lists of some reasons are not understood and refused.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
+use x509_parser::extensions::{DistributionPointName, ParsedExtension};
+use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Extension};
+
+use crate::identity::path::Key;
+use crate::identity::signature;
+
+/// Keys that a list remembers.
+const MOST_KEYS: usize = 8;
+/// Seconds by which a list may be ahead of the gateway's clock.
+pub(super) const SKEW: i64 = 300;
+
+/// Why a revocation list was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ListError {
+    /// It cannot be parsed, or has no nextUpdate.
+    #[error("not a revocation list of RFC 5280")]
+    Unreadable,
+    /// It is indirect, a delta, of some reasons only, or has a critical extension that is unknown.
+    #[error("a kind of revocation list that is not understood")]
+    Unsupported,
+}
+
+/// What a list covers of its issuer's certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// The names of its distribution point; every certificate without.
+    points: Option<Vec<String>>,
+    only_end_entities: bool,
+    only_authorities: bool,
+}
+
+/// How a list came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From a file that the configuration names.
+    File,
+    /// From a distribution point.
+    Point,
+}
+
+impl Origin {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Point => "distribution_point",
+        }
+    }
+}
+
+/// One list.
+pub struct RevocationList {
+    /// Where it was read: the name of a file, or a URL.
+    pub source: String,
+    /// Which of the two.
+    pub origin: Origin,
+    /// thisUpdate, in seconds.
+    pub this_update: i64,
+    /// nextUpdate, in seconds.
+    pub next_update: i64,
+    /// CRLNumber, big-endian.
+    pub number: Vec<u8>,
+    pub(super) issuer: Box<[u8]>,
+    pub(super) scope: Scope,
+    pub(super) serials: HashSet<Box<[u8]>>,
+    pub(super) signed: Box<[u8]>,
+    pub(super) signature: Box<[u8]>,
+    pub(super) algorithm: String,
+    /// The keys that the signature was verified with, and whether it did: an issuer that renewed its
+    /// key has two.
+    verified: Mutex<Vec<(Key, bool)>>,
+    is_used_overdue: AtomicBool,
+}
+
+impl std::fmt::Debug for RevocationList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RevocationList").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl RevocationList {
+    /// Reads a list in DER.
+    pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
+        // webpki refuses what it does not understand, and more strictly than the other parser.
+        webpki::BorrowedCertRevocationList::from_der(der).map_err(|error| match error {
+            webpki::Error::UnsupportedCriticalExtension
+            | webpki::Error::UnsupportedCrlIssuingDistributionPoint
+            | webpki::Error::UnsupportedDeltaCrl
+            | webpki::Error::UnsupportedIndirectCrl
+            | webpki::Error::UnsupportedRevocationReasonsPartitioning => ListError::Unsupported,
+            _ => ListError::Unreadable,
+        })?;
+        let (_, list) =
+            CertificateRevocationList::from_der(der).map_err(|_| ListError::Unreadable)?;
+        // Required, and never critical (RFC 5280 section 5.2.3): without it, age cannot be told.
+        let numbers = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_CRL_NUMBER && !e.critical;
+        list.extensions().iter().find(numbers).ok_or(ListError::Unreadable)?;
+        let next_update = list.next_update().ok_or(ListError::Unreadable)?;
+        let serials =
+            list.iter_revoked_certificates().map(|entry| minimal(entry.raw_serial())).collect();
+        Ok(Self {
+            source: source.to_owned(),
+            origin: Origin::File,
+            this_update: list.last_update().timestamp(),
+            next_update: next_update.timestamp(),
+            number: list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default(),
+            issuer: list.issuer().as_raw().into(),
+            scope: scope_of(&list)?,
+            serials,
+            signed: list.tbs_cert_list.as_ref().into(),
+            signature: list.signature_value.data.as_ref().into(),
+            algorithm: list.signature_algorithm.algorithm.to_id_string(),
+            verified: Mutex::default(),
+            is_used_overdue: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads lists in PEM, or one in DER.
+    pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, String> {
+        let ders = in_der(bytes)?;
+        ders.iter().map(|der| Self::parse(der, source).map_err(|error| error.to_string())).collect()
+    }
+
+    /// How many certificates it revokes.
+    pub fn entries(&self) -> usize {
+        self.serials.len()
+    }
+
+    pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
+        let is_authority = certificate.is_ca();
+        let of_kind = match is_authority {
+            true => !self.scope.only_end_entities,
+            false => !self.scope.only_authorities,
+        };
+        let at_point =
+            self.scope.points.as_ref().is_none_or(|points| {
+                points_of(certificate).iter().any(|point| points.contains(point))
+            });
+        *self.issuer == *certificate.issuer().as_raw() && of_kind && at_point
+    }
+
+    pub(super) fn is_signed_with(&self, key: &Key) -> bool {
+        let mut verified = self.verified.lock();
+        if let Some((_, holds)) = verified.iter().find(|(of, _)| of == key) {
+            return *holds;
+        }
+        let holds = signature::holds(&self.algorithm, key, &self.signed, &self.signature);
+        if verified.len() >= MOST_KEYS {
+            verified.remove(0);
+        }
+        verified.push((key.clone(), holds));
+        holds
+    }
+
+    /// Remembers a key that the signature was verified with elsewhere.
+    pub(super) fn remember_signer(&self, key: &Key) {
+        self.verified.lock().push((key.clone(), true));
+    }
+
+    /// Whether it is used for the first time though it is past its nextUpdate.
+    pub(super) fn is_first_overdue_use(&self) -> bool {
+        !self.is_used_overdue.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it is past its nextUpdate, at a time in seconds.
+    pub fn is_expired(&self, at: i64) -> bool {
+        at > self.next_update
+    }
+
+    /// Issued later; at the same time, with the higher number.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        let (ours, theirs) = (significant(&self.number), significant(&other.number));
+        (self.this_update, ours.len(), ours) > (other.this_update, theirs.len(), theirs)
+    }
+}
+
+/// The lists of a file in PEM, or the one of a file in DER.
+pub(super) fn in_der(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'_>>, String> {
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
+    }
+    let ders: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(bytes).collect();
+    match ders {
+        Ok(ders) if ders.is_empty() => Err("no revocation list".to_owned()),
+        Ok(ders) => Ok(ders),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A number without the zeros that it need not begin with.
+fn significant(number: &[u8]) -> Box<[u8]> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default().into()
+}
+
+/// A serial number in the one form that DER has for it: some authorities pad with zeros. Serial numbers
+/// may be negative, so a zero before a set bit stays.
+pub(super) fn minimal(mut serial: &[u8]) -> Box<[u8]> {
+    while let [0, rest @ ..] = serial
+        && rest.first().is_some_and(|next| next & 0x80 == 0)
+    {
+        serial = rest;
+    }
+    serial.into()
+}
+
+fn scope_of(list: &CertificateRevocationList<'_>) -> Result<Scope, ListError> {
+    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
+    for extension in list.extensions() {
+        if extension.oid != OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
+            continue;
+        }
+        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+            return Err(ListError::Unsupported);
+        };
+        if point.indirect_crl
+            || point.only_some_reasons.is_some()
+            || point.only_contains_attribute_certs
+        {
+            return Err(ListError::Unsupported);
+        }
+        scope.only_end_entities = point.only_contains_user_certs;
+        scope.only_authorities = point.only_contains_ca_certs;
+        scope.points = match &point.distribution_point {
+            Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
+            None => None,
+        };
+    }
+    Ok(scope)
+}
+
+fn names_of(point: &DistributionPointName<'_>) -> Option<Vec<String>> {
+    match point {
+        DistributionPointName::FullName(names) => {
+            Some(names.iter().map(ToString::to_string).collect())
+        }
+        DistributionPointName::NameRelativeToCRLIssuer(_) => None,
+    }
+}
+
+/// The distribution points that a certificate names, without those of other issuers.
+fn points_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let mut points = Vec::new();
+    for extension in certificate.extensions() {
+        if let ParsedExtension::CRLDistributionPoints(found) = extension.parsed_extension() {
+            let own = found.iter().filter(|p| p.crl_issuer.is_none() && p.reasons.is_none());
+            let names = own.filter_map(|point| names_of(point.distribution_point.as_ref()?));
+            points.extend(names.flatten());
+        }
+    }
+    points
+}

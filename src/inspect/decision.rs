@@ -1,0 +1,84 @@
+//! `portaria explain --id`: why a running gateway refused a request.
+//!
+//! Asks the admin listener of the configuration for its decision records, and writes them for a person.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use super::InspectError;
+use crate::config;
+use crate::remote::{Endpoint, Remote};
+use crate::report::admin::DECISIONS;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The records of an interaction.
+#[derive(Debug)]
+pub struct Records(Vec<Value>);
+
+/// Asks for the records of an interaction id.
+pub fn ask(config: &Path, id: &str) -> Result<Records, InspectError> {
+    let address = config::admin_address(config).map_err(|_| InspectError::Configuration)?;
+    let gone = |error: String| InspectError::Admin { address, error };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| gone(error.to_string()))?;
+    let url = Url::parse(&format!("http://{address}{}", DECISIONS.trim_end_matches('/')));
+    let url = url.map_err(|error| gone(error.to_string()))?;
+    let remote = Remote::new(Endpoint { url, tls: None, timeout: PATIENCE });
+    let remote = remote.map_err(|error| gone(error.to_string()))?;
+    let answer = runtime.block_on(remote.get(&[id])).map_err(|error| gone(error.to_string()))?;
+    let records: Vec<Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if records.is_empty() { Err(InspectError::NoDecision) } else { Ok(Records(records)) }
+}
+
+impl Records {
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        Value::from(self.0.clone()).to_string()
+    }
+}
+
+impl std::fmt::Display for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, record) in self.0.iter().enumerate() {
+            f.write_str(if place > 0 { "\n" } else { "" })?;
+            f.write_str(&told(record))?;
+        }
+        Ok(())
+    }
+}
+
+/// One record in lines of a name and what it says.
+fn told(record: &Value) -> String {
+    let text = |name: &str| match record.pointer(name) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    let mut lines = String::new();
+    let mut line = |name: &str, what: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{name:<13}{what}");
+    };
+    line("refused by", format!("{} ({}, {})", text("/stage"), text("/code"), text("/status")));
+    line("because", text("/reason"));
+    if record.pointer("/compared").is_some() {
+        line("compared", text("/compared/what"));
+        line("wanted", text("/compared/wanted"));
+        line("found", text("/compared/found"));
+    }
+    line("request", format!("{} {}", text("/method"), text("/route")));
+    line("listener", text("/listener"));
+    line("at", text("/timestamp"));
+    let stages = [("local", "local_us"), ("token", "token_us"), ("consent", "consent_us")];
+    let times = stages.iter().filter_map(|(stage, name)| {
+        let micros = record.pointer(&format!("/times/{name}"))?.as_u64()?;
+        Some(format!("{stage} {micros} us"))
+    });
+    line("took", times.collect::<Vec<_>>().join(", "));
+    lines
+}
