@@ -1,9 +1,9 @@
 //! Certificates and keys without a gateway: `portaria cert`, `trust`, `jwks` and `jws`.
 //!
 //! Judges through the very code that the gateway runs ([`cert`], [`jws`]), tells what it reads from a
-//! certificate ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification authority
-//! publishes into what may be an anchor and what may not ([`import`]), and shows what a configuration
-//! trusts ([`show`]) and which keys its issuers have ([`jwks`]).
+//! certificate ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification
+//! authority publishes into what may be an anchor and what may not ([`import`]), and shows what a
+//! configuration trusts ([`show`]) and which keys its issuers have ([`jwks`]).
 
 pub mod cert;
 pub mod decision;
@@ -62,14 +62,6 @@ pub enum InspectError {
     /// There is nothing to trust.
     #[error("no root of the generations {0} that is valid, accepted: roots of ICP-Brasil")]
     NoRoot(String),
-    /// A file holds no key.
-    #[error("{}: {what}, accepted: a JSON Web Key or a set of them", file.display())]
-    Key {
-        /// Which.
-        file: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
     /// The gateway does not answer.
     #[error(
         "the admin listener {address} does not answer ({error}), accepted: a gateway that runs with this configuration"
@@ -85,6 +77,14 @@ pub enum InspectError {
         "no refusal of this interaction is kept, accepted: the id of one of the last that were refused"
     )]
     NoDecision,
+    /// A file holds no key.
+    #[error("{}: {what}, accepted: a JSON Web Key or a set of them", file.display())]
+    Key {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The configuration has mistakes, which were said.
     #[error("nothing is shown of a configuration with mistakes")]
     Configuration,

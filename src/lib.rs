@@ -25,7 +25,7 @@
 //! 7. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
 //!
 //! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
-//! and swaps it on SIGHUP.
+//! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
 //!
 //! # The ladder
 //!
@@ -64,6 +64,7 @@ pub mod listener;
 pub mod gateway;
 pub mod config;
 pub mod inspect;
+pub mod authoring;
 pub mod server;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
@@ -60,6 +61,9 @@ enum Command {
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Write policies from the specifications of an ecosystem.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Prepare and show what client certificates must lead to.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -94,6 +98,42 @@ enum JwsCommand {
         /// The token; - reads it from standard input, where nobody else on the machine sees it.
         #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
         token: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Write a policy for each API and major version, and tell what changes in those that are there.
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+#[derive(Subcommand)]
+enum ImportCommand {
+    /// From OpenAPI 3.0. What a specification does not tell is listed, and its route left out (exit code 1).
+    #[command(
+        after_help = "Examples:\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/ --check"
+    )]
+    Openapi {
+        /// Specifications, or directories with .yaml files.
+        #[arg(required = true, value_name = "FILE|DIR")]
+        sources: Vec<PathBuf>,
+        /// The registry of API versions: what is not in force by it is left out.
+        #[arg(long, value_name = "FILE")]
+        registry: Option<PathBuf>,
+        /// Decisions of your own where specifications are silent or unclear (permissions, classes, what you do
+        /// not offer); they count before the shipped ones.
+        #[arg(long, value_name = "FILE")]
+        permissions: Option<PathBuf>,
+        /// The upstream of every route [default: the one that it has; \"legacy\" for a new one]
+        #[arg(long, value_name = "NAME")]
+        upstream: Option<String>,
+        /// The directory of the policies.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Write nothing; exit with 1 if something would change.
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -182,6 +222,7 @@ fn main() -> ExitCode {
         Command::Run { upgrade } => run(path, upgrade),
         Command::Explain { id, json } => explain(&path, &id, json),
         Command::Cert(command) => look_at(command),
+        Command::Policy(PolicyCommand::Import(command)) => import_policies(command),
         Command::Trust(command) => trust(command, &path),
         Command::Jwks(JwksCommand::Status) => key_sets(&path),
         Command::Jws(JwsCommand::Verify { jwk, alg, token }) => verify(jwk, alg, token),
@@ -273,6 +314,26 @@ fn trust(command: TrustCommand, config: &Path) -> ExitCode {
         }),
     };
     answer.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
+}
+
+fn import_policies(command: ImportCommand) -> ExitCode {
+    let ImportCommand::Openapi { sources, registry, permissions, upstream, output, check } =
+        command;
+    let decisions = permissions;
+    let asked =
+        authoring::Import { sources, registry, decisions, upstream, output, is_check: check };
+    match authoring::run(&asked) {
+        Ok(imported) => {
+            complain(&imported.notes);
+            let said = say(imported.report.trim_end());
+            let is_open = imported.is_incomplete || (check && imported.has_changes);
+            if is_open { ExitCode::FAILURE } else { said }
+        }
+        Err(mistakes) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
 }
 
 fn give_up(error: &InspectError) -> ExitCode {

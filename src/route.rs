@@ -9,6 +9,7 @@
 
 pub mod template;
 pub mod access;
+pub mod lifetime;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,6 +22,7 @@ use thiserror::Error;
 use crate::interaction::InteractionRule;
 use crate::request::media::Media;
 pub use access::Access;
+pub use lifetime::Lifetime;
 pub use template::{Template, TemplateError};
 
 /// The regulator's priority class, which sets the legal p95 (OPIN non-functional requirements).
@@ -57,6 +59,17 @@ impl PriorityClass {
     }
 }
 
+/// The form of the errors in a body of status 422. The 1.x specifications of initiation services have one
+/// object where every other body has an array.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorForm {
+    /// `{"errors": [{...}]}`.
+    #[default]
+    Array,
+    /// `{"errors": {...}}`.
+    Object,
+}
+
 /// One endpoint and its policy.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -86,6 +99,10 @@ pub struct Route {
     pub version: HeaderValue,
     /// The upstream, as an index into the configured ones.
     pub upstream: usize,
+    /// When it is deprecated and retired.
+    pub lifetime: Lifetime,
+    /// The form that its specification gives a body of status 422.
+    pub error_422: ErrorForm,
 }
 
 impl Route {
@@ -275,6 +292,8 @@ mod tests {
             media: Media::Json,
             version: HeaderValue::from_static("1.0.0"),
             upstream: 0,
+            lifetime: Lifetime::default(),
+            error_422: ErrorForm::Array,
         }
     }
 

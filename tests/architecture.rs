@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 27] = [
+const LADDER: [&str; 28] = [
     "moment",
     "pseudonym",
     "address",
@@ -36,6 +36,7 @@ const LADDER: [&str; 27] = [
     "gateway",
     "config",
     "inspect",
+    "authoring",
     "server",
     "lab",
     "main",

@@ -88,6 +88,11 @@ impl Place {
         Self { file: file.into(), line: 0, key: String::new(), mistakes: mistakes.clone() }
     }
 
+    /// A line of a file that is written in another language than TOML.
+    pub fn at(file: &str, line: usize, key: impl Into<String>, mistakes: &Mistakes) -> Self {
+        Self { file: file.into(), line, key: key.into(), mistakes: mistakes.clone() }
+    }
+
     /// Reports that something here is wrong.
     pub fn reject(&self, text: impl Into<String>) {
         self.report(Severity::Error, text.into());
@@ -101,6 +106,11 @@ impl Place {
     fn report(&self, severity: Severity, text: String) {
         let (file, line, key) = (self.file.to_string(), self.line, self.key.clone());
         self.mistakes.add(Mistake { severity, file, line, key, text });
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The place as `file:line`.
@@ -139,6 +149,12 @@ impl Document {
                 None
             }
         }
+    }
+
+    /// A document that is no file.
+    pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
+        let mistakes = mistakes.clone();
+        Self { file: name.into(), directory: PathBuf::new(), text, mistakes }
     }
 
     /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be
@@ -420,12 +436,7 @@ mod tests {
 
     fn mistakes(text: &str, read: impl FnOnce(Table<'_>)) -> Vec<String> {
         let mistakes = Mistakes::default();
-        let document = Document {
-            file: "c.toml".into(),
-            directory: PathBuf::new(),
-            text: text.to_owned(),
-            mistakes: mistakes.clone(),
-        };
+        let document = Document::of_text("c.toml", text.to_owned(), &mistakes);
         document.with_root(read);
         mistakes.take().iter().map(ToString::to_string).collect()
     }

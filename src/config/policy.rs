@@ -4,6 +4,9 @@
 //! what a policy does not say is not allowed, and what it forgets to say is a mistake. Class, upstream
 //! and the rule of the interaction id may be said once for the file.
 
+mod content;
+mod lifetime;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -13,15 +16,18 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentUse, Permission};
 use crate::interaction::{Form, InteractionRule, Unusable};
-use crate::request::media::Media;
-use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::route::{
+    Access, CONSENT_ID, Lifetime, PriorityClass, Route, Routes, Template, TemplateError,
+};
 use crate::scope::Scope;
+use content::{read_error_422, read_idempotency, read_media};
+use lifetime::read_lifetime;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
 const UPSTREAM: &str = "the name of an [[upstreams]] table";
 const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
-const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+const VERSION: &str = "a full version such as \"2.0.0\"";
 
 /// All policies, and what they need.
 pub(super) struct Policies {
@@ -112,6 +118,8 @@ struct Head {
     class: Option<PriorityClass>,
     upstream: Option<usize>,
     interaction: Option<InteractionRule>,
+    scopes: Option<Vec<String>>,
+    lifetime: Lifetime,
 }
 
 impl Reader<'_> {
@@ -149,8 +157,7 @@ impl Reader<'_> {
 
     fn read_head(&self, root: &Table<'_>) -> Option<Head> {
         let api = root.required_parsed("api", values::NAME, values::name);
-        let version =
-            root.required_parsed("version", "a full version such as \"2.0.0\"", parse_version);
+        let version = root.required_parsed("version", VERSION, parse_version);
         let base_path = root.required_parsed(
             "base_path",
             "a path without parameters such as \"/open-insurance/consents/v3\"",
@@ -159,6 +166,8 @@ impl Reader<'_> {
         let class = read_class(root);
         let upstream = self.read_upstream(root);
         let interaction = read_interaction(root);
+        let scopes = root.strings("scopes", "the scopes of the API's routes");
+        let lifetime = read_lifetime(root, Lifetime::default());
         Some(Head {
             api: api?.value,
             version: version?.value,
@@ -166,6 +175,8 @@ impl Reader<'_> {
             class,
             upstream,
             interaction,
+            scopes: scopes.map(|scopes| scopes.value),
+            lifetime,
         })
     }
 
@@ -181,19 +192,19 @@ impl Reader<'_> {
         let class = read_class(table).or(head.and_then(|head| head.class));
         let upstream = self.read_upstream(table).or(head.and_then(|head| head.upstream));
         let interaction = read_interaction(table).or(head.and_then(|head| head.interaction));
-        for (key, missing, accepted) in [
-            ("class", class.is_none(), CLASS),
-            ("upstream", upstream.is_none(), UPSTREAM),
-            ("interaction_id", interaction.is_none(), INTERACTION),
-        ] {
-            if missing && head.is_some() && !table.has(key) {
-                let text = "is missing here and at the top of the file";
-                table.place(key).reject(format!("{text}, accepted: {accepted}"));
-            }
+        if head.is_some() {
+            demand(table, class.is_none(), upstream.is_none(), interaction.is_none());
         }
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
         let media = read_media(table, method.as_ref().map(|method| &method.value));
         let consent_parameter = read_consent_parameter(table, template.as_ref());
+        let version = table.parsed("version", VERSION, parse_version);
+        let error_422 = read_error_422(table);
+        let of_file = head.map(|head| head.lifetime).unwrap_or_default();
+        let lifetime = read_lifetime(table, of_file);
+        if let (Some(access), Some(head)) = (&access, head) {
+            check_scope(table, access, head.scopes.as_deref());
+        }
         let (head, template) = (head?, template?);
         Some(Route {
             index: self.routes.len(),
@@ -207,8 +218,10 @@ impl Reader<'_> {
             idempotency_key: idempotency_key?,
             media: media?,
             consent_parameter: consent_parameter?,
-            version: head.version.clone(),
+            version: version.map_or_else(|| head.version.clone(), |version| version.value),
             upstream: upstream?,
+            lifetime,
+            error_422,
         })
     }
 
@@ -239,6 +252,20 @@ impl Reader<'_> {
                     ));
                 }
             }
+        }
+    }
+}
+
+/// What neither the route nor the top of its file says is a mistake; what is wrong was reported.
+fn demand(table: &Table<'_>, class: bool, upstream: bool, interaction: bool) {
+    for (key, is_missing, accepted) in [
+        ("class", class, CLASS),
+        ("upstream", upstream, UPSTREAM),
+        ("interaction_id", interaction, INTERACTION),
+    ] {
+        if is_missing && !table.has(key) {
+            let text = "is missing here and at the top of the file";
+            table.place(key).reject(format!("{text}, accepted: {accepted}"));
         }
     }
 }
@@ -346,41 +373,18 @@ fn read_access(table: &Table<'_>) -> Option<Access> {
     }
 }
 
-/// Methods that carry content must say whether they need a key; for the others there is nothing to say.
-fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
-    let accepted = "\"required\" or \"ignored\"";
-    let parse = |text: &str| match text {
-        "required" => Some(true),
-        "ignored" => Some(false),
-        _ => None,
+/// Where a file says which scopes its API has, a route with another one is a slip of the pen: nobody could
+/// ever call it.
+fn check_scope(table: &Table<'_>, access: &Access, scopes: Option<&[String]>) {
+    let (Access::Client { scope } | Access::Consented { scope, .. }) = access else {
+        return;
     };
-    if method.is_none_or(|method| CONTENT_METHODS.contains(method)) {
-        let rule = table.required_parsed("idempotency_key", accepted, parse);
-        return rule.map(|rule| rule.value);
-    }
-    if table.has("idempotency_key") {
-        let place = table.place("idempotency_key");
-        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
-    }
-    Some(false)
-}
-
-/// What a body is written in; JSON, if nothing is said.
-fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
-    let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
-        "json" => Some(Media::Json),
-        "form" => Some(Media::Form),
-        _ => None,
-    });
-    if let Some(Located { place, .. }) = &media
-        && method.is_some_and(|method| !CONTENT_METHODS.contains(method))
+    if let Some(scopes) = scopes
+        && !scopes.iter().any(|known| known == scope.as_str())
     {
-        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
-    }
-    match media {
-        Some(media) => Some(media.value),
-        None if table.has("request_body") => None,
-        None => Some(Media::Json),
+        let known = scopes.join(", ");
+        let text = format!("{:?} is an unknown scope, accepted: {known}", scope.as_str());
+        table.place("scope").reject(text);
     }
 }
 

@@ -34,7 +34,9 @@ async fn lab_telling(key: &str) -> (Lab, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(policies()).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        if path.is_file() {
+            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        }
     }
     std::fs::write(directory.path().join("auth.toml"), POLICY).unwrap();
     let lab = lab_with(|config| {

@@ -647,12 +647,52 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
         "method = \"POST\"\npath = \"/things/mine\"",
         "policies/demo.toml:LINE+1 routes[1].path: /open-insurance/demo/v1/things/mine overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "method = \"POST\"\npath = \"/things\"",
+        "method = \"GET\"\npath = \"/things/{thingId}\"",
+        "policies/demo.toml:LINE+1 routes[1].path: /open-insurance/demo/v1/things/{thingId} overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\nscopes = [\"demo-lead\", \"demo-firm\"]\n",
+        "policies/demo.toml:LINE+7 routes[0].scope: \"demo\" is an unknown scope, accepted: demo-lead, demo-firm",
+    ),
+    (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\ndeprecated_from = \"2026-09-01\"\nretired_from = \"2026-08-31\"\n",
+        "policies/demo.toml:LINE+2 retired_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "upstream = \"legacy\"\n\n[[routes]]\n",
+        "upstream = \"legacy\"\nretired_from = \"2026-08-31\"\n\n[[routes]]\ndeprecated_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+4 routes[0].deprecated_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nretired_from = \"2026-02-30\"",
+        "policies/demo.toml:LINE+1 routes[0].retired_from: \"2026-02-30\" is not understood, accepted: a day such as \"2026-12-31\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nversion = \"1.0\"",
+        "policies/demo.toml:LINE+1 routes[0].version: \"1.0\" is not understood, accepted: a full version such as \"2.0.0\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nerror_422 = \"list\"",
+        "policies/demo.toml:LINE+1 routes[0].error_422: \"list\" is not understood, accepted: \"array\" or \"object\"",
+    ),
+    (
+        "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",
+        "access = \"open\"\npermission = \"DEMO_READ\"",
+        "policies/demo.toml:LINE+1 routes[0].permission: has no effect with access = \"open\", accepted: an access that needs it",
     ),
     (
         "[[routes]]\nmethod = \"POST\"",
@@ -678,7 +718,10 @@ fn each_mistake_in_a_policy_is_told_exactly() {
         let mut expected = (*expected).to_owned();
         for (mark, line) in [
             ("LINE+1", base + 1),
+            ("LINE+2", base + 2),
+            ("LINE+4", base + 4),
             ("LINE+5", base + 5),
+            ("LINE+7", base + 7),
             ("LINE", base),
             ("ROUTE0", routes[0]),
             ("ROUTE1", routes[1]),

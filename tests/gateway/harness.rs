@@ -99,6 +99,7 @@ pub fn write_files(directory: &Path, pki: &Pki, authorization: &AuthorizationSer
     write("roots.pem", &pki.root.pem());
     write("jwks.json", &authorization.signer().jwks().to_string());
     write_secret("secret", GATEWAY_SECRET);
+    write_secret("as-secret", "portaria-secret");
 }
 
 pub fn default_config(

@@ -175,8 +175,14 @@ async fn an_idle_connection_is_ended() {
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_cut() {
-    let lab =
-        lab_with(|config| config.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")).await;
+    // The backend may take its time to make so much: only the reader is to be slow.
+    let lab = lab_with(|config| {
+        let patient =
+            config.replace("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"5s\"");
+        let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"9s\"");
+        patient.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")
+    })
+    .await;
     let mut connection = lab.http1().await;
     let target = format!("{OPEN}?lab=big:67108864");
     connection.send(&Request::get(&target).to_bytes()).await.unwrap();

@@ -1,9 +1,13 @@
-//! The policies of the repository: every route against an independent table of what the specifications
-//! say, through the real gateway. Where `PORTARIA_ROUTES_CSV` names the table of all endpoints of the
-//! ecosystem, the rows are also held against it.
+//! The catalogue of the repository: every route against an independent table of what the specifications
+//! ask, through the real gateway. Where `PORTARIA_ROUTES_CSV` names the table of all endpoints of the
+//! ecosystem, that table is held against it row by row; where `PORTARIA_OPENAPI` names the directory of the
+//! official specifications and their registry, the catalogue is what the import makes of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
 
 use crate::harness::*;
 
@@ -27,67 +31,36 @@ struct Row {
     version: &'static str,
 }
 
-#[expect(clippy::too_many_arguments, reason = "a row of a table")]
-const fn row(
-    method: &'static str,
-    template: &'static str,
-    kind: Kind,
-    scope: &'static str,
-    permission: &'static str,
-    idempotency_key: bool,
-    class: &'static str,
-    version: &'static str,
-) -> Row {
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let lines = include_str!("catalogue.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(row).collect()
+});
+
+fn row(line: &'static str) -> Row {
+    let cells: Vec<&str> = line.split(' ').collect();
+    let [method, template, access, scope, permission, key, class, version] = cells[..] else {
+        panic!("{line}");
+    };
+    let kind = match access {
+        "open" => Open,
+        "client" => Client,
+        "consented" => Consented,
+        _ => panic!("{line}"),
+    };
+    let plain = |cell: &'static str| if cell == "-" { "" } else { cell };
+    let (scope, permission, idempotency_key) = (plain(scope), plain(permission), key == "key");
     Row { method, template, kind, scope, permission, idempotency_key, class, version }
 }
 
-#[rustfmt::skip]
-const ROWS: &[Row] = &[
-    row("POST", "/open-insurance/consents/v3/consents", Client, "consents", "", true, "medium", "3.0.0"),
-    row("DELETE", "/open-insurance/consents/v3/consents/{consentId}", Client, "consents", "", false, "medium", "3.0.0"),
-    row("GET", "/open-insurance/consents/v3/consents/{consentId}", Client, "consents", "", false, "medium", "3.0.0"),
-    row("GET", "/open-insurance/resources/v3/resources", Consented, "resources", "RESOURCES_READ", false, "medium", "3.0.0"),
-    row("GET", "/open-insurance/customers/v2/business/complimentary-information", Consented, "customers", "CUSTOMERS_BUSINESS_ADDITIONALINFO_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/customers/v2/business/identifications", Consented, "customers", "CUSTOMERS_BUSINESS_IDENTIFICATIONS_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/customers/v2/business/qualifications", Consented, "customers", "CUSTOMERS_BUSINESS_QUALIFICATION_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/customers/v2/personal/complimentary-information", Consented, "customers", "CUSTOMERS_PERSONAL_ADDITIONALINFO_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/customers/v2/personal/identifications", Consented, "customers", "CUSTOMERS_PERSONAL_IDENTIFICATIONS_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/customers/v2/personal/qualifications", Consented, "customers", "CUSTOMERS_PERSONAL_QUALIFICATION_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/insurance-auto/v1/insurance-auto", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_READ", false, "medium", "1.4.0"),
-    row("GET", "/open-insurance/insurance-auto/v1/insurance-auto/{policyId}/claim", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_CLAIM_READ", false, "medium", "1.4.0"),
-    row("GET", "/open-insurance/insurance-auto/v1/insurance-auto/{policyId}/policy-info", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_POLICYINFO_READ", false, "medium", "1.4.0"),
-    row("GET", "/open-insurance/insurance-auto/v1/insurance-auto/{policyId}/premium", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_PREMIUM_READ", false, "medium", "1.4.0"),
-    row("GET", "/open-insurance/insurance-auto/v2/insurance-auto", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/insurance-auto/v2/insurance-auto/{policyId}/claim", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_CLAIM_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/insurance-auto/v2/insurance-auto/{policyId}/policy-info", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_POLICYINFO_READ", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/insurance-auto/v2/insurance-auto/{policyId}/premium", Consented, "insurance-auto", "DAMAGES_AND_PEOPLE_AUTO_PREMIUM_READ", false, "medium", "2.0.0"),
-    row("POST", "/open-insurance/quote-auto/v1/lead/request", Client, "quote-auto-lead", "", true, "medium", "1.10.0"),
-    row("PATCH", "/open-insurance/quote-auto/v1/lead/request/{consentId}", Client, "quote-auto-lead", "", false, "medium", "1.10.0"),
-    row("POST", "/open-insurance/quote-auto/v1/request", Client, "quote-auto", "", true, "medium", "1.10.0"),
-    row("PATCH", "/open-insurance/quote-auto/v1/request/{consentId}", Client, "quote-auto", "", false, "medium", "1.10.0"),
-    row("GET", "/open-insurance/quote-auto/v1/request/{consentId}/quote-status", Client, "quote-auto", "", false, "medium", "1.10.0"),
-    row("POST", "/open-insurance/quote-auto/v2/lead/request", Client, "quote-auto-lead", "", true, "medium", "2.0.0"),
-    row("PATCH", "/open-insurance/quote-auto/v2/lead/request/{consentId}", Client, "quote-auto-lead", "", false, "medium", "2.0.0"),
-    row("POST", "/open-insurance/quote-auto/v2/request", Client, "quote-auto", "", true, "medium", "2.0.0"),
-    row("PATCH", "/open-insurance/quote-auto/v2/request/{consentId}", Client, "quote-auto", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/quote-auto/v2/request/{consentId}/quote-status", Client, "quote-auto", "", false, "medium", "2.0.0"),
-    row("POST", "/open-insurance/claim-notification/v2/request/damage/{consentId}", Consented, "claim-notification", "CLAIM_NOTIFICATION_REQUEST_DAMAGE_CREATE", true, "medium", "2.0.0"),
-    row("POST", "/open-insurance/claim-notification/v2/request/person/{consentId}", Consented, "claim-notification", "CLAIM_NOTIFICATION_REQUEST_PERSON_CREATE", true, "medium", "2.0.0"),
-    row("GET", "/open-insurance/channels/v2/branches", Open, "", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/channels/v2/electronic-channels", Open, "", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/channels/v2/phone-channels", Open, "", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/channels/v2/intermediary/{countrySubDivision}", Open, "", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/channels/v2/referenced-network/{countrySubDivision}/{serviceType}", Open, "", "", false, "medium", "2.0.0"),
-    row("GET", "/open-insurance/discovery/v1/outages", Open, "", "", false, "high", "1.3.0"),
-    row("GET", "/open-insurance/discovery/v1/status", Open, "", "", false, "high", "1.3.0"),
-];
-
 /// A request to a row that lacks nothing but the token.
 fn request(row: &Row, consent: &str) -> Request {
-    let target = row.template.replace("{consentId}", consent);
-    let target = target.replace("{policyId}", "111111").replace("{countrySubDivision}", "SP");
-    let target = target.replace("{serviceType}", "ASSISTENCIA");
-    let request = Request::new(row.method, &target);
+    let segment = |segment: &str| match segment {
+        "{consentId}" => consent.to_owned(),
+        parameter if parameter.starts_with('{') => "111111".to_owned(),
+        literal => literal.to_owned(),
+    };
+    let target: Vec<String> = row.template.split('/').map(segment).collect();
+    let request = Request::new(row.method, &target.join("/"));
     match row.method {
         "GET" | "DELETE" => request,
         _ if row.idempotency_key => request.content("{}").with("x-idempotency-key", "k"),
@@ -104,7 +77,8 @@ async fn lab_without_limits() -> Lab {
 #[tokio::test]
 async fn every_route_admits_what_its_specification_admits() {
     let lab = lab_without_limits().await;
-    for row in ROWS {
+    let mut measured = BTreeSet::new();
+    for row in ROWS.iter() {
         let consent = lab.consent(&[row.permission]);
         let request = request(row, &consent);
         let request = match row.kind {
@@ -118,8 +92,12 @@ async fn every_route_admits_what_its_specification_admits() {
         assert_eq!(response.field("x-v"), Some(row.version), "{}", row.template);
         assert_eq!(lab.recorded().len(), before + 1);
         let api = row.template.split('/').nth(2).unwrap();
-        let series =
-            format!("portaria_backend_time_seconds_count{{api=\"{api}\",class=\"{}\"}}", row.class);
+        measured.insert(format!(
+            "portaria_backend_time_seconds_count{{api=\"{api}\",class=\"{}\"}}",
+            row.class
+        ));
+    }
+    for series in measured {
         eventually(&series, || async { lab.metric(&series).await >= 1.0 }).await;
     }
 }
@@ -162,11 +140,47 @@ async fn every_route_refuses_what_its_specification_refuses() {
     lab.assert_untouched();
 }
 
+#[tokio::test]
+async fn every_path_has_its_methods_and_no_near_miss() {
+    let lab = lab_without_limits().await;
+    let mut methods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in ROWS.iter() {
+        methods.entry(row.template).or_default().insert(row.method);
+    }
+    let mut connection = lab.http1().await;
+    for row in ROWS.iter() {
+        let target = request(row, "urn:portaria-lab:none").target;
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if !methods[row.template].contains(method) {
+                let bytes = Request::new(method, &target).to_bytes();
+                let response = connection.exchange(&bytes).await.unwrap();
+                assert_refused(&response, 405, "METODO_NAO_PERMITIDO");
+            }
+        }
+        let (longer, other) = (format!("{target}/x/x/x/x"), target.replacen("/v", "/w", 1));
+        for miss in [format!("{target}/"), longer, other] {
+            let response = connection.exchange(&Request::get(&miss).to_bytes()).await.unwrap();
+            assert_refused(&response, 404, "RECURSO_NAO_ENCONTRADO");
+        }
+    }
+    lab.assert_untouched();
+}
+
+/// The policy files of the repository.
+fn files() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(policies()).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|name| name == "toml"));
+    let mut files: Vec<(String, String)> = files
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
 #[test]
 fn no_route_is_listed_that_the_table_lacks() {
     let mut listed = BTreeSet::new();
-    for entry in std::fs::read_dir(policies()).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    for (_, text) in files() {
         let policy: toml::Table = text.parse().unwrap();
         let base = policy["base_path"].as_str().unwrap();
         for route in policy["routes"].as_array().unwrap() {
@@ -181,33 +195,160 @@ fn no_route_is_listed_that_the_table_lacks() {
     assert_eq!(table.len(), ROWS.len());
 }
 
-/// The rows above against the ecosystem's own table, where it is at hand.
+/// What a route's policy says in its comments: those before it, and those at the top of its file.
+fn comments(method: &str, template: &str) -> String {
+    for (_, text) in files() {
+        let policy: toml::Table = text.parse().unwrap();
+        let base = policy["base_path"].as_str().unwrap();
+        let Some(path) = template.strip_prefix(base) else { continue };
+        let route = format!("[[routes]]\nmethod = \"{method}\"\npath = \"{path}\"\n");
+        let Some(at) = text.find(&route) else { continue };
+        let top = text.split("\n\n").next().unwrap();
+        let own = text[..at].rsplit("\n\n").next().unwrap();
+        return format!("{top}{own}").replace("\n# ", " ");
+    }
+    panic!("{method} {template} is in no policy");
+}
+
+fn skipped(variable: &str, what: &str) -> Option<String> {
+    let value = std::env::var(variable).ok();
+    if value.is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: {variable} names no {what}");
+    }
+    value
+}
+
+/// The rows of `PORTARIA_ROUTES_CSV`: cells by the name of their column.
+fn specified() -> Option<Vec<BTreeMap<String, String>>> {
+    let path = skipped("PORTARIA_ROUTES_CSV", "table of endpoints")?;
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines = text.lines().map(cells);
+    let names = lines.next().unwrap();
+    let row = |cells: Vec<String>| {
+        assert_eq!(cells.len(), names.len(), "{cells:?}");
+        names.iter().cloned().zip(cells).collect()
+    };
+    Some(lines.map(row).collect())
+}
+
+/// The cells of a line, quoted or not. No cell holds a line break.
+fn cells(line: &str) -> Vec<String> {
+    let (mut cells, mut cell, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if is_quoted && characters.peek() == Some(&'"') => {
+                cell.extend(characters.next());
+            }
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => cells.push(std::mem::take(&mut cell)),
+            c => cell.push(c),
+        }
+    }
+    cells.push(cell);
+    cells
+}
+
+/// Row by row: what differs, and the reason if it is one that was decided.
 #[test]
 fn the_table_agrees_with_the_specifications() {
-    let Ok(path) = std::env::var("PORTARIA_ROUTES_CSV") else {
-        let mut stderr = std::io::stderr();
-        let _ = writeln!(stderr, "skipped: PORTARIA_ROUTES_CSV names no table of endpoints");
-        return;
-    };
-    let text = std::fs::read_to_string(path).unwrap();
-    let specified: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
-    for row in ROWS {
-        let found: Vec<_> = specified
-            .iter()
-            .filter(|cells| cells.len() > 9 && cells[3] == row.method && cells[4] == row.template)
-            .filter(|cells| cells[1] == row.version)
-            .collect();
-        assert_eq!(found.len(), 1, "{} {}", row.method, row.template);
-        let cells = found[0];
+    let Some(specified) = specified() else { return };
+    let (mut differences, mut decided) = (Vec::new(), Vec::new());
+    let served: Vec<_> =
+        specified.iter().filter(|cells| cells["served_by"].contains("transmitter")).collect();
+    let mut unmatched: BTreeSet<String> =
+        ROWS.iter().map(|row| format!("{} {}", row.method, row.template)).collect();
+    for cells in &served {
+        let name = format!("{} {}", cells["method"], cells["path"]);
+        let Some(row) = ROWS.iter().find(|row| format!("{} {}", row.method, row.template) == name)
+        else {
+            match cells["registry_stage"].as_str() {
+                "retired" => decided.push(format!("{name}: retired, so it does not exist")),
+                _ => differences.push(format!("{name}: no such route")),
+            }
+            continue;
+        };
+        unmatched.remove(&name);
+        let own = |scope: &&str| *scope != "openid" && !scope.starts_with("consent:");
+        let scope: Vec<&str> = cells["required_scopes"].split(' ').filter(own).collect();
+        let permission = match row.kind {
+            Consented => cells["required_permission"].as_str(),
+            _ => "",
+        };
         let grant = match row.kind {
             Open => "none",
             Client => "client_credentials",
             Consented => "authorization_code",
         };
-        assert_eq!(cells[5], grant, "{}", row.template);
-        assert!(row.scope.is_empty() || cells[6].split(' ').any(|scope| scope == row.scope));
-        assert!(row.kind != Consented || cells[7] == row.permission, "{}", row.template);
-        assert_eq!(cells[8], row.class, "{}", row.template);
-        assert_eq!(cells[9] == "y", row.idempotency_key, "{}", row.template);
+        for (what, ours, theirs) in [
+            ("access", grant, cells["auth"].as_str()),
+            ("scope", row.scope, &scope.join(" ")),
+            ("permission", row.permission, permission),
+            ("class", row.class, &cells["priority_class"]),
+            ("idempotency", if row.idempotency_key { "y" } else { "n" }, &cells["idempotency_key"]),
+            ("x-v", row.version, &cells["api_version"]),
+        ] {
+            let difference = format!("{name}: {what} {ours:?}, not {theirs:?}");
+            match (what, theirs) {
+                _ if ours == theirs => {}
+                ("class", "unknown") => {
+                    assert!(comments(row.method, row.template).contains("Decided: class"));
+                    decided.push(difference);
+                }
+                _ => differences.push(difference),
+            }
+        }
+        if cells["permission_enforceable_by_gateway"] == "y" && row.kind != Consented {
+            differences.push(format!("{name}: its permission could be asked for"));
+        }
     }
+    differences.extend(unmatched.into_iter().map(|name| format!("{name}: not in the table")));
+    for line in &decided {
+        let _ = writeln!(std::io::stderr(), "decided: {line}");
+    }
+    assert_eq!(differences, Vec::<String>::new());
+    assert_eq!((served.len(), decided.len()), (244, 15), "{decided:#?}");
+}
+
+/// Where a specification contradicts practice, the policy says what was decided, and why.
+#[test]
+fn every_contradiction_is_decided_with_its_reason() {
+    let Some(specified) = specified() else { return };
+    let contradictions = specified.iter().filter(|cells| cells["notes"].starts_with("CONFLICT"));
+    let mut count = 0;
+    for cells in contradictions {
+        let said = comments(&cells["method"], &cells["path"]);
+        for part in [
+            "Decided: access = \"client\"",
+            "The specification ",
+            "initiator's own journey",
+            "Source: ",
+        ] {
+            assert!(said.contains(part), "{}: {said}", cells["path"]);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 36);
+}
+
+#[test]
+fn the_catalogue_is_what_the_import_makes_of_the_specifications() {
+    let Some(directory) = skipped("PORTARIA_OPENAPI", "directory of specifications") else {
+        return;
+    };
+    let registry = Path::new(&directory).join("registry.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .args(["policy", "import", "openapi", "--check", "--registry"])
+        .arg(registry)
+        .arg("-o")
+        .arg(policies())
+        .arg(directory)
+        .output()
+        .unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(
+        report.ends_with("91 specifications, 53 policies, 237 routes, 0 policies changed\n"),
+        "{report}"
+    );
 }

@@ -1,0 +1,254 @@
+//! Decisions: what specifications do not say, say unclearly, or say against the practice of the ecosystem.
+//!
+//! A file of `[[decisions]]` tables. Each names what it is about, either exact `routes` or everything
+//! `below` a path, the facts that it decides, and its reason: there is no decision without one. The more
+//! exact decision counts. The shipped file is part of the binary; another adds to it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::document::{Document, Mistakes, Place, Table};
+use crate::consent::Permission;
+use crate::route::{CONSENT_ID, PriorityClass, Template};
+use crate::scope::Scope;
+
+/// The file that is shipped.
+const SHIPPED: &str = include_str!("../../policies/catalogue/decisions.toml");
+const NAME_OF_SHIPPED: &str = "policies/catalogue/decisions.toml";
+
+/// What a fact may be, in words and as a test.
+type Accepted = (&'static str, &'static str, fn(&str) -> bool);
+
+/// The facts, but for `left_out` and `interaction_id`.
+const FACTS: [Accepted; 12] = [
+    ("access", "\"open\", \"client\" or \"consented\"", |text| {
+        matches!(text, "open" | "client" | "consented")
+    }),
+    ("class", "\"high\", \"medium\" or \"admin\"", |text| {
+        PriorityClass::ALL.iter().any(|class| class.as_str() == text)
+    }),
+    ("consent_parameter", "\"consentId\" or \"none\"", |text| text == CONSENT_ID || text == "none"),
+    ("consent_use", "\"read\" or \"initiate\"", |text| matches!(text, "read" | "initiate")),
+    ("deprecated_from", "a day such as \"2026-12-31\"", is_day),
+    ("error_422", "\"array\" or \"object\"", |text| matches!(text, "array" | "object")),
+    ("idempotency_key", "\"required\" or \"ignored\"", |text| {
+        matches!(text, "required" | "ignored")
+    }),
+    ("permission", "a permission such as RESOURCES_READ, or \"none\"", |text| {
+        text == "none" || Permission::new(text).is_some()
+    }),
+    ("request_body", "\"json\" or \"form\"", |text| matches!(text, "json" | "form")),
+    ("retired_from", "a day such as \"2026-12-31\"", is_day),
+    ("scope", "one scope", |text| Scope::new(text).is_some()),
+    ("security", "\"all\": every alternative is asked for", |text| text == "all"),
+];
+
+/// The parts of `interaction_id`.
+const INTERACTION: [Accepted; 3] = [
+    ("form", "\"uuid\" or \"alphanumeric\"", |text| matches!(text, "uuid" | "alphanumeric")),
+    ("missing", "\"refuse\" or \"mint\"", |text| matches!(text, "refuse" | "mint")),
+    ("malformed", "\"refuse\" or \"mint\"", |text| matches!(text, "refuse" | "mint")),
+];
+
+/// The name of the fact that an operation is no business of a transmitter.
+pub(super) const LEFT_OUT: &str = "left_out";
+
+fn is_day(text: &str) -> bool {
+    time::Date::parse(text, time::macros::format_description!("[year]-[month]-[day]")).is_ok()
+}
+
+/// One decision.
+pub(super) struct Decision {
+    pub(super) place: Place,
+    /// Paths: everything below them, by whole segments.
+    below: Vec<String>,
+    /// Routes: `GET /path`.
+    pub(super) routes: Vec<String>,
+    /// What is decided, by the name of the fact.
+    pub(super) facts: BTreeMap<&'static str, String>,
+    /// Why.
+    pub(super) reason: String,
+    /// Where the reason stands.
+    pub(super) source: Option<String>,
+}
+
+/// All decisions.
+pub(super) struct Decisions(Vec<Decision>);
+
+/// What was decided, and by which decision.
+pub(super) struct Decided<'a> {
+    pub(super) value: &'a str,
+    pub(super) index: usize,
+    /// Whether it was decided of the very route.
+    pub(super) is_exact: bool,
+}
+
+impl Decisions {
+    /// The shipped decisions and those of a file, which count before equally exact ones that are shipped.
+    pub(super) fn read(file: Option<&Path>, mistakes: &Mistakes) -> Self {
+        let shipped = Document::of_text(NAME_OF_SHIPPED, SHIPPED.to_owned(), mistakes);
+        let own = file.and_then(|file| Document::read(file, mistakes));
+        let mut all = Vec::new();
+        for document in [Some(shipped), own].into_iter().flatten() {
+            let decisions: Vec<Decision> = document.with_root(|root| {
+                root.tables("decisions").iter().filter_map(read_decision).collect()
+            });
+            reject_contradictions(&decisions);
+            all.extend(decisions);
+        }
+        Self(all)
+    }
+
+    /// A decision.
+    pub(super) fn get(&self, index: usize) -> Option<&Decision> {
+        self.0.get(index)
+    }
+
+    /// All of them, in the order of the file.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Decision)> {
+        self.0.iter().enumerate()
+    }
+
+    /// What is decided of a fact of a route.
+    pub(super) fn about(&self, method: &str, path: &str, fact: &str) -> Option<Decided<'_>> {
+        let about = self.iter().filter_map(|(index, decision)| {
+            let value = decision.facts.get(fact)?;
+            let exactness = decision.exactness(method, path)?;
+            Some((exactness, Decided { value, index, is_exact: exactness == usize::MAX }))
+        });
+        // Of equally exact ones the last, which is the file's own.
+        about.max_by_key(|(exactness, _)| *exactness).map(|(_, decided)| decided)
+    }
+}
+
+impl Decision {
+    /// How exactly it is about a route: a longer path more than a shorter one, the route itself most.
+    fn exactness(&self, method: &str, path: &str) -> Option<usize> {
+        let is_named =
+            |route: &String| route.split_once(' ').is_some_and(|(m, p)| m == method && p == path);
+        if self.routes.iter().any(is_named) {
+            return Some(usize::MAX);
+        }
+        let is_above = |below: &&String| {
+            path.strip_prefix(below.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.below.iter().filter(is_above).map(String::len).max()
+    }
+}
+
+fn read_decision(table: &Table<'_>) -> Option<Decision> {
+    let below =
+        read_targets(table, "below", "paths such as \"/open-insurance/consents\"", |path| {
+            Template::parse(path).is_ok()
+        });
+    let routes = read_targets(table, "routes", "routes such as \"GET /a/{b}\"", |route| {
+        let method = |method: &str| method.bytes().all(|b| b.is_ascii_uppercase());
+        route.split_once(' ').is_some_and(|(m, path)| method(m) && Template::parse(path).is_ok())
+    });
+    if below.is_empty() && routes.is_empty() && !table.has("below") && !table.has("routes") {
+        table.place("").reject("is about nothing, accepted: below or routes");
+    }
+    let reason = table.required("reason", "why it is so");
+    let source = table.string("source", "where the reason stands");
+    let facts = read_facts(table);
+    if facts.is_empty() {
+        let known: Vec<&str> = FACTS.iter().map(|(fact, ..)| *fact).collect();
+        let text = format!("decides nothing, accepted: {}, interaction_id", known.join(", "));
+        table.place("").reject(text);
+    }
+    let days = (facts.get("deprecated_from"), facts.get("retired_from"));
+    // Days are written so that their order is that of their texts.
+    if let (Some(deprecated), Some(retired)) = days
+        && retired < deprecated
+    {
+        let text = format!("retired on {retired}, before it is deprecated on {deprecated}");
+        table.place("retired_from").reject(format!("{text}, accepted: days in their order"));
+    }
+    let (place, source) = (table.place(""), source.map(|source| source.value));
+    Some(Decision { place, below, routes, facts, reason: reason?.value, source })
+}
+
+fn read_targets(
+    table: &Table<'_>,
+    key: &'static str,
+    accepted: &str,
+    is_good: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let Some(targets) = table.strings(key, accepted) else {
+        return Vec::new();
+    };
+    for target in targets.value.iter().filter(|target| !is_good(target)) {
+        targets.place.reject(format!("{target:?} is not understood, accepted: {accepted}"));
+    }
+    targets.value
+}
+
+fn read_facts(table: &Table<'_>) -> BTreeMap<&'static str, String> {
+    let mut facts = BTreeMap::new();
+    let interaction = table.table("interaction_id");
+    let of_interaction = interaction.iter().flat_map(|rule| INTERACTION.map(|fact| (rule, fact)));
+    for (table, (fact, accepted, is_good)) in
+        FACTS.map(|fact| (table, fact)).into_iter().chain(of_interaction)
+    {
+        let value = table.parsed(fact, accepted, |text| is_good(text).then(|| text.to_owned()));
+        if let Some(value) = value {
+            facts.insert(fact, value.value);
+        }
+    }
+    if table.boolean(LEFT_OUT) == Some(true) {
+        facts.insert(LEFT_OUT, "true".to_owned());
+    }
+    facts
+}
+
+/// Two decisions about the same thing would leave it to their order.
+fn reject_contradictions(decisions: &[Decision]) {
+    let mut seen: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
+    for decision in decisions {
+        for target in decision.below.iter().chain(&decision.routes) {
+            for fact in decision.facts.keys() {
+                if let Some(other) = seen.insert((target, fact), &decision.place) {
+                    let at = other.file_and_line();
+                    let text =
+                        format!("decides {fact} of {target}, as {at} does, accepted: one of them");
+                    decision.place.reject(text);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_decisions_have_no_mistake() {
+        let mistakes = Mistakes::default();
+        assert!(Decisions::read(None, &mistakes).iter().count() > 5);
+        assert_eq!(mistakes.take(), []);
+    }
+
+    #[test]
+    fn the_more_exact_decision_counts() {
+        let mistakes = Mistakes::default();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let decision = |about: &str, class: &str| {
+            format!("[[decisions]]\n{about}\nclass = \"{class}\"\nreason = \"r\"\n")
+        };
+        let text = decision("below = [\"/a\"]", "high")
+            + &decision("routes = [\"GET /a/b/c\"]", "admin")
+            + &decision("below = [\"/a/b\"]", "medium");
+        std::fs::write(file.path(), text).unwrap();
+        let decisions = Decisions::read(Some(file.path()), &mistakes);
+        assert_eq!(mistakes.take(), []);
+        let class = |method: &str, path: &str| {
+            decisions.about(method, path, "class").map(|decided| decided.value.to_owned())
+        };
+        assert_eq!(class("GET", "/a/x").as_deref(), Some("high"));
+        assert_eq!(class("POST", "/a/b/c").as_deref(), Some("medium"));
+        assert_eq!(class("GET", "/a/b/c").as_deref(), Some("admin"));
+        assert_eq!(class("GET", "/ab"), None);
+    }
+}

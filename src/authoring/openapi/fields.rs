@@ -1,0 +1,114 @@
+//! The fields, the body and the errors of an operation.
+
+use super::Told;
+use super::reference::References;
+use crate::authoring::yaml::Node;
+use crate::config::document::Place;
+
+/// A UUID of any version. Some of the official files lack the `$` at its end, one has two.
+const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
+/// The pattern of the 1.x specifications.
+const ALPHANUMERIC: &str = "^[a-zA-Z0-9][a-zA-Z0-9\\-]{0,99}$";
+
+/// The rule of `x-fapi-interaction-id`, in the words of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::authoring) struct Interaction {
+    /// `uuid` or `alphanumeric`.
+    pub(in crate::authoring) form: &'static str,
+    /// `refuse` or `mint`.
+    pub(in crate::authoring) missing: &'static str,
+    /// `refuse` or `mint`.
+    pub(in crate::authoring) malformed: &'static str,
+}
+
+/// One operation, and the path item that it stands in.
+pub(super) struct Fields<'a> {
+    pub(super) references: References<'a>,
+    pub(super) item: &'a Node,
+    pub(super) operation: &'a Node,
+    pub(super) place: Place,
+}
+
+impl<'a> Fields<'a> {
+    /// The header parameter of this name: the operation's, or else the path's.
+    fn header(&self, name: &str) -> Option<&'a Node> {
+        let of = |node: &'a Node| node.get("parameters").map(Node::items).unwrap_or_default();
+        let parameters = of(self.operation).iter().chain(of(self.item));
+        let mut resolved = parameters.filter_map(|node| self.references.resolve(node));
+        resolved.find(|node| {
+            node.text_of("in") == Some("header")
+                && node.text_of("name").is_some_and(|found| found.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// Whether a header parameter is there and required.
+    pub(super) fn is_required(&self, name: &str) -> bool {
+        self.header(name).is_some_and(|node| node.text_of("required") == Some("true"))
+    }
+
+    /// The rule of the interaction id. Where an operation does not know it, every exchange gets one.
+    pub(super) fn interaction(&self) -> Told<Interaction> {
+        let Some(header) = self.header("x-fapi-interaction-id") else {
+            let mint = "mint";
+            return Ok(Interaction { form: "alphanumeric", missing: mint, malformed: mint });
+        };
+        let schema = header.get("schema").and_then(|schema| self.references.resolve(schema));
+        let pattern = schema.and_then(|schema| schema.text_of("pattern")).unwrap_or_default();
+        let form = match pattern.strip_prefix(UUID) {
+            Some("" | "$" | "$$") => "uuid",
+            _ if pattern == ALPHANUMERIC => "alphanumeric",
+            _ => return Err(format!("the pattern of the interaction id is {pattern:?}")),
+        };
+        let is_required = self.is_required("x-fapi-interaction-id");
+        let missing = if is_required { "refuse" } else { "mint" };
+        Ok(Interaction { form, missing, malformed: "refuse" })
+    }
+
+    /// What a body is written in, if it is not JSON.
+    pub(super) fn request_body(&self) -> Told<Option<&'static str>> {
+        let Some(body) = self.operation.get("requestBody") else {
+            return Ok(None);
+        };
+        let body = self.references.resolve(body).ok_or("its $ref leads nowhere")?;
+        let content = body.get("content").ok_or("the body has no content")?;
+        let types: Vec<&str> = content.entries().map(|(key, ..)| essence(key)).collect();
+        match types.as_slice() {
+            ["application/json"] => Ok(None),
+            ["application/x-www-form-urlencoded"] => Ok(Some("form")),
+            _ => Err(format!("the body is {}", types.join(" or "))),
+        }
+    }
+
+    /// The form of the errors of a body of status 422, if it is not an array.
+    pub(super) fn error_422(&self) -> Told<Option<&'static str>> {
+        let Some(response) = self.operation.get("responses").and_then(|all| all.get("422")) else {
+            return Ok(None);
+        };
+        let lost = "a $ref leads nowhere";
+        let response = self.references.resolve(response).ok_or(lost)?;
+        let mut form = None;
+        for (_, _, media) in response.get("content").iter().flat_map(|content| content.entries()) {
+            let of_media =
+                self.form_of_errors(media).ok_or("the schema of its errors is unusual")?;
+            if *form.get_or_insert(of_media) != of_media {
+                return Err("its media types have different schemas".to_owned());
+            }
+        }
+        Ok(form.flatten())
+    }
+
+    fn form_of_errors(&self, media: &'a Node) -> Option<Option<&'static str>> {
+        let schema = self.references.resolve(media.get("schema")?)?;
+        let errors = self.references.resolve(schema.get("properties")?.get("errors")?)?;
+        match errors.text_of("type")? {
+            "array" => Some(None),
+            "object" => Some(Some("object")),
+            _ => None,
+        }
+    }
+}
+
+/// A media type without its parameters.
+fn essence(media: &str) -> &str {
+    media.split(';').next().unwrap_or_default().trim()
+}

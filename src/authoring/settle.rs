@@ -1,0 +1,293 @@
+//! From an operation to a route: each fact from a decision, or else from the specification.
+//!
+//! What neither tells is listed, and the route with it is left out: what no policy lists does not exist.
+//! Nothing here is a guess.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decisions::{Decisions, LEFT_OUT};
+use super::openapi::{Grant, Operation, Requirement, Told};
+use crate::config::document::Place;
+use crate::route::{CONSENT_ID, Template};
+
+/// Keys of a policy and their values, as text.
+pub(super) type Keys = BTreeMap<&'static str, String>;
+
+/// A route and what its policy says.
+pub(super) struct Rule {
+    /// Where its operation stands.
+    pub(super) place: Place,
+    pub(super) method: String,
+    /// The base path of its API.
+    pub(super) base: String,
+    /// The path below the base.
+    pub(super) path: String,
+    pub(super) template: Template,
+    pub(super) keys: Keys,
+    /// The decisions that made it, by their index.
+    pub(super) decided: BTreeSet<usize>,
+}
+
+/// What becomes of an operation.
+pub(super) enum Settled {
+    /// A route.
+    Route(Box<Rule>),
+    /// A decision leaves it out.
+    LeftOut(usize),
+    /// Something cannot be told: each thing, and why.
+    Unknown(Vec<String>),
+}
+
+/// Which facts of which decisions met an operation, and which of them it needed.
+#[derive(Default)]
+pub(super) struct Use {
+    met: BTreeSet<(usize, &'static str)>,
+    needed: BTreeSet<(usize, &'static str)>,
+}
+
+impl Use {
+    /// Facts that every specification they met says itself.
+    pub(super) fn needless(&self) -> impl Iterator<Item = &(usize, &'static str)> {
+        self.met.difference(&self.needed)
+    }
+}
+
+/// Settles an operation.
+pub(super) fn settle(
+    operation: &Operation,
+    version: &str,
+    decisions: &Decisions,
+    uses: &RefCell<Use>,
+) -> Settled {
+    let mut settling = Settling {
+        operation,
+        decisions,
+        uses,
+        path: operation.template.to_string(),
+        keys: Keys::new(),
+        decided: BTreeSet::new(),
+        unknown: Vec::new(),
+    };
+    if let Some(left_out) = decisions.about(&operation.method, &settling.path, LEFT_OUT) {
+        return Settled::LeftOut(left_out.index);
+    }
+    settling.keys.insert("version", version.to_owned());
+    settling.access();
+    settling.consent_parameter();
+    settling.content();
+    settling.class_and_interaction();
+    settling.lifetime();
+    settling.finish()
+}
+
+struct Settling<'a> {
+    operation: &'a Operation,
+    decisions: &'a Decisions,
+    uses: &'a RefCell<Use>,
+    path: String,
+    keys: Keys,
+    decided: BTreeSet<usize>,
+    unknown: Vec<String>,
+}
+
+impl Settling<'_> {
+    /// A fact that the route must have. What a specification says plainly, only a decision about the very
+    /// route contradicts: one about everything below a path was made without knowing it.
+    fn fact(&mut self, name: &'static str, told: Told<String>) -> Option<String> {
+        let decided = self.decisions.about(&self.operation.method, &self.path, name);
+        let why = match (decided, told) {
+            (None, Ok(said)) => return Some(said),
+            (None, Err(why)) => why,
+            (Some(decided), Ok(said)) if said != decided.value && !decided.is_exact => {
+                let value = decided.value;
+                format!(
+                    "{value} was decided for what is below a path, the specification says {said}"
+                )
+            }
+            (Some(_), told) => return self.decided(name, told.as_ref().ok()),
+        };
+        self.unknown.push(format!("{name} cannot be told: {why}"));
+        None
+    }
+
+    /// A fact as it was decided. `said` is what the specification says.
+    fn decided(&mut self, name: &'static str, said: Option<&String>) -> Option<String> {
+        let decided = self.decisions.about(&self.operation.method, &self.path, name)?;
+        let mut uses = self.uses.borrow_mut();
+        uses.met.insert((decided.index, name));
+        if said.is_none_or(|said| said != decided.value) {
+            uses.needed.insert((decided.index, name));
+        }
+        self.decided.insert(decided.index);
+        Some(decided.value.to_owned())
+    }
+
+    fn key(&mut self, name: &'static str, told: Told<String>) {
+        if let Some(value) = self.fact(name, told) {
+            self.keys.insert(name, value);
+        }
+    }
+
+    fn security(&mut self) -> Told<Requirement> {
+        match self.operation.security.as_slice() {
+            [] => Err("the specification asks for no token".to_owned()),
+            [one] => Ok(one.clone()),
+            several if self.decided("security", None).is_some() => Ok(Requirement::all(several)),
+            _ => Err("the specification has alternatives".to_owned()),
+        }
+    }
+
+    fn access(&mut self) {
+        let security = self.security();
+        let grant = security.as_ref().map_err(Clone::clone).and_then(Requirement::grant);
+        let access = self.fact(
+            "access",
+            grant.map(|grant| match grant {
+                Grant::Client => "client".to_owned(),
+                Grant::Consented => "consented".to_owned(),
+            }),
+        );
+        let Some(access) = access else {
+            return;
+        };
+        self.only_if_nothing_is_asked(&access);
+        if access != "open" {
+            self.key("scope", security.and_then(|security| security.scope()));
+        }
+        match access.as_str() {
+            "client" => self.no_permission(),
+            "consented" => self.consented(),
+            _ => {}
+        }
+        self.keys.insert("access", access);
+    }
+
+    /// A specification that asks for something, however unclearly, does not mean everyone.
+    fn only_if_nothing_is_asked(&mut self, access: &str) {
+        let decided = self.decisions.about(&self.operation.method, &self.path, "access");
+        let is_exact = decided.is_some_and(|decided| decided.is_exact);
+        if access == "open" && !self.operation.security.is_empty() && !is_exact {
+            let why = "open was decided for what is below a path, the specification has a security";
+            self.unknown.push(format!("access cannot be told: {why}"));
+        }
+    }
+
+    /// A client's own token has no permissions: one that the specification names would go unchecked, so
+    /// that is for a decision to say.
+    fn no_permission(&mut self) {
+        let told = match &self.operation.permission {
+            Ok(None) => return,
+            Ok(Some(named)) => {
+                format!("{named} is of a consent, and the token is the client's own")
+            }
+            Err(why) => why.clone(),
+        };
+        if let Some(named) = self.fact("permission", Err(told)).filter(|named| named != "none") {
+            let why = format!("{named} was decided, but no consent is asked for");
+            self.unknown.push(format!("permission cannot be told: {why}"));
+        }
+    }
+
+    fn consented(&mut self) {
+        let named = self.operation.permission.clone();
+        let named = named.and_then(|named| named.ok_or("the specification names none".to_owned()));
+        match self.fact("permission", named) {
+            Some(permission) if permission != "none" => {
+                self.keys.insert("permission", permission);
+            }
+            Some(_) => self.unknown.push("permission cannot be none under a consent".to_owned()),
+            None => {}
+        }
+        let told = match self.operation.method.as_str() {
+            "GET" => Ok("read".to_owned()),
+            method => Err(format!("{method} may or may not consume the consent")),
+        };
+        self.key("consent_use", told);
+    }
+
+    fn consent_parameter(&mut self) {
+        if self.operation.template.has_parameter(CONSENT_ID) {
+            let why = "the path names a consent, the specification does not say whose";
+            self.key("consent_parameter", Err(why.to_owned()));
+        }
+    }
+
+    fn content(&mut self) {
+        match self.operation.method.as_str() {
+            "GET" | "DELETE" => {}
+            "POST" | "PUT" | "PATCH" => {
+                let key = if self.operation.idempotency_key { "required" } else { "ignored" };
+                self.key("idempotency_key", Ok(key.to_owned()));
+                let body = self.operation.request_body.clone();
+                self.key("request_body", body.map(|body| body.unwrap_or("json").to_owned()));
+            }
+            method => self.unknown.push(format!("{method} is no method that a policy can have")),
+        }
+        // No reason to leave a route out: an array is what nearly all have.
+        match self.operation.error_422.clone() {
+            Ok(form) => self.key("error_422", Ok(form.unwrap_or("array").to_owned())),
+            Err(why) => match self.decided("error_422", None) {
+                Some(form) => {
+                    self.keys.insert("error_422", form);
+                }
+                None => {
+                    let taken = "the errors of a body of status 422 are taken for an array";
+                    self.operation.place.warn(format!("{taken}: {why}"));
+                }
+            },
+        }
+    }
+
+    fn class_and_interaction(&mut self) {
+        self.key("class", Err("specifications do not say it".to_owned()));
+        let told = self.operation.interaction.clone();
+        let form = self.fact("form", told.clone().map(|rule| rule.form.to_owned()));
+        // Where the form had to be decided, the id was declared, and is asked for.
+        let rule = told.ok();
+        let part = |part: Option<&'static str>| Ok(part.unwrap_or("refuse").to_owned());
+        let missing = self.fact("missing", part(rule.map(|rule| rule.missing)));
+        let malformed = self.fact("malformed", part(rule.map(|rule| rule.malformed)));
+        if let (Some(form), Some(missing), Some(malformed)) = (form, missing, malformed) {
+            let rule = format!(
+                "{{ form = \"{form}\", missing = \"{missing}\", malformed = \"{malformed}\" }}"
+            );
+            self.keys.insert("interaction_id", rule);
+        }
+    }
+
+    fn lifetime(&mut self) {
+        for name in ["deprecated_from", "retired_from"] {
+            if let Some(day) = self.decided(name, None) {
+                self.keys.insert(name, day);
+            }
+        }
+        let days = (self.keys.get("deprecated_from"), self.keys.get("retired_from"));
+        // Days are written so that their order is that of their texts.
+        if let (Some(deprecated), Some(retired)) = days
+            && retired < deprecated
+        {
+            self.unknown.push(format!("retired on {retired}, before deprecated on {deprecated}"));
+        }
+    }
+
+    fn finish(mut self) -> Settled {
+        if !self.unknown.is_empty() {
+            return Settled::Unknown(self.unknown);
+        }
+        // What a policy means where it says nothing.
+        self.keys.retain(|name, value| {
+            !matches!((*name, value.as_str()), ("request_body", "json") | ("error_422", "array"))
+        });
+        let operation = self.operation;
+        Settled::Route(Box::new(Rule {
+            place: operation.place.clone(),
+            method: operation.method.clone(),
+            base: operation.base.clone(),
+            path: operation.path.clone(),
+            template: operation.template.clone(),
+            keys: self.keys,
+            decided: self.decided,
+        }))
+    }
+}

@@ -1,0 +1,57 @@
+//! What requests and answers of a route carry, as a policy says it: the key that makes a request
+//! idempotent, the media type of a body, the form of its errors.
+
+use http::Method;
+
+use crate::config::document::{Located, Table};
+use crate::request::media::Media;
+use crate::route::ErrorForm;
+
+const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+
+/// Methods that carry content must say whether they need a key; for the others there is nothing to say.
+pub(super) fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
+    let accepted = "\"required\" or \"ignored\"";
+    let parse = |text: &str| match text {
+        "required" => Some(true),
+        "ignored" => Some(false),
+        _ => None,
+    };
+    if method.is_none_or(|method| CONTENT_METHODS.contains(method)) {
+        let rule = table.required_parsed("idempotency_key", accepted, parse);
+        return rule.map(|rule| rule.value);
+    }
+    if table.has("idempotency_key") {
+        let place = table.place("idempotency_key");
+        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    Some(false)
+}
+
+/// What a body is written in; JSON, if nothing is said.
+pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
+    let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
+        "json" => Some(Media::Json),
+        "form" => Some(Media::Form),
+        _ => None,
+    });
+    if let Some(Located { place, .. }) = &media
+        && method.is_some_and(|method| !CONTENT_METHODS.contains(method))
+    {
+        place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    match media {
+        Some(media) => Some(media.value),
+        None if table.has("request_body") => None,
+        None => Some(Media::Json),
+    }
+}
+
+pub(super) fn read_error_422(table: &Table<'_>) -> ErrorForm {
+    let form = table.parsed("error_422", "\"array\" or \"object\"", |text| match text {
+        "array" => Some(ErrorForm::Array),
+        "object" => Some(ErrorForm::Object),
+        _ => None,
+    });
+    form.map_or(ErrorForm::Array, |form| form.value)
+}
