@@ -1,11 +1,11 @@
 //! Policies from specifications: `portaria policy import openapi`.
 //!
 //! Decides what the policy of an endpoint is, from two sources and no third: what its specification says
-//! ([`openapi`], [`permissions`]), and what was decided where that is silent, unclear or against the practice
-//! of the ecosystem ([`decisions`]), each decision with its reason. Takes OpenAPI 3.0 files and the registry
-//! of versions ([`registry`]); gives one policy file for each API and major version ([`write`]), and tells
-//! what changes in those that are there ([`difference`]). Refuses all that is malformed, at once and before
-//! anything is written. What cannot be told is listed and left out ([`settle`]).
+//! (`openapi`, `permissions`), and what was decided where that is silent, unclear or against the practice
+//! of the ecosystem (`decisions`), each decision with its reason. Takes OpenAPI 3.0 files and the registry
+//! of versions (`registry`); gives one policy file for each API and major version (`write`), and tells
+//! what changes in those that are there (`difference`). Refuses all that is malformed, at once and before
+//! anything is written. What cannot be told is listed and left out (`settle`).
 //!
 //! Leaves to others: whether a configuration can serve the policies (`config`, that is, `portaria check`).
 

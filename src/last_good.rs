@@ -1,8 +1,8 @@
-//! What was fetched last and held good, kept on disk for the next start.
+//! What was fetched last and held good, kept on disk for the next start: revocation lists, key sets.
 //!
 //! A document is written beside its place and renamed into it, so that a crash leaves the old one or the new
-//! one. What is read back is bounded and says no more than it is: whoever reads it judges it like anything
-//! that was fetched. Refuses a place that everybody on the machine may write to.
+//! one. What is read back is bounded, and whoever reads it judges it like anything that was fetched; a place
+//! that everybody on the machine may write to is told, for documents that nobody signed.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -10,7 +10,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use thiserror::Error;
 
 /// Characters of a file's name that people read.
 const READABLE: usize = 60;
@@ -20,30 +19,20 @@ const TOLD_APART: usize = 8;
 const MODE: u32 = 0o644;
 const WRITABLE_BY_ALL: u32 = 0o002;
 
-/// Why nothing can be kept in a directory.
-#[derive(Debug, Error)]
-pub enum PlaceError {
-    /// It cannot be made or written to.
-    #[error("cannot be written to ({0})")]
-    NotWritable(io::ErrorKind),
-    /// Anybody could put something there.
-    #[error("can be written to by everybody on the machine")]
-    Everybody,
-}
-
 /// The place of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastGood(PathBuf);
 
 impl LastGood {
-    /// The place of the document of a name, such as a URL, in a directory.
-    pub fn of(directory: &Path, name: &str) -> Self {
+    /// The place of the document of a name, such as a URL, in a directory; `extension` says what it is.
+    pub fn of(directory: &Path, name: &str, extension: &str) -> Self {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
         let said = name.split_once("://").map_or(name, |(_, rest)| rest);
+        let said = said.strip_suffix(extension).unwrap_or(said).trim_end_matches('.');
         let readable: String = said.chars().map(plain).take(READABLE).collect();
         let digest = digest(&SHA256, name.as_bytes());
         let told = digest.as_ref().iter().take(TOLD_APART).map(|byte| format!("{byte:02x}"));
-        Self(directory.join(format!("{readable}-{}.json", told.collect::<String>())))
+        Self(directory.join(format!("{readable}-{}.{extension}", told.collect::<String>())))
     }
 
     /// Its file.
@@ -72,10 +61,6 @@ impl LastGood {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mode = opened.metadata()?.permissions().mode() | mode_of(self.directory()?)?;
-        if mode & WRITABLE_BY_ALL != 0 {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, PlaceError::Everybody));
-        }
         let mut document = Vec::new();
         let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
         opened.take(bound).read_to_end(&mut document)?;
@@ -93,6 +78,11 @@ impl LastGood {
         }
     }
 
+    /// Whether anybody on the machine could have put there what is kept.
+    pub fn is_open_to_everybody(&self) -> io::Result<bool> {
+        Ok(mode_of(&self.0)? & WRITABLE_BY_ALL != 0 || is_open_to_everybody(self.directory()?)?)
+    }
+
     fn directory(&self) -> io::Result<&Path> {
         self.0.parent().ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -102,18 +92,22 @@ fn mode_of(path: &Path) -> io::Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode())
 }
 
+/// The directory, or where it would be made.
+fn there(directory: &Path) -> &Path {
+    let there = directory.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
+    there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Whether documents can be kept in a directory, or it can be made. Leaves nothing behind: whoever checks a
 /// configuration may be another user than who runs it.
-pub fn check_directory(directory: &Path) -> Result<(), PlaceError> {
-    let there = directory.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
-    let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The message of the system names a file that nobody knows.
-    let not_writable = |error: io::Error| PlaceError::NotWritable(error.kind());
-    tempfile::tempfile_in(there).map_err(not_writable)?;
-    match mode_of(there).map_err(not_writable)? & WRITABLE_BY_ALL {
-        0 => Ok(()),
-        _ => Err(PlaceError::Everybody),
-    }
+pub fn is_writable(directory: &Path) -> io::Result<()> {
+    // The message names a file that nobody knows.
+    tempfile::tempfile_in(there(directory)).map(drop).map_err(|error| error.kind().into())
+}
+
+/// Whether everybody on the machine may put documents into a directory, or make it.
+pub fn is_open_to_everybody(directory: &Path) -> io::Result<bool> {
+    Ok(mode_of(there(directory))? & WRITABLE_BY_ALL != 0)
 }
 
 #[cfg(test)]
@@ -122,27 +116,36 @@ mod tests {
 
     #[test]
     fn names_are_readable_distinct_and_stay_in_the_directory() {
-        let name = |url: &str| {
-            let kept = LastGood::of(Path::new("keys"), url);
-            assert_eq!(kept.file().parent(), Some(Path::new("keys")), "{url}");
+        let name = |url: &str, extension: &str| {
+            let kept = LastGood::of(Path::new("kept"), url, extension);
+            assert_eq!(kept.file().parent(), Some(Path::new("kept")), "{url}");
             kept.file().file_name().unwrap().to_str().unwrap().to_owned()
         };
-        let issuer = name("https://as.example.com.br/a");
-        assert!(issuer.starts_with("as.example.com.br-a-"), "{issuer}");
-        for other in
-            ["http://as.example.com.br/a", "https://as.example.com.br-a", "https://x/../../etc"]
-        {
-            assert_ne!(name(other), issuer);
+        let issuer = name("https://as.example.com.br/a", "json");
+        assert!(
+            issuer.starts_with("as.example.com.br-a-") && issuer.ends_with(".json"),
+            "{issuer}"
+        );
+        let serpro = name("http://ccd.serpro.gov.br/lcr/acserprosslv1.crl", "crl");
+        assert_eq!(serpro, "ccd.serpro.gov.br-lcr-acserprosslv1-dbfe2c68c5b24989.crl");
+        for other in [
+            "http://ccd.serpro.gov.br/lcr-acserprosslv1.crl",
+            "https://ccd.serpro.gov.br/lcr/acserprosslv1.crl",
+            "http://ccd.serpro.gov.br/lcr/acserprosslv1.crl?x=1",
+            "http://ccd.serpro.gov.br/..%2f..%2fetc/passwd",
+            "https://x/../../etc",
+        ] {
+            assert_ne!(name(other, "crl"), serpro);
         }
-        assert!(name(&format!("https://h/{}", "a".repeat(5000))).len() < 100);
+        assert!(name(&format!("https://h/{}", "a".repeat(5000)), "crl").len() < 100);
     }
 
     #[test]
     fn what_is_kept_is_recalled_whole_and_within_its_bound() {
         let place = tempfile::tempdir().unwrap();
         let directory = place.path().join("made/here");
-        let kept = LastGood::of(&directory, "name");
-        assert!(check_directory(&directory).is_ok());
+        let kept = LastGood::of(&directory, "name", "json");
+        assert!(is_writable(&directory).is_ok());
         assert!(!place.path().join("made").exists(), "nothing is left behind");
         assert_eq!(kept.recall(10).unwrap(), None);
         kept.keep(b"first").unwrap();
@@ -150,29 +153,31 @@ mod tests {
         assert_eq!(kept.recall(6).unwrap().as_deref(), Some(&b"second"[..]));
         assert_eq!(kept.recall(5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        let under_a_file = kept.file().join("below");
+        assert!(is_writable(&under_a_file).is_err());
+        assert!(LastGood::of(&under_a_file, "name", "json").keep(b"x").is_err());
         kept.forget().unwrap();
         kept.forget().unwrap();
         assert_eq!(kept.recall(10).unwrap(), None);
-        std::fs::write(place.path().join("file"), "").unwrap();
-        assert!(check_directory(&place.path().join("file/below")).is_err());
     }
 
     #[test]
-    fn a_place_that_everybody_may_write_to_is_none() {
+    fn a_place_that_everybody_may_write_to_is_told() {
         let place = tempfile::tempdir().unwrap();
-        let kept = LastGood::of(place.path(), "name");
+        let kept = LastGood::of(place.path(), "name", "json");
         kept.keep(b"good").unwrap();
+        assert!(!kept.is_open_to_everybody().unwrap());
         let open_to = |path: &Path, mode| {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         };
         open_to(kept.file(), 0o646);
-        assert_eq!(kept.recall(9).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert!(kept.is_open_to_everybody().unwrap());
         open_to(kept.file(), 0o644);
         open_to(place.path(), 0o1777);
-        assert_eq!(kept.recall(9).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
-        assert!(matches!(check_directory(place.path()), Err(PlaceError::Everybody)));
-        assert!(matches!(check_directory(&place.path().join("new")), Err(PlaceError::Everybody)));
+        assert!(kept.is_open_to_everybody().unwrap());
+        assert!(is_open_to_everybody(place.path()).unwrap());
+        assert!(is_open_to_everybody(&place.path().join("new")).unwrap());
         open_to(place.path(), 0o755);
-        assert_eq!(kept.recall(9).unwrap().as_deref(), Some(&b"good"[..]));
+        assert!(!is_open_to_everybody(&place.path().join("new")).unwrap());
     }
 }

@@ -14,7 +14,8 @@ use super::document::{Located, Place, Table};
 use super::endpoint::EndpointSettings;
 use super::{Kept, pem, values};
 use crate::identity::ListIssuers;
-use crate::listener::lists::{Point, PointSetup, disk};
+use crate::last_good;
+use crate::listener::lists::{Point, PointSetup};
 use crate::moment::Moment;
 
 const POINTS: &str = "one or more http:// or https:// URLs of revocation lists";
@@ -184,7 +185,7 @@ fn read_issuers(table: &Table<'_>) -> Option<Vec<CertificateDer<'static>>> {
 
 fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
     let Located { value: directory, place } = pem::path(table, "directory", DIRECTORY)?;
-    if let Err(error) = disk::is_writable(&directory) {
+    if let Err(error) = last_good::is_writable(&directory) {
         let shown = directory.display();
         place.reject(format!("{shown} cannot be written ({error}), accepted: {DIRECTORY}"));
         return None;

@@ -179,9 +179,16 @@ fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
     let accepted = "a directory that the gateway, and not everybody, may write to";
     let text = table.string("directory", accepted)?;
     let directory = table.directory().join(&text.value);
-    if let Err(error) = last_good::check_directory(&directory) {
-        let shown = directory.display();
-        text.place.reject(format!("{shown} {error}, accepted: {accepted}"));
+    let shown = directory.display();
+    let fault = match last_good::is_writable(&directory) {
+        Err(error) => Some(format!("cannot be written to ({error})")),
+        Ok(()) if last_good::is_open_to_everybody(&directory).unwrap_or(true) => {
+            Some("can be written to by everybody on the machine".to_owned())
+        }
+        Ok(()) => None,
+    };
+    if let Some(fault) = fault {
+        text.place.reject(format!("{shown} {fault}, accepted: {accepted}"));
     }
     Some(directory)
 }

@@ -2,19 +2,18 @@
 //!
 //! Takes the URLs that the configuration allows and nothing else: no URL of a certificate is ever fetched.
 //! Gives each point's newest list to the identity stage, which judges it first, keeps it on disk for the next
-//! start ([`disk`]) and says when to ask again ([`schedule`]). Refuses what is too long, too slow, elsewhere
-//! (a redirect), not signed by an issuer, from the future, expired, older than what is in force or about
-//! something else: then the list in force stays.
+//! start ([`crate::last_good`]) and says when to ask again ([`schedule`]). Refuses what is too long, too slow,
+//! elsewhere (a redirect), not signed by an issuer, from the future, expired, older than what is in force or
+//! about something else: then the list in force stays.
 //!
 //! Stands in the listener because it is the listener that has lists, and because of the ladder: identity,
 //! where lists are judged, knows no network, and the configuration, which builds points, must be able to
 //! keep them over a reload. When they are fetched is up to the server.
 
-pub mod disk;
 pub mod schedule;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
+use crate::last_good::LastGood;
 use crate::moment::Moment;
 use crate::remote::{Document, Remote, RemoteError};
 
@@ -105,7 +105,7 @@ pub struct Point {
     url: Url,
     remote: Remote,
     issuers: Arc<ListIssuers>,
-    file: PathBuf,
+    place: LastGood,
     refresh: Duration,
     list: Arc<FetchedList>,
     state: Mutex<State>,
@@ -134,11 +134,11 @@ impl Point {
     /// used.
     pub fn new(setup: PointSetup, now: Moment) -> (Self, Option<String>) {
         let PointSetup { url, remote, issuers, directory, refresh, before } = setup;
-        let file = disk::file_of(&directory, &url);
+        let place = LastGood::of(&directory, url.as_str(), "crl");
         let (mut state, mut unusable) = (State::default(), None);
         let list = before.unwrap_or_else(|| {
-            let recalled = recall(&file, &url, &issuers, now).unwrap_or_else(|why| {
-                unusable = Some(format!("{} ({why})", file.display()));
+            let recalled = recall(&place, &url, &issuers, now).unwrap_or_else(|why| {
+                unusable = Some(format!("{} ({why})", place.file().display()));
                 None
             });
             let (kept, digest) = recalled.unzip();
@@ -146,7 +146,7 @@ impl Point {
             Arc::new(FetchedList::new(kept))
         });
         let (state, wanted) = (Mutex::new(state), Notify::new());
-        (Self { url, remote, issuers, file, refresh, list, state, wanted }, unusable)
+        (Self { url, remote, issuers, place, refresh, list, state, wanted }, unusable)
     }
 
     /// Its URL.
@@ -236,7 +236,7 @@ impl Point {
         if self.state.lock().is_kept {
             return Ok(());
         }
-        disk::keep(&self.file, bytes).map_err(FetchError::NotKept)?;
+        self.place.keep(bytes).map_err(FetchError::NotKept)?;
         self.state.lock().is_kept = true;
         Ok(())
     }
@@ -253,12 +253,12 @@ impl Point {
 
 /// Reads the list that was kept, and the digest of its bytes.
 fn recall(
-    file: &Path,
+    place: &LastGood,
     url: &Url,
     issuers: &ListIssuers,
     now: Moment,
 ) -> Result<Option<(RevocationList, [u8; 32])>, String> {
-    let bytes = disk::recall(file, LARGEST_LIST).map_err(|error| error.to_string())?;
+    let bytes = place.recall(LARGEST_LIST).map_err(|error| error.to_string())?;
     let Some(bytes) = bytes else {
         return Ok(None);
     };

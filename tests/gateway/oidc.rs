@@ -4,7 +4,7 @@
 //! Needs node and `npm ci` in tests/oidc-provider; without, the test says so and passes, unless
 //! `PORTARIA_OIDC=required`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -39,7 +39,10 @@ impl Provider {
         if !has_node || !home.join("node_modules").exists() {
             let required = std::env::var("PORTARIA_OIDC").is_ok_and(|value| value == "required");
             assert!(!required, "node, or `npm ci` in tests/oidc-provider, is missing");
-            println!("skipped: node, or `npm ci` in tests/oidc-provider, is missing");
+            let _ = writeln!(
+                std::io::stdout(),
+                "skipped: node, or `npm ci` in tests/oidc-provider, is missing"
+            );
             return None;
         }
         let pki = pki();

@@ -31,6 +31,9 @@ pub enum RecallError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     File(#[from] io::Error),
+    /// Whoever is on the machine could have written it.
+    #[error("can be written to by everybody on the machine")]
+    Everybody,
     /// It is not what was written.
     #[error("is not a kept key set")]
     Malformed,
@@ -72,7 +75,7 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper in a directory.
     pub fn new(directory: &Path, issuer: &str) -> Self {
-        let place = LastGood::of(directory, issuer);
+        let place = LastGood::of(directory, issuer, "json");
         Self { issuer: issuer.to_owned(), place, written: Arc::default() }
     }
 
@@ -90,6 +93,9 @@ impl Keeper {
         let Some(bytes) = self.place.recall(LONGEST_ANSWER + AROUND)? else {
             return Ok(None);
         };
+        if self.place.is_open_to_everybody()? {
+            return Err(RecallError::Everybody);
+        }
         let document: Document =
             serde_json::from_slice(&bytes).map_err(|_| RecallError::Malformed)?;
         if document.issuer != self.issuer {

@@ -9,8 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use portaria::identity::{Participant, PathVerifier, TrustAnchors};
 use portaria::lab::pki::Subject;
 use portaria_fuzz::{
-    BELOW, LENIENT, LISTS, Pki, SIGN, assert_discreet, assert_well_formed, key, now, seed,
-    signed_part, profile, values, write_seeds,
+    BELOW, LENIENT, LISTS, Pki, SIGN, assert_discreet, assert_well_formed, key, now, profile, seed,
+    signed_part, values, write_seeds,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension,
@@ -28,7 +28,8 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
     let pki = Pki::default();
     let verifiers = [0, LISTS, LENIENT, LISTS | LENIENT].map(|flags| {
         let list = || pki.list(&pki.issuing, 1, &[], 31_536_000);
-        let parse = |der: Vec<u8>| portaria::config::trust::parse_lists(&der, "list").unwrap();
+        let parse =
+            |der: Vec<u8>| portaria::identity::RevocationList::read_all(&der, "list").unwrap();
         let lists = (flags & LISTS != 0).then(|| parse(list()));
         pki.verifier(lists, flags & LENIENT == 0)
     });
