@@ -11,5 +11,7 @@ pub mod schema;
 pub mod decision;
 pub mod difference;
 pub mod replay;
+mod responder;
+mod rehearsal;
 pub mod trial;
 pub mod cases;

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, Method};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -15,13 +15,13 @@ use super::verdict::{self, Verdict};
 use crate::config::document::{Document, Located, Mistakes, Place, Table};
 use crate::config::offline::CONTENT_METHODS;
 use crate::config::values;
+use crate::review::rehearsal::{good_fields, parse_field, replace};
 use crate::route::Exposure;
 
 /// The host that a good request asks for, in its handshake and in its head.
 pub(super) const HOST: &str = "gateway.example";
 /// The client that a token or a consent is, unless it says otherwise.
 pub(super) const CLIENT: &str = "client-1";
-const INTERACTION_ID: &str = "d78fc4e5-37ca-4da3-adf2-9b082bf92280";
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const CLOCK: &str = "a time such as \"2026-11-22T12:00:00Z\"";
 /// What a time in a case looks like.
@@ -144,13 +144,7 @@ fn read_headers(table: &Table<'_>, has_body: bool) -> Option<HeaderMap> {
     let accepted = "fields such as \"x-idempotency-key: key-1\"";
     let given = table.strings("headers", accepted);
     let without = table.strings("without", "names of fields that a good request has");
-    let mut headers = HeaderMap::new();
-    headers.insert(http::header::HOST, HeaderValue::from_static(HOST));
-    headers.insert(crate::interaction::FIELD, HeaderValue::from_static(INTERACTION_ID));
-    if has_body {
-        let json = HeaderValue::from_static("application/json");
-        headers.insert(http::header::CONTENT_TYPE, json);
-    }
+    let mut headers = good_fields(HOST, has_body)?;
     if let Some(Located { value: names, place }) = without {
         for name in names {
             if headers.remove(&name).is_none() {
@@ -163,22 +157,16 @@ fn read_headers(table: &Table<'_>, has_body: bool) -> Option<HeaderMap> {
     let Some(Located { value: fields, place }) = given else {
         return Some(headers);
     };
-    let mut own = HeaderMap::new();
+    let mut own = Vec::new();
     for field in &fields {
-        let Some((name, value)) = parse_field(field) else {
+        let Some(field) = parse_field(field) else {
             place.reject(format!("{field:?} is no field, accepted: {accepted}"));
             return None;
         };
-        headers.remove(&name);
-        own.append(name, value);
+        own.push(field);
     }
-    headers.extend(own);
+    replace(&mut headers, own);
     Some(headers)
-}
-
-fn parse_field(text: &str) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = text.split_once(':')?;
-    Some((name.parse().ok()?, value.trim().parse().ok()?))
 }
 
 fn read_consents(table: &Table<'_>, clock: OffsetDateTime) -> Option<Option<Vec<KnownConsent>>> {

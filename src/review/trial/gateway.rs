@@ -10,24 +10,27 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Version, header};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
 use super::authority::Authority;
 use super::case::{Before, Case, HOST};
 use super::certificate::Certificate;
-use super::registry::Responder;
+use super::registry::{self, Registry};
 use super::token::{AUDIENCE, ISSUER};
 use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison};
 use crate::config::Judging;
 use crate::config::offline::Policies;
 use crate::consent::Consents;
-use crate::identity::{Certified, Peer, Trust, TrustDomain};
+use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
+use crate::remote::Remote;
+use crate::review::rehearsal::{self, Door, shake_hands};
+use crate::review::responder::Responder;
 use crate::route::{Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
 use crate::token::jwks::{KeySource, Origin, Pace};
@@ -68,7 +71,8 @@ pub(super) struct Gateway {
     trust: Arc<Trust>,
     domain: Arc<TrustDomain>,
     tokens: Arc<Tokens>,
-    registry: Responder,
+    registry: Responder<Registry>,
+    remote: Remote,
     /// Certificates that were issued: most cases have the same.
     issued: HashMap<Certificate, Chain>,
 }
@@ -81,11 +85,12 @@ impl Gateway {
         let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
         let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
         let tokens = Arc::new(tokens(&authority).ok_or(SetUpError::Keys)?);
-        let registry = Responder::start().await.map_err(SetUpError::Registry)?;
+        let registry = Responder::start(Registry::default()).await.map_err(SetUpError::Registry)?;
+        let remote = registry::client(&registry).map_err(SetUpError::Registry)?;
         let domain = Arc::new(TrustDomain::new(trust.clone()));
         let routes = Arc::new(policies.routes);
         let issued = HashMap::new();
-        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, issued })
+        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, remote, issued })
     }
 
     /// Judges a case. Each has limits and a memory of consents of its own.
@@ -93,7 +98,7 @@ impl Gateway {
         let wall = SystemTime::from(case.clock);
         let now = Moment::at(UPTIME, wall);
         let chain = self.chain(case.certificate.as_ref())?;
-        let peer = match self.shake_hands(case.exposure, &chain, now) {
+        let peer = match self.connect(case.exposure, &chain, now) {
             Ok(peer) => peer,
             Err(reason) => return Ok(Judged::without_connection(reason)),
         };
@@ -104,7 +109,7 @@ impl Gateway {
             let value = HeaderValue::from_str(&token).map_err(|_| SetUpError::Keys)?;
             headers.append(header::AUTHORIZATION, value);
         }
-        self.registry.tell(case.consents.as_deref());
+        self.registry.with(|registry| registry.tell(case.consents.as_deref()));
         let admission = self.admission(case, wall);
         let mut interaction = Interaction::read(&headers);
         let (path, query) =
@@ -141,25 +146,17 @@ impl Gateway {
         Ok(chain)
     }
 
-    /// The handshake: what the listener's verifier says of the certificate, and the connection.
-    fn shake_hands(
+    fn connect(
         &self,
         exposure: Exposure,
         chain: &[CertificateDer<'static>],
         now: Moment,
     ) -> Result<Peer, String> {
-        if exposure == Exposure::Public {
-            return Ok(Peer::Anonymous);
+        let door = Door { trust: &self.trust, domain: &self.domain, server_name: Some(HOST) };
+        match exposure {
+            Exposure::Public => Ok(Peer::Anonymous),
+            Exposure::Mutual => shake_hands(&door, chain, now),
         }
-        if chain.is_empty() {
-            // As TLS answers a client that shows none (RFC 8446 section 6.2).
-            return Err("certificate_required".to_owned());
-        }
-        let at = UnixTime::since_unix_epoch(now.since_epoch());
-        self.trust.verifier.verify(chain, at).map_err(|fault| fault.reason.to_string())?;
-        let domain = self.domain.clone();
-        let peer = Certified::in_handshake(chain, Some(HOST), &self.trust, domain, now);
-        peer.map(|peer| Peer::Certified(Box::new(peer))).ok_or_else(|| "malformed".to_owned())
     }
 
     fn admission(&self, case: &Case, wall: SystemTime) -> Admission {
@@ -167,7 +164,8 @@ impl Gateway {
         count(&limits, case, wall);
         // Kept for the length of the case: a wall clock that stands still ages nothing.
         let keep = Duration::from_secs(5);
-        let consents = Consents::new(Some(self.registry.client()), keep, 100, Arc::default());
+        let consents =
+            Consents::new(Some(registry::stage(&self.remote)), keep, 100, Arc::default());
         Admission {
             routes: self.routes.clone(),
             limits: Arc::new(limits),
@@ -248,15 +246,7 @@ fn key_setup(algorithms: &[Algorithm]) -> Setup {
 }
 
 async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
-    let mut admitted = admission.admit(request, now).await;
-    if let (Ok(permit), true) = (&admitted, request.has_body) {
-        // As the gateway does when the body is here.
-        let confirmed = admission.confirm(permit, request.peer, now).await;
-        admitted = match confirmed {
-            Ok(()) => admitted,
-            Err(refusal) => Err(refusal),
-        };
-    }
+    let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
     let Err(refusal) = admitted else {
         return Judged { verdict: Verdict::Allow, reason: None, compared: None, route };
