@@ -17,16 +17,15 @@ pub mod permission;
 pub mod registry;
 pub mod revision;
 
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use equivalent::Equivalent;
 use thiserror::Error;
 
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-pub use crate::scope::ConsentId;
+pub use crate::scope::{ConsentDigest, ConsentId};
 use crate::token::{BoundToken, ClientId};
 pub use permission::{Permission, Permissions};
 pub use registry::{Members, MissingExpiration, RegisteredConsent, Registry};
@@ -115,7 +114,7 @@ pub struct Need<'a> {
 /// The stage.
 pub struct Consents {
     registry: Option<Registry>,
-    known: moka::future::Cache<Key, Arc<RegisteredConsent>>,
+    known: moka::future::Cache<Key, Arc<RegisteredConsent>, BuildHasherDefault<KeyHasher>>,
     revisions: Arc<Revisions>,
 }
 
@@ -128,8 +127,10 @@ impl Consents {
         capacity: u64,
         revisions: Arc<Revisions>,
     ) -> Self {
-        let known =
-            moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
+        let known = moka::future::Cache::builder()
+            .max_capacity(capacity)
+            .time_to_live(keep)
+            .build_with_hasher(BuildHasherDefault::default());
         Self { registry, known, revisions }
     }
 
@@ -174,17 +175,16 @@ impl Consents {
     /// Ends what is kept of a consent. A lookup that is under way serves the requests that already
     /// wait for it and no later one.
     pub fn forget(&self, id: &ConsentId) {
-        self.revisions.advance(id);
+        self.revisions.advance(&id.digest());
     }
 
     /// One question to the registry per consent, however many requests wait for the answer.
     async fn look_up(&self, id: &ConsentId) -> Result<Arc<RegisteredConsent>, ConsentError> {
         let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
-        let revision = self.revisions.of(id);
-        if let Some(known) = self.known.get(&KeyRef { id, revision }).await {
+        let key = Key { id: id.digest(), revision: self.revisions.of(&id.digest()) };
+        if let Some(known) = self.known.get(&key).await {
             return Ok(known);
         }
-        let key = Key { id: id.clone(), revision };
         let ask = async {
             let registered = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
             match registered.status {
@@ -230,20 +230,32 @@ impl RegisteredConsent {
 
 /// What is known is filed under the consent AND its revision: after [`Revisions::advance`] nothing
 /// that was asked before can be found, not even an answer that is still on its way.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
-    id: ConsentId,
+    id: ConsentDigest,
     revision: u64,
 }
 
-#[derive(Hash)]
-struct KeyRef<'a> {
-    id: &'a ConsentId,
-    revision: u64,
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.id.prefix() ^ self.revision);
+    }
 }
 
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.revision == key.revision && *self.id == key.id
+/// A key that begins with a SHA-256 needs no further hashing.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
