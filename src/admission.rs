@@ -183,7 +183,7 @@ impl Admission {
                 self.consents.admit(token, &need, now).await?;
             }
             (Access::Client { .. }, Some(consent)) => {
-                self.consents.admit_owner(token, consent.id().reveal()).await?;
+                self.consents.admit_owner(token, consent.id().reveal(), now).await?;
             }
             (Access::Client { .. } | Access::Certificate | Access::Open, _) => {}
         }
@@ -235,7 +235,7 @@ impl Admission {
                 Ok(Some(self.consents.admit(token, &need, now).await?))
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
-                Ok(Some(self.consents.admit_owner(token, in_path).await?))
+                Ok(Some(self.consents.admit_owner(token, in_path, now).await?))
             }
             (Access::Open | Access::Certificate, _, _) | (Access::Client { .. }, Some(_), None) => {
                 Ok(None)

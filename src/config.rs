@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod values;
+mod consent;
 mod endpoint;
 mod identity;
 mod listeners;
@@ -36,10 +37,11 @@ use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::upstream::{Upstream, Upstreams};
+use consent::ConsentSettings;
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
-use services::{ConsentSettings, TokenSettings};
+use services::TokenSettings;
 use traffic::LimitSettings;
 
 /// What `[server]` says.
@@ -133,7 +135,7 @@ fn read(
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
     let token = services::read_tokens(root, before);
-    let consent = services::read_consents(root, before);
+    let consent = consent::read_consents(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
     if !mistakes.prevent_loading() {

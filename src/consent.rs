@@ -12,8 +12,7 @@
 //! gateway ends what is kept of it ([`Consents::forget`]), lookups under way included, so that the
 //! next request is judged on the new state.
 
-pub mod status;
-pub mod permission;
+pub mod preset;
 pub mod registry;
 pub mod revision;
 
@@ -26,11 +25,12 @@ use thiserror::Error;
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 pub use crate::scope::{ConsentDigest, ConsentId};
+use crate::terms::Terms;
+pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId};
-pub use permission::{Permission, Permissions};
-pub use registry::{Members, MissingExpiration, RegisteredConsent, Registry};
+pub use preset::{Lapse, Preset, Rules};
+pub use registry::Registry;
 pub use revision::Revisions;
-pub use status::ConsentStatus;
 
 /// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
 /// differently for the two (OPIN mock: phase 2 and phase 3).
@@ -62,14 +62,14 @@ pub enum ConsentError {
     NotAuthorised {
         /// The state it is in.
         status: ConsentStatus,
-        /// What the route does.
-        to: ConsentUse,
+        /// What that makes of the request.
+        lapse: Lapse,
     },
     /// Its expiration lies in the past.
     #[error("the consent is past its expiration")]
     Expired {
-        /// What the route does.
-        to: ConsentUse,
+        /// What that makes of the request.
+        lapse: Lapse,
     },
     /// It lacks the permission of the route.
     #[error("the consent lacks the permission of the route")]
@@ -114,15 +114,17 @@ pub struct Need<'a> {
 /// The stage.
 pub struct Consents {
     registry: Option<Registry>,
-    known: moka::future::Cache<Key, Arc<RegisteredConsent>, BuildHasherDefault<KeyHasher>>,
+    rules: Rules,
+    known: moka::future::Cache<Key, Arc<Terms>, BuildHasherDefault<KeyHasher>>,
     revisions: Arc<Revisions>,
 }
 
 impl Consents {
-    /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them, until
-    /// their revision ends.
+    /// A stage that asks `registry`, judges by `rules` and keeps the answers for `keep`, at most
+    /// `capacity` of them, until their revision ends.
     pub fn new(
         registry: Option<Registry>,
+        rules: Rules,
         keep: Duration,
         capacity: u64,
         revisions: Arc<Revisions>,
@@ -131,7 +133,7 @@ impl Consents {
             .max_capacity(capacity)
             .time_to_live(keep)
             .build_with_hasher(BuildHasherDefault::default());
-        Self { registry, known, revisions }
+        Self { registry, rules, known, revisions }
     }
 
     /// The revisions, which the stage of the next configuration shares.
@@ -150,13 +152,29 @@ impl Consents {
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
-        let registered = self.look_up(id).await?;
-        registered.belongs_to(token.token().client_id())?;
-        registered.is_authorised(need.to, now)?;
-        if !registered.permissions.contain(need.permission) {
+        let terms = self.look_up(id, now).await?;
+        belongs_to(&terms, token.token().client_id())?;
+        self.is_authorised(&terms, need.to, now)?;
+        if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
         Ok(Consent { id: id.clone() })
+    }
+
+    fn is_authorised(
+        &self,
+        terms: &Terms,
+        to: ConsentUse,
+        now: Moment,
+    ) -> Result<(), ConsentError> {
+        let lapse = self.rules.lapse(to);
+        match terms.status_at(now, self.rules.authorisation_window) {
+            ConsentStatus::Authorised if terms.has_expired(now) => {
+                Err(ConsentError::Expired { lapse })
+            }
+            ConsentStatus::Authorised => Ok(()),
+            status => Err(ConsentError::NotAuthorised { status, lapse }),
+        }
     }
 
     /// Judges whether the caller may manage the consent that the path names: it exists and is the
@@ -165,10 +183,11 @@ impl Consents {
         &self,
         token: &BoundToken,
         in_path: &str,
+        now: Moment,
     ) -> Result<Consent, ConsentError> {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
-        let registered = self.look_up(&id).await?;
-        registered.belongs_to(token.token().client_id())?;
+        let terms = self.look_up(&id, now).await?;
+        belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { id })
     }
 
@@ -179,26 +198,24 @@ impl Consents {
     }
 
     /// One question to the registry per consent, however many requests wait for the answer.
-    async fn look_up(&self, id: &ConsentId) -> Result<Arc<RegisteredConsent>, ConsentError> {
+    async fn look_up(&self, id: &ConsentId, now: Moment) -> Result<Arc<Terms>, ConsentError> {
         let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
         let key = Key { id: id.digest(), revision: self.revisions.of(&id.digest()) };
         if let Some(known) = self.known.get(&key).await {
             return Ok(known);
         }
         let ask = async {
-            let registered = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
-            match registered.status {
-                // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
-                ConsentStatus::AwaitingAuthorisation => Err(NotKept::Fleeting(registered)),
-                ConsentStatus::Authorised | ConsentStatus::Rejected | ConsentStatus::Consumed => {
-                    Ok(registered)
-                }
+            let terms = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
+            // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
+            match terms.status_at(now, self.rules.authorisation_window).is_pending() {
+                true => Err(NotKept::Fleeting(terms)),
+                false => Ok(terms),
             }
         };
         match self.known.try_get_with(key, ask).await {
-            Ok(registered) => Ok(registered),
+            Ok(terms) => Ok(terms),
             Err(not_kept) => match &*not_kept {
-                NotKept::Fleeting(registered) => Ok(registered.clone()),
+                NotKept::Fleeting(terms) => Ok(terms.clone()),
                 NotKept::Failure(error) => Err(*error),
             },
         }
@@ -207,25 +224,12 @@ impl Consents {
 
 /// An answer that serves the requests that wait for it, and no later one.
 enum NotKept {
-    Fleeting(Arc<RegisteredConsent>),
+    Fleeting(Arc<Terms>),
     Failure(ConsentError),
 }
 
-impl RegisteredConsent {
-    fn belongs_to(&self, client: &ClientId) -> Result<(), ConsentError> {
-        if *self.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
-    }
-
-    fn is_authorised(&self, to: ConsentUse, now: Moment) -> Result<(), ConsentError> {
-        if self.status != ConsentStatus::Authorised {
-            return Err(ConsentError::NotAuthorised { status: self.status, to });
-        }
-        let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-        match self.expires_at {
-            Some(expires_at) if expires_at <= seconds => Err(ConsentError::Expired { to }),
-            Some(_) | None => Ok(()),
-        }
-    }
+fn belongs_to(terms: &Terms, client: &ClientId) -> Result<(), ConsentError> {
+    if *terms.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
 }
 
 /// What is known is filed under the consent AND its revision: after [`Revisions::advance`] nothing

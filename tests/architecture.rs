@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 25] = [
+const LADDER: [&str; 26] = [
     "moment",
     "address",
     "interaction",
@@ -19,6 +19,7 @@ const LADDER: [&str; 25] = [
     "identity",
     "remote",
     "scope",
+    "terms",
     "token",
     "consent",
     "route",

@@ -339,6 +339,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE consent.keep: \"365d\" is not understood, accepted: a duration up to 5m",
     ),
     (
+        "keep = \"5m\"",
+        "keep = \"5m\"\npreset = \"opin\"",
+        "config.toml:LINE+1 consent.preset: \"opin\" is not understood, accepted: \"opin-v2\", \"opin-v3\" or \"ofb\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nauthorisation_window = \"never\"",
+        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\" or \"none\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nconsumed_after = \"204\"",
+        "config.toml:LINE+1 consent.consumed_after: \"204\" is not understood, accepted: \"201_or_422\", \"201\" or \"never\"",
+    ),
+    (
         "servers = [\"127.0.0.1:0\"]",
         "servers = [\"127.0.0.1:0\"]\nrequest_fields = [\"x-portaria-client-id\"]",
         "config.toml:LINE+1 upstreams[0].request_fields: \"x-portaria-client-id\" cannot be passed on, accepted: names of fields that do not pass anyway and that the gateway does not set",

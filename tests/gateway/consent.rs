@@ -5,6 +5,8 @@ use serde_json::json;
 
 use crate::harness::*;
 
+mod preset;
+
 const AUTO: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 const PERMISSION: &str = "DAMAGES_AND_PEOPLE_AUTO_READ";
@@ -63,6 +65,7 @@ async fn expiry_is_judged_when_the_consent_is_used() {
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
             expiration: expiration.map(str::to_owned),
+            ..Record::default()
         };
         lab.consents.put(id, record);
         read(&lab, id)
@@ -87,7 +90,7 @@ async fn a_consent_without_expiration_is_judged_as_configured() {
             status: "AUTHORISED".into(),
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
-            expiration: None,
+            ..Record::default()
         };
         lab.consents.put("urn:x:1", record);
         assert_eq!(lab.send(&read(&lab, "urn:x:1")).await.status, status);
@@ -337,6 +340,7 @@ async fn an_answer_of_the_registry_that_is_not_understood_is_503() {
         permissions: vec![PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: Some(expiration.into()),
+        ..Record::default()
     };
     lab.consents.put("urn:x:1", record("SUSPENDED", "2099-01-01T00:00:00Z"));
     lab.consents.put("urn:x:2", record("AUTHORISED", "soon"));
