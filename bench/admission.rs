@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
 use portaria::config::trust;
-use portaria::consent::{ConsentUse, Need, Permission};
+use portaria::consent::{ConsentKind, ConsentUse, Inquiry, Need, Permission};
 use portaria::identity::{
     Leniency, Participant, PathRules, PathVerifier, Peer, Preset, Revocation, TrustAnchors,
 };
@@ -148,7 +148,8 @@ fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let scope = Scope::new(SCOPE).ok_or("not a scope")?;
     measure(criterion, "scope", || bound.token().scopes().require(black_box(&scope)).ok())?;
     let permission = Permission::new(PERMISSION).ok_or("not a permission")?;
-    let need = Need { permission: &permission, to: ConsentUse::Read, in_path: None };
+    let inquiry = Inquiry { kind: ConsentKind::Consent };
+    let need = Need { inquiry, permission: &permission, to: ConsentUse::Read, in_path: None };
     measure(criterion, "consent: known", || {
         at_once(admission.consents.admit(black_box(&bound), &need, now))
     })
@@ -289,6 +290,7 @@ fn rules() -> ClaimRules {
         audiences: vec![AUDIENCE.into()],
         leeway: 5,
         consent_scope_prefix: "consent:".into(),
+        enrollment_scope_prefix: "enrollment:".into(),
         consent_claim: None,
         grant: GrantRule::ConsentOrSubject,
     }

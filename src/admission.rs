@@ -177,13 +177,15 @@ impl Admission {
             return Ok(());
         };
         token.token().still_valid(now)?;
+        let inquiry = permit.route.inquiry;
         match (&permit.route.access, &permit.consent) {
             (Access::Consented { permission, to, .. }, _) => {
-                let need = Need { permission, to: *to, in_path: None };
+                let need = Need { inquiry, permission, to: *to, in_path: None };
                 self.consents.admit(token, &need, now).await?;
             }
             (Access::Client { .. }, Some(consent)) => {
-                self.consents.admit_owner(token, consent.id().reveal(), now).await?;
+                let id = consent.id().reveal();
+                self.consents.admit_owner(token, inquiry, id, now).await?;
             }
             (Access::Client { .. } | Access::Certificate | Access::Open, _) => {}
         }
@@ -228,14 +230,14 @@ impl Admission {
         token: Option<&BoundToken>,
         now: Moment,
     ) -> Result<Option<Consent>, Refusal> {
-        let in_path = found.consent_in_path.as_deref();
+        let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
-                let need = Need { permission, to: *to, in_path };
+                let need = Need { inquiry, permission, to: *to, in_path };
                 Ok(Some(self.consents.admit(token, &need, now).await?))
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
-                Ok(Some(self.consents.admit_owner(token, in_path, now).await?))
+                Ok(Some(self.consents.admit_owner(token, inquiry, in_path, now).await?))
             }
             (Access::Open | Access::Certificate, _, _) | (Access::Client { .. }, Some(_), None) => {
                 Ok(None)

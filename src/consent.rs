@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-pub use crate::scope::{ConsentDigest, ConsentId};
+pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId};
@@ -91,6 +91,7 @@ pub enum ConsentError {
 #[derive(Clone, Debug)]
 pub struct Consent {
     id: ConsentId,
+    linked: Option<ConsentId>,
 }
 
 impl Consent {
@@ -100,9 +101,18 @@ impl Consent {
     }
 }
 
+/// How a route asks for a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Which of the consents that a token may name.
+    pub kind: ConsentKind,
+}
+
 /// What a route needs of the token's consent.
 #[derive(Clone, Copy, Debug)]
 pub struct Need<'a> {
+    /// How it asks for it.
+    pub inquiry: Inquiry,
     /// The permission of the route.
     pub permission: &'a Permission,
     /// What the route does.
@@ -148,17 +158,17 @@ impl Consents {
         need: &Need<'_>,
         now: Moment,
     ) -> Result<Consent, ConsentError> {
-        let id = token.token().consent().ok_or(ConsentError::Unnamed)?;
+        let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
-        let terms = self.look_up(id, now).await?;
+        let terms = self.look_up(need.inquiry, id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
-        Ok(Consent { id: id.clone() })
+        Ok(Consent { id: id.clone(), linked: terms.linked.clone() })
     }
 
     fn is_authorised(
@@ -182,30 +192,40 @@ impl Consents {
     pub async fn admit_owner(
         &self,
         token: &BoundToken,
+        inquiry: Inquiry,
         in_path: &str,
         now: Moment,
     ) -> Result<Consent, ConsentError> {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
-        let terms = self.look_up(&id, now).await?;
+        let terms = self.look_up(inquiry, &id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
-        Ok(Consent { id })
+        Ok(Consent { id, linked: terms.linked.clone() })
     }
 
-    /// Ends what is kept of a consent. A lookup that is under way serves the requests that already
-    /// wait for it and no later one.
-    pub fn forget(&self, id: &ConsentId) {
-        self.revisions.advance(&id.digest());
+    /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
+    /// serves the requests that already wait for it and no later one.
+    pub fn forget(&self, consent: &Consent) {
+        self.revisions.advance(&consent.id.digest());
+        if let Some(linked) = &consent.linked {
+            self.revisions.advance(&linked.digest());
+        }
     }
 
     /// One question to the registry per consent, however many requests wait for the answer.
-    async fn look_up(&self, id: &ConsentId, now: Moment) -> Result<Arc<Terms>, ConsentError> {
+    async fn look_up(
+        &self,
+        inquiry: Inquiry,
+        id: &ConsentId,
+        now: Moment,
+    ) -> Result<Arc<Terms>, ConsentError> {
         let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
-        let key = Key { id: id.digest(), revision: self.revisions.of(&id.digest()) };
+        let (kind, revision) = (inquiry.kind, self.revisions.of(&id.digest()));
+        let key = Key { id: id.digest(), kind, revision };
         if let Some(known) = self.known.get(&key).await {
             return Ok(known);
         }
         let ask = async {
-            let terms = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
+            let terms = Arc::new(registry.look_up(kind, id).await.map_err(NotKept::Failure)?);
             // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
             match terms.status_at(now, self.rules.authorisation_window).is_pending() {
                 true => Err(NotKept::Fleeting(terms)),
@@ -237,6 +257,7 @@ fn belongs_to(terms: &Terms, client: &ClientId) -> Result<(), ConsentError> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     id: ConsentDigest,
+    kind: ConsentKind,
     revision: u64,
 }
 

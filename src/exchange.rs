@@ -360,7 +360,7 @@ impl Exchange {
     fn forget_changed_consent(&self) {
         let Some(permit) = &self.permit else { return };
         if let (true, Some(consent)) = (permit.route().may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.forget(consent.id());
+            self.serving.admission.consents.forget(consent);
         }
     }
 

@@ -18,6 +18,7 @@ use http::{HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
+use crate::consent::Inquiry;
 use crate::interaction::InteractionRule;
 use crate::request::media::Media;
 pub use access::Access;
@@ -82,6 +83,8 @@ pub struct Route {
     pub media: Media,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
+    /// How it asks for the consent that it is judged on.
+    pub inquiry: Inquiry,
     /// The full version of the API (`x-v`).
     pub version: HeaderValue,
     /// The upstream, as an index into the configured ones.
@@ -262,6 +265,7 @@ mod tests {
             api: "api".into(),
             label: template.to_string().into(),
             consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
+            inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent },
             template,
             method,
             access,

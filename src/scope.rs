@@ -31,6 +31,16 @@ fn is_scope_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
+/// Which of a customer's consents is meant: one token may name one of each (Open Finance Brasil,
+/// Jornada Otimizada).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentKind {
+    /// A consent of the consents API.
+    Consent,
+    /// A device's enrollment, for payments without redirection.
+    Enrollment,
+}
+
 /// The id of a consent: at most 256 visible ASCII characters, in practice a URN. It is personal: it
 /// has no Display, and Debug hides it.
 #[derive(Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::moment::Moment;
-use crate::scope::ConsentId;
+use crate::scope::{ConsentId, ConsentKind};
 pub use permission::{Permission, Permissions};
 pub use status::{ConsentStatus, States};
 
@@ -36,18 +36,24 @@ pub struct Members {
     pub created: String,
     /// The client that created it.
     pub client_id: String,
+    /// The consent that it is linked to. May be absent, or nowhere.
+    pub linked: Option<String>,
 }
 
-impl Default for Members {
-    /// The member names of the OPIN consents API, and `clientId` beside them.
-    fn default() -> Self {
+impl Members {
+    /// The member names of the consents and enrollments APIs, and `clientId` beside them.
+    pub fn of(kind: ConsentKind) -> Self {
         Self {
-            id: "/data/consentId".into(),
+            id: match kind {
+                ConsentKind::Consent => "/data/consentId".into(),
+                ConsentKind::Enrollment => "/data/enrollmentId".into(),
+            },
             status: "/data/status".into(),
             permissions: "/data/permissions".into(),
             expiration: "/data/expirationDateTime".into(),
             created: "/data/creationDateTime".into(),
             client_id: "/data/clientId".into(),
+            linked: None,
         }
     }
 }
@@ -64,6 +70,8 @@ pub enum MissingExpiration {
 /// How descriptions are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
+    /// Of what.
+    pub kind: ConsentKind,
     /// Where the members are.
     pub members: Members,
     /// The states that there are.
@@ -80,6 +88,8 @@ pub struct Terms {
     pub client_id: Box<str>,
     /// What it permits.
     pub permissions: Permissions,
+    /// The consent that shares its fate (Open Finance Brasil, Jornada Otimizada).
+    pub linked: Option<ConsentId>,
     status: ConsentStatus,
     /// Seconds since 1970; nothing for a consent without end.
     expires_at: Option<i64>,
@@ -111,10 +121,19 @@ impl Reading {
             id: ConsentId::new(text(&members.id)?)?,
             client_id: text(&members.client_id)?.into(),
             permissions: permissions?,
-            status: self.states.parse(text(&members.status)?)?,
+            linked: self.linked(json)?,
+            status: self.states.parse(self.kind, text(&members.status)?)?,
             expires_at,
             created_at: date(json, &members.created)?,
         })
+    }
+
+    /// The linked consent; nothing inside if there is none, nothing at all if it is not understood.
+    fn linked(&self, json: &Value) -> Option<Option<ConsentId>> {
+        match self.members.linked.as_deref().and_then(|pointer| json.pointer(pointer)) {
+            None | Some(Value::Null) => Some(None),
+            Some(id) => Some(Some(ConsentId::new(id.as_str()?)?)),
+        }
     }
 }
 
@@ -170,8 +189,10 @@ mod tests {
     const WINDOW: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn read(json: &str, missing_expiration: MissingExpiration) -> Option<Terms> {
-        let members = Members::default();
-        let reading = Reading { members, states: States { consumed: true }, missing_expiration };
+        let kind = ConsentKind::Consent;
+        let members = Members { linked: Some("/data/linkId".into()), ..Members::of(kind) };
+        let states = States { consumed: true };
+        let reading = Reading { kind, members, states, missing_expiration };
         reading.read(&serde_json::from_str(json).ok()?)
     }
 
@@ -244,6 +265,8 @@ mod tests {
             ("\"2030-01-01T00:00:00Z\"", "false"),
             ("2026-01-01T00:00:00Z", "yesterday"),
             ("clientId", "client"),
+            ("\"clientId\"", "\"linkId\":\"\",\"clientId\""),
+            ("\"clientId\"", "\"linkId\":7,\"clientId\""),
             ("data", "dados"),
             ("}}", "}"),
         ] {

@@ -29,7 +29,7 @@ use thiserror::Error;
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-use crate::scope::{ConsentId, Scopes};
+use crate::scope::{ConsentId, ConsentKind, Scopes};
 pub use binding::BoundToken;
 pub use claims::{ClaimRules, ClientId, GrantRule};
 use introspection::{Introspection, Introspector};
@@ -119,6 +119,7 @@ pub struct VerifiedToken {
     client_id: ClientId,
     scopes: Scopes,
     consent: Option<ConsentId>,
+    enrollment: Option<ConsentId>,
     grant: Grant,
     thumbprint: Thumbprint,
     expires_at: Option<u64>,
@@ -135,9 +136,12 @@ impl VerifiedToken {
         &self.scopes
     }
 
-    /// The consent that it names.
-    pub fn consent(&self) -> Option<&ConsentId> {
-        self.consent.as_ref()
+    /// The consent of a kind that it names.
+    pub fn consent(&self, kind: ConsentKind) -> Option<&ConsentId> {
+        match kind {
+            ConsentKind::Consent => self.consent.as_ref(),
+            ConsentKind::Enrollment => self.enrollment.as_ref(),
+        }
     }
 
     /// Refuses a token of another grant.
@@ -252,7 +256,7 @@ impl Tokens {
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         let ask = async {
             match introspector.ask(text, &self.rules, now).await? {
-                Introspection::Active(token) => Ok(Cached::new(token, now)),
+                Introspection::Active(token) => Ok(Cached::new(*token, now)),
                 Introspection::Inactive => Err(TokenError::Inactive),
             }
         };

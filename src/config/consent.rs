@@ -9,7 +9,7 @@ use super::endpoint::{self, EndpointSettings, Needs};
 use super::services::{FIVE_MINUTES, read_age};
 use super::values;
 use crate::consent::preset::Consumption;
-use crate::consent::{Consents, Lapse, Preset, Registry, Rules};
+use crate::consent::{ConsentKind, Consents, Lapse, Preset, Registry, Rules};
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading};
 
@@ -17,7 +17,8 @@ use crate::terms::{Members, MissingExpiration, Reading};
 #[derive(PartialEq)]
 pub(super) struct ConsentSettings {
     registry: Option<EndpointSettings>,
-    reading: Reading,
+    consents: Reading,
+    enrollments: Reading,
     rules: Rules,
     keep: Duration,
     capacity: u64,
@@ -26,13 +27,16 @@ pub(super) struct ConsentSettings {
 impl Default for ConsentSettings {
     fn default() -> Self {
         let preset = Preset::default();
+        let reading = |kind| Reading {
+            kind,
+            members: Members::of(kind),
+            states: preset.rules().states(),
+            missing_expiration: preset.missing_expiration(),
+        };
         Self {
             registry: None,
-            reading: Reading {
-                members: Members::default(),
-                states: preset.rules().states(),
-                missing_expiration: preset.missing_expiration(),
-            },
+            consents: reading(ConsentKind::Consent),
+            enrollments: reading(ConsentKind::Enrollment),
             rules: preset.rules(),
             keep: Duration::from_secs(5),
             capacity: 100_000,
@@ -51,14 +55,16 @@ pub(super) fn read_consents(
     let mut registry = None;
     if let Some(table) = root.table("consent") {
         read_rules(&table, &mut settings);
-        settings.reading.members =
-            table.table("members").map_or_else(Members::default, |t| read_members(&t));
+        if let Some(members) = table.table("members") {
+            read_members(&members, &mut settings);
+        }
         settings.keep = read_age(&table, "keep", FIVE_MINUTES).unwrap_or(settings.keep);
         settings.capacity =
             table.number("cache_capacity", 1, 10_000_000).unwrap_or(settings.capacity);
         let (endpoint, place): (EndpointSettings, Place) =
             endpoint::read(&table, "registry", Needs::default())?;
-        registry = Some(Registry::new(endpoint.remote(&place)?, settings.reading.clone()));
+        let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
+        registry = Some(Registry::new(endpoint.remote(&place)?, consents, enrollments));
         settings.registry = Some(endpoint);
     } else if root.has("consent") {
         return None;
@@ -98,11 +104,15 @@ fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
     let lapse = choose(table, "lapsed_initiation", &lapses);
     rules.initiation_lapse = lapse.unwrap_or(rules.initiation_lapse);
     settings.rules = rules;
-    settings.reading.states = rules.states();
     let missing =
         [("refuse", MissingExpiration::Refuse), ("never_expires", MissingExpiration::NeverExpires)];
-    settings.reading.missing_expiration =
+    let missing_expiration =
         choose(table, "missing_expiration", &missing).unwrap_or(preset.missing_expiration());
+    for reading in [&mut settings.consents, &mut settings.enrollments] {
+        reading.states = rules.states();
+        reading.missing_expiration = missing_expiration;
+        reading.members.linked = preset.linked_member().map(str::to_owned);
+    }
 }
 
 /// The value that goes with one of a few words.
@@ -127,19 +137,28 @@ fn read_window(table: &Table<'_>) -> Option<Option<Duration>> {
     window.map(|window| window.value)
 }
 
-fn read_members(table: &Table<'_>) -> Members {
+/// The members have the same names in both kinds of descriptions, but for the id.
+fn read_members(table: &Table<'_>, settings: &mut ConsentSettings) {
     let accepted = "a JSON pointer (RFC 6901) such as \"/data/status\"";
-    let is_pointer = |text: &str| text.starts_with('/').then(|| text.to_owned());
-    let defaults = Members::default();
-    let pointer = |key, default| {
-        table.parsed(key, accepted, is_pointer).map_or(default, |pointer| pointer.value)
+    let pointer = |key| {
+        let is_pointer = |text: &str| text.starts_with('/').then(|| text.to_owned());
+        Some(table.parsed(key, accepted, is_pointer)?.value)
     };
-    Members {
-        id: pointer("id", defaults.id),
-        status: pointer("status", defaults.status),
-        permissions: pointer("permissions", defaults.permissions),
-        expiration: pointer("expiration", defaults.expiration),
-        created: pointer("created", defaults.created),
-        client_id: pointer("client_id", defaults.client_id),
-    }
+    let replace = |member: &mut String, key| {
+        if let Some(pointer) = pointer(key) {
+            *member = pointer;
+        }
+    };
+    let members = &mut settings.consents.members;
+    replace(&mut members.id, "id");
+    replace(&mut members.status, "status");
+    replace(&mut members.permissions, "permissions");
+    replace(&mut members.expiration, "expiration");
+    replace(&mut members.created, "created");
+    replace(&mut members.client_id, "client_id");
+    members.linked = pointer("linked").or(members.linked.take());
+    let mut of_enrollments =
+        Members { id: settings.enrollments.members.id.clone(), ..members.clone() };
+    replace(&mut of_enrollments.id, "enrollment_id");
+    settings.enrollments.members = of_enrollments;
 }

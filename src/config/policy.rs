@@ -11,7 +11,7 @@ use http::{HeaderValue, Method};
 
 use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
-use crate::consent::{ConsentUse, Permission};
+use crate::consent::{ConsentKind, ConsentUse, Inquiry, Permission};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::request::media::Media;
 use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
@@ -194,6 +194,7 @@ impl Reader<'_> {
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
         let media = read_media(table, method.as_ref().map(|method| &method.value));
         let consent_parameter = read_consent_parameter(table, template.as_ref());
+        let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
         let (head, template) = (head?, template?);
         Some(Route {
             index: self.routes.len(),
@@ -207,6 +208,7 @@ impl Reader<'_> {
             idempotency_key: idempotency_key?,
             media: media?,
             consent_parameter: consent_parameter?,
+            inquiry: Inquiry { kind },
             version: head.version.clone(),
             upstream: upstream?,
         })
@@ -382,6 +384,23 @@ fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
         None if table.has("request_body") => None,
         None => Some(Media::Json),
     }
+}
+
+/// Which consent of the token the route is judged on, or which the path names.
+fn read_kind(table: &Table<'_>, has_parameter: bool) -> ConsentKind {
+    let kind = table.parsed("consent", "\"consent\" or \"enrollment\"", |text| match text {
+        "consent" => Some(ConsentKind::Consent),
+        "enrollment" => Some(ConsentKind::Enrollment),
+        _ => None,
+    });
+    if let Some(kind) = &kind
+        && !has_parameter
+        && !table.raw_is("access", "consented")
+    {
+        kind.place
+            .reject("has no effect here, accepted: access = \"consented\", or a consent_parameter");
+    }
+    kind.map_or(ConsentKind::Consent, |kind| kind.value)
 }
 
 fn read_consent_parameter(

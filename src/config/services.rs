@@ -92,11 +92,9 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
         Some(_) | None => {}
     }
     let leeway = read_age(table, "leeway", ONE_MINUTE);
-    let prefix = table.parsed(
-        "consent_scope_prefix",
-        "the beginning of a scope that names a consent, up to its colon",
-        |text| (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned()),
-    );
+    let consent_prefix = read_prefix(table, "consent_scope_prefix", "a consent", "consent:");
+    let enrollment_prefix =
+        read_prefix(table, "enrollment_scope_prefix", "an enrollment", "enrollment:");
     let consent_claim = table.parsed(
         "consent_claim",
         "the name of a claim that names a consent and nothing else",
@@ -116,10 +114,20 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
         issuer: issuer?.value,
         audiences: audiences?.value,
         leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
-        consent_scope_prefix: prefix.map_or_else(|| "consent:".to_owned(), |prefix| prefix.value),
+        consent_scope_prefix: consent_prefix,
+        enrollment_scope_prefix: enrollment_prefix,
         consent_claim: consent_claim.map(|claim| claim.value),
         grant: grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value),
     })
+}
+
+/// The beginning of the scopes that name something.
+fn read_prefix(table: &Table<'_>, key: &'static str, what: &str, default: &str) -> String {
+    let accepted = format!("the beginning of a scope that names {what}, up to its colon");
+    let prefix = table.parsed(key, &accepted, |text| {
+        (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned())
+    });
+    prefix.map_or_else(|| default.to_owned(), |prefix| prefix.value)
 }
 
 fn read_limits(table: &Table<'_>) -> TokenLimits {

@@ -90,6 +90,14 @@ impl Preset {
         }
     }
 
+    /// Where descriptions name the consent that shares their fate, as a JSON pointer.
+    pub fn linked_member(self) -> Option<&'static str> {
+        match self {
+            Self::OpinV2 | Self::OpinV3 => None,
+            Self::Ofb => Some("/data/journey/linkId"),
+        }
+    }
+
     /// What it makes of a consent without expiration.
     pub fn missing_expiration(self) -> MissingExpiration {
         match self {

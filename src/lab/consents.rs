@@ -26,6 +26,8 @@ pub struct Record {
     pub expiration: Option<String>,
     /// RFC 3339, if that is known.
     pub created: Option<String>,
+    /// The consent that shares its fate.
+    pub linked: Option<String>,
 }
 
 /// The consents, shared by whoever reads or writes them.
@@ -78,11 +80,13 @@ impl Store {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let id = request.path.rsplit('/').next().unwrap_or_default();
         let id = percent_decode_str(id).decode_utf8_lossy();
+        let is_enrollment = request.path.starts_with("/enrollments/");
+        let id_member = if is_enrollment { "enrollmentId" } else { "consentId" };
         let Some(record) = self.get(&id) else {
             return Response::json(StatusCode::NOT_FOUND, &json!({"error": "not found"}));
         };
         let mut data = json!({
-            "consentId": id,
+            (id_member): id,
             "status": record.status,
             "permissions": record.permissions,
             "clientId": record.client_id,
@@ -93,6 +97,9 @@ impl Store {
             if let (Some(value), Some(data)) = (value, data.as_object_mut()) {
                 data.insert(name.into(), value.into());
             }
+        }
+        if let (Some(linked), Some(data)) = (record.linked, data.as_object_mut()) {
+            data.insert("journey".into(), json!({"isLinked": true, "linkId": linked}));
         }
         Response::json(StatusCode::OK, &json!({"data": data}))
     }

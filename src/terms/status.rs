@@ -1,7 +1,9 @@
 //! The state of a consent, in the regulator's spelling (OPIN consents API, versions 2 and 3; Open
-//! Finance Brasil consents API).
+//! Finance Brasil consents and enrollments APIs).
 
 use std::fmt;
+
+use crate::scope::ConsentKind;
 
 /// A state of the consent state machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,14 @@ pub enum ConsentStatus {
     Rejected,
     /// Used up by an initiation. Final, and unknown to Open Finance Brasil.
     Consumed,
+    /// An enrollment whose device sent no risk signals yet.
+    AwaitingRiskSignals,
+    /// An enrollment that its customer has not confirmed yet.
+    AwaitingAccountHolderValidation,
+    /// An enrollment whose device is not registered yet.
+    AwaitingEnrollment,
+    /// An enrollment that was in force and no longer is. Final.
+    Revoked,
 }
 
 /// The states that an ecosystem knows. One that it does not know is not understood, whatever it may mean
@@ -26,13 +36,20 @@ pub struct States {
 
 impl States {
     /// Parses the regulator's spelling; anything else is no known state.
-    pub fn parse(self, text: &str) -> Option<ConsentStatus> {
-        match text {
-            "AWAITING_AUTHORISATION" => Some(ConsentStatus::AwaitingAuthorisation),
-            "AUTHORISED" => Some(ConsentStatus::Authorised),
-            "REJECTED" => Some(ConsentStatus::Rejected),
-            "CONSUMED" if self.consumed => Some(ConsentStatus::Consumed),
-            _ => None,
+    pub fn parse(self, kind: ConsentKind, text: &str) -> Option<ConsentStatus> {
+        use ConsentStatus as S;
+        match (kind, text) {
+            (_, "AUTHORISED") => Some(S::Authorised),
+            (_, "REJECTED") => Some(S::Rejected),
+            (ConsentKind::Consent, "AWAITING_AUTHORISATION") => Some(S::AwaitingAuthorisation),
+            (ConsentKind::Consent, "CONSUMED") if self.consumed => Some(S::Consumed),
+            (ConsentKind::Enrollment, "AWAITING_RISK_SIGNALS") => Some(S::AwaitingRiskSignals),
+            (ConsentKind::Enrollment, "AWAITING_ACCOUNT_HOLDER_VALIDATION") => {
+                Some(S::AwaitingAccountHolderValidation)
+            }
+            (ConsentKind::Enrollment, "AWAITING_ENROLLMENT") => Some(S::AwaitingEnrollment),
+            (ConsentKind::Enrollment, "REVOKED") => Some(S::Revoked),
+            (ConsentKind::Consent | ConsentKind::Enrollment, _) => None,
         }
     }
 }
@@ -41,8 +58,11 @@ impl ConsentStatus {
     /// Whether it may still become AUTHORISED.
     pub fn is_pending(self) -> bool {
         match self {
-            Self::AwaitingAuthorisation => true,
-            Self::Authorised | Self::Rejected | Self::Consumed => false,
+            Self::AwaitingAuthorisation
+            | Self::AwaitingRiskSignals
+            | Self::AwaitingAccountHolderValidation
+            | Self::AwaitingEnrollment => true,
+            Self::Authorised | Self::Rejected | Self::Consumed | Self::Revoked => false,
         }
     }
 }
@@ -54,6 +74,10 @@ impl fmt::Display for ConsentStatus {
             Self::Authorised => "AUTHORISED",
             Self::Rejected => "REJECTED",
             Self::Consumed => "CONSUMED",
+            Self::AwaitingRiskSignals => "AWAITING_RISK_SIGNALS",
+            Self::AwaitingAccountHolderValidation => "AWAITING_ACCOUNT_HOLDER_VALIDATION",
+            Self::AwaitingEnrollment => "AWAITING_ENROLLMENT",
+            Self::Revoked => "REVOKED",
         })
     }
 }

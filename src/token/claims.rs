@@ -70,6 +70,8 @@ pub struct ClaimRules {
     pub leeway: u64,
     /// A scope with this prefix names the consent.
     pub consent_scope_prefix: String,
+    /// A scope with this prefix names the enrollment.
+    pub enrollment_scope_prefix: String,
     /// A claim that names the consent when no scope does.
     pub consent_claim: Option<String>,
     /// How the grant is told.
@@ -194,15 +196,18 @@ impl Claims {
         let client_id = self.client_id()?;
         let scopes = self.scopes()?;
         let consent = self.consent(&scopes, rules)?;
+        let enrollment = scopes.consent(&rules.enrollment_scope_prefix);
+        let enrollment = enrollment.map_err(|_: ScopesError| TokenError::Claims)?;
+        let is_bound = consent.is_some() || enrollment.is_some();
         let subject_is_other =
             self.subject.as_deref().is_some_and(|subject| subject != client_id.reveal());
         let by_user = match rules.grant {
-            GrantRule::ConsentOrSubject => consent.is_some() || subject_is_other,
-            GrantRule::Consent => consent.is_some(),
+            GrantRule::ConsentOrSubject => is_bound || subject_is_other,
+            GrantRule::Consent => is_bound,
             GrantRule::SubjectPresent => self.subject.is_some(),
         };
         let grant = if by_user { Grant::User } else { Grant::Client };
-        Ok(VerifiedToken { client_id, scopes, consent, grant, thumbprint, expires_at })
+        Ok(VerifiedToken { client_id, scopes, consent, enrollment, grant, thumbprint, expires_at })
     }
 
     fn check_issuer(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {

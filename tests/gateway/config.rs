@@ -310,6 +310,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[token.jwks]",
+        "enrollment_scope_prefix = \":\"\n[token.jwks]",
+        "config.toml:LINE token.enrollment_scope_prefix: \":\" is not understood, accepted: the beginning of a scope that names an enrollment, up to its colon",
+    ),
+    (
+        "[token.jwks]",
         "consent_claim = \"client_id\"\n[token.jwks]",
         "config.toml:LINE token.consent_claim: \"client_id\" is not understood, accepted: the name of a claim that names a consent and nothing else",
     ),
@@ -553,8 +558,18 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "consent_use = \"read\"",
+        "consent_use = \"read\"\nconsent = \"enrolment\"",
+        "policies/demo.toml:LINE+1 routes[0].consent: \"enrolment\" is not understood, accepted: \"consent\" or \"enrollment\"",
+    ),
+    (
+        "path = \"/things\"\n",
+        "path = \"/things\"\nconsent = \"enrollment\"\n",
+        "policies/demo.toml:LINE+1 routes[1].consent: has no effect here, accepted: access = \"consented\", or a consent_parameter",
+    ),
+    (
+        "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, idempotency_key, interaction_id, method, path, permission, request_body, scope, upstream",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",

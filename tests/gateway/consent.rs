@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::harness::*;
 
 mod preset;
+mod two;
 
 const AUTO: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
@@ -20,6 +21,23 @@ fn read(lab: &Lab, consent: &str) -> Request {
 fn claim(lab: &Lab, consent: &str) -> Request {
     let token = lab.user_token("claim-notification", consent);
     Request::post(&format!("{CLAIM}/{consent}"), "{}").bearer(&token)
+}
+
+/// A lab whose `[consent]` says more.
+async fn lab_saying(settings: &str) -> Lab {
+    let settings = format!("keep = \"5m\"\n{settings}");
+    lab_with(|config| config.replace("keep = \"5m\"", &settings)).await
+}
+
+/// A lab whose `[consent]` says more, with one policy, of its own.
+async fn lab_with_policy(settings: &str, policy: &str) -> (Lab, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("own.toml"), policy).unwrap();
+    let settings = format!("keep = \"5m\"\n{settings}");
+    let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
+    let change =
+        |config: String| config.replace(&shipped, &own).replace("keep = \"5m\"", &settings);
+    (lab_with(change).await, directory)
 }
 
 #[tokio::test]

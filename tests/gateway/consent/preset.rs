@@ -6,25 +6,8 @@ use portaria::lab::consents::Record;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{CLAIM_PERMISSION, PERMISSION, claim, read};
+use super::{CLAIM_PERMISSION, PERMISSION, claim, lab_saying, lab_with_policy, read};
 use crate::harness::*;
-
-/// A lab whose `[consent]` says more.
-async fn lab_saying(settings: &str) -> Lab {
-    let settings = format!("keep = \"5m\"\n{settings}");
-    lab_with(|config| config.replace("keep = \"5m\"", &settings)).await
-}
-
-/// A lab with one policy of its own.
-async fn lab_with_policy(settings: &str, policy: &str) -> (Lab, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("own.toml"), policy).unwrap();
-    let settings = format!("keep = \"5m\"\n{settings}");
-    let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
-    let change =
-        |config: String| config.replace(&shipped, &own).replace("keep = \"5m\"", &settings);
-    (lab_with(change).await, directory)
-}
 
 fn record(status: &str, expiration: Option<&str>, created: Option<Duration>) -> Record {
     let created = created.map(|ago| OffsetDateTime::from(SystemTime::now() - ago));
@@ -34,6 +17,7 @@ fn record(status: &str, expiration: Option<&str>, created: Option<Duration>) -> 
         client_id: CLIENT_ONE.into(),
         expiration: expiration.map(str::to_owned),
         created: created.map(|created| created.format(&Rfc3339).unwrap()),
+        ..Record::default()
     }
 }
 
