@@ -9,12 +9,13 @@
 //! scope (`scope`), whether the data is covered by the consent (the backend).
 //!
 //! Answers of the registry are kept briefly. Whatever may change a consent and passes through the
-//! gateway ends what is kept of it ([`Consents::forget`]), lookups under way included, so that the
-//! next request is judged on the new state.
+//! gateway ends what is kept of it ([`Consents::note`]), lookups under way included, so that the
+//! next request is judged on the new state. A consent that ended before the gateway's eyes stays ended,
+//! though the registry may learn of it late.
 
+pub mod changes;
 pub mod preset;
 pub mod registry;
-pub mod revision;
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
@@ -28,9 +29,11 @@ pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId};
+pub use changes::Changes;
+use changes::Mark;
+use preset::Consumption;
 pub use preset::{Lapse, Preset, Rules};
 pub use registry::Registry;
-pub use revision::Revisions;
 
 /// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
 /// differently for the two (OPIN mock: phase 2 and phase 3).
@@ -90,6 +93,7 @@ pub enum ConsentError {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Consent {
+    kind: ConsentKind,
     id: ConsentId,
     linked: Option<ConsentId>,
 }
@@ -121,34 +125,58 @@ pub struct Need<'a> {
     pub in_path: Option<&'a str>,
 }
 
+/// What came of a request that may have changed a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Nothing that the gateway could tell by itself.
+    Open,
+    /// An initiation under it was answered 201.
+    Created,
+    /// An initiation under it was answered 422.
+    Declined,
+    /// Its owner deleted it.
+    Deleted,
+}
+
+/// How long something is remembered, and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// How long an answer of the registry is kept.
+    pub keep: Duration,
+    /// Answers that are kept.
+    pub capacity: u64,
+    /// How long a consent that ended is known to have ended.
+    pub ended: Duration,
+}
+
 /// The stage.
 pub struct Consents {
     registry: Option<Registry>,
     rules: Rules,
     known: moka::future::Cache<Key, Arc<Terms>, BuildHasherDefault<KeyHasher>>,
-    revisions: Arc<Revisions>,
+    changes: Arc<Changes>,
+    remember_ended: Duration,
 }
 
 impl Consents {
-    /// A stage that asks `registry`, judges by `rules` and keeps the answers for `keep`, at most
-    /// `capacity` of them, until their revision ends.
+    /// A stage that asks `registry`, judges by `rules` and keeps what it learns as `memory` says, until
+    /// `changes` end it.
     pub fn new(
         registry: Option<Registry>,
         rules: Rules,
-        keep: Duration,
-        capacity: u64,
-        revisions: Arc<Revisions>,
+        memory: Memory,
+        changes: Arc<Changes>,
     ) -> Self {
         let known = moka::future::Cache::builder()
-            .max_capacity(capacity)
-            .time_to_live(keep)
+            .max_capacity(memory.capacity)
+            .time_to_live(memory.keep)
             .build_with_hasher(BuildHasherDefault::default());
-        Self { registry, rules, known, revisions }
+        Self { registry, rules, known, changes, remember_ended: memory.ended }
     }
 
-    /// The revisions, which the stage of the next configuration shares.
-    pub fn revisions(&self) -> Arc<Revisions> {
-        self.revisions.clone()
+    /// What is known to have changed, which the stage of the next configuration shares.
+    pub fn changes(&self) -> Arc<Changes> {
+        self.changes.clone()
     }
 
     /// Judges the consent that the token names.
@@ -162,13 +190,25 @@ impl Consents {
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
-        let terms = self.look_up(need.inquiry, id, now).await?;
+        let known = self.changes.of(id.digest(), now);
+        self.has_not_ended(known.mark, need.to)?;
+        let key = Key { id: id.digest(), kind: need.inquiry.kind, revision: known.revision };
+        let terms = self.look_up(key, id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
-        Ok(Consent { id: id.clone(), linked: terms.linked.clone() })
+        Ok(Consent { kind: key.kind, id: id.clone(), linked: terms.linked.clone() })
+    }
+
+    fn has_not_ended(&self, mark: Option<Mark>, to: ConsentUse) -> Result<(), ConsentError> {
+        let status = match mark {
+            None => return Ok(()),
+            Some(Mark::Consumed) => ConsentStatus::Consumed,
+            Some(Mark::Rejected) => ConsentStatus::Rejected,
+        };
+        Err(ConsentError::NotAuthorised { status, lapse: self.rules.lapse(to) })
     }
 
     fn is_authorised(
@@ -197,35 +237,58 @@ impl Consents {
         now: Moment,
     ) -> Result<Consent, ConsentError> {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
-        let terms = self.look_up(inquiry, &id, now).await?;
+        let revision = self.changes.of(id.digest(), now).revision;
+        let key = Key { id: id.digest(), kind: inquiry.kind, revision };
+        let terms = self.look_up(key, &id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
-        Ok(Consent { id, linked: terms.linked.clone() })
+        Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }
 
     /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
     /// serves the requests that already wait for it and no later one.
-    pub fn forget(&self, consent: &Consent) {
-        self.revisions.advance(&consent.id.digest());
-        if let Some(linked) = &consent.linked {
-            self.revisions.advance(&linked.digest());
+    pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
+        let id = consent.id.digest();
+        if let Some(mark) = self.mark_of(consent.kind, aftermath) {
+            self.changes.mark(id, mark, now, self.remember_ended);
         }
+        self.changes.advance(id);
+        if let Some(linked) = &consent.linked {
+            self.changes.advance(linked.digest());
+        }
+    }
+
+    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
+        let consumes = match (kind, aftermath, self.rules.consumption) {
+            (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
+            (ConsentKind::Consent, Aftermath::Created, consumption) => {
+                consumption != Consumption::Never
+            }
+            (ConsentKind::Consent, Aftermath::Declined, consumption) => {
+                consumption == Consumption::CreatedOrDeclined
+            }
+            (ConsentKind::Consent, Aftermath::Open, _) | (ConsentKind::Enrollment, _, _) => false,
+        };
+        consumes.then_some(Mark::Consumed)
+    }
+
+    /// Drops what is remembered of ended consents beyond its time.
+    pub fn forget_ended(&self, now: Moment) {
+        self.changes.drop_old_marks(now);
     }
 
     /// One question to the registry per consent, however many requests wait for the answer.
     async fn look_up(
         &self,
-        inquiry: Inquiry,
+        key: Key,
         id: &ConsentId,
         now: Moment,
     ) -> Result<Arc<Terms>, ConsentError> {
         let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
-        let (kind, revision) = (inquiry.kind, self.revisions.of(&id.digest()));
-        let key = Key { id: id.digest(), kind, revision };
         if let Some(known) = self.known.get(&key).await {
             return Ok(known);
         }
         let ask = async {
-            let terms = Arc::new(registry.look_up(kind, id).await.map_err(NotKept::Failure)?);
+            let terms = Arc::new(registry.look_up(key.kind, id).await.map_err(NotKept::Failure)?);
             // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
             match terms.status_at(now, self.rules.authorisation_window).is_pending() {
                 true => Err(NotKept::Fleeting(terms)),
@@ -252,7 +315,7 @@ fn belongs_to(terms: &Terms, client: &ClientId) -> Result<(), ConsentError> {
     if *terms.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
 }
 
-/// What is known is filed under the consent AND its revision: after [`Revisions::advance`] nothing
+/// What is known is filed under the consent AND its revision: after [`Changes::advance`] nothing
 /// that was asked before can be found, not even an answer that is still on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Permit};
-use crate::consent::Consent;
+use crate::consent::{Aftermath, Consent, ConsentUse};
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
 use crate::identity::{Participant, Peer};
@@ -25,7 +25,7 @@ use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::Moment;
 use crate::refusal::Refusal;
 use crate::request::RequestError;
-use crate::route::{Exposure, Route};
+use crate::route::{Access, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
 pub use under_way::{Entered, UnderWay};
 
@@ -254,9 +254,9 @@ impl Exchange {
 
     /// Notes the head of the backend's answer, and that an answer which may have changed a consent ends
     /// what is kept of it, before the caller sees the answer.
-    pub fn note_backend_answer(&mut self) {
+    pub fn note_backend_answer(&mut self, status: StatusCode) {
         self.note_backend_progress();
-        self.forget_changed_consent();
+        self.note_changed_consent(Some(status));
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_answer(server);
         }
@@ -357,10 +357,11 @@ impl Exchange {
 
     /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
     /// and again at the end: an answer that never came may have changed it too.
-    fn forget_changed_consent(&self) {
+    fn note_changed_consent(&self, answer: Option<StatusCode>) {
         let Some(permit) = &self.permit else { return };
         if let (true, Some(consent)) = (permit.route().may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.forget(consent);
+            let aftermath = aftermath(permit.route(), answer);
+            self.serving.admission.consents.note(consent, aftermath, Moment::now());
         }
     }
 
@@ -369,7 +370,7 @@ impl Exchange {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
-        self.forget_changed_consent();
+        self.note_changed_consent(None);
         let Some(interaction) = &self.interaction else {
             return;
         };
@@ -398,6 +399,26 @@ impl Exchange {
             meter.note(&sample);
         }
         self.sink.take(&sample);
+    }
+}
+
+/// What a backend's answer, or its absence, tells of the consent. OPIN consents API: an initiation that is
+/// answered 201 or 422 consumes its consent, any other answer leaves it as it is.
+fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
+    match (&route.access, answer) {
+        (Access::Consented { to: ConsentUse::Initiate, .. }, Some(StatusCode::CREATED)) => {
+            Aftermath::Created
+        }
+        (
+            Access::Consented { to: ConsentUse::Initiate, .. },
+            Some(StatusCode::UNPROCESSABLE_ENTITY),
+        ) => Aftermath::Declined,
+        (Access::Client { .. }, Some(status))
+            if route.method == Method::DELETE && status.is_success() =>
+        {
+            Aftermath::Deleted
+        }
+        _ => Aftermath::Open,
     }
 }
 

@@ -167,7 +167,7 @@ impl ProxyHttp for Gateway {
         if is_interim {
             exchange.note_backend_progress();
         } else {
-            exchange.note_backend_answer();
+            exchange.note_backend_answer(response.status);
         }
         // A backend that sends its head drop by drop is no faster than a silent one.
         if exchange.is_overdue() {

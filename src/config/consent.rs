@@ -9,9 +9,11 @@ use super::endpoint::{self, EndpointSettings, Needs};
 use super::services::{FIVE_MINUTES, read_age};
 use super::values;
 use crate::consent::preset::Consumption;
-use crate::consent::{ConsentKind, Consents, Lapse, Preset, Registry, Rules};
+use crate::consent::{ConsentKind, Consents, Lapse, Memory, Preset, Registry, Rules};
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading};
+
+const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
 /// What `[consent]` says.
 #[derive(PartialEq)]
@@ -20,8 +22,7 @@ pub(super) struct ConsentSettings {
     consents: Reading,
     enrollments: Reading,
     rules: Rules,
-    keep: Duration,
-    capacity: u64,
+    memory: Memory,
 }
 
 impl Default for ConsentSettings {
@@ -38,8 +39,12 @@ impl Default for ConsentSettings {
             consents: reading(ConsentKind::Consent),
             enrollments: reading(ConsentKind::Enrollment),
             rules: preset.rules(),
-            keep: Duration::from_secs(5),
-            capacity: 100_000,
+            memory: Memory {
+                keep: Duration::from_secs(5),
+                capacity: 100_000,
+                // As long as an access token of the profile lives.
+                ended: Duration::from_secs(900),
+            },
         }
     }
 }
@@ -58,9 +63,7 @@ pub(super) fn read_consents(
         if let Some(members) = table.table("members") {
             read_members(&members, &mut settings);
         }
-        settings.keep = read_age(&table, "keep", FIVE_MINUTES).unwrap_or(settings.keep);
-        settings.capacity =
-            table.number("cache_capacity", 1, 10_000_000).unwrap_or(settings.capacity);
+        settings.memory = read_memory(&table, settings.memory);
         let (endpoint, place): (EndpointSettings, Place) =
             endpoint::read(&table, "registry", Needs::default())?;
         let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
@@ -72,9 +75,8 @@ pub(super) fn read_consents(
     if let Some(kept) = before.filter(|kept| kept.consent.0 == settings) {
         return Some((settings, kept.consent.1.clone()));
     }
-    let revisions = before.map(|kept| kept.consent.1.revisions()).unwrap_or_default();
-    let (keep, capacity) = (settings.keep, settings.capacity);
-    let consents = Consents::new(registry, settings.rules, keep, capacity, revisions);
+    let changes = before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
+    let consents = Consents::new(registry, settings.rules, settings.memory, changes);
     Some((settings, Arc::new(consents)))
 }
 
@@ -125,6 +127,14 @@ fn choose<T: Copy>(table: &Table<'_>, key: &'static str, choices: &[(&str, T)]) 
     let value_of =
         |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     Some(table.parsed(key, &accepted, value_of)?.value)
+}
+
+fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
+    Memory {
+        keep: read_age(table, "keep", FIVE_MINUTES).unwrap_or(default.keep),
+        capacity: table.number("cache_capacity", 1, 10_000_000).unwrap_or(default.capacity),
+        ended: read_age(table, "remember_ended", ONE_DAY).unwrap_or(default.ended),
+    }
 }
 
 /// The window of authorisation, or nothing inside if there is to be none.

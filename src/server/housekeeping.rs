@@ -55,6 +55,7 @@ impl Housekeeping {
         if due.forget <= now {
             due.forget = now + FORGET_EVERY;
             serving.admission.limits.forget_idle(Moment::now());
+            serving.admission.consents.forget_ended(Moment::now());
         }
     }
 

@@ -345,6 +345,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "keep = \"5m\"",
+        "keep = \"5m\"\nremember_ended = \"2d\"",
+        "config.toml:LINE+1 consent.remember_ended: \"2d\" is not understood, accepted: a duration up to 1d",
+    ),
+    (
+        "keep = \"5m\"",
         "keep = \"5m\"\npreset = \"opin\"",
         "config.toml:LINE+1 consent.preset: \"opin\" is not understood, accepted: \"opin-v2\", \"opin-v3\" or \"ofb\"",
     ),
