@@ -135,7 +135,7 @@ fn read(
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
     let token = services::read_tokens(root, before);
-    let consent = consent::read_consents(root, before);
+    let consent = consent::read_consents(root, metrics, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
     if !mistakes.prevent_loading() {

@@ -13,11 +13,11 @@
 //! next request is judged on the new state. A consent that ended before the gateway's eyes stays ended,
 //! though the registry may learn of it late.
 
+pub mod answers;
 pub mod changes;
 pub mod preset;
 pub mod registry;
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId};
+use answers::{Answers, Key};
+pub use answers::{Asked, Witness};
 pub use changes::Changes;
 use changes::Mark;
 use preset::Consumption;
@@ -143,6 +145,8 @@ pub enum Aftermath {
 pub struct Memory {
     /// How long an answer of the registry is kept.
     pub keep: Duration,
+    /// How long it is known that the registry does not know a consent.
+    pub keep_unknown: Duration,
     /// Answers that are kept.
     pub capacity: u64,
     /// How long a consent that ended is known to have ended.
@@ -151,9 +155,8 @@ pub struct Memory {
 
 /// The stage.
 pub struct Consents {
-    registry: Option<Registry>,
+    answers: Option<Answers>,
     rules: Rules,
-    known: moka::future::Cache<Key, Arc<Terms>, BuildHasherDefault<KeyHasher>>,
     changes: Arc<Changes>,
     remember_ended: Duration,
 }
@@ -162,16 +165,19 @@ impl Consents {
     /// A stage that asks `registry`, judges by `rules` and keeps what it learns as `memory` says, until
     /// `changes` end it.
     pub fn new(
-        registry: Option<Registry>,
+        registry: Option<(Registry, Witness)>,
         rules: Rules,
         memory: Memory,
         changes: Arc<Changes>,
     ) -> Self {
-        let known = moka::future::Cache::builder()
-            .max_capacity(memory.capacity)
-            .time_to_live(memory.keep)
-            .build_with_hasher(BuildHasherDefault::default());
-        Self { registry, rules, known, changes, remember_ended: memory.ended }
+        let window = rules.authorisation_window;
+        let answers =
+            registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
+        Self { answers, rules, changes, remember_ended: memory.ended }
+    }
+
+    fn answers(&self) -> Result<&Answers, ConsentError> {
+        self.answers.as_ref().ok_or(ConsentError::NoRegistry)
     }
 
     /// What is known to have changed, which the stage of the next configuration shares.
@@ -193,7 +199,7 @@ impl Consents {
         let known = self.changes.of(id.digest(), now);
         self.has_not_ended(known.mark, need.to)?;
         let key = Key { id: id.digest(), kind: need.inquiry.kind, revision: known.revision };
-        let terms = self.look_up(key, id, now).await?;
+        let terms = self.answers()?.of(key, id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
@@ -239,7 +245,7 @@ impl Consents {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let terms = self.look_up(key, &id, now).await?;
+        let terms = self.answers()?.of(key, &id, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }
@@ -275,75 +281,8 @@ impl Consents {
     pub fn forget_ended(&self, now: Moment) {
         self.changes.drop_old_marks(now);
     }
-
-    /// One question to the registry per consent, however many requests wait for the answer.
-    async fn look_up(
-        &self,
-        key: Key,
-        id: &ConsentId,
-        now: Moment,
-    ) -> Result<Arc<Terms>, ConsentError> {
-        let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
-        if let Some(known) = self.known.get(&key).await {
-            return Ok(known);
-        }
-        let ask = async {
-            let terms = Arc::new(registry.look_up(key.kind, id).await.map_err(NotKept::Failure)?);
-            // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
-            match terms.status_at(now, self.rules.authorisation_window).is_pending() {
-                true => Err(NotKept::Fleeting(terms)),
-                false => Ok(terms),
-            }
-        };
-        match self.known.try_get_with(key, ask).await {
-            Ok(terms) => Ok(terms),
-            Err(not_kept) => match &*not_kept {
-                NotKept::Fleeting(terms) => Ok(terms.clone()),
-                NotKept::Failure(error) => Err(*error),
-            },
-        }
-    }
-}
-
-/// An answer that serves the requests that wait for it, and no later one.
-enum NotKept {
-    Fleeting(Arc<Terms>),
-    Failure(ConsentError),
 }
 
 fn belongs_to(terms: &Terms, client: &ClientId) -> Result<(), ConsentError> {
     if *terms.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
-}
-
-/// What is known is filed under the consent AND its revision: after [`Changes::advance`] nothing
-/// that was asked before can be found, not even an answer that is still on its way.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    id: ConsentDigest,
-    kind: ConsentKind,
-    revision: u64,
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.id.prefix() ^ self.revision);
-    }
-}
-
-/// A key that begins with a SHA-256 needs no further hashing.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

@@ -4,14 +4,19 @@
 //! follows a redirect, never trusts a root that the configuration does not name, never waits longer
 //! than the deadline, never keeps more than the bound. A fault here means "cannot decide", never "no".
 
+pub mod breaker;
+
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
 use url::Url;
+
+pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
 
 /// Why a service gave no usable answer. No variant carries the URL: it may name a consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,6 +42,12 @@ pub enum RemoteError {
     /// The answer is not what the standard describes.
     #[error("the answer is malformed")]
     Malformed,
+    /// The answer is not JSON.
+    #[error("the answer is not application/json")]
+    MediaType,
+    /// It failed repeatedly, and is not asked for a while.
+    #[error("it failed repeatedly and is left alone for a while")]
+    LeftAlone,
 }
 
 /// How to reach a service.
@@ -46,7 +57,7 @@ pub struct Endpoint {
     pub url: Url,
     /// Anchors and client certificate for `https`; nothing for `http`.
     pub tls: Option<rustls::ClientConfig>,
-    /// From the first byte sent to the last byte received.
+    /// From the look for its address to the last byte received.
     pub timeout: Duration,
 }
 
@@ -74,6 +85,8 @@ impl fmt::Debug for Remote {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// Whether it says that it is JSON.
+    pub is_json: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -116,7 +129,7 @@ impl Remote {
         let mut request = self
             .client
             .post(self.url.clone())
-            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
         if let Some((id, secret)) = basic {
             request = request.basic_auth(id, Some(secret));
@@ -128,8 +141,9 @@ impl Remote {
         let request = request.header(http::header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(named)?;
         let status = response.status();
+        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(is_json);
         let body = read_bounded(&mut response).await?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, is_json, body })
     }
 }
 
@@ -152,6 +166,14 @@ async fn read_bounded(response: &mut Response) -> Result<Vec<u8>, RemoteError> {
         body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+/// `application/json`, or a type whose suffix says that it is JSON (RFC 6839).
+fn is_json(content_type: &HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/");
+    subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }
 
 fn named(error: reqwest::Error) -> RemoteError {

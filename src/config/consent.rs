@@ -6,10 +6,15 @@ use std::time::Duration;
 use super::Kept;
 use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
-use super::services::{FIVE_MINUTES, read_age};
+use super::services::{FIVE_MINUTES, ONE_MINUTE, read_age};
 use super::values;
 use crate::consent::preset::Consumption;
-use crate::consent::{ConsentKind, Consents, Lapse, Memory, Preset, Registry, Rules};
+use crate::consent::{
+    Asked, ConsentKind, Consents, Lapse, Memory, Preset, Registry, Rules, Witness,
+};
+use crate::moment::Moment;
+use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
+use crate::report::Metrics;
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading};
 
@@ -23,6 +28,7 @@ pub(super) struct ConsentSettings {
     enrollments: Reading,
     rules: Rules,
     memory: Memory,
+    breaker: BreakerSettings,
 }
 
 impl Default for ConsentSettings {
@@ -41,10 +47,12 @@ impl Default for ConsentSettings {
             rules: preset.rules(),
             memory: Memory {
                 keep: Duration::from_secs(5),
+                keep_unknown: Duration::from_secs(5),
                 capacity: 100_000,
                 // As long as an access token of the profile lives.
                 ended: Duration::from_secs(900),
             },
+            breaker: BreakerSettings { failures: 5, open_for: Duration::from_secs(5) },
         }
     }
 }
@@ -54,6 +62,7 @@ impl Default for ConsentSettings {
 /// such routes are configured.
 pub(super) fn read_consents(
     root: &Table<'_>,
+    metrics: &Metrics,
     before: Option<&Kept>,
 ) -> Option<(ConsentSettings, Arc<Consents>)> {
     let mut settings = ConsentSettings::default();
@@ -64,10 +73,13 @@ pub(super) fn read_consents(
             read_members(&members, &mut settings);
         }
         settings.memory = read_memory(&table, settings.memory);
+        settings.breaker = read_breaker(&table, settings.breaker);
         let (endpoint, place): (EndpointSettings, Place) =
             endpoint::read(&table, "registry", Needs::default())?;
+        let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
         let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
-        registry = Some(Registry::new(endpoint.remote(&place)?, consents, enrollments));
+        let asked = Registry::new(endpoint.remote(&place)?, breaker, consents, enrollments);
+        registry = Some((asked, witness(metrics)));
         settings.registry = Some(endpoint);
     } else if root.has("consent") {
         return None;
@@ -132,9 +144,45 @@ fn choose<T: Copy>(table: &Table<'_>, key: &'static str, choices: &[(&str, T)]) 
 fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
     Memory {
         keep: read_age(table, "keep", FIVE_MINUTES).unwrap_or(default.keep),
+        keep_unknown: read_age(table, "keep_unknown", ONE_MINUTE).unwrap_or(default.keep_unknown),
         capacity: table.number("cache_capacity", 1, 10_000_000).unwrap_or(default.capacity),
         ended: read_age(table, "remember_ended", ONE_DAY).unwrap_or(default.ended),
     }
+}
+
+fn read_breaker(table: &Table<'_>, default: BreakerSettings) -> BreakerSettings {
+    let Some(table) = table.table("breaker") else {
+        return default;
+    };
+    BreakerSettings {
+        failures: table.number("failures", 1, 1000).unwrap_or(default.failures),
+        open_for: read_age(&table, "open_for", FIVE_MINUTES).unwrap_or(default.open_for),
+    }
+}
+
+/// Counts what the questions come to.
+fn witness(metrics: &Metrics) -> Witness {
+    let [answered, unknown, failed] =
+        ["answered", "unknown", "failed"].map(|result| metrics.consent_lookups(result));
+    Arc::new(move |asked| match asked {
+        Asked::Answered => answered.inc(),
+        Asked::Unknown => unknown.inc(),
+        Asked::Failed => failed.inc(),
+    })
+}
+
+/// Says when the registry is left alone, and when it is asked again.
+fn breaker_witness(metrics: &Metrics) -> BreakerWitness {
+    let open = metrics.open_breakers("consent_registry");
+    Arc::new(move |is_open| {
+        if is_open {
+            open.inc();
+            tracing::warn!("the consent registry failed repeatedly and is left alone for a while");
+        } else {
+            open.dec();
+            tracing::info!("the consent registry is asked again");
+        }
+    })
 }
 
 /// The window of authorisation, or nothing inside if there is to be none.

@@ -2,26 +2,27 @@
 //!
 //! Asks `GET {base}/consents/{consentId}`, or `GET {base}/enrollments/{enrollmentId}`. 404 means that there is no such consent; any other answer
 //! that is not a complete, understood description of that very consent means that the gateway cannot
-//! decide.
+//! decide. A registry that fails is left alone for a while, by a breaker.
 
 use http::StatusCode;
 
 use super::{ConsentError, ConsentId, ConsentKind};
-use crate::remote::{Remote, RemoteError};
+use crate::remote::{Breaker, Remote, RemoteError};
 use crate::terms::{Reading, Terms};
 
 /// A client of the registry.
 #[derive(Debug)]
 pub struct Registry {
     remote: Remote,
+    breaker: Breaker,
     consents: Reading,
     enrollments: Reading,
 }
 
 impl Registry {
     /// A client of the registry at `remote`, and how its descriptions are read.
-    pub fn new(remote: Remote, consents: Reading, enrollments: Reading) -> Self {
-        Self { remote, consents, enrollments }
+    pub fn new(remote: Remote, breaker: Breaker, consents: Reading, enrollments: Reading) -> Self {
+        Self { remote, breaker, consents, enrollments }
     }
 
     /// Looks a consent up.
@@ -30,9 +31,13 @@ impl Registry {
             ConsentKind::Consent => ("consents", &self.consents),
             ConsentKind::Enrollment => ("enrollments", &self.enrollments),
         };
-        let answer = self.remote.get(&[collection, id.reveal()]).await;
-        let answer = answer.map_err(ConsentError::Registry)?;
+        let path = [collection, id.reveal()];
+        let answer =
+            self.breaker.ask(self.remote.get(&path)).await.map_err(ConsentError::Registry)?;
         match answer.status {
+            StatusCode::OK if !answer.is_json => {
+                Err(ConsentError::Registry(RemoteError::MediaType))
+            }
             StatusCode::OK => read(reading, &answer.body, id)
                 .ok_or(ConsentError::Registry(RemoteError::Malformed)),
             StatusCode::NOT_FOUND => Err(ConsentError::Unknown),

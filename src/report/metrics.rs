@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::identity::RevocationList;
@@ -39,6 +39,8 @@ pub struct Metrics {
     list_next_update: GaugeVec,
     list_entries: GaugeVec,
     refreshes: IntCounterVec,
+    consent_lookups: IntCounterVec,
+    open_breakers: IntGaugeVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
@@ -129,6 +131,16 @@ const REFRESHES: Described = Described(
     "Refreshes of the key set by result.",
     &["result"],
 );
+const CONSENT_LOOKUPS: Described = Described(
+    "portaria_consent_lookups_total",
+    "Questions to the consent registry by result.",
+    &["result"],
+);
+const OPEN_BREAKERS: Described = Described(
+    "portaria_open_breakers",
+    "Whether a service that failed repeatedly is left alone.",
+    &["service"],
+);
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
 const CONFIGURED_AT: Described = Described(
@@ -164,6 +176,11 @@ impl Metrics {
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
             refreshes: counters(&registry, &REFRESHES)?,
+            consent_lookups: counters(&registry, &CONSENT_LOOKUPS)?,
+            open_breakers: IntGaugeVec::new(
+                Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
+                OPEN_BREAKERS.2,
+            )?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -176,6 +193,7 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
+        self.registry.register(Box::new(self.open_breakers.clone()))?;
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -247,6 +265,16 @@ impl Metrics {
     /// The counter of rules that client certificates break.
     pub fn certificate_findings(&self) -> IntCounterVec {
         self.certificate_findings.clone()
+    }
+
+    /// The counter of questions to the consent registry with a result.
+    pub fn consent_lookups(&self, result: &str) -> IntCounter {
+        self.consent_lookups.with_label_values(&[result])
+    }
+
+    /// The gauge of a service's open breakers.
+    pub fn open_breakers(&self, service: &str) -> IntGauge {
+        self.open_breakers.with_label_values(&[service])
     }
 
     /// Counts a handshake.

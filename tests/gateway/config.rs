@@ -102,7 +102,8 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
+    let tables =
+        "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n";
     let mut tables_seen = 0;
     let config: String =
         format!("{}{tables}", sandbox.config)
@@ -132,7 +133,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 16, "{complaints:#?}");
+    assert_eq!(tables_seen, 17, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -342,6 +343,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"",
         "keep = \"365d\"",
         "config.toml:LINE consent.keep: \"365d\" is not understood, accepted: a duration up to 5m",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nkeep_unknown = \"2m\"",
+        "config.toml:LINE+1 consent.keep_unknown: \"2m\" is not understood, accepted: a duration up to 60s",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nbreaker = { failures = 0 }",
+        "config.toml:LINE+1 consent.breaker.failures: 0 is out of bounds, accepted: a whole number from 1 to 1000",
     ),
     (
         "keep = \"5m\"",

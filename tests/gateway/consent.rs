@@ -6,6 +6,8 @@ use serde_json::json;
 use crate::harness::*;
 
 mod ended;
+mod hostile;
+mod outage;
 mod preset;
 mod two;
 
