@@ -37,7 +37,7 @@ use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::upstream::{Upstream, Upstreams};
-use consent::ConsentSettings;
+use consent::{ConsentSettings, StaleFor};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
@@ -136,7 +136,8 @@ fn read(
     let upstreams = traffic::read_upstreams(root);
     let token = services::read_tokens(root, before);
     let consent = consent::read_consents(root, metrics, before);
-    let policies = read_policies(root, &upstreams, mistakes);
+    let stale_for = consent.as_ref().map(|(settings, _)| settings.stale_for());
+    let policies = read_policies(root, &upstreams, stale_for.unwrap_or_default(), mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
     if !mistakes.prevent_loading() {
         check_needs(&policies, &listeners, consent.0.has_registry());
@@ -171,10 +172,11 @@ fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDoma
 fn read_policies(
     root: &Table<'_>,
     upstreams: &[Upstream],
+    stale_for: StaleFor,
     mistakes: &Mistakes,
 ) -> Option<policy::Policies> {
     let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
-    policy::read_policies(root, &names, mistakes)
+    policy::read_policies(root, &names, stale_for, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.

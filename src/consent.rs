@@ -30,7 +30,7 @@ use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId};
 use answers::{Answers, Key};
-pub use answers::{Asked, Witness};
+pub use answers::{Notice, Witness};
 pub use changes::Changes;
 use changes::Mark;
 use preset::Consumption;
@@ -112,6 +112,8 @@ impl Consent {
 pub struct Inquiry {
     /// Which of the consents that a token may name.
     pub kind: ConsentKind,
+    /// For how long an answer that is out of date may do when the registry cannot be asked.
+    pub stale_for: Option<Duration>,
 }
 
 /// What a route needs of the token's consent.
@@ -151,6 +153,8 @@ pub struct Memory {
     pub capacity: u64,
     /// How long a consent that ended is known to have ended.
     pub ended: Duration,
+    /// For how long any route may want an answer that is out of date.
+    pub stale_for: Option<Duration>,
 }
 
 /// The stage.
@@ -199,7 +203,7 @@ impl Consents {
         let known = self.changes.of(id.digest(), now);
         self.has_not_ended(known.mark, need.to)?;
         let key = Key { id: id.digest(), kind: need.inquiry.kind, revision: known.revision };
-        let terms = self.answers()?.of(key, id, now).await?;
+        let terms = self.answers()?.of(key, id, need.inquiry.stale_for, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
@@ -245,7 +249,7 @@ impl Consents {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let terms = self.answers()?.of(key, &id, now).await?;
+        let terms = self.answers()?.of(key, &id, inquiry.stale_for, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }

@@ -50,6 +50,20 @@ pub enum RemoteError {
     LeftAlone,
 }
 
+impl RemoteError {
+    /// Whether the service could not be asked, or said so itself; not that it was and gave an answer of
+    /// no use.
+    pub fn is_outage(self) -> bool {
+        match self {
+            Self::Connect | Self::Timeout | Self::Broken | Self::LeftAlone => true,
+            Self::Status(status) => {
+                status.is_server_error() || matches!(status.as_u16(), 408 | 429)
+            }
+            Self::Client | Self::TooLong | Self::Malformed | Self::MediaType => false,
+        }
+    }
+}
+
 /// How to reach a service.
 #[derive(Clone)]
 pub struct Endpoint {

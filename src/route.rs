@@ -265,7 +265,7 @@ mod tests {
             api: "api".into(),
             label: template.to_string().into(),
             consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
-            inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent },
+            inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent, stale_for: None },
             template,
             method,
             access,

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::Kept;
 use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
-use super::services::{FIVE_MINUTES, ONE_MINUTE, read_age};
+use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::values;
 use crate::consent::preset::Consumption;
 use crate::consent::{
-    Asked, ConsentKind, Consents, Lapse, Memory, Preset, Registry, Rules, Witness,
+    ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Witness,
 };
 use crate::moment::Moment;
 use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
 use crate::report::Metrics;
+use crate::route::PriorityClass;
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading};
 
@@ -29,6 +30,24 @@ pub(super) struct ConsentSettings {
     rules: Rules,
     memory: Memory,
     breaker: BreakerSettings,
+    stale_for: StaleFor,
+}
+
+/// For how long each class of routes is content with an answer that is out of date, when the registry
+/// cannot be asked.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) struct StaleFor([Option<Duration>; PriorityClass::ALL.len()]);
+
+impl StaleFor {
+    /// For how long a class is.
+    pub(super) fn of(&self, class: PriorityClass) -> Option<Duration> {
+        let [high, medium, admin] = self.0;
+        match class {
+            PriorityClass::High => high,
+            PriorityClass::Medium => medium,
+            PriorityClass::Admin => admin,
+        }
+    }
 }
 
 impl Default for ConsentSettings {
@@ -51,8 +70,10 @@ impl Default for ConsentSettings {
                 capacity: 100_000,
                 // As long as an access token of the profile lives.
                 ended: Duration::from_secs(900),
+                stale_for: None,
             },
             breaker: BreakerSettings { failures: 5, open_for: Duration::from_secs(5) },
+            stale_for: StaleFor::default(),
         }
     }
 }
@@ -74,6 +95,8 @@ pub(super) fn read_consents(
         }
         settings.memory = read_memory(&table, settings.memory);
         settings.breaker = read_breaker(&table, settings.breaker);
+        settings.stale_for = read_stale_for(&table);
+        settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
         let (endpoint, place): (EndpointSettings, Place) =
             endpoint::read(&table, "registry", Needs::default())?;
         let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
@@ -96,6 +119,11 @@ impl ConsentSettings {
     /// Whether a registry is configured.
     pub(super) fn has_registry(&self) -> bool {
         self.registry.is_some()
+    }
+
+    /// What an outage means to each class of routes.
+    pub(super) fn stale_for(&self) -> StaleFor {
+        self.stale_for
     }
 }
 
@@ -147,6 +175,7 @@ fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
         keep_unknown: read_age(table, "keep_unknown", ONE_MINUTE).unwrap_or(default.keep_unknown),
         capacity: table.number("cache_capacity", 1, 10_000_000).unwrap_or(default.capacity),
         ended: read_age(table, "remember_ended", ONE_DAY).unwrap_or(default.ended),
+        stale_for: None,
     }
 }
 
@@ -160,14 +189,35 @@ fn read_breaker(table: &Table<'_>, default: BreakerSettings) -> BreakerSettings 
     }
 }
 
-/// Counts what the questions come to.
+fn read_stale_for(table: &Table<'_>) -> StaleFor {
+    let Some(table) = table.table("stale_for") else {
+        return StaleFor::default();
+    };
+    let accepted = "\"refuse\" or a duration up to 1h";
+    StaleFor(PriorityClass::ALL.map(|class| {
+        let read = table.parsed(class.as_str(), accepted, |text| match text {
+            "refuse" => Some(None),
+            _ => values::duration(text).filter(|duration| *duration <= ONE_HOUR.0).map(Some),
+        })?;
+        if read.value.is_some() {
+            let text =
+                "a consent that is revoked elsewhere during an outage stays in force so long";
+            read.place.warn(text);
+        }
+        read.value
+    }))
+}
+
+/// Counts what is told of the registry.
 fn witness(metrics: &Metrics) -> Witness {
     let [answered, unknown, failed] =
         ["answered", "unknown", "failed"].map(|result| metrics.consent_lookups(result));
-    Arc::new(move |asked| match asked {
-        Asked::Answered => answered.inc(),
-        Asked::Unknown => unknown.inc(),
-        Asked::Failed => failed.inc(),
+    let stale = metrics.stale_consents();
+    Arc::new(move |notice| match notice {
+        Notice::Answered => answered.inc(),
+        Notice::Unknown => unknown.inc(),
+        Notice::Failed => failed.inc(),
+        Notice::Stale => stale.inc(),
     })
 }
 

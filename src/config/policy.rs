@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Method};
 
+use super::consent::StaleFor;
 use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentKind, ConsentUse, Inquiry, Permission};
@@ -33,14 +34,16 @@ pub(super) struct Policies {
     pub(super) needs_certificates: Option<Place>,
 }
 
-/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order.
+/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
+/// `stale_for` is what an outage of the consent registry means to the routes of each class.
 pub(super) fn read_policies(
     root: &Table<'_>,
     upstreams: &[&str],
+    stale_for: StaleFor,
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
-    let mut reader = Reader { upstreams, routes: Vec::new(), versions: Vec::new() };
+    let mut reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
     for file in files {
         if let Some(document) = Document::read(&file, mistakes) {
             document.with_root(|root| reader.read_file(&root));
@@ -100,6 +103,7 @@ fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 struct Reader<'a> {
     upstreams: &'a [&'a str],
+    stale_for: StaleFor,
     routes: Vec<(Route, Place)>,
     versions: Vec<(Box<str>, HeaderValue)>,
 }
@@ -208,7 +212,7 @@ impl Reader<'_> {
             idempotency_key: idempotency_key?,
             media: media?,
             consent_parameter: consent_parameter?,
-            inquiry: Inquiry { kind },
+            inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             version: head.version.clone(),
             upstream: upstream?,
         })

@@ -15,7 +15,7 @@ use crate::token::{TokenLimits, Tokens};
 
 pub(super) const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
 pub(super) const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
-const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
+pub(super) const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 const MISSING_TABLE: &str = "is missing, accepted: a table";
 
 /// What `[token]` says.

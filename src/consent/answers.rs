@@ -10,21 +10,23 @@ use std::time::Duration;
 
 use super::{ConsentDigest, ConsentError, ConsentId, ConsentKind, Memory, Registry};
 use crate::moment::Moment;
-use crate::terms::Terms;
+use crate::terms::{ConsentStatus, Terms};
 
-/// What a question to the registry came to.
+/// What there is to tell of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// A description.
+pub enum Notice {
+    /// It described a consent.
     Answered,
-    /// There is no such consent.
+    /// It has no such consent.
     Unknown,
-    /// No answer, or none that was understood.
+    /// It gave no answer, or none that was understood.
     Failed,
+    /// It could not be asked, and an old answer served a request.
+    Stale,
 }
 
-/// Learns what each question to the registry came to.
-pub type Witness = Arc<dyn Fn(Asked) + Send + Sync>;
+/// Is told of the registry.
+pub type Witness = Arc<dyn Fn(Notice) + Send + Sync>;
 
 type Hashing = BuildHasherDefault<KeyHasher>;
 
@@ -35,7 +37,17 @@ pub(super) struct Answers {
     window: Option<Duration>,
     kept: moka::future::Cache<Key, Arc<Terms>, Hashing>,
     unknown: moka::sync::Cache<Key, (), Hashing>,
+    keep: Duration,
+    /// What may serve during an outage: the last answer, where it was AUTHORISED.
+    old: Option<moka::sync::Cache<Key, Old, Hashing>>,
     witness: Witness,
+}
+
+#[derive(Clone)]
+struct Old {
+    terms: Arc<Terms>,
+    /// On the monotonic clock, and no later than it was asked for.
+    asked_at: Duration,
 }
 
 /// Unknown consents are a caller's guess or slip: they need not be remembered like those that exist.
@@ -56,14 +68,22 @@ impl Answers {
             .max_capacity(memory.capacity.min(MOST_UNKNOWN))
             .time_to_live(memory.keep_unknown)
             .build_with_hasher(Hashing::default());
-        Self { registry, window, kept, unknown, witness }
+        let old = memory.stale_for.map(|longest| {
+            moka::sync::Cache::builder()
+                .max_capacity(memory.capacity)
+                .time_to_live(memory.keep + longest)
+                .build_with_hasher(Hashing::default())
+        });
+        Self { registry, window, kept, unknown, keep: memory.keep, old, witness }
     }
 
-    /// What the registry says of the consent `id`, which is filed under `key`.
+    /// What the registry says of the consent `id`, which is filed under `key`. In an outage, what it
+    /// said before does, if that has been out of date for no longer than `stale_for`.
     pub(super) async fn of(
         &self,
         key: Key,
         id: &ConsentId,
+        stale_for: Option<Duration>,
         now: Moment,
     ) -> Result<Arc<Terms>, ConsentError> {
         if let Some(terms) = self.kept.get(&key).await {
@@ -76,33 +96,58 @@ impl Answers {
             Ok(terms) => Ok(terms),
             Err(not_kept) => match &*not_kept {
                 NotKept::Fleeting(terms) => Ok(terms.clone()),
+                NotKept::Failure(error @ ConsentError::Registry(fault)) if fault.is_outage() => {
+                    self.old(key, stale_for, now).ok_or(*error)
+                }
                 NotKept::Failure(error) => Err(*error),
             },
         }
     }
 
+    /// The last answer, unless something else was heard since.
+    fn old(&self, key: Key, stale_for: Option<Duration>, now: Moment) -> Option<Arc<Terms>> {
+        let old = self.old.as_ref()?.get(&key)?;
+        let age = now.since_start().saturating_sub(old.asked_at);
+        if age > self.keep + stale_for? {
+            return None;
+        }
+        (self.witness)(Notice::Stale);
+        Some(old.terms)
+    }
+
     async fn ask(&self, key: Key, id: &ConsentId, now: Moment) -> Result<Arc<Terms>, NotKept> {
         let answer = self.registry.look_up(key.kind, id).await;
         (self.witness)(match &answer {
-            Ok(_) => Asked::Answered,
-            Err(ConsentError::Unknown) => Asked::Unknown,
-            Err(_) => Asked::Failed,
+            Ok(_) => Notice::Answered,
+            Err(ConsentError::Unknown) => Notice::Unknown,
+            Err(_) => Notice::Failed,
         });
+        let answer = answer.map(Arc::new);
+        self.keep_old(key, &answer, now);
         match answer {
-            Ok(terms) => {
-                let terms = Arc::new(terms);
-                // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
-                match terms.status_at(now, self.window).is_pending() {
-                    true => Err(NotKept::Fleeting(terms)),
-                    false => Ok(terms),
-                }
+            // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
+            Ok(terms) if terms.status_at(now, self.window).is_pending() => {
+                Err(NotKept::Fleeting(terms))
             }
+            Ok(terms) => Ok(terms),
             Err(error) => {
                 if error == ConsentError::Unknown {
                     self.unknown.insert(key, ());
                 }
                 Err(NotKept::Failure(error))
             }
+        }
+    }
+
+    /// Keeps an answer for an outage; one that permits nothing, or that is none, ends what was kept.
+    fn keep_old(&self, key: Key, answer: &Result<Arc<Terms>, ConsentError>, now: Moment) {
+        let Some(old) = &self.old else { return };
+        match answer {
+            Ok(terms) if terms.status_at(now, self.window) == ConsentStatus::Authorised => {
+                old.insert(key, Old { terms: terms.clone(), asked_at: now.since_start() });
+            }
+            Err(ConsentError::Registry(error)) if error.is_outage() => {}
+            Ok(_) | Err(_) => old.invalidate(&key),
         }
     }
 }

@@ -40,6 +40,7 @@ pub struct Metrics {
     list_entries: GaugeVec,
     refreshes: IntCounterVec,
     consent_lookups: IntCounterVec,
+    stale_consents: IntCounter,
     open_breakers: IntGaugeVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -136,6 +137,11 @@ const CONSENT_LOOKUPS: Described = Described(
     "Questions to the consent registry by result.",
     &["result"],
 );
+const STALE_CONSENTS: Described = Described(
+    "portaria_consent_stale_answers_total",
+    "Requests judged on an answer that was out of date, in an outage of the consent registry.",
+    &[],
+);
 const OPEN_BREAKERS: Described = Described(
     "portaria_open_breakers",
     "Whether a service that failed repeatedly is left alone.",
@@ -177,6 +183,7 @@ impl Metrics {
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
             refreshes: counters(&registry, &REFRESHES)?,
             consent_lookups: counters(&registry, &CONSENT_LOOKUPS)?,
+            stale_consents: IntCounter::new(STALE_CONSENTS.0, STALE_CONSENTS.1)?,
             open_breakers: IntGaugeVec::new(
                 Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
                 OPEN_BREAKERS.2,
@@ -193,6 +200,7 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
+        self.registry.register(Box::new(self.stale_consents.clone()))?;
         self.registry.register(Box::new(self.open_breakers.clone()))?;
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
@@ -270,6 +278,11 @@ impl Metrics {
     /// The counter of questions to the consent registry with a result.
     pub fn consent_lookups(&self, result: &str) -> IntCounter {
         self.consent_lookups.with_label_values(&[result])
+    }
+
+    /// The counter of requests that an answer out of date served.
+    pub fn stale_consents(&self) -> IntCounter {
+        self.stale_consents.clone()
     }
 
     /// The gauge of a service's open breakers.

@@ -102,8 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables =
-        "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n";
     let mut tables_seen = 0;
     let config: String =
         format!("{}{tables}", sandbox.config)
@@ -133,7 +132,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 17, "{complaints:#?}");
+    assert_eq!(tables_seen, 18, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -353,6 +352,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"",
         "keep = \"5m\"\nbreaker = { failures = 0 }",
         "config.toml:LINE+1 consent.breaker.failures: 0 is out of bounds, accepted: a whole number from 1 to 1000",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nstale_for = { medium = \"2h\" }",
+        "config.toml:LINE+1 consent.stale_for.medium: \"2h\" is not understood, accepted: \"refuse\" or a duration up to 1h",
     ),
     (
         "keep = \"5m\"",
@@ -751,6 +755,20 @@ fn limits_below_the_legal_floor_are_a_warning() {
         "config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n"
     );
     assert_eq!(text, expected);
+}
+
+#[test]
+fn serving_old_answers_in_an_outage_is_a_warning() {
+    let sandbox = Sandbox::new();
+    let key = "keep = \"5m\"\nstale_for = { high = \"refuse\", medium = \"10m\" }";
+    let config = sandbox.config.replace("keep = \"5m\"", key);
+    let (code, complaints) = sandbox.complaints(&config);
+    let line = line_at(&config, "stale_for");
+    let expected = format!(
+        "config.toml:{line} consent.stale_for.medium: warning: a consent that is revoked elsewhere \
+         during an outage stays in force so long"
+    );
+    assert_eq!((code, complaints), (Some(0), vec![expected]));
 }
 
 #[test]

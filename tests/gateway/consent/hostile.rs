@@ -74,7 +74,7 @@ pub fn answer(status: &str, content_type: &str, body: &str) -> Vec<u8> {
     format!("{head}connection: close\r\n\r\n{body}").into_bytes()
 }
 
-const JSON: &str = "content-type: application/json\r\n";
+pub const JSON: &str = "content-type: application/json\r\n";
 
 impl Hostile {
     pub async fn start(manner: Manner) -> Self {
@@ -167,15 +167,16 @@ async fn flood(stream: &mut TcpStream, piece: &[u8], sent: &AtomicUsize) -> Io {
     Ok(())
 }
 
+/// For registries that do not answer; others may take their time on a busy machine.
+pub const HASTY: &str = "timeout = \"300ms\"\n";
+
 /// A lab whose registry is another one. The breaker is quick, so that the tests are.
 pub async fn lab_asking(url: &str, settings: &str) -> Lab {
-    let settings = format!(
-        "registry = \"{url}\"\ntimeout = \"300ms\"\n{settings}\n\
-         breaker = {{ failures = 3, open_for = \"100ms\" }}"
-    );
+    let breaker = "breaker = { failures = 3, open_for = \"100ms\" }";
+    let settings = format!("registry = \"{url}\"\n{settings}\n{breaker}");
     lab_with(|config| {
         let line = config.lines().find(|line| line.starts_with("registry = ")).unwrap().to_owned();
-        config.replace(&line, &settings)
+        super::patient(config).replace(&line, &settings)
     })
     .await
 }
@@ -183,7 +184,7 @@ pub async fn lab_asking(url: &str, settings: &str) -> Lab {
 /// It is 503 as often as one asks, and 200 as soon as the registry behaves.
 async fn assert_survived(manner: Manner) -> Hostile {
     let registry = Hostile::start(manner.clone()).await;
-    let lab = lab_asking(&format!("http://{}", registry.address), "").await;
+    let lab = lab_asking(&format!("http://{}", registry.address), HASTY).await;
     let request = read(&lab, ID);
     for _ in 0..4 {
         let answer = lab.send(&request).await;
@@ -275,7 +276,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_registry_that_has_no_address_is_503() {
-    let lab = lab_asking("http://registry.invalid", "").await;
+    let lab = lab_asking("http://registry.invalid", HASTY).await;
     for _ in 0..4 {
         assert_refused(&lab.send(&read(&lab, ID)).await, 503, "SERVICO_INDISPONIVEL");
     }

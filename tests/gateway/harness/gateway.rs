@@ -34,7 +34,8 @@ impl Gateway {
     /// Starts the binary and waits until it is ready.
     pub async fn start(config: &Path) -> Self {
         let mut gateway = Self::spawn(config);
-        let announced = || async { gateway.log_contains("admin") };
+        let is_last = |line: &Value| line["fields"]["listener"] == "admin";
+        let announced = || async { gateway.log.lock().unwrap().iter().any(is_last) };
         eventually("the gateway listens", announced).await;
         for line in gateway.log.lock().unwrap().iter() {
             let fields = &line["fields"];
