@@ -9,6 +9,7 @@ mod ended;
 mod hostile;
 mod outage;
 mod preset;
+mod races;
 mod stale;
 mod two;
 
