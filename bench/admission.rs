@@ -293,6 +293,7 @@ fn rules() -> ClaimRules {
         enrollment_scope_prefix: "enrollment:".into(),
         consent_claim: None,
         grant: GrantRule::ConsentOrSubject,
+        carrying: None,
     }
 }
 

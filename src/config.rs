@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod values;
+mod carried;
 mod consent;
 mod endpoint;
 mod identity;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::admission::Admission;
-use crate::consent::Consents;
+use crate::consent::{Consents, Teller};
 use crate::exchange::Serving;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
@@ -134,13 +135,14 @@ fn read(
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let token = services::read_tokens(root, before);
     let consent = consent::read_consents(root, metrics, before);
+    let told = consent.as_ref().map(|(settings, _)| settings);
+    let token = services::read_tokens(root, told, before);
     let stale_for = consent.as_ref().map(|(settings, _)| settings.stale_for());
     let policies = read_policies(root, &upstreams, stale_for.unwrap_or_default(), mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
     if !mistakes.prevent_loading() {
-        check_needs(&policies, &listeners, consent.0.has_registry());
+        check_needs(&policies, &listeners, &consent.0);
     }
     let admission = Admission {
         routes: Arc::new(policies.routes),
@@ -183,10 +185,14 @@ fn read_policies(
 fn check_needs(
     policies: &policy::Policies,
     listeners: &[ListenerConfiguration],
-    has_registry: bool,
+    consent: &ConsentSettings,
 ) {
-    if let (Some(place), false) = (&policies.needs_registry, has_registry) {
-        place.reject("needs a consent registry, accepted: a [consent] table in the configuration");
+    let needs_registry = match consent.teller() {
+        Teller::Registry => policies.needs_consents.as_ref().or(policies.needs_registry.as_ref()),
+        Teller::Token => policies.needs_registry.as_ref(),
+    };
+    if let (Some(place), false) = (needs_registry, consent.has_registry()) {
+        place.reject("needs a consent registry, accepted: registry in [consent]");
     }
     let is_mutual = |listener: &ListenerConfiguration| listener.exposure == Exposure::Mutual;
     if let (Some(place), false) = (&policies.needs_certificates, listeners.iter().any(is_mutual)) {

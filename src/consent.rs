@@ -1,6 +1,7 @@
 //! The customer's consent: does it permit this very endpoint, now, to this client?
 //!
-//! Takes a bound token and what the route needs; gives a [`Consent`]. Refuses a token that names no
+//! Takes a bound token and what the route needs; gives a [`Consent`]. What a consent permits is told by
+//! the insurer's registry, or by the token itself. Refuses a token that names no
 //! consent, a consent that is unknown, another client's, not AUTHORISED, expired, or without the
 //! route's permission, and a path that names another consent than the token. Cannot decide when the
 //! registry gives no understood answer.
@@ -82,6 +83,12 @@ pub enum ConsentError {
     /// The registry gave no usable answer: cannot decide.
     #[error("the consent registry: {0}")]
     Registry(RemoteError),
+    /// The token does not say what its consent permits.
+    #[error("the token does not say what its consent permits")]
+    NotCarried,
+    /// The consent changed since the token was issued.
+    #[error("the token was issued before its consent changed")]
+    Outdated,
     /// No registry is configured: cannot decide.
     #[error("no consent registry is configured")]
     NoRegistry,
@@ -140,6 +147,17 @@ pub enum Aftermath {
     Declined,
     /// Its owner deleted it.
     Deleted,
+    /// Its owner did something to it, or tried to and nobody knows what came of it.
+    Altered,
+}
+
+/// Who says what a consent permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// The registry.
+    Registry,
+    /// The token that names it.
+    Token,
 }
 
 /// How long something is remembered, and how much.
@@ -160,16 +178,18 @@ pub struct Memory {
 /// The stage.
 pub struct Consents {
     answers: Option<Answers>,
+    teller: Teller,
     rules: Rules,
     changes: Arc<Changes>,
     remember_ended: Duration,
 }
 
 impl Consents {
-    /// A stage that asks `registry`, judges by `rules` and keeps what it learns as `memory` says, until
-    /// `changes` end it.
+    /// A stage that asks `registry`, or believes the token if `teller` says so, judges by `rules` and
+    /// keeps what it learns as `memory` says, until `changes` end it.
     pub fn new(
         registry: Option<(Registry, Witness)>,
+        teller: Teller,
         rules: Rules,
         memory: Memory,
         changes: Arc<Changes>,
@@ -177,7 +197,7 @@ impl Consents {
         let window = rules.authorisation_window;
         let answers =
             registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
-        Self { answers, rules, changes, remember_ended: memory.ended }
+        Self { answers, teller, rules, changes, remember_ended: memory.ended }
     }
 
     fn answers(&self) -> Result<&Answers, ConsentError> {
@@ -200,23 +220,39 @@ impl Consents {
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
-        let known = self.changes.of(id.digest(), now);
-        self.has_not_ended(known.mark, need.to)?;
-        let key = Key { id: id.digest(), kind: need.inquiry.kind, revision: known.revision };
-        let terms = self.answers()?.of(key, id, need.inquiry.stale_for, now).await?;
+        let (kind, known) = (need.inquiry.kind, self.changes.of(id.digest(), now));
+        self.has_not_ended(known.mark, need.to, token)?;
+        let terms = match (self.teller, kind) {
+            (Teller::Token, ConsentKind::Consent) => {
+                token.token().terms().ok_or(ConsentError::NotCarried)?.clone()
+            }
+            (Teller::Registry, _) | (Teller::Token, ConsentKind::Enrollment) => {
+                let key = Key { id: id.digest(), kind, revision: known.revision };
+                self.answers()?.of(key, id, need.inquiry.stale_for, now).await?
+            }
+        };
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
-        Ok(Consent { kind: key.kind, id: id.clone(), linked: terms.linked.clone() })
+        Ok(Consent { kind, id: id.clone(), linked: terms.linked.clone() })
     }
 
-    fn has_not_ended(&self, mark: Option<Mark>, to: ConsentUse) -> Result<(), ConsentError> {
+    fn has_not_ended(
+        &self,
+        mark: Option<Mark>,
+        to: ConsentUse,
+        token: &BoundToken,
+    ) -> Result<(), ConsentError> {
         let status = match mark {
             None => return Ok(()),
             Some(Mark::Consumed) => ConsentStatus::Consumed,
             Some(Mark::Rejected) => ConsentStatus::Rejected,
+            Some(Mark::Outdated { since }) => {
+                let is_newer = token.token().issued_at().is_some_and(|issued| issued > since);
+                return if is_newer { Ok(()) } else { Err(ConsentError::Outdated) };
+            }
         };
         Err(ConsentError::NotAuthorised { status, lapse: self.rules.lapse(to) })
     }
@@ -258,7 +294,7 @@ impl Consents {
     /// serves the requests that already wait for it and no later one.
     pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
         let id = consent.id.digest();
-        if let Some(mark) = self.mark_of(consent.kind, aftermath) {
+        if let Some(mark) = self.mark_of(consent.kind, aftermath, now) {
             self.changes.mark(id, mark, now, self.remember_ended);
         }
         self.changes.advance(id);
@@ -267,9 +303,10 @@ impl Consents {
         }
     }
 
-    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
+    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath, now: Moment) -> Option<Mark> {
         let consumes = match (kind, aftermath, self.rules.consumption) {
             (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
+            (_, Aftermath::Altered, _) => return self.outdated(now),
             (ConsentKind::Consent, Aftermath::Created, consumption) => {
                 consumption != Consumption::Never
             }
@@ -279,6 +316,11 @@ impl Consents {
             (ConsentKind::Consent, Aftermath::Open, _) | (ConsentKind::Enrollment, _, _) => false,
         };
         consumes.then_some(Mark::Consumed)
+    }
+
+    /// A registry is asked again; a token cannot be.
+    fn outdated(&self, now: Moment) -> Option<Mark> {
+        (self.teller == Teller::Token).then_some(Mark::Outdated { since: now.unix_seconds() })
     }
 
     /// Drops what is remembered of ended consents beyond its time.

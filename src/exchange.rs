@@ -69,6 +69,7 @@ pub struct Arrival {
 /// How the backend is doing on this exchange.
 #[derive(Default)]
 struct Backend {
+    answered: bool,
     server: Option<usize>,
     began: Option<Instant>,
     ended: Option<Instant>,
@@ -256,7 +257,8 @@ impl Exchange {
     /// what is kept of it, before the caller sees the answer.
     pub fn note_backend_answer(&mut self, status: StatusCode) {
         self.note_backend_progress();
-        self.note_changed_consent(Some(status));
+        self.backend.answered = true;
+        self.note_changed_consent(|route| aftermath(route, Some(status)));
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_answer(server);
         }
@@ -357,11 +359,11 @@ impl Exchange {
 
     /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
     /// and again at the end: an answer that never came may have changed it too.
-    fn note_changed_consent(&self, answer: Option<StatusCode>) {
+    fn note_changed_consent(&self, aftermath: impl FnOnce(&Route) -> Aftermath) {
         let Some(permit) = &self.permit else { return };
-        if let (true, Some(consent)) = (permit.route().may_change_consent(), permit.consent()) {
-            let aftermath = aftermath(permit.route(), answer);
-            self.serving.admission.consents.note(consent, aftermath, Moment::now());
+        let route = permit.route();
+        if let (true, Some(consent)) = (route.may_change_consent(), permit.consent()) {
+            self.serving.admission.consents.note(consent, aftermath(route), Moment::now());
         }
     }
 
@@ -370,7 +372,11 @@ impl Exchange {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
-        self.note_changed_consent(None);
+        let is_open = self.backend.answered || self.backend.attempts == 0;
+        self.note_changed_consent(|route| match is_open {
+            true => Aftermath::Open,
+            false => aftermath(route, None),
+        });
         let Some(interaction) = &self.interaction else {
             return;
         };
@@ -417,6 +423,9 @@ fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
             if route.method == Method::DELETE && status.is_success() =>
         {
             Aftermath::Deleted
+        }
+        (Access::Client { .. }, answer) if !answer.is_some_and(|s| s.is_client_error()) => {
+            Aftermath::Altered
         }
         _ => Aftermath::Open,
     }

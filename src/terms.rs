@@ -7,6 +7,7 @@
 //! Standard: OPIN consents API, versions 2 and 3; Open Finance Brasil consents API 2.2 and 3.0. Leaves to
 //! others: what the terms permit, to whom and when (`consent`).
 
+pub mod carried;
 pub mod permission;
 pub mod status;
 
@@ -18,6 +19,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::moment::Moment;
 use crate::scope::{ConsentId, ConsentKind};
+pub use carried::{Carrying, DetailsType};
 pub use permission::{Permission, Permissions};
 pub use status::{ConsentStatus, States};
 
@@ -112,18 +114,13 @@ impl Reading {
         let members = &self.members;
         let permissions = json.pointer(&members.permissions)?.as_array()?;
         let permissions: Option<Permissions> = permissions.iter().map(Value::as_str).collect();
-        let expires_at = match date(json, &members.expiration)? {
-            None if self.missing_expiration == MissingExpiration::Refuse => return None,
-            None | Some(NO_END) => None,
-            Some(date) => Some(date),
-        };
         Some(Terms {
             id: ConsentId::new(text(&members.id)?)?,
             client_id: text(&members.client_id)?.into(),
             permissions: permissions?,
             linked: self.linked(json)?,
             status: self.states.parse(self.kind, text(&members.status)?)?,
-            expires_at,
+            expires_at: end(json, &members.expiration, self.missing_expiration)?,
             created_at: date(json, &members.created)?,
         })
     }
@@ -134,6 +131,15 @@ impl Reading {
             None | Some(Value::Null) => Some(None),
             Some(id) => Some(Some(ConsentId::new(id.as_str()?)?)),
         }
+    }
+}
+
+/// When a consent ends; nothing inside if it has no end, nothing at all if that is not understood.
+fn end(json: &Value, pointer: &str, missing: MissingExpiration) -> Option<Option<i64>> {
+    match date(json, pointer)? {
+        None if missing == MissingExpiration::Refuse => None,
+        None | Some(NO_END) => Some(None),
+        Some(date) => Some(Some(date)),
     }
 }
 

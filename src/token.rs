@@ -30,6 +30,7 @@ use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 use crate::scope::{ConsentId, ConsentKind, Scopes};
+use crate::terms::Terms;
 pub use binding::BoundToken;
 pub use claims::{ClaimRules, ClientId, GrantRule};
 use introspection::{Introspection, Introspector};
@@ -120,8 +121,10 @@ pub struct VerifiedToken {
     scopes: Scopes,
     consent: Option<ConsentId>,
     enrollment: Option<ConsentId>,
+    terms: Option<Arc<Terms>>,
     grant: Grant,
     thumbprint: Thumbprint,
+    issued_at: Option<u64>,
     expires_at: Option<u64>,
 }
 
@@ -142,6 +145,16 @@ impl VerifiedToken {
             ConsentKind::Consent => self.consent.as_ref(),
             ConsentKind::Enrollment => self.enrollment.as_ref(),
         }
+    }
+
+    /// What it says itself of the consent that it names.
+    pub fn terms(&self) -> Option<&Arc<Terms>> {
+        self.terms.as_ref()
+    }
+
+    /// When it was issued, in seconds since 1970.
+    pub fn issued_at(&self) -> Option<u64> {
+        self.issued_at
     }
 
     /// Refuses a token of another grant.

@@ -10,20 +10,21 @@ use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::values;
 use crate::consent::preset::Consumption;
 use crate::consent::{
-    ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Witness,
+    ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
 };
 use crate::moment::Moment;
 use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
 use crate::report::Metrics;
 use crate::route::PriorityClass;
 use crate::terms::permission::Renamed;
-use crate::terms::{Members, MissingExpiration, Reading};
+use crate::terms::{Members, MissingExpiration, Reading, States};
 
 const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
 /// What `[consent]` says.
 #[derive(PartialEq)]
 pub(super) struct ConsentSettings {
+    teller: Teller,
     registry: Option<EndpointSettings>,
     consents: Reading,
     enrollments: Reading,
@@ -60,6 +61,7 @@ impl Default for ConsentSettings {
             missing_expiration: preset.missing_expiration(),
         };
         Self {
+            teller: Teller::Registry,
             registry: None,
             consents: reading(ConsentKind::Consent),
             enrollments: reading(ConsentKind::Enrollment),
@@ -97,13 +99,14 @@ pub(super) fn read_consents(
         settings.breaker = read_breaker(&table, settings.breaker);
         settings.stale_for = read_stale_for(&table);
         settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
-        let (endpoint, place): (EndpointSettings, Place) =
-            endpoint::read(&table, "registry", Needs::default())?;
-        let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
-        let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
-        let asked = Registry::new(endpoint.remote(&place)?, breaker, consents, enrollments);
-        registry = Some((asked, witness(metrics)));
-        settings.registry = Some(endpoint);
+        let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
+        settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
+        if settings.teller == Teller::Registry || table.has("registry") {
+            let (endpoint, place) = endpoint::read(&table, "registry", Needs::default())?;
+            registry =
+                Some((read_registry(&settings, &endpoint, &place, metrics)?, witness(metrics)));
+            settings.registry = Some(endpoint);
+        }
     } else if root.has("consent") {
         return None;
     }
@@ -111,14 +114,36 @@ pub(super) fn read_consents(
         return Some((settings, kept.consent.1.clone()));
     }
     let changes = before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
-    let consents = Consents::new(registry, settings.rules, settings.memory, changes);
+    let (teller, rules, memory) = (settings.teller, settings.rules, settings.memory);
+    let consents = Consents::new(registry, teller, rules, memory, changes);
     Some((settings, Arc::new(consents)))
+}
+
+fn read_registry(
+    settings: &ConsentSettings,
+    endpoint: &EndpointSettings,
+    place: &Place,
+    metrics: &Metrics,
+) -> Option<Registry> {
+    let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
+    let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
+    Some(Registry::new(endpoint.remote(place)?, breaker, consents, enrollments))
 }
 
 impl ConsentSettings {
     /// Whether a registry is configured.
     pub(super) fn has_registry(&self) -> bool {
         self.registry.is_some()
+    }
+
+    /// Who says what a consent permits.
+    pub(super) fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    /// How the state and the end of a consent are understood, whoever tells them.
+    pub(super) fn states_and_missing_expiration(&self) -> (States, MissingExpiration) {
+        (self.consents.states, self.consents.missing_expiration)
     }
 
     /// What an outage means to each class of routes.

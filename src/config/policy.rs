@@ -4,6 +4,8 @@
 //! what a policy does not say is not allowed, and what it forgets to say is a mistake. Class, upstream
 //! and the rule of the interaction id may be said once for the file.
 
+mod access;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +14,11 @@ use http::{HeaderValue, Method};
 use super::consent::StaleFor;
 use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
-use crate::consent::{ConsentKind, ConsentUse, Inquiry, Permission};
+use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::request::media::Media;
-use crate::route::{Access, CONSENT_ID, PriorityClass, Route, Routes, Template, TemplateError};
-use crate::scope::Scope;
+use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
+use access::{read_access, read_consent_parameter, read_kind};
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
 const UPSTREAM: &str = "the name of an [[upstreams]] table";
@@ -28,7 +30,10 @@ const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 pub(super) struct Policies {
     /// The routes.
     pub(super) routes: Routes,
-    /// Where the first route stands that needs a consent registry.
+    /// Where the first route stands that needs somebody who tells of consents.
+    pub(super) needs_consents: Option<Place>,
+    /// Where the first route stands that needs a registry: a token tells of no consent but its own, and of
+    /// no enrollment.
     pub(super) needs_registry: Option<Place>,
     /// Where the first route stands that needs a listener with client certificates.
     pub(super) needs_certificates: Option<Place>,
@@ -50,18 +55,21 @@ pub(super) fn read_policies(
         }
     }
     reader.reject_overlaps();
-    let first = |wanted: fn(&Access) -> bool| {
-        let found = reader.routes.iter().find(|(route, _)| wanted(&route.access));
+    let first = |wanted: fn(&Route) -> bool| {
+        let found = reader.routes.iter().find(|(route, _)| wanted(route));
         found.map(|(_, place)| place.clone())
     };
-    let needs_registry = first(|access| matches!(access, Access::Consented { .. }));
-    let needs_certificates = first(|access| !access.is_open());
-    let with_parameter = reader.routes.iter().find(|(route, _)| route.consent_parameter.is_some());
-    let needs_registry = needs_registry.or(with_parameter.map(|(_, place)| place.clone()));
+    let needs_consents = first(|route| matches!(route.access, Access::Consented { .. }));
+    let needs_registry = first(|route| match route.access {
+        Access::Consented { .. } => route.inquiry.kind == ConsentKind::Enrollment,
+        Access::Client { .. } => route.consent_parameter.is_some(),
+        Access::Open | Access::Certificate => false,
+    });
+    let needs_certificates = first(|route| !route.access.is_open());
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
-    Some(Policies { routes, needs_registry, needs_certificates })
+    Some(Policies { routes, needs_consents, needs_registry, needs_certificates })
 }
 
 /// The `.toml` files of the directory, in the order of their names.
@@ -306,52 +314,6 @@ fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
     })
 }
 
-fn read_access(table: &Table<'_>) -> Option<Access> {
-    let accepted = "\"open\", \"certificate\", \"client\" or \"consented\"";
-    let access = table.required_parsed("access", accepted, |text| {
-        ["open", "certificate", "client", "consented"].into_iter().find(|known| *known == text)
-    });
-    let access = access?.value;
-    let without_effect: &[&'static str] = match access {
-        "open" | "certificate" => &["scope", "permission", "consent_use"],
-        "client" => &["permission", "consent_use"],
-        _ => &[],
-    };
-    for key in without_effect {
-        if table.has(key) {
-            table.place(key).reject(format!(
-                "has no effect with access = {access:?}, accepted: an access that needs it"
-            ));
-        }
-    }
-    let scope = || table.required_parsed("scope", "one scope", Scope::new);
-    match access {
-        "open" => Some(Access::Open),
-        "certificate" => Some(Access::Certificate),
-        "client" => Some(Access::Client { scope: scope()?.value }),
-        _ => {
-            let scope = scope();
-            let permission = table.required_parsed(
-                "permission",
-                "one permission such as RESOURCES_READ",
-                Permission::new,
-            );
-            let to =
-                table.required_parsed(
-                    "consent_use",
-                    "\"read\" or \"initiate\"",
-                    |text| match text {
-                        "read" => Some(ConsentUse::Read),
-                        "initiate" => Some(ConsentUse::Initiate),
-                        _ => None,
-                    },
-                );
-            let (scope, permission) = (scope?.value, permission?.value);
-            Some(Access::Consented { scope, permission, to: to?.value })
-        }
-    }
-}
-
 /// Methods that carry content must say whether they need a key; for the others there is nothing to say.
 fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
     let accepted = "\"required\" or \"ignored\"";
@@ -388,54 +350,4 @@ fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
         None if table.has("request_body") => None,
         None => Some(Media::Json),
     }
-}
-
-/// Which consent of the token the route is judged on, or which the path names.
-fn read_kind(table: &Table<'_>, has_parameter: bool) -> ConsentKind {
-    let kind = table.parsed("consent", "\"consent\" or \"enrollment\"", |text| match text {
-        "consent" => Some(ConsentKind::Consent),
-        "enrollment" => Some(ConsentKind::Enrollment),
-        _ => None,
-    });
-    if let Some(kind) = &kind
-        && !has_parameter
-        && !table.raw_is("access", "consented")
-    {
-        kind.place
-            .reject("has no effect here, accepted: access = \"consented\", or a consent_parameter");
-    }
-    kind.map_or(ConsentKind::Consent, |kind| kind.value)
-}
-
-fn read_consent_parameter(
-    table: &Table<'_>,
-    template: Option<&Template>,
-) -> Option<Option<Box<str>>> {
-    let has_consent = template.is_some_and(|template| template.has_parameter(CONSENT_ID));
-    let accepted = "the name of the path parameter that is the caller's consent, or \"none\"";
-    let Some(name) = table.string("consent_parameter", accepted) else {
-        if has_consent {
-            // Left out by mistake, it would skip the check whose consent it is.
-            let text = "is missing though the path names a consent";
-            table.place("consent_parameter").reject(format!("{text}, accepted: {accepted}"));
-        }
-        return Some(None);
-    };
-    if name.value == "none" && has_consent {
-        return Some(None);
-    }
-    for access in ["open", "certificate"] {
-        if table.raw_is("access", access) {
-            name.place.reject(format!(
-                "has no effect with access = {access:?}, accepted: an access that needs it"
-            ));
-            return None;
-        }
-    }
-    if template.is_some_and(|template| !template.has_parameter(&name.value)) {
-        let text = "is no parameter of the path, accepted: the name of one";
-        name.place.reject(format!("{:?} {text}", name.value));
-        return None;
-    }
-    Some(Some(name.value.into()))
 }

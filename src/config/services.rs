@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kept;
+use super::consent::ConsentSettings;
 use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
+use super::{Kept, carried};
 use super::{pem, values};
 use crate::token::claims::{self, ClaimRules, GrantRule};
 use crate::token::introspection::{ClientAuthentication, Introspector};
@@ -44,6 +45,7 @@ struct IntrospectionSettings {
 /// Reads `[token]` and builds the stage, or keeps the one that the same settings built before.
 pub(super) fn read_tokens(
     root: &Table<'_>,
+    consent: Option<&ConsentSettings>,
     before: Option<&Kept>,
 ) -> Option<(TokenSettings, Arc<Tokens>)> {
     let Some(table) = root.table("token") else {
@@ -52,6 +54,7 @@ pub(super) fn read_tokens(
         }
         return None;
     };
+    let carrying = carried::read_carrying(&table, consent);
     let rules = read_rules(&table);
     let limits = read_limits(&table);
     let (jwks, refresh) = read_jwks(&table);
@@ -65,7 +68,7 @@ pub(super) fn read_tokens(
         jwks.map_or(Some((None, None)), |read| read.map(|(s, j)| (Some(s), Some(j))))?;
     let (introspection, introspector) =
         introspection.map_or(Some((None, None)), |read| read.map(|(s, i)| (Some(s), Some(i))))?;
-    let rules = rules?;
+    let rules = ClaimRules { carrying: carrying?, ..rules? };
     let settings = TokenSettings { rules, limits, jwks, introspection, refresh };
     if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
         return Some((settings, kept.token.1.clone()));
@@ -118,6 +121,7 @@ fn read_rules(table: &Table<'_>) -> Option<ClaimRules> {
         enrollment_scope_prefix: enrollment_prefix,
         consent_claim: consent_claim.map(|claim| claim.value),
         grant: grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value),
+        carrying: None,
     })
 }
 

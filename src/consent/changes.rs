@@ -31,13 +31,19 @@ struct Slot {
     marks: Mutex<Vec<Marked>>,
 }
 
-/// A final state that the gateway saw come about.
+/// What the gateway saw come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// An initiation consumed it.
     Consumed,
     /// It was deleted.
     Rejected,
+    /// It changed at that time, in seconds since 1970: what a token that is as old as that says of it is
+    /// out of date.
+    Outdated {
+        /// When.
+        since: u64,
+    },
 }
 
 struct Marked {
@@ -89,8 +95,15 @@ impl Changes {
         let Some(slot) = self.slot(id) else { return };
         {
             let mut marks = slot.marks.lock();
-            marks.retain(|marked| marked.is_live(now) && marked.id != id);
-            marks.push(Marked { id, mark, until });
+            marks.retain(|marked| marked.is_live(now));
+            match marks.iter_mut().find(|marked| marked.id == id) {
+                // What is final stays so.
+                Some(marked) if matches!(mark, Mark::Outdated { .. }) && marked.is_final() => {
+                    return;
+                }
+                Some(marked) => *marked = Marked { id, mark, until },
+                None => marks.push(Marked { id, mark, until }),
+            }
         }
         slot.marked_until.fetch_max(nanoseconds(until), Ordering::AcqRel);
     }
@@ -111,6 +124,10 @@ impl Slot {
 }
 
 impl Marked {
+    fn is_final(&self) -> bool {
+        matches!(self.mark, Mark::Consumed | Mark::Rejected)
+    }
+
     fn is_live(&self, now: Moment) -> bool {
         now.since_start() < self.until
     }
@@ -148,6 +165,10 @@ mod tests {
         assert_eq!(mark_at(MINUTE + Duration::from_nanos(1)), None);
         changes.mark(id, Mark::Rejected, at(MINUTE), MINUTE);
         assert_eq!(mark_at(MINUTE), Some(Mark::Rejected), "the later one counts");
+        changes.mark(id, Mark::Outdated { since: 7 }, at(MINUTE), MINUTE);
+        assert_eq!(mark_at(MINUTE), Some(Mark::Rejected), "what is final stays so");
+        changes.mark(digest(2), Mark::Outdated { since: 7 }, at(MINUTE), MINUTE);
+        assert_eq!(changes.of(digest(2), at(MINUTE)).mark, Some(Mark::Outdated { since: 7 }));
     }
 
     #[test]

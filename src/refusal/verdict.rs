@@ -148,6 +148,8 @@ pub(super) fn of_consent(error: ConsentError) -> Answer {
             (status_of(lapse), "consent_not_authorised", text::CONSENT)
         }
         E::Expired { lapse } => (status_of(lapse), "consent_expired", text::CONSENT),
+        E::NotCarried => forbidden("consent_not_carried", text::CONSENT),
+        E::Outdated => (StatusCode::UNAUTHORIZED, "consent_outdated", text::CONSENT),
         E::Permission => forbidden("consent_permission", text::PERMISSION),
         E::Registry(_) => undecided("consent_registry_unavailable"),
         E::NoRegistry => undecided("consent_no_registry"),

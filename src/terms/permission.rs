@@ -18,9 +18,10 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// Accepts the published form: capitals, digits and underscores.
+    /// Accepts letters, digits and underscores: the published names are in capitals, those of other
+    /// ecosystems need not be.
     pub fn new(text: &str) -> Option<Self> {
-        let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
         let elsewhere = RENAMED.iter().find_map(|(old, new)| match text {
             _ if text == *old => Some(*new),

@@ -7,16 +7,19 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
+use crate::terms::{Carrying, Terms};
 
 /// The id of the client that a token was issued to (RFC 6749 section 2.2). Debug hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -76,6 +79,8 @@ pub struct ClaimRules {
     pub consent_claim: Option<String>,
     /// How the grant is told.
     pub grant: GrantRule,
+    /// How the terms of the consent are carried, if they are.
+    pub carrying: Option<Carrying>,
 }
 
 /// Where claims come from: the standards require different members.
@@ -103,6 +108,8 @@ pub struct Claims {
     confirmation: Option<Confirmation>,
     consent: Option<String>,
     active: Option<bool>,
+    /// What portaria does not look at itself, where the terms of the consent may stand there.
+    rest: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -170,9 +177,11 @@ impl Claims {
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
         let text = std::str::from_utf8(json).map_err(|_| TokenError::Claims)?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let claims = ClaimsSeed { consent_claim: rules.consent_claim.as_deref() }
-            .deserialize(&mut deserializer)
-            .map_err(|_| TokenError::Claims)?;
+        let seed = ClaimsSeed {
+            consent_claim: rules.consent_claim.as_deref(),
+            keeps_rest: rules.carrying.is_some(),
+        };
+        let claims = seed.deserialize(&mut deserializer).map_err(|_| TokenError::Claims)?;
         deserializer.end().map_err(|_| TokenError::Claims)?;
         Ok(claims)
     }
@@ -195,7 +204,9 @@ impl Claims {
         let thumbprint = self.thumbprint()?;
         let client_id = self.client_id()?;
         let scopes = self.scopes()?;
-        let consent = self.consent(&scopes, rules)?;
+        let named = self.consent(&scopes, rules)?;
+        let terms = self.terms(rules, named.as_ref(), &client_id)?;
+        let consent = named.or_else(|| terms.as_ref().map(|terms| terms.id.clone()));
         let enrollment = scopes.consent(&rules.enrollment_scope_prefix);
         let enrollment = enrollment.map_err(|_: ScopesError| TokenError::Claims)?;
         let is_bound = consent.is_some() || enrollment.is_some();
@@ -207,7 +218,17 @@ impl Claims {
             GrantRule::SubjectPresent => self.subject.is_some(),
         };
         let grant = if by_user { Grant::User } else { Grant::Client };
-        Ok(VerifiedToken { client_id, scopes, consent, enrollment, grant, thumbprint, expires_at })
+        Ok(VerifiedToken {
+            client_id,
+            scopes,
+            consent,
+            enrollment,
+            terms,
+            grant,
+            thumbprint,
+            issued_at: self.issued_at,
+            expires_at,
+        })
     }
 
     fn check_issuer(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
@@ -292,10 +313,25 @@ impl Claims {
             Some(_) | None => Ok(Some(of_claim)),
         }
     }
+
+    /// What the token says of its consent, if anything; half of it is refused.
+    fn terms(
+        &self,
+        rules: &ClaimRules,
+        named: Option<&ConsentId>,
+        client_id: &ClientId,
+    ) -> Result<Option<Arc<Terms>>, TokenError> {
+        let (Some(carrying), Some(rest)) = (&rules.carrying, &self.rest) else {
+            return Ok(None);
+        };
+        let terms = carrying.read(rest, named, client_id.reveal());
+        Ok(terms.map_err(|_| TokenError::Claims)?.map(Arc::new))
+    }
 }
 
 struct ClaimsSeed<'a> {
     consent_claim: Option<&'a str>,
+    keeps_rest: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for ClaimsSeed<'_> {
@@ -316,6 +352,7 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
         let mut claims = Claims::default();
         let mut seen = HashSet::new();
+        let mut rest = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "iss" => claims.issuer = Some(map.next_value()?),
@@ -335,13 +372,17 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                 }
                 // Parsed rather than skipped: what nests without bounds is refused too.
                 _ => {
-                    map.next_value::<serde_json::Value>()?;
+                    let value = map.next_value::<Value>()?;
+                    if self.keeps_rest {
+                        rest.insert(name.clone(), value);
+                    }
                 }
             }
             if !seen.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
             }
         }
+        claims.rest = self.keeps_rest.then_some(Value::Object(rest));
         Ok(claims)
     }
 }

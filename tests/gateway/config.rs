@@ -105,7 +105,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n";
     let mut tables_seen = 0;
     let config: String =
-        format!("{}{tables}", sandbox.config)
+        format!("{}{tables}[token.consent]\n", sandbox.config)
             .lines()
             .map(|line| {
                 if line.starts_with('[') {
@@ -132,7 +132,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 18, "{complaints:#?}");
+    assert_eq!(tables_seen, 19, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -357,6 +357,36 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"",
         "keep = \"5m\"\nstale_for = { medium = \"2h\" }",
         "config.toml:LINE+1 consent.stale_for.medium: \"2h\" is not understood, accepted: \"refuse\" or a duration up to 1h",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nsource = \"claims\"",
+        "config.toml:LINE+1 consent.source: \"claims\" is not understood, accepted: \"registry\" or \"token\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nsource = \"token\"",
+        "config.toml:TOKEN token.consent: is missing with consent.source = \"token\", accepted: a table",
+    ),
+    (
+        "[token.jwks]",
+        "consent = { permissions = \"/permissions\", status = \"implied\" }\n[token.jwks]",
+        "config.toml:LINE token.consent: has no effect, accepted: with consent.source = \"token\"",
+    ),
+    (
+        "[token.jwks]",
+        "consent = { permissions = \"/scope\", status = \"implied\" }\n[token.jwks]",
+        "config.toml:LINE token.consent.permissions: \"/scope\" is not understood, accepted: a JSON pointer (RFC 6901) such as \"/permissions\"",
+    ),
+    (
+        "[token.jwks]",
+        "consent = { permissions = \"/permissions\" }\n[token.jwks]",
+        "config.toml:LINE token.consent.status: is missing, accepted: a JSON pointer (RFC 6901) such as \"/permissions\", or \"implied\": a token is only issued under an AUTHORISED consent",
+    ),
+    (
+        "[token.jwks]",
+        "consent = { permissions = \"/permissions\", status = \"implied\", details_type_member = \"Type\" }\n[token.jwks]",
+        "config.toml:LINE token.consent.details_type_member: has no effect without details_type, accepted: with it",
     ),
     (
         "keep = \"5m\"",
@@ -717,7 +747,7 @@ fn what_nothing_configured_can_satisfy_is_told() {
     let without_consent = &sandbox.config[..sandbox.config.find("[consent]").unwrap()];
     let (code, complaints) = sandbox.complaints(without_consent);
     assert_eq!(code, Some(64));
-    let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: a [consent] table in the configuration";
+    let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: registry in [consent]";
     assert_eq!(complaints, [expected]);
     let public = sandbox
         .config
@@ -727,6 +757,31 @@ fn what_nothing_configured_can_satisfy_is_told() {
     assert_eq!(code, Some(64));
     let expected = "policies/demo.toml:10 routes[0].path: needs client certificates, accepted: a listener with client_auth = \"required\"";
     assert_eq!(complaints, [expected]);
+}
+
+#[test]
+fn a_token_does_not_tell_whose_another_consent_is() {
+    let sandbox = Sandbox::new();
+    let by_token = sandbox
+        .config
+        .replace("registry = \"http://127.0.0.1:0\"\n", "source = \"token\"\n")
+        .replace(
+            "[token.jwks]",
+            "consent = { permissions = \"/permissions\", status = \"implied\" }\n[token.jwks]",
+        );
+    let (code, complaints) = sandbox.complaints(&by_token);
+    assert_eq!((code, complaints.len()), (Some(0), 0), "{complaints:?}");
+    for (good, bad) in [
+        ("consent_use = \"read\"", "consent_use = \"read\"\nconsent = \"enrollment\""),
+        ("path = \"/things\"\n", "path = \"/own/{thingId}\"\nconsent_parameter = \"thingId\"\n"),
+    ] {
+        let policy = POLICY.replacen(good, bad, 1);
+        std::fs::write(sandbox.directory.path().join("policies/demo.toml"), &policy).unwrap();
+        let (code, complaints) = sandbox.complaints(&by_token);
+        assert_eq!(code, Some(64));
+        let expected = "path: needs a consent registry, accepted: registry in [consent]";
+        assert!(complaints[0].ends_with(expected), "{complaints:?}");
+    }
 }
 
 #[test]

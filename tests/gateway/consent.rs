@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::harness::*;
 
+mod carried;
 mod ended;
 mod hostile;
 mod outage;
