@@ -303,6 +303,14 @@ impl Consents {
         }
     }
 
+    /// Ends what is kept of a consent that somebody says has changed.
+    pub fn purge(&self, id: ConsentDigest, now: Moment) {
+        if let Some(mark) = self.outdated(now) {
+            self.changes.mark(id, mark, now, self.remember_ended);
+        }
+        self.changes.advance(id);
+    }
+
     fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath, now: Moment) -> Option<Mark> {
         let consumes = match (kind, aftermath, self.rules.consumption) {
             (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),

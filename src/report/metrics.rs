@@ -41,6 +41,7 @@ pub struct Metrics {
     refreshes: IntCounterVec,
     consent_lookups: IntCounterVec,
     stale_consents: IntCounter,
+    consent_purges: IntCounterVec,
     open_breakers: IntGaugeVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -142,6 +143,11 @@ const STALE_CONSENTS: Described = Described(
     "Requests judged on an answer that was out of date, in an outage of the consent registry.",
     &[],
 );
+const CONSENT_PURGES: Described = Described(
+    "portaria_consent_purges_total",
+    "Orders to end what is kept of a consent, by where they came from.",
+    &["by"],
+);
 const OPEN_BREAKERS: Described = Described(
     "portaria_open_breakers",
     "Whether a service that failed repeatedly is left alone.",
@@ -184,6 +190,7 @@ impl Metrics {
             refreshes: counters(&registry, &REFRESHES)?,
             consent_lookups: counters(&registry, &CONSENT_LOOKUPS)?,
             stale_consents: IntCounter::new(STALE_CONSENTS.0, STALE_CONSENTS.1)?,
+            consent_purges: counters(&registry, &CONSENT_PURGES)?,
             open_breakers: IntGaugeVec::new(
                 Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
                 OPEN_BREAKERS.2,
@@ -283,6 +290,11 @@ impl Metrics {
     /// The counter of requests that an answer out of date served.
     pub fn stale_consents(&self) -> IntCounter {
         self.stale_consents.clone()
+    }
+
+    /// Counts an order to end what is kept of a consent.
+    pub fn note_consent_purge(&self, by: &str) {
+        self.consent_purges.with_label_values(&[by]).inc();
     }
 
     /// The gauge of a service's open breakers.

@@ -16,8 +16,9 @@ use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
 use crate::report::Metrics;
-use crate::report::admin::Readiness;
+use crate::report::admin::{KeptConsents, Readiness};
 use crate::route::Exposure;
+use crate::scope::ConsentDigest;
 use crate::token::jwks::KeySetError;
 
 /// The configuration in force.
@@ -152,6 +153,13 @@ impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
         let tokens = &self.serving.load().admission.tokens;
         if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+    }
+}
+
+impl KeptConsents for Live {
+    fn purge(&self, id: ConsentDigest) {
+        self.serving.load().admission.consents.purge(id, Moment::now());
+        self.metrics.note_consent_purge("admin");
     }
 }
 

@@ -10,6 +10,7 @@ mod ended;
 mod hostile;
 mod outage;
 mod preset;
+mod purge;
 mod races;
 mod stale;
 mod two;

@@ -8,7 +8,7 @@ use crate::harness::*;
 
 const CODE: &str = "CONSENTIMENTO_NAO_AUTORIZADO";
 const TYPE: &str = "urn:x:consent";
-const ID: &str = "urn:x:1";
+pub const ID: &str = "urn:x:1";
 
 const POLICY: &str = r#"api = "demo"
 version = "1.0.0"
@@ -42,7 +42,7 @@ scope = "demo"
 idempotency_key = "ignored"
 "#;
 
-const DETAILS: &str = r#"
+pub const DETAILS: &str = r#"
 details_type = "urn:x:consent"
 id = "/consentId"
 status = "/status"
@@ -51,7 +51,7 @@ expiration = "/expirationDateTime"
 "#;
 
 /// A lab without a registry.
-async fn lab_told(carrying: &str, settings: &str) -> (Lab, tempfile::TempDir) {
+pub async fn lab_told(carrying: &str, settings: &str) -> (Lab, tempfile::TempDir) {
     let (lab, policies) = lab_with_policy("", POLICY).await;
     lab.rewrite_config(|config| told(config, carrying, settings));
     crate::reload::reload(&lab, "configuration reloaded").await;
@@ -65,7 +65,7 @@ fn told(config: String, carrying: &str, settings: &str) -> String {
     config.replace(&registry, &source).replace("[token.jwks]", &table)
 }
 
-fn consent() -> Value {
+pub fn consent() -> Value {
     json!({
         "type": TYPE,
         "consentId": ID,
@@ -76,7 +76,7 @@ fn consent() -> Value {
 }
 
 /// The claims of a customer's token; `more` beside the usual ones.
-fn claims(lab: &Lab, more: &Value) -> Value {
+pub fn claims(lab: &Lab, more: &Value) -> Value {
     let mut grant = lab.client_grant("openid demo");
     grant.subject = Some("customer".into());
     let mut claims = grant.claims();
@@ -95,11 +95,11 @@ fn tokens(lab: &Lab, more: &Value) -> [String; 2] {
     [signer.sign(&signer.header(), &claims).unwrap(), opaque]
 }
 
-fn details(elements: &[Value]) -> Value {
+pub fn details(elements: &[Value]) -> Value {
     json!({"authorization_details": elements})
 }
 
-fn policies_of(token: &str) -> Request {
+pub fn policies_of(token: &str) -> Request {
     Request::get("/demo/v1/policies").bearer(token)
 }
 
