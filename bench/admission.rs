@@ -33,7 +33,7 @@ use portaria::moment::Moment;
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
-use portaria::route::Exposure;
+use portaria::route::{Door, Exposure};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, GrantRule};
 use portaria::token::jwks::KeySet;
@@ -44,6 +44,7 @@ const PATH: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
 const CONSENT: &str = "urn:portaria-lab:bench";
 const SCOPE: &str = "insurance-auto";
 const PERMISSION: &str = "DAMAGES_AND_PEOPLE_AUTO_READ";
+const DOOR: Door = Door { exposure: Exposure::Mutual, listener: 0 };
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HEAD_LIMITS: HeadLimits = HeadLimits { size: 16 * 1024, fields: 64 };
 
@@ -127,7 +128,7 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let admission = case.admission();
     measure(criterion, "route", || {
-        admission.routes.find(&Method::GET, black_box(PATH), Exposure::Mutual).ok()
+        admission.routes.find(&Method::GET, black_box(PATH), DOOR).ok()
     })?;
     measure(criterion, "limits (with the clock)", || {
         admission.limits.admit(black_box(ADDRESS), Moment::now()).ok()
@@ -221,7 +222,7 @@ impl Case {
             wire_fault: None,
             address: ADDRESS,
             peer: &self.peer,
-            exposure: Exposure::Mutual,
+            door: DOOR,
             interaction,
             route: None,
         }

@@ -17,6 +17,7 @@ mod policy;
 mod services;
 mod tls;
 mod traffic;
+mod webhook;
 pub mod trust;
 
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::upstream::{Upstream, Upstreams};
-use consent::{ConsentSettings, StaleFor};
+use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 pub use listeners::ListenerConfiguration;
@@ -135,12 +136,11 @@ fn read(
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let consent = consent::read_consents(root, metrics, before);
-    let told = consent.as_ref().map(|(settings, _)| settings);
-    let token = services::read_tokens(root, told, before);
-    let stale_for = consent.as_ref().map(|(settings, _)| settings.stale_for());
-    let policies = read_policies(root, &upstreams, stale_for.unwrap_or_default(), mistakes);
+    let mut consent = consent::read_consents(root, &listeners, metrics, before);
+    let token = services::read_tokens(root, consent.as_ref().map(|read| &read.settings), before);
+    let policies = read_policies(root, &upstreams, consent.as_mut(), mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
+    let consent = (consent.settings, consent.stage);
     if !mistakes.prevent_loading() {
         check_needs(&policies, &listeners, &consent.0);
     }
@@ -174,11 +174,13 @@ fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDoma
 fn read_policies(
     root: &Table<'_>,
     upstreams: &[Upstream],
-    stale_for: StaleFor,
+    consent: Option<&mut ReadConsents>,
     mistakes: &Mistakes,
 ) -> Option<policy::Policies> {
+    let (stale_for, events) =
+        consent.map(|read| (read.settings.stale_for(), read.events.take())).unwrap_or_default();
     let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
-    policy::read_policies(root, &names, stale_for, mistakes)
+    policy::read_policies(root, &names, stale_for, events, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.

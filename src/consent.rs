@@ -16,6 +16,7 @@
 
 pub mod answers;
 pub mod changes;
+pub mod event;
 pub mod preset;
 pub mod registry;
 
@@ -34,6 +35,7 @@ use answers::{Answers, Key};
 pub use answers::{Notice, Witness};
 pub use changes::Changes;
 use changes::Mark;
+pub use event::{EventError, EventKey, Events};
 use preset::Consumption;
 pub use preset::{Lapse, Preset, Rules};
 pub use registry::Registry;
@@ -182,6 +184,7 @@ pub struct Consents {
     rules: Rules,
     changes: Arc<Changes>,
     remember_ended: Duration,
+    events: Option<Events>,
 }
 
 impl Consents {
@@ -197,7 +200,12 @@ impl Consents {
         let window = rules.authorisation_window;
         let answers =
             registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
-        Self { answers, teller, rules, changes, remember_ended: memory.ended }
+        Self { answers, teller, rules, changes, remember_ended: memory.ended, events: None }
+    }
+
+    /// The same stage, which takes events of the registry.
+    pub fn taking(self, events: Option<Events>) -> Self {
+        Self { events, ..self }
     }
 
     fn answers(&self) -> Result<&Answers, ConsentError> {
@@ -311,6 +319,13 @@ impl Consents {
         self.changes.advance(id);
     }
 
+    /// Takes an event: what is kept of the consent that it names is ended.
+    pub fn take_event(&self, body: &[u8], now: Moment) -> Result<(), EventError> {
+        let events = self.events.as_ref().ok_or(EventError::Unwanted)?;
+        self.purge(events.judge(body, &self.changes, now)?, now);
+        Ok(())
+    }
+
     fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath, now: Moment) -> Option<Mark> {
         let consumes = match (kind, aftermath, self.rules.consumption) {
             (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
@@ -331,9 +346,9 @@ impl Consents {
         (self.teller == Teller::Token).then_some(Mark::Outdated { since: now.unix_seconds() })
     }
 
-    /// Drops what is remembered of ended consents beyond its time.
+    /// Drops what is remembered of ended consents and of events beyond its time.
     pub fn forget_ended(&self, now: Moment) {
-        self.changes.drop_old_marks(now);
+        self.changes.drop_old(now);
     }
 }
 

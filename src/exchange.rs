@@ -25,7 +25,7 @@ use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::Moment;
 use crate::refusal::Refusal;
 use crate::request::RequestError;
-use crate::route::{Access, Exposure, Route};
+use crate::route::{Access, Door, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
 pub use under_way::{Entered, UnderWay};
 
@@ -182,7 +182,7 @@ impl Exchange {
             wire_fault: self.wire_fault,
             address: self.address,
             peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
-            exposure: self.entrance.exposure,
+            door: Door { exposure: self.entrance.exposure, listener: self.entrance.position },
             interaction,
             route: None,
         };
@@ -202,6 +202,19 @@ impl Exchange {
     /// The permit.
     pub fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
+    }
+
+    /// Whether the body is an event for the gateway itself.
+    pub fn is_event(&self) -> bool {
+        self.permit.as_ref().is_some_and(|permit| permit.route().access == Access::Event)
+    }
+
+    /// Takes the event that the body is.
+    pub fn take_event(&self, body: &[u8]) -> Result<(), Refusal> {
+        if self.awaits_body {
+            return Err(RequestError::BodyTooLarge.into());
+        }
+        Ok(self.serving.admission.consents.take_event(body, Moment::now())?)
     }
 
     /// What serves this exchange.
@@ -327,7 +340,7 @@ impl Exchange {
         Some(CallerFacts {
             address: self.address,
             interaction: self.interaction.as_ref()?.id(),
-            participant: self.participant().filter(|_| !permit.route().access.is_open()),
+            participant: self.participant().filter(|_| permit.route().access.needs_participant()),
             peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
             client_id: permit.token().map(|token| token.token().client_id()),
             consent: permit.consent().map(Consent::id),

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::Kept;
 use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
+use super::listeners::ListenerConfiguration;
 use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::values;
+use super::webhook::{WebhookSettings, read_webhook};
 use crate::consent::preset::Consumption;
 use crate::consent::{
     ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
@@ -15,7 +17,7 @@ use crate::consent::{
 use crate::moment::Moment;
 use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
 use crate::report::Metrics;
-use crate::route::PriorityClass;
+use crate::route::{PriorityClass, Route};
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading, States};
 
@@ -32,6 +34,15 @@ pub(super) struct ConsentSettings {
     memory: Memory,
     breaker: BreakerSettings,
     stale_for: StaleFor,
+    webhook: Option<WebhookSettings>,
+}
+
+/// What reading `[consent]` gives.
+pub(super) struct ReadConsents {
+    pub(super) settings: ConsentSettings,
+    pub(super) stage: Arc<Consents>,
+    /// The route by which the registry tells of changes, and where it is configured.
+    pub(super) events: Option<(Route, Place)>,
 }
 
 /// For how long each class of routes is content with an answer that is out of date, when the registry
@@ -76,6 +87,7 @@ impl Default for ConsentSettings {
             },
             breaker: BreakerSettings { failures: 5, open_for: Duration::from_secs(5) },
             stale_for: StaleFor::default(),
+            webhook: None,
         }
     }
 }
@@ -85,11 +97,12 @@ impl Default for ConsentSettings {
 /// such routes are configured.
 pub(super) fn read_consents(
     root: &Table<'_>,
+    listeners: &[ListenerConfiguration],
     metrics: &Metrics,
     before: Option<&Kept>,
-) -> Option<(ConsentSettings, Arc<Consents>)> {
+) -> Option<ReadConsents> {
     let mut settings = ConsentSettings::default();
-    let mut registry = None;
+    let (mut registry, mut events) = (None, None);
     if let Some(table) = root.table("consent") {
         read_rules(&table, &mut settings);
         if let Some(members) = table.table("members") {
@@ -99,6 +112,10 @@ pub(super) fn read_consents(
         settings.breaker = read_breaker(&table, settings.breaker);
         settings.stale_for = read_stale_for(&table);
         settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
+        if let Some((webhook, place)) = read_webhook(&table, listeners) {
+            events = webhook.route().map(|route| (route, place));
+            settings.webhook = Some(webhook);
+        }
         let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
         settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
         if settings.teller == Teller::Registry || table.has("registry") {
@@ -111,12 +128,13 @@ pub(super) fn read_consents(
         return None;
     }
     if let Some(kept) = before.filter(|kept| kept.consent.0 == settings) {
-        return Some((settings, kept.consent.1.clone()));
+        return Some(ReadConsents { settings, stage: kept.consent.1.clone(), events });
     }
     let changes = before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
     let (teller, rules, memory) = (settings.teller, settings.rules, settings.memory);
-    let consents = Consents::new(registry, teller, rules, memory, changes);
-    Some((settings, Arc::new(consents)))
+    let taken = settings.webhook.as_ref().and_then(|webhook| webhook.events(metrics));
+    let stage = Consents::new(registry, teller, rules, memory, changes).taking(taken);
+    Some(ReadConsents { settings, stage: Arc::new(stage), events })
 }
 
 fn read_registry(

@@ -40,11 +40,13 @@ pub(super) struct Policies {
 }
 
 /// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
-/// `stale_for` is what an outage of the consent registry means to the routes of each class.
+/// `stale_for` is what an outage of the consent registry means to the routes of each class, `events` the
+/// route by which it tells of changes.
 pub(super) fn read_policies(
     root: &Table<'_>,
     upstreams: &[&str],
     stale_for: StaleFor,
+    events: Option<(Route, Place)>,
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
@@ -53,6 +55,9 @@ pub(super) fn read_policies(
         if let Some(document) = Document::read(&file, mistakes) {
             document.with_root(|root| reader.read_file(&root));
         }
+    }
+    if let Some((route, place)) = events {
+        reader.routes.push((Route { index: reader.routes.len(), ..route }, place));
     }
     reader.reject_overlaps();
     let first = |wanted: fn(&Route) -> bool| {
@@ -63,9 +68,9 @@ pub(super) fn read_policies(
     let needs_registry = first(|route| match route.access {
         Access::Consented { .. } => route.inquiry.kind == ConsentKind::Enrollment,
         Access::Client { .. } => route.consent_parameter.is_some(),
-        Access::Open | Access::Certificate => false,
+        Access::Open | Access::Certificate | Access::Event => false,
     });
-    let needs_certificates = first(|route| !route.access.is_open());
+    let needs_certificates = first(|route| route.access.needs_participant());
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
@@ -223,6 +228,7 @@ impl Reader<'_> {
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             version: head.version.clone(),
             upstream: upstream?,
+            listener: None,
         })
     }
 

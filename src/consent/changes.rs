@@ -9,18 +9,22 @@
 //! There are as many marks as deletions and initiations passed within the time that they are remembered,
 //! which the limits bound.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::ConsentDigest;
+use super::{ConsentDigest, EventError};
 use crate::moment::Moment;
 
 /// The revisions and marks of all consents. Consents that share a slot share the number: advancing one
 /// costs the other a lookup, nothing else.
 pub struct Changes {
     slots: Box<[Slot]>,
+    /// The digests of the events that were taken, and when they are too old to be taken again, in seconds
+    /// since 1970.
+    events: Mutex<HashMap<[u8; 32], u64>>,
 }
 
 #[derive(Default)]
@@ -61,9 +65,13 @@ pub(super) struct Known {
 
 const SLOTS: u64 = 4096;
 
+/// Events that are remembered. Who signs them sends no more within ten minutes.
+const MOST_EVENTS: usize = 100_000;
+
 impl Default for Changes {
     fn default() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Slot::default()).collect() }
+        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
+        Self { slots, events: Mutex::default() }
     }
 }
 
@@ -108,8 +116,30 @@ impl Changes {
         slot.marked_until.fetch_max(nanoseconds(until), Ordering::AcqRel);
     }
 
-    /// Drops the marks whose time is over.
-    pub(super) fn drop_old_marks(&self, now: Moment) {
+    /// Takes an event once: it is remembered until it is too old.
+    pub(super) fn take_event(
+        &self,
+        event: [u8; 32],
+        until: u64,
+        now: Moment,
+    ) -> Result<(), EventError> {
+        let mut events = self.events.lock();
+        if events.len() >= MOST_EVENTS {
+            events.retain(|_, until| *until >= now.unix_seconds());
+        }
+        match events.len() {
+            _ if events.contains_key(&event) => Err(EventError::Replayed),
+            MOST_EVENTS.. => Err(EventError::TooMany),
+            _ => {
+                events.insert(event, until);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops the marks and events whose time is over.
+    pub(super) fn drop_old(&self, now: Moment) {
+        self.events.lock().retain(|_, until| *until >= now.unix_seconds());
         for slot in &self.slots {
             slot.marks.lock().retain(|marked| marked.is_live(now));
         }
@@ -187,13 +217,36 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_taken_once_and_remembered_until_it_is_too_old() {
+        let changes = Changes::default();
+        let wall = |seconds| Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(seconds));
+        let event = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            digest
+        };
+        for number in 0..MOST_EVENTS {
+            assert_eq!(changes.take_event(event(number), 100, wall(50)), Ok(()));
+        }
+        let replayed = changes.take_event(event(0), 100, wall(100));
+        assert_eq!(replayed, Err(EventError::Replayed));
+        let another = || changes.take_event(event(MOST_EVENTS), 200, wall(100));
+        assert_eq!(another(), Err(EventError::TooMany));
+        changes.drop_old(wall(100));
+        assert_eq!(another(), Err(EventError::TooMany));
+        changes.drop_old(wall(101));
+        assert_eq!(another(), Ok(()));
+        assert_eq!(another(), Err(EventError::Replayed));
+    }
+
+    #[test]
     fn old_marks_take_no_memory() {
         let changes = Changes::default();
         for number in 0..100 {
             changes.mark(digest(number), Mark::Rejected, at(Duration::ZERO), MINUTE);
         }
         changes.mark(digest(100), Mark::Rejected, at(MINUTE), MINUTE);
-        changes.drop_old_marks(at(MINUTE));
+        changes.drop_old(at(MINUTE));
         let left: usize = changes.slots.iter().map(|slot| slot.marks.lock().len()).sum();
         assert_eq!(left, 1);
         assert_eq!(changes.of(digest(100), at(MINUTE)).mark, Some(Mark::Rejected));

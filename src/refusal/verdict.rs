@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::UpstreamError;
 use super::text::{self, Text};
-use crate::consent::{ConsentError, Lapse};
+use crate::consent::{ConsentError, EventError, Lapse};
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Holder, LimitExceeded};
@@ -153,6 +153,21 @@ pub(super) fn of_consent(error: ConsentError) -> Answer {
         E::Permission => forbidden("consent_permission", text::PERMISSION),
         E::Registry(_) => undecided("consent_registry_unavailable"),
         E::NoRegistry => undecided("consent_no_registry"),
+    }
+}
+
+pub(super) fn of_event(error: EventError) -> Answer {
+    use EventError as E;
+    let no = |code| (StatusCode::UNAUTHORIZED, code, text::EVENT);
+    match error {
+        E::Unwanted => (StatusCode::NOT_FOUND, "consent_event_unwanted", text::NOT_FOUND),
+        E::Malformed => (StatusCode::BAD_REQUEST, "consent_event_malformed", text::EVENT),
+        E::Signature => no("consent_event_signature"),
+        E::Time => no("consent_event_time"),
+        E::Replayed => no("consent_event_replayed"),
+        E::TooMany => {
+            (StatusCode::SERVICE_UNAVAILABLE, "consent_event_unavailable", text::UNAVAILABLE)
+        }
     }
 }
 

@@ -292,9 +292,9 @@ impl Metrics {
         self.stale_consents.clone()
     }
 
-    /// Counts an order to end what is kept of a consent.
-    pub fn note_consent_purge(&self, by: &str) {
-        self.consent_purges.with_label_values(&[by]).inc();
+    /// The counter of orders from somewhere to end what is kept of a consent.
+    pub fn consent_purges(&self, by: &str) -> IntCounter {
+        self.consent_purges.with_label_values(&[by])
     }
 
     /// The gauge of a service's open breakers.

@@ -159,7 +159,7 @@ impl Readiness for Live {
 impl KeptConsents for Live {
     fn purge(&self, id: ConsentDigest) {
         self.serving.load().admission.consents.purge(id, Moment::now());
-        self.metrics.note_consent_purge("admin");
+        self.metrics.consent_purges("admin").inc();
     }
 }
 

@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
     let mut tables_seen = 0;
     let config: String =
         format!("{}{tables}[token.consent]\n", sandbox.config)
@@ -132,7 +132,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 19, "{complaints:#?}");
+    assert_eq!(tables_seen, 20, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -387,6 +387,36 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "[token.jwks]",
         "consent = { permissions = \"/permissions\", status = \"implied\", details_type_member = \"Type\" }\n[token.jwks]",
         "config.toml:LINE token.consent.details_type_member: has no effect without details_type, accepted: with it",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"admin\", path = \"/events\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.listener: \"admin\" is an unknown listener, accepted: mtls, public",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events/{consentId}\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.path: \"/events/{consentId}\" is not understood, accepted: a path without parameters such as \"/portaria/consents\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\" }",
+        "config.toml:LINE+1 consent.webhook: has neither or both of keys and secret_file, accepted: one of them",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\", keys = \"secret\" }",
+        "config.toml:LINE+1 consent.webhook.keys: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\", secret_file = \"secret\" }",
+        "config.toml:LINE+1 consent.webhook.secret_file: is too short, accepted: a secret of at least 32 bytes",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/open-insurance/demo/v1/things/mine\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.path: /open-insurance/demo/v1/things/mine overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
     ),
     (
         "keep = \"5m\"",

@@ -7,6 +7,7 @@ use crate::harness::*;
 
 mod carried;
 mod ended;
+mod event;
 mod hostile;
 mod outage;
 mod preset;
