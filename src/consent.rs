@@ -229,15 +229,12 @@ impl Consents {
             return Err(ConsentError::OtherConsent);
         }
         let (kind, known) = (need.inquiry.kind, self.changes.of(id.digest(), now));
-        self.has_not_ended(known.mark, need.to, token)?;
-        let terms = match (self.teller, kind) {
-            (Teller::Token, ConsentKind::Consent) => {
-                token.token().terms().ok_or(ConsentError::NotCarried)?.clone()
-            }
-            (Teller::Registry, _) | (Teller::Token, ConsentKind::Enrollment) => {
-                let key = Key { id: id.digest(), kind, revision: known.revision };
-                self.answers()?.of(key, id, need.inquiry.stale_for, now).await?
-            }
+        self.has_not_ended(known.mark, need, token)?;
+        let terms = if self.is_told_by_token(kind) {
+            token.token().terms().ok_or(ConsentError::NotCarried)?.clone()
+        } else {
+            let key = Key { id: id.digest(), kind, revision: known.revision };
+            self.answers()?.of(key, id, need.inquiry.stale_for, now).await?
         };
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
@@ -247,22 +244,29 @@ impl Consents {
         Ok(Consent { kind, id: id.clone(), linked: terms.linked.clone() })
     }
 
+    /// No token tells of an enrollment.
+    fn is_told_by_token(&self, kind: ConsentKind) -> bool {
+        self.teller == Teller::Token && kind == ConsentKind::Consent
+    }
+
     fn has_not_ended(
         &self,
         mark: Option<Mark>,
-        to: ConsentUse,
+        need: &Need<'_>,
         token: &BoundToken,
     ) -> Result<(), ConsentError> {
         let status = match mark {
             None => return Ok(()),
             Some(Mark::Consumed) => ConsentStatus::Consumed,
             Some(Mark::Rejected) => ConsentStatus::Rejected,
+            // A registry says itself what holds now; a token says what held when it was issued.
             Some(Mark::Outdated { since }) => {
                 let is_newer = token.token().issued_at().is_some_and(|issued| issued > since);
-                return if is_newer { Ok(()) } else { Err(ConsentError::Outdated) };
+                let does = is_newer || !self.is_told_by_token(need.inquiry.kind);
+                return if does { Ok(()) } else { Err(ConsentError::Outdated) };
             }
         };
-        Err(ConsentError::NotAuthorised { status, lapse: self.rules.lapse(to) })
+        Err(ConsentError::NotAuthorised { status, lapse: self.rules.lapse(need.to) })
     }
 
     fn is_authorised(
@@ -302,20 +306,23 @@ impl Consents {
     /// serves the requests that already wait for it and no later one.
     pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
         let id = consent.id.digest();
-        if let Some(mark) = self.mark_of(consent.kind, aftermath, now) {
-            self.changes.mark(id, mark, now, self.remember_ended);
+        match (self.mark_of(consent.kind, aftermath), aftermath) {
+            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
+            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
+            (None, _) => {}
         }
         self.changes.advance(id);
         if let Some(linked) = &consent.linked {
+            if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
+                self.doubt_tokens(linked.digest(), now);
+            }
             self.changes.advance(linked.digest());
         }
     }
 
     /// Ends what is kept of a consent that somebody says has changed.
     pub fn purge(&self, id: ConsentDigest, now: Moment) {
-        if let Some(mark) = self.outdated(now) {
-            self.changes.mark(id, mark, now, self.remember_ended);
-        }
+        self.doubt_tokens(id, now);
         self.changes.advance(id);
     }
 
@@ -326,24 +333,27 @@ impl Consents {
         Ok(())
     }
 
-    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath, now: Moment) -> Option<Mark> {
+    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
         let consumes = match (kind, aftermath, self.rules.consumption) {
             (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
-            (_, Aftermath::Altered, _) => return self.outdated(now),
             (ConsentKind::Consent, Aftermath::Created, consumption) => {
                 consumption != Consumption::Never
             }
             (ConsentKind::Consent, Aftermath::Declined, consumption) => {
                 consumption == Consumption::CreatedOrDeclined
             }
-            (ConsentKind::Consent, Aftermath::Open, _) | (ConsentKind::Enrollment, _, _) => false,
+            (ConsentKind::Consent, Aftermath::Open | Aftermath::Altered, _)
+            | (ConsentKind::Enrollment, _, _) => false,
         };
         consumes.then_some(Mark::Consumed)
     }
 
-    /// A registry is asked again; a token cannot be.
-    fn outdated(&self, now: Moment) -> Option<Mark> {
-        (self.teller == Teller::Token).then_some(Mark::Outdated { since: now.unix_seconds() })
+    /// A registry can be asked again; what a token says of its consent is out of date from now on.
+    fn doubt_tokens(&self, id: ConsentDigest, now: Moment) {
+        if self.teller == Teller::Token {
+            let mark = Mark::Outdated { since: now.unix_seconds() };
+            self.changes.mark(id, mark, now, self.remember_ended);
+        }
     }
 
     /// Drops what is remembered of ended consents and of events beyond its time.

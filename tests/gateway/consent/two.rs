@@ -2,6 +2,7 @@
 //! route is judged on the one that it needs.
 
 use portaria::lab::consents::Record;
+use serde_json::json;
 
 use super::lab_with_policy;
 use crate::harness::*;
@@ -215,6 +216,48 @@ async fn revoking_the_enrollment_ends_what_is_kept_of_both() {
     assert_eq!(lab.send(&revoke).await.status, 200);
     assert_stopped(&lab, &accounts(&token), 401, CODE).await;
     assert_stopped(&lab, &payment(&token), 401, CODE).await;
+}
+
+#[tokio::test]
+async fn a_token_may_tell_of_the_consent_and_the_registry_of_the_enrollment() {
+    let (lab, _policies) = lab().await;
+    lab.rewrite_config(|config| {
+        let table = "[token.consent]\ndetails_type = \"urn:x:consent\"\nstatus = \"implied\"\n\
+                     permissions = \"/permissions\"\n[token.jwks]";
+        config
+            .replace("keep = \"5m\"", "keep = \"5m\"\nsource = \"token\"")
+            .replace("[token.jwks]", table)
+    });
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    let issue = |seconds: u64| {
+        let scopes = format!("openid consent:{DATA} enrollment:{DEVICE} accounts payments");
+        let mut grant = lab.client_grant(&scopes);
+        grant.subject = Some("customer".into());
+        let mut claims = grant.claims();
+        let element = json!({"type": "urn:x:consent", "permissions": ["ACCOUNTS_READ"]});
+        claims["authorization_details"] = json!([element]);
+        claims["iat"] = json!(claims["iat"].as_u64().unwrap() + seconds);
+        let signer = lab.authorization.signer();
+        signer.sign(&signer.header(), &claims).unwrap()
+    };
+    let old = issue(0);
+    assert_eq!(lab.send(&accounts(&old)).await.status, 200);
+    assert_eq!(lab.consents.lookups(), 0);
+    assert_eq!(lab.send(&payment(&old)).await.status, 201);
+    assert_eq!(lab.consents.lookups(), 1);
+    let target = format!("/open-banking/v1/enrollments/{DEVICE}");
+    let own = lab.client_token("payments");
+    let change = Request::new("PATCH", &target).content("{}").bearer(&own);
+    assert_eq!(lab.send(&change).await.status, 200);
+    // What it did to the linked consent, only a token issued since can tell; of the enrollment the
+    // registry does.
+    assert_stopped(&lab, &accounts(&old), 401, CODE).await;
+    assert_eq!(lab.send(&payment(&old)).await.status, 201);
+    assert_eq!(lab.send(&accounts(&issue(4))).await.status, 200);
+    // A registry that tells of consents is believed, however old the token.
+    lab.rewrite_config(|config| config);
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    assert_eq!(lab.send(&accounts(&old)).await.status, 200);
 }
 
 #[tokio::test]
