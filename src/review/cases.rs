@@ -11,7 +11,7 @@ use http::Method;
 use super::statement::shape;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::config::offline::{CONTENT_METHODS, Entry, Policies};
-use crate::consent::ConsentUse;
+use crate::consent::{ConsentKind, ConsentUse};
 use crate::interaction::Unusable;
 use crate::request::media::Media;
 use crate::route::{Access, Route};
@@ -140,10 +140,13 @@ fn of_route(entry: &Entry, policies: &Policies) -> Vec<Case> {
     let mut cases = match &route.access {
         Access::Open => of_open(&good),
         Access::Certificate => of_certificate(&good),
+        // No policy has one: the configuration makes it.
+        Access::Event => Vec::new(),
         Access::Client { scope } => of_client(&good, scope.as_str(), route),
         Access::Consented { scope, to, .. } => of_consented(&good, scope.as_str(), *to, route),
     };
-    let is_without_token = matches!(route.access, Access::Open | Access::Certificate);
+    let is_without_token =
+        matches!(route.access, Access::Open | Access::Certificate | Access::Event);
     if let Some(method) = other_method(entry, policies).filter(|_| is_without_token) {
         let other = good.named("another method", "405 route_method");
         cases.push(Case {
@@ -186,7 +189,7 @@ fn good(route: &Route) -> Case {
         headers.push("content-type: application/x-www-form-urlencoded");
     }
     let (token, consents) = match &route.access {
-        Access::Open | Access::Certificate => (None, Vec::new()),
+        Access::Open | Access::Certificate | Access::Event => (None, Vec::new()),
         Access::Client { scope } => {
             let consents = match route.consent_parameter {
                 Some(_) => vec![format!("{{ id = {CONSENT:?} }}")],
@@ -197,7 +200,7 @@ fn good(route: &Route) -> Case {
         Access::Consented { scope, permission, .. } => {
             let permission = permission.as_str();
             let consent = format!("{{ id = {CONSENT:?}, permissions = [{permission:?}] }}");
-            (Some(customers(scope.as_str())), vec![consent])
+            (Some(customers(scope.as_str(), route)), vec![consent])
         }
     };
     Case {
@@ -216,8 +219,12 @@ fn own(scope: &str) -> String {
     format!("{{ scope = {scope:?} }}")
 }
 
-fn customers(scope: &str) -> String {
-    let scope = format!("openid consent:{CONSENT} {scope}");
+fn customers(scope: &str, route: &Route) -> String {
+    let kind = match route.inquiry.kind {
+        ConsentKind::Consent => "consent",
+        ConsentKind::Enrollment => "enrollment",
+    };
+    let scope = format!("openid {kind}:{CONSENT} {scope}");
     format!("{{ sub = \"customer\", scope = {scope:?} }}")
 }
 
@@ -253,7 +260,7 @@ fn of_token(good: &Case, other_scope: String, other_grant: String) -> Vec<Case> 
 
 fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
     let other = format!("{scope}-not");
-    let mut cases = of_token(good, own(&other), customers(scope));
+    let mut cases = of_token(good, own(&other), customers(scope, route));
     if route.consent_parameter.is_some() {
         let foreign = format!("{{ id = {CONSENT:?}, client_id = \"client-2\" }}");
         let mut another = good.named("another client's consent", "403 consent_other_client");
@@ -267,7 +274,7 @@ fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
 
 fn of_consented(good: &Case, scope: &str, to: ConsentUse, route: &Route) -> Vec<Case> {
     let other = format!("{scope}-not");
-    let mut cases = of_token(good, customers(&other), own(scope));
+    let mut cases = of_token(good, customers(&other, route), own(scope));
     let mut lacking = good.named("missing permission", "403 consent_permission");
     lacking.consents =
         vec![format!("{{ id = {CONSENT:?}, permissions = [\"NO_SUCH_PERMISSION\"] }}")];

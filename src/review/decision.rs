@@ -6,6 +6,7 @@
 use http::HeaderMap;
 use serde::Serialize;
 
+use crate::consent::ConsentKind;
 use crate::interaction::{FIELD, Interaction, InteractionRule};
 use crate::request::media::Media;
 use crate::route::{Access, Route};
@@ -81,6 +82,7 @@ pub fn satisfies(held: &Access, asked: &Access) -> bool {
     match (held, asked) {
         (_, Access::Open) => true,
         (Access::Open, _) => false,
+        (Access::Event, _) | (_, Access::Event) => false,
         (_, Access::Certificate) => true,
         (Access::Client { .. }, Access::Client { .. })
         | (Access::Consented { .. }, Access::Consented { .. }) => is_same(held, asked),
@@ -101,7 +103,7 @@ pub fn is_same(one: &Access, other: &Access) -> bool {
 
 fn credentials(access: &Access) -> (Option<String>, Option<String>) {
     match access {
-        Access::Open | Access::Certificate => (None, None),
+        Access::Open | Access::Certificate | Access::Event => (None, None),
         Access::Client { scope } => (Some(scope.as_str().to_owned()), None),
         Access::Consented { scope, permission, to: _ } => {
             (Some(scope.as_str().to_owned()), Some(permission.as_str().to_owned()))
@@ -113,6 +115,7 @@ fn describe(access: &Access) -> String {
     match access {
         Access::Open => "anyone's".to_owned(),
         Access::Certificate => "a participant's, by its certificate".to_owned(),
+        Access::Event => "the consent registry's, by its signature".to_owned(),
         Access::Client { scope } => {
             format!("a participant's own, with scope {}", scope.as_str())
         }
@@ -136,6 +139,13 @@ fn conditions(before: &Route, after: &Route) -> Vec<Condition> {
     add("with a body of a form", both(|route| route.media == Media::Form));
     let other = "for a consent of the path that is not the token's or the client's own";
     add(other, both(|route| route.consent_parameter.is_none()));
+    for (request, kind) in [
+        ("with a token that names a consent and no enrollment", ConsentKind::Consent),
+        ("with a token that names an enrollment and no consent", ConsentKind::Enrollment),
+    ] {
+        let is_of = |route: &Route| route.inquiry.kind == kind;
+        conditions.push((request, is_of(before), is_of(after)));
+    }
     for (request, id) in [
         ("without x-fapi-interaction-id", None),
         ("with an x-fapi-interaction-id that is no UUID", Some("a-1")),

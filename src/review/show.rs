@@ -13,7 +13,7 @@ use super::columns;
 use super::statement::{Statement, shape};
 use crate::config::offline::{Entry, Policies};
 use crate::request::{Target, TargetError};
-use crate::route::{Exposure, PriorityClass, RouteError};
+use crate::route::{Door, Exposure, PriorityClass, RouteError};
 
 /// Paths that are named where one is not known.
 const MOST_NEAREST: usize = 3;
@@ -56,6 +56,9 @@ fn told(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; near: {}", nearest.join(", ")) }
 }
 
+/// A listener that has every route of policies.
+const DOOR: Door = Door { exposure: Exposure::Mutual, listener: 0 };
+
 /// Finds the route of a request, or of a template.
 pub fn find(policies: &Policies, method: &str, path: &str) -> Result<Statement, NotShown> {
     let method = method.to_ascii_uppercase();
@@ -65,7 +68,7 @@ pub fn find(policies: &Policies, method: &str, path: &str) -> Result<Statement, 
     }
     let target = Target::parse(path, query).map_err(NotShown::Target)?;
     let known = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
-    match policies.routes.find(&known, target.path(), Exposure::Mutual) {
+    match policies.routes.find(&known, target.path(), DOOR) {
         Ok(found) => {
             let entry = policies.entries.get(found.route.index);
             entry.map(Statement::of).ok_or_else(|| unknown(policies, path))

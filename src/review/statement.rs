@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::offline::{CONTENT_METHODS, Entry};
-use crate::consent::ConsentUse;
+use crate::consent::{ConsentKind, ConsentUse};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::request::media::Media;
 use crate::route::{Access, ErrorForm, Route};
@@ -21,6 +21,7 @@ pub struct Statement {
     pub scope: Option<String>,
     pub permission: Option<String>,
     pub consent_use: Option<&'static str>,
+    pub consent: Option<&'static str>,
     pub consent_parameter: Option<String>,
     pub class: &'static str,
     pub interaction_id: InteractionId,
@@ -58,6 +59,8 @@ impl Statement {
             idempotency_key,
             media,
             consent_parameter,
+            inquiry,
+            listener: _,
             version,
             upstream: _,
             lifetime,
@@ -74,6 +77,7 @@ impl Statement {
             scope,
             permission,
             consent_use,
+            consent: consent_of(inquiry.kind),
             consent_parameter: consent_parameter.as_deref().map(str::to_owned),
             class: class.as_str(),
             interaction_id: InteractionId::of(interaction),
@@ -86,17 +90,14 @@ impl Statement {
             upstream: entry.upstream.clone(),
             deprecated_from: lifetime.deprecated_from.map(|day| day.to_string()),
             retired_from: lifetime.retired_from.map(|day| day.to_string()),
-            error_422: match error_422 {
-                ErrorForm::Array => "array",
-                ErrorForm::Object => "object",
-            },
+            error_422: form_of(*error_422),
             file: entry.place.file().to_owned(),
             line: entry.place.line(),
         }
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 17] {
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 18] {
         let InteractionId { form, missing, malformed } = self.interaction_id;
         [
             ("api", Some(&self.api)),
@@ -105,6 +106,7 @@ impl Statement {
             ("scope", self.scope.as_deref()),
             ("permission", self.permission.as_deref()),
             ("consent_use", self.consent_use),
+            ("consent", self.consent),
             ("consent_parameter", self.consent_parameter.as_deref()),
             ("class", Some(self.class)),
             ("interaction_id.form", Some(form)),
@@ -129,6 +131,22 @@ fn body_of(media: Media) -> &'static str {
     match media {
         Media::Json => "json",
         Media::Form => "form",
+        Media::Jws => "jws",
+    }
+}
+
+fn form_of(errors: ErrorForm) -> &'static str {
+    match errors {
+        ErrorForm::Array => "array",
+        ErrorForm::Object => "object",
+    }
+}
+
+/// Told where it is not the usual one.
+fn consent_of(kind: ConsentKind) -> Option<&'static str> {
+    match kind {
+        ConsentKind::Consent => None,
+        ConsentKind::Enrollment => Some("enrollment"),
     }
 }
 
@@ -138,6 +156,7 @@ fn told(access: &Access) -> Told {
     match access {
         Access::Open => ("open", None, None, None),
         Access::Certificate => ("certificate", None, None, None),
+        Access::Event => ("event", None, None, None),
         Access::Client { scope } => ("client", Some(scope.as_str().to_owned()), None, None),
         Access::Consented { scope, permission, to } => {
             let to = match to {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub use super::content::CONTENT_METHODS;
 use super::{Reader, Upstreams, list};
+use crate::config::consent::StaleFor;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::route::{Route, Routes};
 
@@ -46,8 +47,11 @@ pub fn read(path: &Path) -> Result<Policies, Vec<Mistake>> {
     if files.is_empty() && !mistakes.prevent_loading() {
         reject(format!("has no policy file, accepted: {ACCEPTED}"));
     }
-    let reader = Reader::read_all(&files, Upstreams::Named(RefCell::default()), &mistakes);
-    match build(reader) {
+    let upstreams = Upstreams::Named(RefCell::default());
+    // Without a configuration an outage is a refusal, and the registry tells of no changes.
+    let stale_for = StaleFor::default();
+    let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
+    match build(reader.read_all(&files, None, &mistakes)) {
         Some(policies) if !mistakes.prevent_loading() => Ok(policies),
         _ => Err(mistakes.take()),
     }

@@ -97,10 +97,12 @@ fn after_passing(line: &Line, before: &Access, after: &Access) -> Word {
         return Word::Refuse(None);
     }
     match (before, after) {
-        (_, Access::Open | Access::Certificate) => Word::Pass,
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
         (Access::Client { .. }, Access::Consented { .. })
         | (Access::Consented { .. }, Access::Client { .. }) => refuse("token_grant"),
-        (Access::Open | Access::Certificate, _) => unknown_if("whether there was a token"),
+        (Access::Open | Access::Certificate | Access::Event, _) => {
+            unknown_if("whether there was a token")
+        }
         (_, Access::Client { scope } | Access::Consented { scope, .. }) => {
             Word::Unknown(format!("whether the token has scope {} too", scope.as_str()))
         }
@@ -111,7 +113,7 @@ fn after_refusal(code: &str, before: &Access, after: &Access) -> Word {
     let is_other_grant = is_consented(before) != is_consented(after);
     match (code, after) {
         (code, _) if code.starts_with("identity_") => refuse(code),
-        (_, Access::Open | Access::Certificate) => Word::Pass,
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
         ("token_grant", Access::Client { scope } | Access::Consented { scope, .. })
             if is_other_grant =>
         {
@@ -180,15 +182,20 @@ fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
 fn consent(said: Said<'_>, before: &Route, after: &Route) -> Word {
     let parameters = (before.consent_parameter.is_some(), after.consent_parameter.is_some());
     match (&before.access, &after.access) {
-        (_, Access::Open | Access::Certificate) => Word::Pass,
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
         (_, Access::Client { .. }) if !parameters.1 => Word::Pass,
-        (Access::Client { .. }, Access::Client { .. }) if parameters.0 => {
+        (Access::Client { .. }, Access::Client { .. })
+            if parameters.0 && before.inquiry.kind == after.inquiry.kind =>
+        {
             said.again("what the consent was")
         }
         (_, Access::Client { .. }) => unknown_if("whose consent the path names"),
         (Access::Consented { permission: old, .. }, Access::Consented { permission: new, .. }) => {
             let has_new = if old == new { None } else { Some(new.as_str()) };
-            customer(said, parameters, has_new)
+            match before.inquiry.kind == after.inquiry.kind {
+                true => customer(said, parameters, has_new),
+                false => unknown_if("what the token's other consent is"),
+            }
         }
         (_, Access::Consented { .. }) => unknown_if("what the consent was"),
     }

@@ -1,7 +1,7 @@
 //! The keys of config.toml.
 
-use super::kind::Kind::{self, Duration, Flag, Form, Number, RefuseOrDuration, Size, Text, Texts};
-use super::kind::Kind::{Table, Tables};
+use super::kind::Kind::{self, Duration, Flag, Form, Number, Size, Text, Texts};
+use super::kind::Kind::{Table, Tables, WordOrDuration};
 use super::{Key, optional, required, services, within};
 use crate::identity::{Preset, Rule};
 use crate::listener::parameters;
@@ -96,7 +96,7 @@ fn trust() -> Vec<Key> {
         optional("revocation.timeout", Duration, "Of one fetch, up to 5m; default \"30s\"."),
         optional("revocation.trust_anchors", FILE, "PEM. With https:// points."),
         optional("revocation.missing", missing, "An issuer without list; default \"refuse\"."),
-        optional("revocation.expired", RefuseOrDuration, "Up to 7d; default \"refuse\"."),
+        optional("revocation.expired", WordOrDuration("refuse"), "Up to 7d; default \"refuse\"."),
         optional("proxy_protocol", Table, "Who must begin with a PROXY protocol header."),
         required("proxy_protocol.from", Texts, "Networks such as \"10.0.0.0/8\"."),
         optional("forwarded_for", Table, "Whose X-Forwarded-For tells a request's client."),

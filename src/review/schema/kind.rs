@@ -19,8 +19,8 @@ pub enum Kind {
     Form(&'static str),
     /// A duration such as "250ms".
     Duration,
-    /// "refuse", or a duration.
-    RefuseOrDuration,
+    /// A word such as "refuse", or a duration.
+    WordOrDuration(&'static str),
     /// A size such as "64KiB".
     Size,
     /// One of some names.
@@ -44,7 +44,7 @@ impl Kind {
             Self::Text => json!({"type": "string"}),
             Self::Form(form) => text(form),
             Self::Duration => text(DURATION),
-            Self::RefuseOrDuration => text(&format!("refuse|{DURATION}")),
+            Self::WordOrDuration(word) => text(&format!("{word}|{DURATION}")),
             Self::Size => text("0*[1-9][0-9]*(B|KiB|MiB|GiB)"),
             Self::OneOf(names) => json!({"anyOf": [{"enum": names}, variable()]}),
             Self::Texts => json!({"type": "array", "items": {"type": "string"}}),

@@ -13,7 +13,7 @@ const DAY: Kind = Form("[0-9]{4}-[0-9]{2}-[0-9]{2}");
 const BASE_PATH: Kind = Form("(/[A-Za-z0-9._~-]+)+");
 const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9]*\\}))+");
 const SCOPE: Kind = Form("[!#-\\[\\]-~]+");
-const PERMISSION: Kind = Form("[A-Z0-9_]{1,128}");
+const PERMISSION: Kind = Form("[A-Za-z0-9_]{1,128}");
 
 /// Every key, a table before what stands in it.
 pub(super) fn keys() -> Vec<Key> {
@@ -33,10 +33,11 @@ pub(super) fn keys() -> Vec<Key> {
     parts.into_iter().flatten().collect()
 }
 
-fn of_route() -> [Key; 11] {
+fn of_route() -> [Key; 12] {
     let methods = Kind::OneOf(vec!["GET", "POST", "PUT", "PATCH", "DELETE"]);
     let access = Kind::OneOf(vec!["open", "certificate", "client", "consented"]);
     let uses = Kind::OneOf(vec!["read", "initiate"]);
+    let kinds = Kind::OneOf(vec!["consent", "enrollment"]);
     let idempotency = Kind::OneOf(vec!["required", "ignored"]);
     [
         required("method", methods, "The method."),
@@ -49,6 +50,7 @@ fn of_route() -> [Key; 11] {
         optional("scope", SCOPE, "The scope that the token must carry."),
         optional("permission", PERMISSION, "The permission that the consent must contain."),
         optional("consent_use", uses, "What the route does under the consent."),
+        optional("consent", kinds, "Which of the token's; default \"consent\"."),
         optional(
             "consent_parameter",
             Text,

@@ -22,7 +22,7 @@ use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison};
 use crate::config::Judging;
 use crate::config::offline::Policies;
-use crate::consent::Consents;
+use crate::consent::{Consents, Memory, Preset, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
@@ -31,7 +31,7 @@ use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::review::rehearsal::{self, Door, shake_hands};
 use crate::review::responder::Responder;
-use crate::route::{Exposure, Route, Routes};
+use crate::route::{self, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
 use crate::token::jwks::{KeySource, Origin, Pace};
 use crate::token::{
@@ -125,7 +125,7 @@ impl Gateway {
             wire_fault: None,
             address: case.address,
             peer: &peer,
-            exposure: case.exposure,
+            door: route::Door { exposure: case.exposure, listener: 0 },
             interaction: &mut interaction,
             route: None,
             watch: Stopwatch::start(),
@@ -163,9 +163,18 @@ impl Gateway {
         let limits = self.settings.limits();
         count(&limits, case, wall);
         // Kept for the length of the case: a wall clock that stands still ages nothing.
-        let keep = Duration::from_secs(5);
+        let five_seconds = Duration::from_secs(5);
+        let memory = Memory {
+            keep: five_seconds,
+            keep_unknown: five_seconds,
+            capacity: 100,
+            ended: five_seconds,
+            stale_for: None,
+        };
+        let registry: (_, Witness) = (registry::stage(&self.remote), Arc::new(|_| ()));
+        let rules = Preset::default().rules();
         let consents =
-            Consents::new(Some(registry::stage(&self.remote)), keep, 100, Arc::default());
+            Consents::new(Some(registry), Teller::Registry, rules, memory, Arc::default());
         Admission {
             routes: self.routes.clone(),
             limits: Arc::new(limits),
@@ -210,8 +219,10 @@ fn tokens(authority: &Authority) -> Option<Tokens> {
         accept_top_level_thumbprint: false,
         participant: ParticipantRule::Ignore,
         consent_scope_prefix: "consent:".to_owned(),
+        enrollment_scope_prefix: "enrollment:".to_owned(),
         consent_claim: None,
         grant: GrantRule::ConsentOrSubject,
+        carrying: None,
     };
     let algorithms = vec![Algorithm::Ps256];
     let keys = KeySource::new(key_setup(&algorithms));

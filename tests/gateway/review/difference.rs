@@ -47,6 +47,11 @@ pub const ROWS: &[Row] = &[
         "allowed GET things/{thingId} a participant's own, with scope demo",
     ]),
     // Conditions.
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\nconsent = \"enrollment\"")],
+        &["~ GET things/{thingId} consent - enrollment"], &[
+        "refused GET things/{thingId} with a token that names a consent and no enrollment",
+        "allowed GET things/{thingId} with a token that names an enrollment and no consent",
+    ]),
     (&[("\"required\"", "\"ignored\"")], &["~ POST things idempotency_key required ignored"],
         &["allowed POST things without x-idempotency-key"]),
     (&[("idempotency_key", "request_body = \"form\"\nidempotency_key")], &["~ POST things request_body json form"], &[
@@ -188,7 +193,7 @@ fn mistakes_of_both_sides_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("a.toml"), POLICY.replacen("1.0.0", "1", 1)).unwrap();
-    std::fs::write(at.join("b.toml"), POLICY.replacen("DEMO_READ", "demo", 1)).unwrap();
+    std::fs::write(at.join("b.toml"), POLICY.replacen("DEMO_READ", "demo-read", 1)).unwrap();
     let complaint = said(at, &["policy", "diff", "a.toml", "b.toml"], 64);
     let starts: Vec<&str> = complaint.lines().filter_map(|l| l.split(": ").next()).collect();
     assert_eq!(starts, ["a.toml:2 version", "b.toml:13 routes[0].permission"], "{complaint}");

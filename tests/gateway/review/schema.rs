@@ -143,13 +143,24 @@ impl Parser for Configurations {
         let fetched = "distribution_points = [\"https://crl.example/a.crl\"]\nissuers = \"intermediate.pem\"\ndirectory = \"crl\"\ntrust_anchors = \"roots.pem\"";
         put(&mut with_urls, "listeners[].revocation", Value::Table(parse(fetched)));
         put(&mut with_urls, "token.introspection", endpoint("url", by_certificate));
-        put(&mut with_urls, "consent", endpoint("registry", "members = {}"));
+        put(
+            &mut with_urls,
+            "consent",
+            endpoint("registry", "members = {}\nbreaker = {}\nstale_for = {}"),
+        );
         let mut with_discovery = with_urls.clone();
         put(&mut with_discovery, "token.issuers[].jwks", endpoint("x", "discovery = true"));
         find(&mut with_discovery, "token.issuers[].jwks").unwrap().remove("x");
         let mut public_first = parse(&self.0.config);
         public_first["listeners"].as_array_mut().unwrap().reverse();
-        vec![with_files, with_urls, with_discovery, public_first]
+        let mut by_token = with_files.clone();
+        let of_token = "source = \"token\"\nmembers = {}\nbreaker = {}\nstale_for = {}";
+        put(&mut by_token, "consent", Value::Table(parse(of_token)));
+        let carried = "permissions = \"/permissions\"\nstatus = \"implied\"\ndetails_type = \"a\"";
+        put(&mut by_token, "token.consent", Value::Table(parse(carried)));
+        let webhook = "listener = \"public\"\npath = \"/events\"\nkeys = \"jwks.json\"";
+        put(&mut with_urls, "consent.webhook", Value::Table(parse(webhook)));
+        vec![with_files, with_urls, with_discovery, by_token, public_first]
     }
 
     fn complaints(&self, document: &Table) -> Vec<Mistake> {
@@ -313,8 +324,9 @@ fn every_key_holds_what_the_schema_says() {
                 Kind::Duration => {
                     parser.earns(path, &"zzz".into(), &|text| text.contains("accepted: a duration"))
                 }
-                Kind::RefuseOrDuration => parser.earns(path, &"zzz".into(), &|text| {
-                    text.contains("accepted: \"refuse\", or a duration")
+                Kind::WordOrDuration(word) => parser.earns(path, &"zzz".into(), &|text| {
+                    let accepted = text.split_once("accepted: ").map_or("", |(_, list)| list);
+                    accepted.contains(&format!("{word:?}")) && accepted.contains("a duration")
                 }),
                 Kind::Size => {
                     parser.earns(path, &"zzz".into(), &|text| text.contains("accepted: a size"))
@@ -406,7 +418,9 @@ fn uncommented(line: &str) -> &str {
 }
 
 /// What the parser refuses and no schema can: files, names, and what belongs together.
-const BEYOND: [&str; 25] = [
+const BEYOND: [&str; 27] = [
+    "is an unknown listener",
+    "is too short",
     "cannot be written to",
     "cannot be served",
     "is an unknown scope",
@@ -435,7 +449,12 @@ const BEYOND: [&str; 25] = [
 ];
 
 /// Bounds and meanings that no pattern was written for.
-const UNTOLD: [&str; 16] = [
+const UNTOLD: [&str; 21] = [
+    "with consent.source = \"token\", accepted: a table",
+    "accepted: with consent.source",
+    "\"/scope\" is not understood",
+    "has no effect without details_type",
+    "or a consent_parameter",
     "before it is deprecated on",
     "a day such as",
     "names a whole media type",

@@ -140,11 +140,12 @@ fn policies_are_those_of_the_configuration_or_those_that_are_named() {
     let policy = POLICY.replacen("upstream = \"legacy\"", "upstream = \"elsewhere\"", 1);
     std::fs::write(at.join("policies/demo.toml"), &policy).unwrap();
     assert!(said(at, &show, 0).contains("elsewhere"));
-    std::fs::write(at.join("policies/demo.toml"), policy.replacen("DEMO_READ", "demo", 1)).unwrap();
+    std::fs::write(at.join("policies/demo.toml"), policy.replacen("DEMO_READ", "demo-read", 1))
+        .unwrap();
     let complaint = said(at, &show, 64);
     assert_eq!(
         complaint,
-        "policies/demo.toml:13 routes[0].permission: \"demo\" is not understood, accepted: one permission such as RESOURCES_READ\n"
+        "policies/demo.toml:13 routes[0].permission: \"demo-read\" is not understood, accepted: one permission such as RESOURCES_READ\n"
     );
     for (config, expected) in [
         ("[policies]\n", "config.toml:1 policies.directory: is missing"),

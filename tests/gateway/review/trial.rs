@@ -370,6 +370,8 @@ fn prepare(lab: &Lab, case: &Table, number: usize) -> Sent {
             permissions: permissions.map(|name| name.as_str().unwrap().to_owned()).collect(),
             client_id: text(consent, "client_id").unwrap_or("client-1").to_owned(),
             expiration: Some("2300-01-01T00:00:00Z".into()),
+            created: None,
+            linked: None,
         };
         lab.consents.put(&own(text(consent, "id").unwrap()), record);
     }
