@@ -47,7 +47,7 @@ use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
 use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
-pub use document::{Mistake, Severity};
+pub use document::{Mistake, Severity, StandIn};
 use issuers::IssuerSettings;
 pub use judging::Judging;
 pub use listeners::ListenerConfiguration;
@@ -127,9 +127,30 @@ pub struct Loaded {
 /// reload keep.
 pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loaded, Vec<Mistake>> {
     let mistakes = Mistakes::default();
+    build(Document::read(path, &mistakes), &mistakes, metrics, before)
+}
+
+/// Loads a configuration that judges as it would in service, but for the services that it names: `stand_in`
+/// is asked instead, and nobody else.
+pub fn load_offline(
+    path: &Path,
+    metrics: &Metrics,
+    stand_in: StandIn,
+) -> Result<Loaded, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
+    let document = document.map(|document| document.with_stand_in(stand_in));
+    build(document, &mistakes, metrics, None)
+}
+
+fn build(
+    document: Option<Document>,
+    mistakes: &Mistakes,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Result<Loaded, Vec<Mistake>> {
     let configuration = document
-        .and_then(|document| document.with_root(|root| read(&root, &mistakes, metrics, before)));
+        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before)));
     let prevented = mistakes.prevent_loading();
     let all = mistakes.take();
     match configuration {

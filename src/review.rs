@@ -15,3 +15,4 @@ mod responder;
 mod rehearsal;
 pub mod trial;
 pub mod cases;
+pub mod explain;

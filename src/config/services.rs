@@ -44,6 +44,8 @@ pub(super) fn read_introspection(
     };
     let (client_id, _) = (client_id?.value, method?);
     let authentication = match secret {
+        // Who stands in for the authorization server is told no secret.
+        Some(_) if table.stand_in().is_some() => ClientAuthentication::TlsClientAuth { client_id },
         Some(secret) => {
             ClientAuthentication::ClientSecretBasic { client_id, client_secret: secret? }
         }

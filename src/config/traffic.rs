@@ -229,13 +229,23 @@ fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
         place.reject(format!("is empty, accepted: {accepted}"));
     }
     let mut servers = Vec::new();
+    let is_asked = table.stand_in().is_none();
     for text in &texts {
-        match text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) {
+        match resolve(text, is_asked) {
             Some(address) => servers.push(address),
             None => place.reject(format!("{text:?} names no address, accepted: {accepted}")),
         }
     }
     (!texts.is_empty() && servers.len() == texts.len()).then_some(servers)
+}
+
+/// The address of a server; some address, if no name server is to be asked.
+fn resolve(text: &str, is_asked: bool) -> Option<SocketAddr> {
+    if is_asked {
+        return text.to_socket_addrs().ok()?.next();
+    }
+    let (_, port) = text.rsplit_once(':')?;
+    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
 }
 
 fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {

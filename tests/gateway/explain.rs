@@ -1,6 +1,8 @@
 //! Decision records: each refusal can be looked up by its interaction id, with what it was held against
 //! and nothing that is personal.
 
+mod offline;
+
 use portaria::lab::authorization::Grant;
 use serde_json::Value;
 
