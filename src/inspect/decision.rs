@@ -114,10 +114,8 @@ fn told(record: &Value) -> String {
         Some("undecided") => line("undecided by", text("/stage")),
         _ => line("refused by", by()),
     }
-    for (name, key) in [("because", "/reason"), ("missing", "/missing")] {
-        if record.pointer(key).is_some() {
-            line(name, text(key));
-        }
+    if record.get("reason").is_some() {
+        line("because", text("/reason"));
     }
     if record.pointer("/compared").is_some() {
         line("compared", text("/compared/what"));
@@ -136,7 +134,7 @@ fn told(record: &Value) -> String {
     if !times.is_empty() {
         line("took", times.join(", "));
     }
-    if record.get("status").is_some() && record.get("missing").is_none() {
+    if record.get("status").is_some_and(Value::is_number) {
         line("answer", answer(record));
     }
     lines

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::rehearsal::{self, shake_hands};
 use super::responder::Responder;
-use crate::admission::{Admission, Arriving, Step};
+use crate::admission::{Admission, Arriving, Note, Step};
 use crate::config::{self, ListenerConfiguration, Loaded, Mistake, StandIn};
 use crate::identity::Peer;
 use crate::inspect::InspectError;
@@ -163,7 +163,8 @@ impl Rehearsal<'_> {
         refusal: Option<Refusal>,
     ) -> Value {
         let end = refusal.as_ref().and_then(|refusal| Step::of(refusal, false));
-        let notes = admission.account(arriving, end, self.now).await;
+        let mut notes = admission.account(arriving, end, self.now).await;
+        notes.push(Note { step: Step::Quota, text: "nothing was counted before".to_owned() });
         let at = self.timestamp();
         let subject =
             self.subject(&at, arriving.interaction.id().as_str(), arriving.route.as_deref());

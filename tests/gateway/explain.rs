@@ -2,6 +2,7 @@
 //! and nothing that is personal.
 
 mod offline;
+mod page;
 
 use portaria::lab::authorization::Grant;
 use serde_json::Value;

@@ -29,13 +29,24 @@ pub(super) fn refused(
     let status = refusal.verdict().status;
     let decision = Decision::of(subject, refusal, Some(status), Some(explanation));
     let mut record = json!(decision);
-    let missing = missing.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-    let verdict = if missing.is_some() { "undecided" } else { "refused" };
-    put(&mut record, "verdict", verdict.into());
-    if let Some(missing) = missing {
-        put(&mut record, "missing", missing.advice().into());
+    put(&mut record, "verdict", "refused".into());
+    if let Some(missing) = missing.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
+        leave_open(&mut record, missing);
     }
     finish(record, notes)
+}
+
+/// What stood in for the service failed, which says nothing of the service.
+fn leave_open(record: &mut Value, missing: Missing) {
+    put(record, "verdict", "undecided".into());
+    put(record, "reason", missing.advice().into());
+    for key in ["code", "status"] {
+        put(record, key, Value::Null);
+    }
+    if let Some(record) = record.as_object_mut() {
+        record.remove("compared");
+        record.remove("retry_after");
+    }
 }
 
 /// One that is never made: the handshake fails.

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use portaria::admission::Step;
 use portaria::lab::authorization::{AuthorizationServer, Grant, Signer};
 use portaria::lab::consents::Store;
 use serde_json::{Value, json};
@@ -127,7 +128,7 @@ fn an_allowed_request_passes_every_stage() {
     assert_lines(
         &text,
         &[
-            "limits       passed      quota",
+            "limits       passed      nothing was counted before",
             "request      passed      head",
             "identity     passed      the certificate leads to a trust anchor",
             "request      passed      path",
@@ -227,7 +228,7 @@ fn what_would_have_to_be_asked_is_undecided() {
     let desk = desk();
     let text = desk.says(&[&GET, &CERTIFICATE, &TOKEN], 1);
     let advice =
-        "missing      the gateway would ask the consent registry: --consent FILE gives its answer";
+        "because      the gateway would ask the consent registry: --consent FILE gives its answer";
     assert_lines(&text, &["consent      undecided   consent", "undecided by consent", advice]);
     assert!(!text.contains("answer "), "{text}");
     desk.put("opaque", "an-opaque-token");
@@ -302,6 +303,67 @@ fn fields_are_those_of_a_good_request_unless_they_are_named() {
         complaint,
         "--without \"cookie\": not there, accepted: host, x-fapi-interaction-id\n"
     );
+}
+
+/// A request with every fault there is, of which one after the other is mended: each time the next question
+/// is the one that is not passed.
+#[test]
+fn the_questions_are_asked_in_the_order_in_which_they_are_told() {
+    const ORDER: [Step; 9] = [
+        Step::Head,
+        Step::Target,
+        Step::Route,
+        Step::Media,
+        Step::Participant,
+        Step::Token,
+        Step::Scope,
+        Step::Interaction,
+        Step::Repetition,
+    ];
+    let desk = desk();
+    desk.put_consent("AUTHORISED", &["NOTHING"]);
+    let path = format!("/open-insurance/claim-notification/v2/request/damage/{CONSENT_ID}");
+    desk.put("late", &{
+        let mut claims = desk.grant("other").claims();
+        claims["exp"] = 1.into();
+        let signer = desk.authorization.signer();
+        signer.sign(&signer.header(), &claims).unwrap()
+    });
+    desk.put("other", &desk.token("other"));
+    desk.put("good", &desk.token("claim-notification"));
+    for mended in 0..=ORDER.len() {
+        let is_faulty = |step: Step| ORDER[mended..].contains(&step);
+        let path = match () {
+            () if is_faulty(Step::Target) => "/open-insurance/../x",
+            () if is_faulty(Step::Route) => "/open-insurance/x",
+            () => &path,
+        };
+        let token = match () {
+            () if is_faulty(Step::Token) => "late",
+            () if is_faulty(Step::Scope) => "other",
+            () => "good",
+        };
+        let certificate = if is_faulty(Step::Participant) { "nameless.pem" } else { "one.pem" };
+        let mut arguments = vec!["--method", "POST", "--path", path, "--token", token];
+        arguments.extend(["--cert", certificate, "--consent", "consent.json", "--json"]);
+        for (step, argument) in [
+            (Step::Head, ["--header", "expect: 200-ok"]),
+            (Step::Media, ["--header", "accept: text/html"]),
+            (Step::Interaction, ["--header", "x-fapi-interaction-id: -"]),
+        ] {
+            arguments.extend(argument.into_iter().filter(|_| is_faulty(step)));
+        }
+        if !is_faulty(Step::Repetition) {
+            arguments.extend(["--header", "x-idempotency-key: key-1"]);
+        }
+        let said = String::from_utf8(desk.run(&[&arguments]).stdout).unwrap();
+        let record: Value = serde_json::from_str(&said).unwrap();
+        let expected = ORDER.get(mended).copied().unwrap_or(Step::Consent);
+        assert_eq!(record[0]["step"], json!(expected), "{record}");
+        assert_eq!(record[0]["stage"], expected.stage(), "{record}");
+    }
+    // The table is in the order that admission is held to here.
+    assert!(Step::ALL.is_sorted() && ORDER.is_sorted());
 }
 
 #[test]
