@@ -91,13 +91,12 @@ impl<S: IO> Transport<S> {
         buffer: &mut ReadBuf<'_>,
         body: u64,
     ) -> Poll<Result<()>> {
-        let mut part = buffer.take(usize::try_from(body).unwrap_or(usize::MAX));
+        let most = usize::try_from(body).unwrap_or(usize::MAX).min(buffer.remaining());
+        // Initialized before it is read into: afterwards it would overwrite what was read.
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut part))?;
         let read = part.filled().len();
-        let filled = buffer.filled().len() + read;
-        // The part begins where the buffer's own bytes end, so these are the ones that were just read.
-        buffer.initialize_unfilled_to(read);
-        buffer.set_filled(filled);
+        buffer.advance(read);
         if let Some(lent) = &mut self.lent {
             lent.body -= u64::try_from(read).unwrap_or(0);
         }
