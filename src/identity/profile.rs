@@ -3,7 +3,7 @@
 //! Takes an end entity whose path holds; gives the rules that it breaks, each with its [`Level`]. A rule
 //! that is enforced refuses every request of the connection, one that warns is counted and logged.
 //! Which organisation and software statement a certificate names is read elsewhere
-//! ([`super::subject`]) and is never a matter of level.
+//! (`identity::subject`) and is never a matter of level.
 //!
 //! Standards: OPIN certificate standard 5.2.2.1 and 7.1.2, Open Finance Brasil certificate standard (BRC).
 //! Where they leave a bound open (the validity period) or samples of the ecosystem contradict them
