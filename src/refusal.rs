@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::consent::ConsentError;
+use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
@@ -67,6 +68,8 @@ pub enum Refusal {
     Scope(#[from] ScopeError),
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("a fault of the gateway itself")]
@@ -121,6 +124,7 @@ impl Refusal {
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
             Self::Consent(_) => "consent",
+            Self::Idempotency(_) => "idempotency",
             Self::Upstream(_) => "upstream",
             Self::Internal => "gateway",
         }
@@ -137,6 +141,7 @@ impl Refusal {
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
             Self::Consent(error) => verdict::of_consent(*error),
+            Self::Idempotency(error) => verdict::of_idempotency(*error),
             Self::Upstream(error) => verdict::of_upstream(*error),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
@@ -157,7 +162,8 @@ impl Refusal {
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
-            | Self::Consent(_) => {
+            | Self::Consent(_)
+            | Self::Idempotency(_) => {
                 if self.verdict().status.is_server_error() {
                     Fault::Gateway
                 } else {
@@ -207,6 +213,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_)
             | Self::Internal => None,
         }
@@ -235,6 +242,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_) => false,
         }
     }
@@ -301,6 +309,8 @@ mod tests {
             Refusal::Token(TokenError::Introspection(RemoteError::Timeout)),
             Refusal::Consent(ConsentError::Registry(RemoteError::Malformed)),
             Refusal::Consent(ConsentError::NoRegistry),
+            Refusal::Idempotency(IdempotencyError::UnderWay),
+            Refusal::Idempotency(IdempotencyError::Store),
         ] {
             assert_eq!(refusal.verdict().status, StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
             assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal}");

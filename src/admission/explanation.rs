@@ -81,6 +81,7 @@ impl Admission {
             | Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Route(_)
+            | Refusal::Idempotency(_)
             | Refusal::Upstream(_)
             | Refusal::Internal => None,
         };
