@@ -7,6 +7,7 @@
 pub mod document;
 pub mod values;
 mod endpoint;
+mod idempotency;
 mod identity;
 mod listeners;
 mod networks;
@@ -28,6 +29,7 @@ use tracing::level_filters::LevelFilter;
 use crate::admission::Admission;
 use crate::consent::Consents;
 use crate::exchange::Serving;
+use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
@@ -87,6 +89,7 @@ pub struct Kept {
     limits: (LimitSettings, Arc<Limits>),
     token: (TokenSettings, Arc<Tokens>),
     consent: (ConsentSettings, Arc<Consents>),
+    idempotency: Option<Arc<Idempotency>>,
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
 }
@@ -145,8 +148,10 @@ fn read(
     let upstreams = traffic::read_upstreams(root);
     let token = services::read_tokens(root, before);
     let consent = services::read_consents(root, before);
+    let idempotency = idempotency::read_idempotency(root, before);
     let policies = read_policies(root, &upstreams, mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
+    let idempotency = idempotency?;
     if !mistakes.prevent_loading() {
         check_needs(&policies, &listeners, consent.0.has_registry());
     }
@@ -160,13 +165,14 @@ fn read(
     };
     let serving = Serving {
         meters: meters(&admission.routes, metrics),
+        idempotency: idempotency.clone(),
         admission,
         upstreams: Upstreams::new(upstreams),
         forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
         body_timeout: http.body_timeout,
         write_timeout: http.write_timeout,
     };
-    let kept = Kept { limits, token, consent, domains: domains(&listeners) };
+    let kept = Kept { limits, token, consent, idempotency, domains: domains(&listeners) };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 

@@ -24,6 +24,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use crate::config::{Configuration, Mistake};
 use crate::exchange::{Entrance, UnderWay};
 use crate::gateway::Gateway;
+use crate::idempotency::StoreError;
 use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
@@ -48,6 +49,9 @@ pub enum StartError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// What was carried out already cannot be known.
+    #[error("idempotency.directory: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// How to start.
@@ -86,6 +90,9 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, metrics, configuration } = start;
     let settings = Arc::new(server_conf(&configuration));
+    if let Some(idempotency) = &configuration.serving.idempotency {
+        idempotency.keeper().open()?;
+    }
     let live = Arc::new(Live::new(path, configuration, metrics.clone()));
     let (admin, sockets) = bind_all(&live.fixed, upgrade)?;
     let (report, _flush_on_exit) = report(&live.fixed, metrics.clone());

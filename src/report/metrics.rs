@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
@@ -38,6 +39,9 @@ pub struct Metrics {
     list_this_update: GaugeVec,
     list_next_update: GaugeVec,
     list_entries: GaugeVec,
+    answers: IntGauge,
+    displaced_answers: IntGauge,
+    answer_failures: IntGauge,
     refreshes: IntCounterVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
@@ -124,6 +128,21 @@ const LIST_ENTRIES: Described = Described(
     "Certificates that a revocation list names.",
     &["listener", "list"],
 );
+const ANSWERS: Described = Described(
+    "portaria_idempotency_records",
+    "Operations in the store of idempotent answers.",
+    &[],
+);
+const DISPLACED_ANSWERS: Described = Described(
+    "portaria_idempotency_displaced_records",
+    "Operations that the store forgot before their time, because it was full, since the start.",
+    &[],
+);
+const ANSWER_FAILURES: Described = Described(
+    "portaria_idempotency_store_failures",
+    "Reads and writes of the store that failed, since the start.",
+    &[],
+);
 const REFRESHES: Described = Described(
     "portaria_key_set_refreshes_total",
     "Refreshes of the key set by result.",
@@ -163,6 +182,9 @@ impl Metrics {
             list_this_update: gauges(&registry, &LIST_THIS_UPDATE)?,
             list_next_update: gauges(&registry, &LIST_NEXT_UPDATE)?,
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
+            answers: IntGauge::new(ANSWERS.0, ANSWERS.1)?,
+            displaced_answers: IntGauge::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
+            answer_failures: IntGauge::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
             refreshes: counters(&registry, &REFRESHES)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
@@ -176,6 +198,9 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
+        for gauge in [&self.answers, &self.displaced_answers, &self.answer_failures] {
+            self.registry.register(Box::new(gauge.clone()))?;
+        }
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -257,6 +282,14 @@ impl Metrics {
     /// Counts a refresh of the key set.
     pub fn note_key_set_refresh(&self, succeeded: bool) {
         self.refreshes.with_label_values(&[if succeeded { "ok" } else { "failed" }]).inc();
+    }
+
+    /// Notes how the store of idempotent answers does.
+    pub fn note_idempotency(&self, standing: Standing) {
+        let as_value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.answers.set(as_value(standing.records));
+        self.displaced_answers.set(as_value(standing.displaced));
+        self.answer_failures.set(as_value(standing.failures));
     }
 
     /// Counts a reload.

@@ -1,5 +1,5 @@
-//! What happens beside the requests: reloads, refreshes of the key set, forgetting of idle addresses,
-//! and at the end the wait for the exchanges under way.
+//! What happens beside the requests: reloads, refreshes of the key set, forgetting of idle addresses and
+//! expired answers, and at the end the wait for the exchanges under way.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -52,16 +52,23 @@ impl Housekeeping {
             let refreshed = tokens.refresh_keys().await;
             self.live.note_key_set_refresh(&refreshed);
         }
+        if let Some(idempotency) = &serving.idempotency {
+            idempotency.sweep(Moment::now());
+        }
+        self.live.note_idempotency(serving.idempotency.as_deref());
         if due.forget <= now {
             due.forget = now + FORGET_EVERY;
             serving.admission.limits.forget_idle(Moment::now());
         }
     }
 
-    /// Waits until no exchange is under way. Whoever cuts the wait short does so from outside.
+    /// Waits until no exchange is under way and what they leave is on disk. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
         while self.under_way.count() > 0 {
             tokio::time::sleep(DRAIN_TICK).await;
+        }
+        if let Some(idempotency) = &self.live.serving.load_full().idempotency {
+            idempotency.flush().await;
         }
         let _ = self.ended.lock().send(());
     }

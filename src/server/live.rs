@@ -12,6 +12,7 @@ use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
 use crate::exchange::Serving;
+use crate::idempotency::Idempotency;
 use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
@@ -111,6 +112,11 @@ impl Live {
             );
             return false;
         }
+        if let Some(idempotency) = &configuration.serving.idempotency
+            && !is_open(idempotency).await
+        {
+            return false;
+        }
         // Settings that did not change may name a key set that did.
         let tokens = &configuration.serving.admission.tokens;
         let refreshed = tokens.refresh_keys().await;
@@ -139,6 +145,12 @@ impl Live {
         self.serving.store(Arc::new(configuration.serving));
     }
 
+    /// Tells the metrics how the store of idempotent answers does.
+    pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
+        let standing = idempotency.map(Idempotency::standing);
+        self.metrics.note_idempotency(standing.unwrap_or_default());
+    }
+
     /// Counts a refresh of the key set, and says why one failed.
     pub(super) fn note_key_set_refresh(&self, refreshed: &Result<(), KeySetError>) {
         self.metrics.note_key_set_refresh(refreshed.is_ok());
@@ -152,6 +164,19 @@ impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
         let tokens = &self.serving.load().admission.tokens;
         if tokens.is_ready() { Vec::new() } else { vec!["token.jwks"] }
+    }
+}
+
+/// Opens the store, if it is another than before, beside the threads that wait for nothing.
+async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
+    let keeper = idempotency.keeper().clone();
+    match tokio::task::spawn_blocking(move || keeper.open()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!("idempotency.directory: {error}");
+            false
+        }
+        Err(_) => false,
     }
 }
 

@@ -25,6 +25,7 @@ mod token;
 mod trust;
 mod scope;
 mod consent;
+mod idempotency;
 mod explain;
 mod headers;
 mod upstream;
