@@ -27,7 +27,8 @@ use super::seal::Secrets;
 const FILE: &str = "answers.sqlite";
 const FORMAT: i64 = 1;
 const SCHEMA: &str = "
-    BEGIN;
+    PRAGMA synchronous = OFF;
+    PRAGMA journal_mode = WAL;
     CREATE TABLE about (format INTEGER NOT NULL, secrets BLOB NOT NULL);
     CREATE TABLE answers (id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, record BLOB NOT NULL);
     CREATE INDEX answers_by_expiry ON answers (expires);
@@ -130,16 +131,17 @@ fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// Makes an empty store under another name first: what bears the store's name is always whole. If
-/// another process was faster, its store is the one.
+/// Makes an empty store under another name first: what bears the store's name is always whole, and on
+/// disk. If another process was faster, its store is the one.
 fn create(directory: &Path, file: &Path, secrets: &Secrets) -> Result<(), StoreError> {
     let draft = Draft(directory.join(format!("new-{}.sqlite", std::process::id())));
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft.0)?;
     let connection = connect(&draft.0)?;
     connection.execute_batch(SCHEMA)?;
     connection.execute("INSERT INTO about VALUES (?1, ?2)", params![FORMAT, secrets.check()])?;
-    connection.execute_batch("COMMIT;")?;
     connection.close().map_err(|(_, error)| error)?;
+    // Once, for all of it: nobody else looks at a draft.
+    File::open(&draft.0)?.sync_all()?;
     match std::fs::hard_link(&draft.0, file) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
