@@ -14,6 +14,7 @@ use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
 use crate::exchange::Serving;
+use crate::idempotency::Idempotency;
 use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
@@ -120,6 +121,11 @@ impl Live {
             );
             return false;
         }
+        if let Some(idempotency) = &configuration.serving.idempotency
+            && !is_open(idempotency).await
+        {
+            return false;
+        }
         if !self.read_key_sets(&configuration.serving.admission.tokens).await {
             return false;
         }
@@ -158,6 +164,12 @@ impl Live {
         }
     }
 
+    /// Tells the metrics how the store of idempotent answers does.
+    pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
+        let standing = idempotency.map(Idempotency::standing);
+        self.metrics.note_idempotency(standing.unwrap_or_default());
+    }
+
     /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have
     /// one; those that are in force already go on as they stand.
     async fn read_key_sets(&self, tokens: &Tokens) -> bool {
@@ -182,6 +194,19 @@ impl Readiness for Live {
         let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
         let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
         all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
+    }
+}
+
+/// Opens the store, if it is another than before, beside the threads that wait for nothing.
+async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
+    let keeper = idempotency.keeper().clone();
+    match tokio::task::spawn_blocking(move || keeper.open()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!("idempotency.directory: {error}");
+            false
+        }
+        Err(_) => false,
     }
 }
 
