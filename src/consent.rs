@@ -26,9 +26,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
+pub use crate::scope::{ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId, VerifiedToken};
@@ -361,7 +362,7 @@ impl Consents {
     }
 
     /// Ends what is kept of a consent that somebody says has changed.
-    pub fn purge(&self, id: ConsentDigest, now: Moment) {
+    pub fn purge(&self, id: Digest, now: Moment) {
         self.doubt_tokens(id, now);
         self.changes.advance(id);
     }
@@ -389,7 +390,7 @@ impl Consents {
     }
 
     /// A registry can be asked again; what a token says of its consent is out of date from now on.
-    fn doubt_tokens(&self, id: ConsentDigest, now: Moment) {
+    fn doubt_tokens(&self, id: Digest, now: Moment) {
         if self.teller == Teller::Token {
             let mark = Mark::Outdated { since: now.unix_seconds() };
             self.changes.mark(id, mark, now, self.remember_ended);

@@ -44,6 +44,7 @@
 
 pub mod moment;
 pub mod pseudonym;
+pub mod digest;
 pub mod address;
 pub mod interaction;
 pub mod request;

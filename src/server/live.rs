@@ -13,6 +13,7 @@ use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
+use crate::digest::Digest;
 use crate::exchange::Serving;
 use crate::idempotency::Idempotency;
 use crate::listener::WireLimits;
@@ -21,7 +22,6 @@ use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::report::admin::{KeptConsents, Readiness};
 use crate::route::Exposure;
-use crate::scope::ConsentDigest;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
 
@@ -211,7 +211,7 @@ async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
 }
 
 impl KeptConsents for Live {
-    fn purge(&self, id: ConsentDigest) {
+    fn purge(&self, id: Digest) {
         self.serving.load().admission.consents.purge(id, Moment::now());
         self.metrics.consent_purges("admin").inc();
     }
