@@ -3,6 +3,7 @@
 //! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
+mod operation;
 mod under_way;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,6 +19,7 @@ use crate::admission::{Admission, Arriving, Explanation, Permit};
 use crate::consent::{Aftermath, Consent, ConsentUse};
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
+use crate::idempotency::Idempotency;
 use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
@@ -27,6 +29,7 @@ use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Door, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
+use operation::OwnOperation;
 pub use under_way::{Entered, UnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
@@ -34,6 +37,8 @@ pub use under_way::{Entered, UnderWay};
 pub struct Serving {
     /// The stages.
     pub admission: Admission,
+    /// What was carried out already, if that is kept.
+    pub idempotency: Option<Arc<Idempotency>>,
     /// The backends.
     pub upstreams: Upstreams,
     /// What counts the exchanges of each route, by the route's index.
@@ -103,6 +108,8 @@ pub struct Exchange {
     permit: Option<Permit>,
     refusal: Option<Refusal>,
     explanation: Option<Box<Explanation>>,
+    operation: Option<Box<OwnOperation>>,
+    replays: bool,
     status: Option<StatusCode>,
     backend: Backend,
     received_body: u64,
@@ -138,6 +145,8 @@ impl Exchange {
             permit: None,
             refusal: None,
             explanation: None,
+            operation: None,
+            replays: false,
             status: None,
             backend: Backend::default(),
             received_body: 0,
@@ -188,15 +197,25 @@ impl Exchange {
             interaction,
             route: None,
             watch: Stopwatch::start(),
+            may_repeat: self.serving.idempotency.is_some(),
         };
         let admission = &self.serving.admission;
         let verdict = admission.admit(&mut arriving, self.arrived).await;
-        if let Err(refusal) = &verdict {
-            let explanation = admission.explain(&arriving, refusal, self.arrived).await;
+        let refusal = match &verdict {
+            Ok(permit) => permit.spent().map(|spent| spent.error().into()),
+            Err(refusal) => Some(refusal.clone()),
+        };
+        if let Some(refusal) = refusal {
+            let explanation = admission.explain(&arriving, &refusal, self.arrived).await;
             self.explanation = Some(Box::new(explanation));
         }
         self.route = arriving.route.take();
-        self.permit = Some(verdict?);
+        let permit = verdict?;
+        if let Some(stage) = &self.serving.idempotency {
+            let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+            self.operation = OwnOperation::of(stage, &permit, peer, head, self.arrived)?;
+        }
+        self.permit = Some(permit);
         Ok(())
     }
 
@@ -239,6 +258,11 @@ impl Exchange {
         self.serving.upstreams.of(self.permit.as_ref()?)
     }
 
+    /// The upstream, if one of its servers was chosen.
+    fn asked(&self) -> Option<&Upstream> {
+        self.upstream().filter(|_| self.backend.attempts > 0)
+    }
+
     /// The refusal, if the exchange was refused.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -256,6 +280,9 @@ impl Exchange {
 
     /// Chooses a server for the permit, for the first time or for a retry.
     pub fn choose_server(&mut self) -> Option<Chosen> {
+        if let (true, Some(operation)) = (self.awaits_body, &mut self.operation) {
+            operation.begin_again();
+        }
         let permit = self.permit.as_ref()?;
         let now = Instant::now();
         let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
@@ -300,10 +327,18 @@ impl Exchange {
         self.backend.interim
     }
 
-    /// Counts bytes of the request's body as they pass.
-    pub fn note_body(&mut self, bytes: usize) -> u64 {
-        self.received_body += u64::try_from(bytes).unwrap_or(u64::MAX);
+    /// Takes a piece of the request's body, and counts its bytes.
+    pub fn note_body(&mut self, piece: &[u8]) -> u64 {
+        self.note_passing(piece);
+        self.received_body += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.received_body
+    }
+
+    /// Takes a piece of the request's body that is passed on as it comes.
+    pub fn note_passing(&mut self, piece: &[u8]) {
+        if let Some(operation) = &mut self.operation {
+            operation.update(piece);
+        }
     }
 
     /// Bytes of the request's body that were received whole.
@@ -320,6 +355,11 @@ impl Exchange {
     pub fn note_body_passed(&mut self) {
         self.awaits_body = false;
         self.backend.began = Some(Instant::now());
+    }
+
+    /// Notes that the request's body is not passed on: it was received whole, for nobody.
+    pub fn note_discarded(&mut self) {
+        self.awaits_body = false;
     }
 
     /// Whether the request was passed on and part of its body is still to come.
@@ -409,6 +449,7 @@ impl Exchange {
             true => Aftermath::Open,
             false => aftermath(route, None),
         });
+        self.end_operation(outcome);
         let Some(interaction) = &self.interaction else {
             return;
         };
@@ -428,7 +469,7 @@ impl Exchange {
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
             backend: self.backend.time(),
-            upstream: self.upstream().map(|upstream| upstream.settings().name.as_str()),
+            upstream: self.asked().map(|upstream| upstream.settings().name.as_str()),
             interaction: interaction.id(),
             participant: self.participant(),
             client_id: token.map(|token| token.token().client_id()),

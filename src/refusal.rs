@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::consent::{ConsentError, EventError};
+use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
@@ -69,6 +70,8 @@ pub enum Refusal {
     Consent(#[from] ConsentError),
     #[error(transparent)]
     Event(#[from] EventError),
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("a fault of the gateway itself")]
@@ -123,6 +126,7 @@ impl Refusal {
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
             Self::Consent(_) | Self::Event(_) => "consent",
+            Self::Idempotency(_) => "idempotency",
             Self::Upstream(_) => "upstream",
             Self::Internal => "gateway",
         }
@@ -140,6 +144,7 @@ impl Refusal {
             Self::Scope(error) => verdict::of_scope(*error),
             Self::Consent(error) => verdict::of_consent(*error),
             Self::Event(error) => verdict::of_event(*error),
+            Self::Idempotency(error) => verdict::of_idempotency(*error),
             Self::Upstream(error) => verdict::of_upstream(*error),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
@@ -161,7 +166,8 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
-            | Self::Event(_) => {
+            | Self::Event(_)
+            | Self::Idempotency(_) => {
                 if self.verdict().status.is_server_error() {
                     Fault::Gateway
                 } else {
@@ -212,6 +218,7 @@ impl Refusal {
             | Self::Scope(_)
             | Self::Consent(_)
             | Self::Event(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_)
             | Self::Internal => None,
         }
@@ -241,6 +248,7 @@ impl Refusal {
             | Self::Scope(_)
             | Self::Consent(_)
             | Self::Event(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_) => false,
         }
     }
@@ -307,6 +315,8 @@ mod tests {
             Refusal::Token(TokenError::Introspection(RemoteError::Timeout)),
             Refusal::Consent(ConsentError::Registry(RemoteError::Malformed)),
             Refusal::Consent(ConsentError::NoRegistry),
+            Refusal::Idempotency(IdempotencyError::UnderWay),
+            Refusal::Idempotency(IdempotencyError::Store),
         ] {
             assert_eq!(refusal.verdict().status, StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
             assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal}");

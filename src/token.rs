@@ -29,6 +29,7 @@ use http::HeaderMap;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
+use crate::digest::Digest;
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
@@ -36,7 +37,7 @@ use crate::scope::{ConsentId, ConsentKind, Scopes};
 use crate::terms::Terms;
 pub use algorithm::Algorithm;
 pub use binding::BoundToken;
-use cache::{Cached, Hash, Signed, TokenKey, UntilExpiry};
+use cache::{Cached, Hash, Signed, UntilExpiry};
 pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
 use claims::{Claims, Source};
 use introspection::{Introspection, Introspector};
@@ -230,8 +231,8 @@ pub struct Tokens {
     longest: usize,
     issuers: Issuers,
     introspector: Option<Introspector>,
-    signed: moka::sync::Cache<TokenKey, Cached, Hash>,
-    introspected: moka::future::Cache<TokenKey, Cached, Hash>,
+    signed: moka::sync::Cache<Digest, Cached, Hash>,
+    introspected: moka::future::Cache<Digest, Cached, Hash>,
 }
 
 impl Tokens {
@@ -277,7 +278,7 @@ impl Tokens {
     /// The request's token as far as it was verified and is kept: for explaining a refusal, never for
     /// admitting anything.
     pub async fn recall(&self, headers: &HeaderMap) -> Option<Arc<VerifiedToken>> {
-        let key = TokenKey::of(bearer::find(headers, self.longest).ok()?);
+        let key = Digest::of(bearer::find(headers, self.longest).ok()?);
         let signed = self.signed.get(&key);
         let cached = match signed {
             Some(cached) => Some(cached),
@@ -287,7 +288,7 @@ impl Tokens {
     }
 
     async fn verify(&self, text: &str, now: Moment) -> Result<Arc<VerifiedToken>, TokenError> {
-        let key = TokenKey::of(text);
+        let key = Digest::of(text);
         match jwt::Parts::split(text) {
             Some(parts) if self.issuers.have_keys() => match self.known(key, now) {
                 Some(token) => Ok(token),
@@ -299,7 +300,7 @@ impl Tokens {
     }
 
     /// A signed token that was verified before, with keys that still count.
-    fn known(&self, key: TokenKey, now: Moment) -> Option<Arc<VerifiedToken>> {
+    fn known(&self, key: Digest, now: Moment) -> Option<Arc<VerifiedToken>> {
         let Cached { token, signed, .. } = self.signed.get(&key)?;
         let signed = signed?;
         let keys = self.issuers.keys_at(signed.issuer)?;
@@ -310,7 +311,7 @@ impl Tokens {
     /// verified.
     async fn verify_signed(
         &self,
-        key: TokenKey,
+        key: Digest,
         text: &str,
         parts: &jwt::Parts<'_>,
         now: Moment,
@@ -336,7 +337,7 @@ impl Tokens {
     /// One question to the authorization server per token, however many requests wait for the answer.
     async fn introspect(
         &self,
-        key: TokenKey,
+        key: Digest,
         text: &str,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {

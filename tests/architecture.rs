@@ -11,9 +11,10 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 30] = [
+const LADDER: [&str; 32] = [
     "moment",
     "pseudonym",
+    "digest",
     "address",
     "interaction",
     "request",
@@ -26,6 +27,7 @@ const LADDER: [&str; 30] = [
     "consent",
     "route",
     "limits",
+    "idempotency",
     "refusal",
     "admission",
     "headers",

@@ -24,7 +24,7 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_refusal_code_is_described() {
-    const STAGES: [&str; 10] = [
+    const STAGES: [&str; 11] = [
         "request_",
         "identity_",
         "interaction_",
@@ -33,6 +33,7 @@ fn every_refusal_code_is_described() {
         "token_",
         "scope_",
         "consent_",
+        "idempotency_",
         "upstream_",
         "gateway_",
     ];

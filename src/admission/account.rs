@@ -50,6 +50,7 @@ impl Admission {
             | Step::Interaction
             | Step::Repetition
             | Step::Body
+            | Step::Operation
             | Step::Event
             | Step::Upstream => None,
         };

@@ -40,6 +40,8 @@ pub enum Step {
     Consent,
     /// The body, as it comes.
     Body,
+    /// Whether the operation was carried out before.
+    Operation,
     /// The consent registry's event, of the one route that takes them.
     Event,
     /// The backend's answer.
@@ -48,7 +50,7 @@ pub enum Step {
 
 impl Step {
     /// All, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Quota,
         Self::Head,
         Self::Trust,
@@ -62,6 +64,7 @@ impl Step {
         Self::Repetition,
         Self::Consent,
         Self::Body,
+        Self::Operation,
         Self::Event,
         Self::Upstream,
     ];
@@ -77,6 +80,7 @@ impl Step {
             Self::Scope => "scope",
             Self::Interaction => "interaction",
             Self::Consent | Self::Event => "consent",
+            Self::Operation => "idempotency",
             Self::Upstream => "upstream",
         }
     }
@@ -97,6 +101,7 @@ impl Step {
             Self::Repetition => "idempotency key",
             Self::Consent => "consent",
             Self::Body => "body",
+            Self::Operation => "operation",
             Self::Event => "event",
             Self::Upstream => "answer",
         }
@@ -115,6 +120,7 @@ impl Step {
             Refusal::Scope(_) => Self::Scope,
             Refusal::Consent(_) => Self::Consent,
             Refusal::Upstream(_) => Self::Upstream,
+            Refusal::Idempotency(_) => Self::Operation,
             Refusal::Event(_) => Self::Event,
             Refusal::Internal => return None,
         })
@@ -127,7 +133,7 @@ impl Step {
             Self::Token | Self::Scope => {
                 matches!(route.access, Access::Client { .. } | Access::Consented { .. })
             }
-            Self::Repetition => route.idempotency_key,
+            Self::Repetition | Self::Operation => route.idempotency_key,
             Self::Consent => match route.access {
                 Access::Consented { .. } => true,
                 Access::Client { .. } => route.consent_parameter.is_some(),

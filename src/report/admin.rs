@@ -13,8 +13,8 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
 use super::Report;
+use crate::digest::Digest;
 use crate::moment::Moment;
-use crate::scope::ConsentDigest;
 
 /// Where the last refusals are found, by interaction id.
 pub const DECISIONS: &str = "/decisions/";
@@ -28,7 +28,7 @@ pub trait Readiness: Send + Sync {
 /// What is kept of consents.
 pub trait KeptConsents: Send + Sync {
     /// Ends what is kept of one.
-    fn purge(&self, id: ConsentDigest);
+    fn purge(&self, id: Digest);
 }
 
 /// The endpoint.
@@ -83,7 +83,7 @@ impl Admin {
         if method != Method::DELETE {
             return not_allowed("DELETE");
         }
-        let Some(id) = ConsentDigest::parse(digest) else {
+        let Some(id) = Digest::parse(digest) else {
             let accepted = "accepted: the SHA-256 of the consent's id, in 64 hexadecimal digits\n";
             return text(StatusCode::BAD_REQUEST, "text/plain", accepted.to_owned());
         };

@@ -143,6 +143,7 @@ impl Decisions {
             | Refusal::Token(_)
             | Refusal::Scope(_)
             | Refusal::Consent(_)
+            | Refusal::Idempotency(_)
             | Refusal::Upstream(_)
             | Refusal::Internal => &self.of_participants,
         };

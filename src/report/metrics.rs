@@ -14,6 +14,7 @@ use prometheus::{
 };
 
 use super::key_sets::KeySetMetrics;
+use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
@@ -45,6 +46,9 @@ pub struct Metrics {
     stale_consents: IntCounter,
     consent_purges: IntCounterVec,
     open_breakers: IntGaugeVec,
+    answers: IntGauge,
+    displaced_answers: IntGauge,
+    answer_failures: IntGauge,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
@@ -134,6 +138,21 @@ const LIST_ENTRIES: Described = Described(
     "Certificates that a revocation list names.",
     &["listener", "list", "source"],
 );
+const ANSWERS: Described = Described(
+    "portaria_idempotency_records",
+    "Operations in the store of idempotent answers.",
+    &[],
+);
+const DISPLACED_ANSWERS: Described = Described(
+    "portaria_idempotency_displaced_records",
+    "Operations that the store forgot before their time, because it was full, since the start.",
+    &[],
+);
+const ANSWER_FAILURES: Described = Described(
+    "portaria_idempotency_store_failures",
+    "Reads and writes of the store that failed, since the start.",
+    &[],
+);
 const LIST_FETCHES: Described = Described(
     "portaria_crl_fetches_total",
     "Fetches of revocation lists by distribution point and result.",
@@ -202,6 +221,9 @@ impl Metrics {
                 Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
                 OPEN_BREAKERS.2,
             )?,
+            answers: IntGauge::new(ANSWERS.0, ANSWERS.1)?,
+            displaced_answers: IntGauge::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
+            answer_failures: IntGauge::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -216,6 +238,9 @@ impl Metrics {
         self.registry.register(Box::new(self.configured_at.clone()))?;
         self.registry.register(Box::new(self.stale_consents.clone()))?;
         self.registry.register(Box::new(self.open_breakers.clone()))?;
+        for gauge in [&self.answers, &self.displaced_answers, &self.answer_failures] {
+            self.registry.register(Box::new(gauge.clone()))?;
+        }
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -326,6 +351,14 @@ impl Metrics {
     /// The metrics of key sets.
     pub fn key_sets(&self) -> KeySetMetrics {
         self.key_sets.clone()
+    }
+
+    /// Notes how the store of idempotent answers does.
+    pub fn note_idempotency(&self, standing: Standing) {
+        let as_value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.answers.set(as_value(standing.records));
+        self.displaced_answers.set(as_value(standing.displaced));
+        self.answer_failures.set(as_value(standing.failures));
     }
 
     /// Counts a reload.

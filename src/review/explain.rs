@@ -141,6 +141,8 @@ impl Rehearsal<'_> {
             interaction: &mut interaction,
             route: None,
             watch: Stopwatch::start(),
+            // What was carried out before is not known here.
+            may_repeat: false,
         };
         let admitted = rehearsal::judge(admission, &mut arriving, self.now).await;
         self.tell(admission, &arriving, admitted.err()).await

@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[idempotency]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
     let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
     let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 22, "{complaints:#?}");
+    assert_eq!(tables_seen, 23, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -595,6 +595,61 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"\nkeep = \"2h\"",
         "config.toml:LINE+1: duplicate key, accepted: TOML 1.1",
     ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"1h\"",
+        "config.toml:LINE+1 idempotency.directory: is missing, accepted: a directory of the gateway's own on a local disk",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ndirectory = \"none\"",
+        "config.toml:LINE+2 idempotency.directory: none cannot be used (No such file or directory (os error 2)), accepted: a directory of the gateway's own on a local disk, empty or with a store",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ndirectory = \"empty\"",
+        "config.toml:LINE+2 idempotency.directory: empty cannot be used (not a directory), accepted: a directory of the gateway's own on a local disk, empty or with a store",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"empty\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: empty has 0 bytes that are no key, accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"secret\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: secret has 10 bytes that are no key, accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"none\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: none cannot be read (No such file or directory (os error 2)), accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"8d\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.retention: \"8d\" is not understood, accepted: a duration from 1s to 7d",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"500ms\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.retention: \"500ms\" is not understood, accepted: a duration from 1s to 7d",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ncapacity = 0\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.capacity: 0 is out of bounds, accepted: a whole number from 1 to 10000000",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nmax_size = \"1MiB\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.max_size: \"1MiB\" is not understood, accepted: a size from 16MiB to 1024GiB",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nmax_answer_size = \"2MiB\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.max_answer_size: \"2MiB\" is not understood, accepted: a size up to 1MiB",
+    ),
 ];
 
 #[test]
@@ -872,6 +927,39 @@ fn a_key_that_others_can_read_is_a_warning() {
     assert_eq!((code, complaints.len()), (Some(0), 2), "one for each listener: {complaints:?}");
     let warning = "private_key: warning: server.key can be read by others (mode 644): chmod 600";
     assert!(complaints.iter().all(|complaint| complaint.ends_with(warning)), "{complaints:?}");
+}
+
+#[test]
+fn a_key_for_answers_is_raw_or_base64_and_for_nobody_elses_eyes() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let key = sandbox.directory.path().join("answers.key");
+    let table = "\n[idempotency]\ndirectory = \".\"\nkey_file = \"answers.key\"\n";
+    let config = format!("{}{table}", sandbox.config);
+    let base64 = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
+    let raw = "k".repeat(32);
+    for (text, mode, complaints) in [
+        (raw.as_str(), 0o600, 0),
+        (base64, 0o600, 0),
+        (&format!("{base64}\n"), 0o600, 0),
+        (base64, 0o640, 1),
+    ] {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, found) = sandbox.complaints(&config);
+        assert_eq!((code, found.len()), (Some(0), complaints), "{text} {found:?}");
+        let warning = "idempotency.key_file: warning: answers.key can be read by others (mode 640): chmod 600";
+        assert!(found.iter().all(|complaint| complaint.ends_with(warning)), "{found:?}");
+    }
+    let short = &base64[4..];
+    std::fs::write(&key, short).unwrap();
+    let (code, found) = sandbox.complaints(&config);
+    assert_eq!(code, Some(64), "{found:?}");
+    assert!(found.iter().all(|complaint| !complaint.contains(short)), "{found:?}");
+    let made = std::fs::read_dir(sandbox.directory.path()).unwrap();
+    let made = made
+        .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "sqlite"));
+    assert_eq!(made.count(), 0, "check makes nothing");
 }
 
 #[test]

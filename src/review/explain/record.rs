@@ -71,7 +71,7 @@ fn told_of(subject: &Subject<'_>, verdict: &str) -> Value {
 
 /// Without what is not judged here, and without times: they are not the gateway's.
 fn finish(mut record: Value, notes: &[Note]) -> Value {
-    let later = [Step::Body, Step::Event, Step::Upstream].map(|step| json!(step));
+    let later = [Step::Body, Step::Operation, Step::Event, Step::Upstream].map(|step| json!(step));
     let is_judged_here = |step: &Value| !later.contains(step);
     if let Some(asked) = record.get_mut("asked").and_then(Value::as_array_mut) {
         asked.retain(is_judged_here);

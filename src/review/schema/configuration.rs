@@ -24,6 +24,7 @@ pub(super) fn keys() -> Vec<Key> {
         services::token(),
         services::consent(),
         limits(),
+        idempotency(),
         log(),
     ];
     parts.into_iter().flatten().collect()
@@ -42,6 +43,7 @@ fn tables() -> Vec<Key> {
         required("token", Table, "Access tokens: whose, and how they are verified."),
         optional("consent", Table, "Where consents are looked up."),
         optional("limits", Table, "The legal floors: less breaks them."),
+        optional("idempotency", Table, "Answers that are given again to who asks twice."),
         optional("log", Table, "The logs. Changes with a restart."),
     ]
 }
@@ -168,6 +170,18 @@ fn limits() -> Vec<Key> {
         required("per_address.per", Duration, "In so much time."),
     ];
     within("limits", own)
+}
+
+fn idempotency() -> Vec<Key> {
+    let own = [
+        required("directory", FILE, "The gateway's own, on a local disk."),
+        optional("key_file", FILE, "32 random bytes that seal the answers."),
+        optional("retention", Duration, "Up to 7d; default \"24h\"."),
+        optional("capacity", Number(1, 10_000_000), "Operations; default 100000."),
+        optional("max_size", Size, "Of the store, from 16MiB; default \"1GiB\"."),
+        optional("max_answer_size", Size, "Up to 1MiB; default \"64KiB\"."),
+    ];
+    within("idempotency", own)
 }
 
 fn log() -> Vec<Key> {

@@ -129,6 +129,7 @@ impl Gateway {
             interaction: &mut interaction,
             route: None,
             watch: Stopwatch::start(),
+            may_repeat: false,
         };
         Ok(judge(&admission, &mut request, now).await)
     }

@@ -19,11 +19,13 @@ use crate::harness::*;
 const MARK: &str = "<!-- From here on written by the test explain::page -->\n";
 
 /// Codes that nobody can cause at will.
-const NOT_SHOWN: [&str; 8] = [
+const NOT_SHOWN: [&str; 10] = [
     "consent_event_unavailable",
     "consent_event_unwanted",
     "consent_no_registry",
     "gateway_internal",
+    "idempotency_store_unavailable",
+    "idempotency_under_way",
     "identity_absent",
     "identity_expired",
     "identity_unreadable",

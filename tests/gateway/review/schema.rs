@@ -106,6 +106,8 @@ const MORE: &str = r#"
 [limits]
 global = { requests = 300, per = "1s" }
 per_address = { requests = 500, per = "1m" }
+[idempotency]
+directory = "."
 [log]
 [consent.members]
 "#;
@@ -418,7 +420,9 @@ fn uncommented(line: &str) -> &str {
 }
 
 /// What the parser refuses and no schema can: files, names, and what belongs together.
-const BEYOND: [&str; 27] = [
+const BEYOND: [&str; 29] = [
+    "cannot be used",
+    "bytes that are no key",
     "is an unknown listener",
     "is too short",
     "cannot be written to",
@@ -449,7 +453,10 @@ const BEYOND: [&str; 27] = [
 ];
 
 /// Bounds and meanings that no pattern was written for.
-const UNTOLD: [&str; 21] = [
+const UNTOLD: [&str; 24] = [
+    "a duration from 1s to 7d",
+    "a size from 16MiB",
+    "a size up to 1MiB",
     "with consent.source = \"token\", accepted: a table",
     "accepted: with consent.source",
     "\"/scope\" is not understood",

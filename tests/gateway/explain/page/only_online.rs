@@ -25,6 +25,7 @@ pub async fn all() -> Vec<Example> {
     examples.extend(outages().await);
     examples.extend(upstreams().await);
     examples.extend(events().await);
+    examples.extend(repetitions().await);
     examples.push(outdated().await);
     examples.push(untrusted().await);
     examples
@@ -178,6 +179,27 @@ async fn events() -> Vec<Example> {
         examples.push(example(code, ask(&lab, "public", None, &bytes).await));
     }
     lab.assert_untouched();
+    examples
+}
+
+/// An operation that was carried out, by a gateway that keeps no answers.
+async fn repetitions() -> Vec<Example> {
+    let store = tempfile::tempdir().unwrap();
+    let table = format!("\n[idempotency]\ndirectory = \"{}\"\n", store.path().display());
+    let lab = lab_with(|config| config + &table).await;
+    let consents = "/open-insurance/consents/v3/consents";
+    let token = lab.client_token("consents");
+    let request = |body: &str| Request::post(consents, body).bearer(&token).to_bytes();
+    let body = "{\"data\": {\"permissions\": [\"RESOURCES_READ\"]}}";
+    let created = lab.http1().await.exchange(&request(body)).await.unwrap();
+    assert_eq!(created.status, 201, "{created:?}");
+    let mut examples = Vec::new();
+    for (code, body) in [("idempotency_answer_not_kept", body), ("idempotency_other_content", "{}")]
+    {
+        let told = ask(&lab, "mtls", Some("chain.pem"), &request(body)).await;
+        examples.push(example(code, told));
+    }
+    assert_eq!(lab.recorded().len(), 1);
     examples
 }
 
