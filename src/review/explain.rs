@@ -29,7 +29,7 @@ use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::report::Metrics;
 use crate::report::decisions::Subject;
-use crate::route::{Door, Exposure, Route};
+use crate::route::{Access, Door, Exposure, Route};
 use known::Known;
 pub use question::Question;
 use question::Request;
@@ -171,10 +171,13 @@ impl Rehearsal<'_> {
         let subject =
             self.subject(&at, arriving.interaction.id().as_str(), arriving.route.as_deref());
         let Some(refusal) = refusal else {
-            return record::allowed(&subject, &notes);
+            return match subject.route.map(|route| &route.access) {
+                Some(Access::Event) => record::event(&subject, &notes),
+                _ => record::allowed(&subject, &notes),
+            };
         };
         let explanation = admission.explain(arriving, &refusal, self.now).await;
-        let missing = self.responder.with(|known| known.missing());
+        let missing = self.responder.with(|known| known.missing(&refusal));
         record::refused(&subject, &refusal, &explanation, missing, &notes)
     }
 

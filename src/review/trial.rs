@@ -3,7 +3,7 @@
 //! A case says what a request brings and what is expected of it. The request is made in earnest: a
 //! certificate is issued and verified as in a handshake, a token is signed and verified, the consent is asked
 //! for at a registry, the limits count; then [`crate::admission::Admission::admit`] decides. No stage has
-//! a door for tests: the decision record 8 says why.
+//! a door for tests: docs/decisions/0010 says why.
 
 mod authority;
 mod case;

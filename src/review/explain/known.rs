@@ -4,7 +4,10 @@
 
 use http::StatusCode;
 
+use crate::consent::ConsentError;
+use crate::refusal::Refusal;
 use crate::review::responder::Service;
+use crate::token::TokenError;
 
 /// What a service says.
 #[derive(Clone, Debug)]
@@ -20,8 +23,8 @@ pub(super) enum Said {
 pub(super) struct Known {
     consent: Option<Said>,
     introspection: Option<Said>,
-    /// The first that was asked in vain.
-    missing: Option<Missing>,
+    /// What was asked for in vain.
+    missing: Vec<Missing>,
 }
 
 /// Something that the gateway would ask for, and that was not given.
@@ -50,12 +53,18 @@ impl Missing {
 impl Known {
     /// What was given.
     pub(super) fn new(consent: Option<Said>, introspection: Option<Said>) -> Self {
-        Self { consent, introspection, missing: None }
+        Self { consent, introspection, missing: Vec::new() }
     }
 
-    /// What was asked for in vain.
-    pub(super) fn missing(&self) -> Option<Missing> {
-        self.missing
+    /// What a refusal depends on, if it was asked for in vain.
+    pub(super) fn missing(&self, refusal: &Refusal) -> Option<Missing> {
+        let missing = match refusal {
+            Refusal::Token(TokenError::NoKeys) => Missing::KeySet,
+            Refusal::Token(TokenError::Introspection(_)) => Missing::Introspection,
+            Refusal::Consent(ConsentError::Registry(_)) => Missing::Consent,
+            _ => return None,
+        };
+        self.missing.contains(&missing).then_some(missing)
     }
 }
 
@@ -73,7 +82,7 @@ impl Service for Known {
             Some(Said::Answer(text)) => (StatusCode::OK, text.clone()),
             Some(Said::Unknown) => (StatusCode::NOT_FOUND, String::new()),
             None => {
-                self.missing.get_or_insert(missing);
+                self.missing.push(missing);
                 (StatusCode::SERVICE_UNAVAILABLE, String::new())
             }
         }

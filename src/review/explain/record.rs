@@ -1,6 +1,5 @@
 //! What is told of a request, in the form of the gateway's decision records.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::known::Missing;
@@ -26,14 +25,24 @@ pub(super) fn refused(
     missing: Option<Missing>,
     notes: &[Note],
 ) -> Value {
-    let status = refusal.verdict().status;
-    let decision = Decision::of(subject, refusal, Some(status), Some(explanation));
-    let mut record = json!(decision);
+    let status = Some(refusal.verdict().status);
+    let mut record = json!(Decision::of(subject, refusal, status, Some(explanation)));
     put(&mut record, "verdict", "refused".into());
-    if let Some(missing) = missing.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
+    if let Some(missing) = missing {
         leave_open(&mut record, missing);
     }
     finish(record, notes)
+}
+
+/// An event of the consent registry, which the gateway judges by its signature and answers itself.
+pub(super) fn event(subject: &Subject<'_>, notes: &[Note]) -> Value {
+    let mut record = allowed(subject, notes);
+    put(&mut record, "verdict", "undecided".into());
+    put(&mut record, "stage", Step::Event.stage().into());
+    put(&mut record, "step", json!(Step::Event));
+    let reason = "the gateway answers it itself, by its signature: no backend gets it";
+    put(&mut record, "reason", reason.into());
+    record
 }
 
 /// What stood in for the service failed, which says nothing of the service.

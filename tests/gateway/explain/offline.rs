@@ -276,6 +276,20 @@ fn keys_that_would_have_to_be_read_are_given_or_lack() {
     assert!(text.contains("token.issuers[0].jwks: one.pem is not usable"), "{text}");
 }
 
+/// The registry's own route ends at the gateway.
+#[test]
+fn an_event_reaches_no_backend() {
+    let webhook = "webhook = { listener = \"public\", path = \"/events\", keys = \"jwks.json\" }";
+    let desk =
+        desk_with(|config| config.replace("keep = \"5m\"", &format!("keep = \"5m\"\n{webhook}")));
+    let event = ["--method", "POST", "--path", "/events"];
+    let media = ["--header", "content-type: application/secevent+jwt"];
+    let text = desk.says(&[&event, &media], 1);
+    assert_lines(&text, &["undecided by consent", "listener     public"]);
+    assert!(!text.contains("backend\n") || text.contains("no backend gets it"), "{text}");
+    assert_lines(&desk.says(&[&event], 1), &["refused by   request (request_media_type, 415)"]);
+}
+
 #[test]
 fn the_token_may_come_from_standard_input() {
     let desk = desk();
