@@ -27,6 +27,8 @@ fn the_kept_cases_hold_and_every_route_has_three() {
     let policies = offline::read(&policies()).unwrap();
     let routes = policies.entries.len();
     assert!(said.contains("passed, 0 failed"), "{said}");
+    let cases: usize = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(cases > 700, "{said}");
     assert!(said.ends_with(&format!("routes met: {routes} of {routes}\n")), "{said}");
     for entry in &policies.entries {
         let text = std::fs::read_to_string(
@@ -49,6 +51,13 @@ fn the_written_cases_are_those_that_are_kept() {
     let output = directory.path().join("tests");
     let arguments = ["policy", "cases", "-o", output.to_str().unwrap()];
     said(repository(), &arguments, 0);
+    // Of a policy that went, no cases stay.
+    for entry in std::fs::read_dir(repository().join("policies/tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let is_written = std::fs::read_to_string(&path).unwrap().starts_with("# Written by");
+        let is_there = output.join(path.file_name().unwrap()).exists();
+        assert!(is_there || !is_written, "{} has no policy any more", path.display());
+    }
     let mut files = 0;
     for entry in std::fs::read_dir(&output).unwrap() {
         let path = entry.unwrap().path();
