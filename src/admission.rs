@@ -221,7 +221,7 @@ impl Admission {
         let Some(token) = &permit.token else {
             return Ok(());
         };
-        token.token().still_valid(now)?;
+        self.tokens.confirm(token, now)?;
         let inquiry = permit.route.inquiry;
         match (&permit.route.access, permit.consent()) {
             (Access::Consented { permission, to, .. }, _) => {

@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod values;
+mod breaker;
 mod carried;
 mod consent;
 mod endpoint;

@@ -3,6 +3,7 @@
 //! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
+mod aftermath;
 mod operation;
 mod under_way;
 
@@ -16,7 +17,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Explanation, Permit};
-use crate::consent::{Aftermath, Consent, ConsentUse};
+use crate::consent::Consent;
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
 use crate::idempotency::Idempotency;
@@ -28,6 +29,7 @@ use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Door, Exposure, Route};
+use crate::token::Revocation;
 use crate::upstream::{Chosen, Upstream, Upstreams};
 use operation::OwnOperation;
 pub use under_way::{Entered, UnderWay};
@@ -108,6 +110,8 @@ pub struct Exchange {
     permit: Option<Permit>,
     refusal: Option<Refusal>,
     explanation: Option<Box<Explanation>>,
+    /// The tokens that the request asks to revoke.
+    revocation: Option<Revocation>,
     operation: Option<Box<OwnOperation>>,
     replays: bool,
     status: Option<StatusCode>,
@@ -145,6 +149,7 @@ impl Exchange {
             permit: None,
             refusal: None,
             explanation: None,
+            revocation: None,
             operation: None,
             replays: false,
             status: None,
@@ -310,7 +315,7 @@ impl Exchange {
     pub fn note_backend_answer(&mut self, status: StatusCode) {
         self.note_backend_progress();
         self.backend.answered = true;
-        self.note_changed_consent(|route| aftermath(route, Some(status)));
+        self.note_aftermath(status);
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_answer(server);
         }
@@ -429,26 +434,12 @@ impl Exchange {
         self.peer.as_ref()?.participant(self.arrived).ok()
     }
 
-    /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
-    /// and again at the end: an answer that never came may have changed it too.
-    fn note_changed_consent(&self, aftermath: impl FnOnce(&Route) -> Aftermath) {
-        let Some(permit) = &self.permit else { return };
-        let route = permit.route();
-        if let (true, Some(consent)) = (route.may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.note(consent, aftermath(route), Moment::now());
-        }
-    }
-
     /// Ends the exchange: one sample.
     pub fn conclude(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
-        let is_open = self.backend.answered || self.backend.attempts == 0;
-        self.note_changed_consent(|route| match is_open {
-            true => Aftermath::Open,
-            false => aftermath(route, None),
-        });
+        self.note_aftermath_at_end();
         self.end_operation(outcome);
         let Some(interaction) = &self.interaction else {
             return;
@@ -479,29 +470,6 @@ impl Exchange {
             meter.note(&sample);
         }
         self.sink.take(&sample);
-    }
-}
-
-/// What a backend's answer, or its absence, tells of the consent. OPIN consents API: an initiation that is
-/// answered 201 or 422 consumes its consent, any other answer leaves it as it is.
-fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
-    match (&route.access, answer) {
-        (Access::Consented { to: ConsentUse::Initiate, .. }, Some(StatusCode::CREATED)) => {
-            Aftermath::Created
-        }
-        (
-            Access::Consented { to: ConsentUse::Initiate, .. },
-            Some(StatusCode::UNPROCESSABLE_ENTITY),
-        ) => Aftermath::Declined,
-        (Access::Client { .. }, Some(status))
-            if route.method == Method::DELETE && status.is_success() =>
-        {
-            Aftermath::Deleted
-        }
-        (Access::Client { .. }, answer) if !answer.is_some_and(|s| s.is_client_error()) => {
-            Aftermath::Altered
-        }
-        _ => Aftermath::Open,
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Route {
     pub idempotency_key: bool,
     /// What a body is written in.
     pub media: Media,
+    /// Whether an answer of 200 means that the token of the form was revoked (RFC 7009).
+    pub revokes_tokens: bool,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
     /// How it asks for the consent that it is judged on.
@@ -314,6 +316,7 @@ mod tests {
             },
             idempotency_key: false,
             media: Media::Json,
+            revokes_tokens: false,
             version: HeaderValue::from_static("1.0.0"),
             upstream: 0,
             lifetime: Lifetime::default(),

@@ -65,7 +65,9 @@ fn every_reason_to_refuse_a_certificate_is_described() {
 #[test]
 fn every_metric_is_described() {
     let is_metric = |word: &String| word.starts_with("portaria_");
-    let metrics = read("src/report/metrics.rs") + &read("src/report/key_sets.rs");
+    let metrics = ["metrics", "key_sets", "services"]
+        .map(|file| read(&format!("src/report/{file}.rs")))
+        .concat();
     let source: BTreeSet<String> =
         between(&metrics, '"', is_word).into_iter().filter(is_metric).collect();
     let rows: String =

@@ -22,7 +22,7 @@ use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::route::{Access, Lifetime, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_error_422, read_idempotency, read_media};
+use content::{read_error_422, read_idempotency, read_media, read_token_revocation};
 use lifetime::read_lifetime;
 use upstreams::{UPSTREAM, Upstreams};
 
@@ -230,6 +230,7 @@ impl Reader<'_> {
         }
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
         let media = read_media(table, method.as_ref().map(|method| &method.value));
+        let revokes_tokens = read_token_revocation(table, media);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let version = table.parsed("version", VERSION, parse_version);
         let error_422 = read_error_422(table);
@@ -251,6 +252,7 @@ impl Reader<'_> {
             interaction: interaction?,
             idempotency_key: idempotency_key?,
             media: media?,
+            revokes_tokens,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             version: version.map_or_else(|| head.version.clone(), |version| version.value),

@@ -110,7 +110,7 @@ impl WebhookSettings {
                 EventKey::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
             }
         };
-        let purges = metrics.consent_purges("event");
+        let purges = metrics.services().consent_purges("event");
         let witness = Arc::new(move || purges.inc());
         Some(Events { key, claim: self.claim.clone(), witness })
     }
@@ -130,6 +130,7 @@ impl WebhookSettings {
             interaction: InteractionRule { form: Form::Uuid, missing: mint, malformed: mint },
             idempotency_key: false,
             media: Media::Jws,
+            revokes_tokens: false,
             consent_parameter: None,
             inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
             version: HeaderValue::from_static("1.0.0"),

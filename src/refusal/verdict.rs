@@ -123,6 +123,7 @@ pub(super) fn of_token(error: TokenError) -> Answer {
         E::NotYetValid => no("token_not_yet_valid"),
         E::Lifetime => no("token_lifetime"),
         E::Inactive => no("token_inactive"),
+        E::Revoked => no("token_revoked"),
         E::Unbound => no("token_unbound"),
         E::OtherCertificate => no("token_other_certificate"),
         E::OtherParticipant => no("token_other_participant"),

@@ -27,6 +27,7 @@ pub struct Statement {
     pub interaction_id: InteractionId,
     pub idempotency_key: Option<&'static str>,
     pub request_body: Option<&'static str>,
+    pub token_revocation: Option<&'static str>,
     pub upstream: String,
     pub deprecated_from: Option<String>,
     pub retired_from: Option<String>,
@@ -65,6 +66,7 @@ impl Statement {
             upstream: _,
             lifetime,
             error_422,
+            revokes_tokens,
         } = &entry.route;
         let (name, scope, permission, consent_use) = told(access);
         let content = CONTENT_METHODS.contains(method);
@@ -81,12 +83,9 @@ impl Statement {
             consent_parameter: consent_parameter.as_deref().map(str::to_owned),
             class: class.as_str(),
             interaction_id: InteractionId::of(interaction),
-            idempotency_key: content.then_some(if *idempotency_key {
-                "required"
-            } else {
-                "ignored"
-            }),
+            idempotency_key: content.then(|| need_of(*idempotency_key)),
             request_body: content.then(|| body_of(*media)),
+            token_revocation: revokes_tokens.then_some("true"),
             upstream: entry.upstream.clone(),
             deprecated_from: lifetime.deprecated_from.map(|day| day.to_string()),
             retired_from: lifetime.retired_from.map(|day| day.to_string()),
@@ -97,7 +96,7 @@ impl Statement {
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 18] {
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 19] {
         let InteractionId { form, missing, malformed } = self.interaction_id;
         [
             ("api", Some(&self.api)),
@@ -114,6 +113,7 @@ impl Statement {
             ("interaction_id.malformed", Some(malformed)),
             ("idempotency_key", self.idempotency_key),
             ("request_body", self.request_body),
+            ("token_revocation", self.token_revocation),
             ("upstream", Some(&self.upstream)),
             ("deprecated_from", self.deprecated_from.as_deref()),
             ("retired_from", self.retired_from.as_deref()),
@@ -125,6 +125,10 @@ impl Statement {
     pub fn file_and_line(&self) -> String {
         format!("{}:{}", self.file, self.line)
     }
+}
+
+fn need_of(is_required: bool) -> &'static str {
+    if is_required { "required" } else { "ignored" }
 }
 
 fn body_of(media: Media) -> &'static str {

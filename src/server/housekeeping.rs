@@ -58,6 +58,7 @@ impl Housekeeping {
         if let Some(idempotency) = &serving.idempotency {
             idempotency.sweep(Moment::of(now));
         }
+        self.live.note_revoked_tokens(&admission.tokens);
         self.live.note_idempotency(serving.idempotency.as_deref());
         if *forget <= now {
             *forget = now + FORGET_EVERY;

@@ -20,7 +20,7 @@ use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
 use crate::report::Metrics;
-use crate::report::admin::{KeptConsents, Readiness};
+use crate::report::admin::{Purge, Readiness};
 use crate::route::Exposure;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
@@ -164,6 +164,11 @@ impl Live {
         }
     }
 
+    /// Tells the metrics how many revoked tokens are remembered.
+    pub(super) fn note_revoked_tokens(&self, tokens: &Tokens) {
+        self.metrics.services().note_revoked_tokens(tokens.revoked().count());
+    }
+
     /// Tells the metrics how the store of idempotent answers does.
     pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
         let standing = idempotency.map(Idempotency::standing);
@@ -210,10 +215,14 @@ async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
     }
 }
 
-impl KeptConsents for Live {
-    fn purge(&self, id: Digest) {
+impl Purge for Live {
+    fn purge_token(&self, token: Digest) {
+        self.serving.load().admission.tokens.purge(token, Moment::now());
+    }
+
+    fn purge_consent(&self, id: Digest) {
         self.serving.load().admission.consents.purge(id, Moment::now());
-        self.metrics.consent_purges("admin").inc();
+        self.metrics.services().consent_purges("admin").inc();
     }
 }
 

@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[idempotency]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[idempotency]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n[token.introspection.breaker]\n";
     let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
     let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 23, "{complaints:#?}");
+    assert_eq!(tables_seen, 24, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -502,8 +502,28 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "client_auth = \"client_secret_basic\"",
-        "client_auth = \"private_key_jwt\"",
-        "config.toml:LINE token.introspection.client_auth: \"private_key_jwt\" is not understood, accepted: \"client_secret_basic\" or \"tls_client_auth\"",
+        "client_auth = \"client_secret_post\"",
+        "config.toml:LINE token.introspection.client_auth: \"client_secret_post\" is not understood, accepted: \"client_secret_basic\", \"private_key_jwt\" or \"tls_client_auth\"",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"",
+        "client_auth = \"client_secret_basic\"\nsigning_key = \"client.key\"",
+        "config.toml:LINE+1 token.introspection.signing_key: has no effect with this client_auth, accepted: private_key_jwt",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"\nclient_id = \"portaria\"\nclient_secret_file = \"secret\"",
+        "client_id = \"portaria\"\nclient_auth = \"private_key_jwt\"\nassertion_audience = \"x\"",
+        "config.toml:TABLE token.introspection.signing_key: is missing, accepted: a PEM file with one unencrypted private key",
+    ),
+    (
+        "client_secret_file = \"secret\"",
+        "client_secret_file = \"secret\"\nkeep_inactive = \"2m\"",
+        "config.toml:LINE+1 token.introspection.keep_inactive: \"2m\" is not understood, accepted: a duration up to 60s",
+    ),
+    (
+        "client_secret_file = \"secret\"",
+        "client_secret_file = \"secret\"\nbreaker = { failures = 0 }",
+        "config.toml:LINE+1 token.introspection.breaker.failures: 0 is out of bounds, accepted: a whole number from 1 to 1000",
     ),
     (
         "client_secret_file = \"secret\"",
@@ -668,6 +688,7 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
             ("ISSUERS", line_of(&config, "[[token.issuers]]")),
             ("JWKS", line_of(&config, "[token.issuers.jwks]")),
             ("CONSENT", line_of(&config, "[consent]")),
+            ("TABLE", line_of(&config, "[token.introspection]")),
         ] {
             expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
             expected = expected.replacen(&format!(":{mark}:"), &format!(":{line}:"), 1);
@@ -812,7 +833,7 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, token_revocation, upstream, version",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",

@@ -48,6 +48,16 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
     }
 }
 
+/// Whether the route revokes tokens (RFC 7009): then the gateway, too, refuses those that it revoked.
+pub(super) fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
+    let revokes = table.boolean("token_revocation").unwrap_or(false);
+    if revokes && media != Some(Media::Form) {
+        let text = "needs a form, accepted: with request_body = \"form\"";
+        table.place("token_revocation").reject(text);
+    }
+    revokes
+}
+
 pub(super) fn read_error_422(table: &Table<'_>) -> ErrorForm {
     let form = table.parsed("error_422", "\"array\" or \"object\"", |text| match text {
         "array" => Some(ErrorForm::Array),

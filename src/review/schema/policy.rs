@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::kind::Kind::{self, Form, Table, Tables, Text, Texts};
+use super::kind::Kind::{self, Flag, Form, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
 use crate::config::offline::CONTENT_METHODS;
 use crate::route::{CONSENT_ID, PriorityClass};
@@ -33,7 +33,7 @@ pub(super) fn keys() -> Vec<Key> {
     parts.into_iter().flatten().collect()
 }
 
-fn of_route() -> [Key; 12] {
+fn of_route() -> [Key; 13] {
     let methods = Kind::OneOf(vec!["GET", "POST", "PUT", "PATCH", "DELETE"]);
     let access = Kind::OneOf(vec!["open", "certificate", "client", "consented"]);
     let uses = Kind::OneOf(vec!["read", "initiate"]);
@@ -58,6 +58,7 @@ fn of_route() -> [Key; 12] {
         ),
         optional("idempotency_key", idempotency, "Must be said for POST, PUT and PATCH."),
         optional("request_body", Kind::OneOf(vec!["json", "form"]), "Default \"json\"."),
+        optional("token_revocation", Flag, "Whether 200 revokes the form's token (RFC 7009)."),
         optional("version", VERSION, "The x-v of its answers, if not the file's."),
         optional("error_422", Kind::OneOf(vec!["array", "object"]), "Default \"array\"."),
     ]

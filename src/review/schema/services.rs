@@ -63,12 +63,20 @@ fn jwks() -> Vec<Key> {
 }
 
 fn introspection() -> Vec<Key> {
-    let client_auth = Kind::OneOf(vec!["client_secret_basic", "tls_client_auth"]);
+    let client_auth =
+        Kind::OneOf(vec!["client_secret_basic", "private_key_jwt", "tls_client_auth"]);
     let own = [
         required("url", URL, "The introspection endpoint."),
         required("client_auth", client_auth, "How the gateway authenticates."),
         required("client_id", Text, "The gateway's client id."),
         optional("client_secret_file", FILE, "With client_secret_basic."),
+        optional("signing_key", FILE, "With private_key_jwt: an RSA key."),
+        optional("signing_key_id", Text, "Its kid in the gateway's key set."),
+        optional("assertion_audience", Text, "Whom the assertions are for."),
+        optional("keep_inactive", Duration, "That a token does not hold, up to 60s."),
+        optional("breaker", Table, "When the server is left alone for a while."),
+        optional("breaker.failures", Number(1, 1000), "In a row; default 5."),
+        optional("breaker.open_for", Duration, "Up to 5m; default \"5s\"."),
     ];
     let mut keys = within("token.introspection", own);
     keys.extend(within("token.introspection", endpoint()));

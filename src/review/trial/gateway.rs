@@ -235,8 +235,9 @@ fn tokens(authority: &Authority) -> Option<Tokens> {
         longest: 8 * 1024,
         cached: 1000,
         introspection_max_age: Duration::from_secs(30),
+        keep_inactive: Duration::from_secs(5),
     };
-    Some(Tokens::new(rules, signed, limits, Issuers::new(vec![issuer]), None))
+    Some(Tokens::new(rules, signed, limits, Issuers::new(vec![issuer]), None, Arc::default()))
 }
 
 /// Of keys that are there from the beginning and count to the end of the run.

@@ -140,7 +140,8 @@ impl Parser for Configurations {
             );
             Value::Table(parse(&text))
         };
-        let by_certificate = "client_auth = \"tls_client_auth\"\nclient_id = \"portaria\"";
+        let by_certificate =
+            "client_auth = \"tls_client_auth\"\nclient_id = \"portaria\"\nbreaker = {}";
         put(&mut with_urls, "token.issuers[].jwks", endpoint("url", ""));
         let fetched = "distribution_points = [\"https://crl.example/a.crl\"]\nissuers = \"intermediate.pem\"\ndirectory = \"crl\"\ntrust_anchors = \"roots.pem\"";
         put(&mut with_urls, "listeners[].revocation", Value::Table(parse(fetched)));
@@ -155,6 +156,9 @@ impl Parser for Configurations {
         find(&mut with_discovery, "token.issuers[].jwks").unwrap().remove("x");
         let mut public_first = parse(&self.0.config);
         public_first["listeners"].as_array_mut().unwrap().reverse();
+        let by_assertion = "client_auth = \"private_key_jwt\"\nclient_id = \"portaria\"\n\
+             signing_key = \"server.key\"\nassertion_audience = \"as\"\nbreaker = {}";
+        put(&mut with_discovery, "token.introspection", endpoint("url", by_assertion));
         let mut by_token = with_files.clone();
         let of_token = "source = \"token\"\nmembers = {}\nbreaker = {}\nstale_for = {}";
         put(&mut by_token, "consent", Value::Table(parse(of_token)));
@@ -451,7 +455,9 @@ const BEYOND: [&str; 29] = [
 ];
 
 /// Bounds and meanings that no pattern was written for.
-const UNTOLD: [&str; 24] = [
+const UNTOLD: [&str; 26] = [
+    "has no effect with this client_auth",
+    "one unencrypted private key",
     "a duration from 1s to 7d",
     "a size from 16MiB",
     "a size up to 1MiB",

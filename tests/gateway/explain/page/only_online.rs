@@ -27,6 +27,7 @@ pub async fn all() -> Vec<Example> {
     examples.extend(events().await);
     examples.extend(repetitions().await);
     examples.push(outdated().await);
+    examples.push(revoked().await);
     examples.push(untrusted().await);
     examples
 }
@@ -217,13 +218,30 @@ async fn outdated() -> Example {
     claims["permissions"] = json!(["RESOURCES_READ"]);
     let signer = lab.authorization.signer();
     let token = signer.sign(&signer.header(), &claims).unwrap();
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, consent.as_bytes());
-    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(lab.gateway.ask_admin("DELETE", &format!("/consents/{digest}")).await.0, 204);
+    let path = format!("/consents/{}", digest_of(consent));
+    assert_eq!(lab.gateway.ask_admin("DELETE", &path).await.0, 204);
     let bytes = Request::get(RESOURCES).bearer(&token).to_bytes();
     let told = ask(&lab, "mtls", Some("chain.pem"), &bytes).await;
     lab.assert_untouched();
     example("consent_outdated", told)
+}
+
+/// An operator said that the token was revoked.
+async fn revoked() -> Example {
+    let lab = lab().await;
+    let token = lab.user_token("resources", "urn:insurer:C1");
+    let path = format!("/tokens/{}", digest_of(&token));
+    assert_eq!(lab.gateway.ask_admin("DELETE", &path).await.0, 204);
+    let bytes = Request::get(RESOURCES).bearer(&token).to_bytes();
+    let told = ask(&lab, "mtls", Some("chain.pem"), &bytes).await;
+    lab.assert_untouched();
+    example("token_revoked", told)
+}
+
+/// As the admin endpoint names things.
+fn digest_of(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An anchor is taken away while a connection is open.
