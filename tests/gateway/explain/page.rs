@@ -95,6 +95,12 @@ fn answered(response: &Response) -> String {
     line
 }
 
+/// As the admin endpoint names things.
+pub fn digest_of(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What the page shows of an answer: the verdict, without what is another one at each run.
 pub fn shown(text: &str) -> String {
     let names = ["refused by", "because", "compared", "wanted", "found", "answer"];

@@ -8,7 +8,7 @@ use portaria::lab::consents::Record;
 use portaria::lab::pki::{Identity, Subject};
 use serde_json::{Value, json};
 
-use super::{Example, ask, offline, shown};
+use super::{Example, ask, digest_of, offline, shown};
 use crate::harness::*;
 
 const RESOURCES: &str = "/open-insurance/resources/v3/resources";
@@ -123,7 +123,7 @@ impl Case {
         arguments
     }
 
-    /// Runs it both ways, each time under a consent and with a cache that know nothing of the last one.
+    /// Runs it both ways.
     async fn run(&self, lab: &Lab) -> Example {
         let arguments = self.prepare(lab);
         let mut request = self.request.clone();
@@ -148,10 +148,10 @@ fn record(status: &str, permissions: &[&str]) -> Record {
     }
 }
 
-/// Every example: in a lab that keeps no answer of the registry for longer than it must.
+/// Every example.
 pub async fn all() -> Vec<Example> {
     let change = |config: String| {
-        config.replace("keep = \"5m\"", "keep = \"1ms\"\nkeep_unknown = \"1ms\"").replace(
+        config.replace(
             "[[token.issuers]]",
             "longest_lifetime = \"15m\"\nparticipant_claims = \"if_present\"\n[[token.issuers]]",
         )
@@ -160,6 +160,9 @@ pub async fn all() -> Vec<Example> {
     let mut examples = Vec::new();
     let cases = [requests(&lab), certificates(&lab), tokens(&lab), consents(&lab)];
     for case in cases.into_iter().flatten() {
+        // What the gateway keeps of the last one's consent is ended.
+        let path = format!("/consents/{}", digest_of(OWN));
+        assert_eq!(lab.gateway.ask_admin("DELETE", &path).await.0, 204);
         examples.push(case.run(&lab).await);
     }
     lab.assert_untouched();

@@ -4,7 +4,7 @@ use portaria::lab::authorization::{Signer, now};
 use portaria::lab::pki::rsa_key;
 use serde_json::json;
 
-use super::{Example, ask, fresh, look_up};
+use super::{Example, ask, digest_of, fresh, look_up};
 use crate::harness::*;
 use crate::reload::reload;
 
@@ -236,12 +236,6 @@ async fn revoked() -> Example {
     let told = ask(&lab, "mtls", Some("chain.pem"), &bytes).await;
     lab.assert_untouched();
     example("token_revoked", told)
-}
-
-/// As the admin endpoint names things.
-fn digest_of(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An anchor is taken away while a connection is open.
