@@ -25,7 +25,7 @@ use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
-use crate::route::{Exposure, Route};
+use crate::route::{ErrorForm, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
 pub use under_way::{Entered, UnderWay};
 
@@ -228,6 +228,11 @@ impl Exchange {
     /// The refusal, if the exchange was refused.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
+    }
+
+    /// The form in which a refusal is told: the route's, or what its path has.
+    pub fn error_form(&self, refusal: &Refusal) -> ErrorForm {
+        self.route.as_ref().map_or_else(|| refusal.error_form(), |route| route.errors)
     }
 
     /// Takes the refusal that ends this exchange.

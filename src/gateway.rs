@@ -318,8 +318,9 @@ impl Gateway {
         refusal: Refusal,
     ) -> Result<()> {
         let head = answer::head(session.req_header(), exchange, &refusal);
+        let form = exchange.error_form(&refusal);
         let body = (session.req_header().method != Method::HEAD)
-            .then(|| Bytes::from(refusal.body(exchange.arrived())));
+            .then(|| Bytes::from(refusal.body(form, exchange.arrived())));
         exchange.note_status(head.status);
         if refusal.ends_connection() {
             session.set_keepalive(None);

@@ -10,14 +10,12 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod body;
 mod text;
 mod verdict;
 
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 use thiserror::Error;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::consent::ConsentError;
 use crate::identity::IdentityError;
@@ -25,7 +23,7 @@ use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
 use crate::moment::Moment;
 use crate::request::RequestError;
-use crate::route::RouteError;
+use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
 use crate::token::TokenError;
 pub use text::Text;
@@ -198,7 +196,7 @@ impl Refusal {
     /// The Allow field of a 405.
     pub fn allow(&self) -> Option<&HeaderValue> {
         match self {
-            Self::Route(RouteError::Method { allow }) => Some(allow),
+            Self::Route(RouteError::Method { allow, .. }) => Some(allow),
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)
@@ -239,56 +237,33 @@ impl Refusal {
         }
     }
 
-    /// The OPIN error body, `application/json; charset=utf-8`.
-    pub fn body(&self, now: Moment) -> Vec<u8> {
-        let text = self.verdict().text;
-        let body = Body {
-            errors: [Item {
-                code: text.code,
-                title: text.title,
-                detail: text.detail,
-                request_date_time: date_time(now),
-            }],
-            meta: Meta { total_records: 1, total_pages: 1 },
-        };
-        serde_json::to_vec(&body).unwrap_or_default()
+    /// The form of the body where the request means no route: that of its path, if it has one.
+    pub fn error_form(&self) -> ErrorForm {
+        match self {
+            Self::Route(RouteError::Method { errors, .. }) => *errors,
+            Self::Request(_)
+            | Self::Identity(_)
+            | Self::Interaction(_)
+            | Self::Route(RouteError::NotFound)
+            | Self::Limits(_)
+            | Self::Token(_)
+            | Self::Scope(_)
+            | Self::Consent(_)
+            | Self::Upstream(_)
+            | Self::Internal => ErrorForm::Common,
+        }
     }
-}
 
-#[derive(Serialize)]
-struct Body {
-    errors: [Item; 1],
-    meta: Meta,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    code: &'static str,
-    title: &'static str,
-    detail: &'static str,
-    request_date_time: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    total_records: u32,
-    total_pages: u32,
-}
-
-/// `YYYY-MM-DDThh:mm:ssZ`, the 20 characters of the specifications.
-fn date_time(now: Moment) -> String {
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(0);
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    /// The error body in a form of OPIN's, `application/json; charset=utf-8`.
+    pub fn body(&self, form: ErrorForm, now: Moment) -> Vec<u8> {
+        let Verdict { status, text, .. } = self.verdict();
+        body::write(status, text, form, now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
     use crate::limits::Holder;
@@ -332,15 +307,5 @@ mod tests {
         assert_eq!(challenge(TokenError::Expired.into()), named("invalid_token"));
         assert_eq!(challenge(ScopeError::Insufficient.into()), named("insufficient_scope"));
         assert_eq!(challenge(RouteError::NotFound.into()), None);
-    }
-
-    #[test]
-    fn the_body_has_all_four_item_fields_and_meta() {
-        let now = Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let body = Refusal::from(ScopeError::Insufficient).body(now);
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["errors"][0]["requestDateTime"], "2023-11-14T22:13:20Z");
-        assert_eq!(body["errors"][0].as_object().unwrap().len(), 4);
-        assert_eq!(body["meta"], serde_json::json!({"totalRecords": 1, "totalPages": 1}));
     }
 }

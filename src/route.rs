@@ -9,6 +9,7 @@
 
 pub mod template;
 pub mod access;
+pub mod errors;
 pub mod lifetime;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use thiserror::Error;
 use crate::interaction::InteractionRule;
 use crate::request::media::Media;
 pub use access::Access;
+pub use errors::ErrorForm;
 pub use lifetime::Lifetime;
 pub use template::{Template, TemplateError};
 
@@ -59,17 +61,6 @@ impl PriorityClass {
     }
 }
 
-/// The form of the errors in a body of status 422. The 1.x specifications of initiation services have one
-/// object where every other body has an array.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ErrorForm {
-    /// `{"errors": [{...}]}`.
-    #[default]
-    Array,
-    /// `{"errors": {...}}`.
-    Object,
-}
-
 /// One endpoint and its policy.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -101,8 +92,8 @@ pub struct Route {
     pub upstream: usize,
     /// When it is deprecated and retired.
     pub lifetime: Lifetime,
-    /// The form that its specification gives a body of status 422.
-    pub error_422: ErrorForm,
+    /// The form of its errors.
+    pub errors: ErrorForm,
 }
 
 impl Route {
@@ -127,6 +118,8 @@ pub enum RouteError {
     Method {
         /// The methods it has, for the Allow field.
         allow: HeaderValue,
+        /// The form of the path's errors.
+        errors: ErrorForm,
     },
 }
 
@@ -259,9 +252,10 @@ impl Routes {
 }
 
 fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError {
-    let methods: Vec<&str> = routes.map(|route| route.method.as_str()).collect();
-    match HeaderValue::from_str(&methods.join(", ")) {
-        Ok(allow) if !methods.is_empty() => RouteError::Method { allow },
+    let routes: Vec<&Arc<Route>> = routes.collect();
+    let methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    match (HeaderValue::from_str(&methods.join(", ")), routes.first()) {
+        (Ok(allow), Some(first)) => RouteError::Method { allow, errors: first.errors },
         _ => RouteError::NotFound,
     }
 }
@@ -293,7 +287,7 @@ mod tests {
             version: HeaderValue::from_static("1.0.0"),
             upstream: 0,
             lifetime: Lifetime::default(),
-            error_422: ErrorForm::Array,
+            errors: ErrorForm::Common,
         }
     }
 
@@ -338,7 +332,8 @@ mod tests {
     fn another_method_is_told_which_ones_there_are() {
         let routes = routes();
         let error = routes.find(&Method::PUT, "/c/v3/consents/a", Exposure::Mutual).unwrap_err();
-        assert_eq!(error, RouteError::Method { allow: HeaderValue::from_static("GET, DELETE") });
+        let allow = HeaderValue::from_static("GET, DELETE");
+        assert_eq!(error, RouteError::Method { allow, errors: ErrorForm::Common });
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::config::document::{Document, Mistakes, Place, Table};
 use crate::consent::Permission;
-use crate::route::{CONSENT_ID, PriorityClass, Template};
+use crate::route::{CONSENT_ID, ErrorForm, PriorityClass, Template};
 use crate::scope::Scope;
 
 /// The file that is shipped.
@@ -30,7 +30,9 @@ const FACTS: [Accepted; 12] = [
     ("consent_parameter", "\"consentId\" or \"none\"", |text| text == CONSENT_ID || text == "none"),
     ("consent_use", "\"read\" or \"initiate\"", |text| matches!(text, "read" | "initiate")),
     ("deprecated_from", "a day such as \"2026-12-31\"", is_day),
-    ("error_422", "\"array\" or \"object\"", |text| matches!(text, "array" | "object")),
+    ("errors", "\"common\", \"closed\", \"object\", \"dated-meta\" or \"misspelt\"", |text| {
+        ErrorForm::ALL.iter().any(|form| form.as_str() == text)
+    }),
     ("idempotency_key", "\"required\" or \"ignored\"", |text| {
         matches!(text, "required" | "ignored")
     }),

@@ -7,6 +7,7 @@
 //! Leaves to others: what becomes of an operation (`settle`), the tables of permissions in the prose of a
 //! specification (`permissions`).
 
+mod errors;
 mod fields;
 mod reference;
 mod security;
@@ -17,7 +18,7 @@ use super::permissions::PermissionTable;
 use super::source;
 use super::yaml::Node;
 use crate::config::document::{Mistakes, Place};
-use crate::route::Template;
+use crate::route::{ErrorForm, Template};
 use fields::Fields;
 pub(super) use fields::Interaction;
 use reference::References;
@@ -70,8 +71,8 @@ pub(super) struct Operation {
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
     pub(super) request_body: Told<Option<&'static str>>,
-    /// The form of the errors of a body of status 422, if it is not an array.
-    pub(super) error_422: Told<Option<&'static str>>,
+    /// The form of its errors.
+    pub(super) errors: Told<ErrorForm>,
 }
 
 impl Specification {
@@ -199,7 +200,7 @@ impl Specification {
                     interaction: fields.interaction(),
                     idempotency_key: fields.is_required("x-idempotency-key"),
                     request_body: fields.request_body(),
-                    error_422: fields.error_422(),
+                    errors: fields.errors(),
                     place: fields.place,
                     base: base.to_owned(),
                     path: path.to_owned(),

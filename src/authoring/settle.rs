@@ -224,15 +224,15 @@ impl Settling<'_> {
             }
             method => self.unknown.push(format!("{method} is no method that a policy can have")),
         }
-        // No reason to leave a route out: an array is what nearly all have.
-        match self.operation.error_422.clone() {
-            Ok(form) => self.key("error_422", Ok(form.unwrap_or("array").to_owned())),
-            Err(why) => match self.decided("error_422", None) {
+        // No reason to leave a route out: nearly all have the common schema.
+        match self.operation.errors.clone() {
+            Ok(form) => self.key("errors", Ok(form.as_str().to_owned())),
+            Err(why) => match self.decided("errors", None) {
                 Some(form) => {
-                    self.keys.insert("error_422", form);
+                    self.keys.insert("errors", form);
                 }
                 None => {
-                    let taken = "the errors of a body of status 422 are taken for an array";
+                    let taken = "the errors are taken for those of the common schema";
                     self.operation.place.warn(format!("{taken}: {why}"));
                 }
             },
@@ -277,7 +277,7 @@ impl Settling<'_> {
         }
         // What a policy means where it says nothing.
         self.keys.retain(|name, value| {
-            !matches!((*name, value.as_str()), ("request_body", "json") | ("error_422", "array"))
+            !matches!((*name, value.as_str()), ("request_body", "json") | ("errors", "common"))
         });
         let operation = self.operation;
         Settled::Route(Box::new(Rule {

@@ -22,7 +22,7 @@ const ROUTE: [&str; 14] = [
     "idempotency_key",
     "consent_parameter",
     "request_body",
-    "error_422",
+    "errors",
     "deprecated_from",
     "retired_from",
     "class",

@@ -20,7 +20,7 @@ use crate::route::{
     Access, CONSENT_ID, Lifetime, PriorityClass, Route, Routes, Template, TemplateError,
 };
 use crate::scope::Scope;
-use content::{read_error_422, read_idempotency, read_media};
+use content::{read_errors, read_idempotency, read_media};
 use lifetime::read_lifetime;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
@@ -199,7 +199,7 @@ impl Reader<'_> {
         let media = read_media(table, method.as_ref().map(|method| &method.value));
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let version = table.parsed("version", VERSION, parse_version);
-        let error_422 = read_error_422(table);
+        let errors = read_errors(table);
         let of_file = head.map(|head| head.lifetime).unwrap_or_default();
         let lifetime = read_lifetime(table, of_file);
         if let (Some(access), Some(head)) = (&access, head) {
@@ -221,7 +221,7 @@ impl Reader<'_> {
             version: version.map_or_else(|| head.version.clone(), |version| version.value),
             upstream: upstream?,
             lifetime,
-            error_422,
+            errors,
         })
     }
 

@@ -647,7 +647,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -686,8 +686,8 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "consent_use = \"read\"",
-        "consent_use = \"read\"\nerror_422 = \"list\"",
-        "policies/demo.toml:LINE+1 routes[0].error_422: \"list\" is not understood, accepted: \"array\" or \"object\"",
+        "consent_use = \"read\"\nerrors = \"list\"",
+        "policies/demo.toml:LINE+1 routes[0].errors: \"list\" is not understood, accepted: \"common\", \"closed\", \"object\", \"dated-meta\", \"misspelt\"",
     ),
     (
         "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",

@@ -36,6 +36,7 @@ mod report;
 mod reload;
 mod certificate;
 mod config;
+mod errors;
 mod policies;
 mod authoring;
 mod profile;

@@ -47,11 +47,11 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
     }
 }
 
-pub(super) fn read_error_422(table: &Table<'_>) -> ErrorForm {
-    let form = table.parsed("error_422", "\"array\" or \"object\"", |text| match text {
-        "array" => Some(ErrorForm::Array),
-        "object" => Some(ErrorForm::Object),
-        _ => None,
+/// Which published schema the errors satisfy; the common one, if nothing is said.
+pub(super) fn read_errors(table: &Table<'_>) -> ErrorForm {
+    let known = ErrorForm::ALL.map(|form| format!("{:?}", form.as_str())).join(", ");
+    let form = table.parsed("errors", &known, |text| {
+        ErrorForm::ALL.into_iter().find(|form| form.as_str() == text)
     });
-    form.map_or(ErrorForm::Array, |form| form.value)
+    form.map(|form| form.value).unwrap_or_default()
 }
