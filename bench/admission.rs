@@ -19,7 +19,7 @@ use criterion::Criterion;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
-use portaria::consent::{ConsentUse, Need, Permission};
+use portaria::consent::{ConsentKind, ConsentUse, Inquiry, Need, Permission};
 use portaria::identity::{
     FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Preset,
     Revocation, RevocationList, Thumbprint, TrustAnchors,
@@ -34,7 +34,7 @@ use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
-use portaria::route::Exposure;
+use portaria::route::{Door, Exposure};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
 use portaria::token::jwks::KeySet;
@@ -46,6 +46,7 @@ const PATH: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
 const CONSENT: &str = "urn:portaria-lab:bench";
 const SCOPE: &str = "insurance-auto";
 const PERMISSION: &str = "DAMAGES_AND_PEOPLE_AUTO_READ";
+const DOOR: Door = Door { exposure: Exposure::Mutual, listener: 0 };
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HEAD_LIMITS: HeadLimits = HeadLimits { size: 16 * 1024, fields: 64 };
 
@@ -146,7 +147,7 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let admission = case.admission();
     measure(criterion, "route", || {
-        admission.routes.find(&Method::GET, black_box(PATH), Exposure::Mutual).ok()
+        admission.routes.find(&Method::GET, black_box(PATH), DOOR).ok()
     })?;
     measure(criterion, "limits (with the clock)", || {
         admission.limits.admit(black_box(ADDRESS), Moment::now()).ok()
@@ -168,7 +169,8 @@ fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let scope = Scope::new(SCOPE).ok_or("not a scope")?;
     measure(criterion, "scope", || bound.token().scopes().require(black_box(&scope)).ok())?;
     let permission = Permission::new(PERMISSION).ok_or("not a permission")?;
-    let need = Need { permission: &permission, to: ConsentUse::Read, in_path: None };
+    let inquiry = Inquiry { kind: ConsentKind::Consent, stale_for: None };
+    let need = Need { inquiry, permission: &permission, to: ConsentUse::Read, in_path: None };
     measure(criterion, "consent: known", || {
         at_once(admission.consents.admit(black_box(&bound), &need, now))
     })
@@ -247,8 +249,10 @@ impl FirstSeen {
             accept_top_level_thumbprint: false,
             participant: ParticipantRule::Ignore,
             consent_scope_prefix: "consent:".into(),
+            enrollment_scope_prefix: "enrollment:".into(),
             consent_claim: None,
             grant: GrantRule::ConsentOrSubject,
+            carrying: None,
         };
         Ok(Self { keys, types: ["at+jwt".into(), "JWT".into()], rules })
     }
@@ -310,7 +314,7 @@ impl Case {
             wire_fault: None,
             address: ADDRESS,
             peer: &self.peer,
-            exposure: Exposure::Mutual,
+            door: DOOR,
             interaction,
             route: None,
             watch: Stopwatch::start(),
@@ -360,6 +364,7 @@ fn consent() -> Record {
         permissions: vec!["RESOURCES_READ".into(), PERMISSION.into()],
         client_id: "bench".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
+        ..Record::default()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::limits::{Limits, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::{self, RequestError, Target, media};
-use crate::route::{Access, Exposure, Found, Route, Routes};
+use crate::route::{Access, Door, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 pub use explanation::{Comparison, Explanation, Times};
 
@@ -45,8 +45,8 @@ pub struct Arriving<'a> {
     pub address: IpAddr,
     /// The other end of the connection.
     pub peer: &'a Peer,
-    /// Which routes the listener has.
-    pub exposure: Exposure,
+    /// Where it came in.
+    pub door: Door,
     /// The interaction id.
     pub interaction: &'a mut Interaction,
     /// The route, as soon as it is known: refusals are counted by it.
@@ -177,22 +177,24 @@ impl Admission {
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
         peer.still_trusted(now)?;
-        if !permit.route.access.is_open() {
+        if permit.route.access.needs_participant() {
             peer.participant(now)?;
         }
         let Some(token) = &permit.token else {
             return Ok(());
         };
         token.token().still_valid(now)?;
+        let inquiry = permit.route.inquiry;
         match (&permit.route.access, &permit.consent) {
             (Access::Consented { permission, to, .. }, _) => {
-                let need = Need { permission, to: *to, in_path: None };
+                let need = Need { inquiry, permission, to: *to, in_path: None };
                 self.consents.admit(token, &need, now).await?;
             }
             (Access::Client { .. }, Some(consent)) => {
-                self.consents.admit_owner(token, consent.id().reveal()).await?;
+                let id = consent.id().reveal();
+                self.consents.admit_owner(token, inquiry, id, now).await?;
             }
-            (Access::Client { .. } | Access::Certificate | Access::Open, _) => {}
+            (Access::Client { .. } | Access::Certificate | Access::Event | Access::Open, _) => {}
         }
         Ok(())
     }
@@ -202,7 +204,7 @@ impl Admission {
         target: &'a Target<'_>,
         request: &Arriving<'_>,
     ) -> Result<Found<'a>, Refusal> {
-        Ok(self.routes.find(request.method, target.path(), request.exposure)?)
+        Ok(self.routes.find(request.method, target.path(), request.door)?)
     }
 
     /// The token that the route needs: valid, bound to this connection, of the right grant and scope.
@@ -213,7 +215,7 @@ impl Admission {
         now: Moment,
     ) -> Result<Option<BoundToken>, Refusal> {
         let (scope, grant) = match &route.access {
-            Access::Open => return Ok(None),
+            Access::Open | Access::Event => return Ok(None),
             Access::Certificate => {
                 request.peer.participant(now)?;
                 return Ok(None);
@@ -235,18 +237,17 @@ impl Admission {
         token: Option<&BoundToken>,
         now: Moment,
     ) -> Result<Option<Consent>, Refusal> {
-        let in_path = found.consent_in_path.as_deref();
+        let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
-                let need = Need { permission, to: *to, in_path };
+                let need = Need { inquiry, permission, to: *to, in_path };
                 Ok(Some(self.consents.admit(token, &need, now).await?))
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
-                Ok(Some(self.consents.admit_owner(token, in_path).await?))
+                Ok(Some(self.consents.admit_owner(token, inquiry, in_path, now).await?))
             }
-            (Access::Open | Access::Certificate, _, _) | (Access::Client { .. }, Some(_), None) => {
-                Ok(None)
-            }
+            (Access::Open | Access::Certificate | Access::Event, _, _)
+            | (Access::Client { .. }, Some(_), None) => Ok(None),
             // Unreachable, for `token` gives one for every route that is not open; refused all the same.
             (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
         }

@@ -6,6 +6,8 @@
 
 pub mod document;
 pub mod values;
+mod carried;
+mod consent;
 mod endpoint;
 mod identity;
 mod issuers;
@@ -19,6 +21,7 @@ mod tls;
 mod token;
 mod traffic;
 mod trust;
+mod webhook;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -29,7 +32,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::admission::Admission;
-use crate::consent::Consents;
+use crate::consent::{Consents, Teller};
 use crate::exchange::Serving;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
@@ -41,12 +44,12 @@ use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
+use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity};
 use issuers::IssuerSettings;
 pub use listeners::ListenerConfiguration;
 use points::PointSettings;
-use services::ConsentSettings;
 use token::TokenSettings;
 use traffic::LimitSettings;
 
@@ -159,12 +162,14 @@ fn read(
     let http = traffic::read_http(root);
     let limits = traffic::read_limits(root, before);
     let upstreams = traffic::read_upstreams(root);
-    let token = token::read_tokens(root, metrics, before);
-    let consent = services::read_consents(root, before);
-    let policies = read_policies(root, &upstreams, mistakes);
+    let mut consent = consent::read_consents(root, &listeners, metrics, before);
+    let settings = consent.as_ref().map(|read| &read.settings);
+    let token = token::read_tokens(root, settings, metrics, before);
+    let policies = read_policies(root, &upstreams, consent.as_mut(), mistakes);
     let (token, consent, policies) = (token?, consent?, policies?);
+    let consent = (consent.settings, consent.stage);
     if !mistakes.prevent_loading() {
-        check_needs(&policies, &listeners, consent.0.has_registry());
+        check_needs(&policies, &listeners, &consent.0);
     }
     let admission = Admission {
         routes: Arc::new(policies.routes),
@@ -197,20 +202,27 @@ fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDoma
 fn read_policies(
     root: &Table<'_>,
     upstreams: &[Upstream],
+    consent: Option<&mut ReadConsents>,
     mistakes: &Mistakes,
 ) -> Option<policy::Policies> {
+    let (stale_for, events) =
+        consent.map(|read| (read.settings.stale_for(), read.events.take())).unwrap_or_default();
     let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
-    policy::read_policies(root, &names, mistakes)
+    policy::read_policies(root, &names, stale_for, events, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.
 fn check_needs(
     policies: &policy::Policies,
     listeners: &[ListenerConfiguration],
-    has_registry: bool,
+    consent: &ConsentSettings,
 ) {
-    if let (Some(place), false) = (&policies.needs_registry, has_registry) {
-        place.reject("needs a consent registry, accepted: a [consent] table in the configuration");
+    let needs_registry = match consent.teller() {
+        Teller::Registry => policies.needs_consents.as_ref().or(policies.needs_registry.as_ref()),
+        Teller::Token => policies.needs_registry.as_ref(),
+    };
+    if let (Some(place), false) = (needs_registry, consent.has_registry()) {
+        place.reject("needs a consent registry, accepted: registry in [consent]");
     }
     let is_mutual = |listener: &ListenerConfiguration| listener.exposure == Exposure::Mutual;
     if let (Some(place), false) = (&policies.needs_certificates, listeners.iter().any(is_mutual)) {

@@ -1,6 +1,7 @@
 //! The customer's consent: does it permit this very endpoint, now, to this client?
 //!
-//! Takes a bound token and what the route needs; gives a [`Consent`]. Refuses a token that names no
+//! Takes a bound token and what the route needs; gives a [`Consent`]. What a consent permits is told by
+//! the insurer's registry, or by the token itself. Refuses a token that names no
 //! consent, a consent that is unknown, another client's, not AUTHORISED, expired, or without the
 //! route's permission, and a path that names another consent than the token. Cannot decide when the
 //! registry gives no understood answer.
@@ -9,29 +10,35 @@
 //! scope (`scope`), whether the data is covered by the consent (the backend).
 //!
 //! Answers of the registry are kept briefly. Whatever may change a consent and passes through the
-//! gateway ends what is kept of it ([`Consents::forget`]), lookups under way included, so that the
-//! next request is judged on the new state.
+//! gateway ends what is kept of it ([`Consents::note`]), lookups under way included, so that the
+//! next request is judged on the new state. A consent that ended before the gateway's eyes stays ended,
+//! though the registry may learn of it late.
 
-pub mod status;
-pub mod permission;
+pub mod answers;
+pub mod changes;
+pub mod event;
+pub mod preset;
 pub mod registry;
-pub mod revision;
 
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use equivalent::Equivalent;
 use thiserror::Error;
 
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-pub use crate::scope::ConsentId;
+pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
+use crate::terms::Terms;
+pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId, VerifiedToken};
-pub use permission::{Permission, Permissions};
-pub use registry::{Members, MissingExpiration, RegisteredConsent, Registry};
-pub use revision::Revisions;
-pub use status::ConsentStatus;
+use answers::{Answers, Key};
+pub use answers::{Notice, Witness};
+pub use changes::Changes;
+use changes::Mark;
+pub use event::{EventError, EventKey, Events};
+use preset::Consumption;
+pub use preset::{Lapse, Preset, Rules};
+pub use registry::Registry;
 
 /// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
 /// differently for the two (OPIN mock: phase 2 and phase 3).
@@ -63,14 +70,14 @@ pub enum ConsentError {
     NotAuthorised {
         /// The state it is in.
         status: ConsentStatus,
-        /// What the route does.
-        to: ConsentUse,
+        /// What that makes of the request.
+        lapse: Lapse,
     },
     /// Its expiration lies in the past.
     #[error("the consent is past its expiration")]
     Expired {
-        /// What the route does.
-        to: ConsentUse,
+        /// What that makes of the request.
+        lapse: Lapse,
     },
     /// It lacks the permission of the route.
     #[error("the consent lacks the permission of the route")]
@@ -78,6 +85,12 @@ pub enum ConsentError {
     /// The registry gave no usable answer: cannot decide.
     #[error("the consent registry: {0}")]
     Registry(RemoteError),
+    /// The token does not say what its consent permits.
+    #[error("the token does not say what its consent permits")]
+    NotCarried,
+    /// The consent changed since the token was issued.
+    #[error("the token was issued before its consent changed")]
+    Outdated,
     /// No registry is configured: cannot decide.
     #[error("no consent registry is configured")]
     NoRegistry,
@@ -91,7 +104,9 @@ pub enum ConsentError {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Consent {
+    kind: ConsentKind,
     id: ConsentId,
+    linked: Option<ConsentId>,
 }
 
 impl Consent {
@@ -101,9 +116,20 @@ impl Consent {
     }
 }
 
+/// How a route asks for a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Which of the consents that a token may name.
+    pub kind: ConsentKind,
+    /// For how long an answer that is out of date may do when the registry cannot be asked.
+    pub stale_for: Option<Duration>,
+}
+
 /// What a route needs of the token's consent.
 #[derive(Clone, Copy, Debug)]
 pub struct Need<'a> {
+    /// How it asks for it.
+    pub inquiry: Inquiry,
     /// The permission of the route.
     pub permission: &'a Permission,
     /// What the route does.
@@ -112,30 +138,83 @@ pub struct Need<'a> {
     pub in_path: Option<&'a str>,
 }
 
+/// What came of a request that may have changed a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Nothing that the gateway could tell by itself.
+    Open,
+    /// An initiation under it was answered 201.
+    Created,
+    /// An initiation under it was answered 422.
+    Declined,
+    /// Its owner deleted it.
+    Deleted,
+    /// Its owner did something to it, or tried to and nobody knows what came of it.
+    Altered,
+}
+
+/// Who says what a consent permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// The registry.
+    Registry,
+    /// The token that names it.
+    Token,
+}
+
+/// How long something is remembered, and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// How long an answer of the registry is kept.
+    pub keep: Duration,
+    /// How long it is known that the registry does not know a consent.
+    pub keep_unknown: Duration,
+    /// Answers that are kept.
+    pub capacity: u64,
+    /// How long a consent that ended is known to have ended.
+    pub ended: Duration,
+    /// For how long any route may want an answer that is out of date.
+    pub stale_for: Option<Duration>,
+}
+
 /// The stage.
 pub struct Consents {
-    registry: Option<Registry>,
-    known: moka::future::Cache<Key, Arc<RegisteredConsent>>,
-    revisions: Arc<Revisions>,
+    answers: Option<Answers>,
+    teller: Teller,
+    rules: Rules,
+    changes: Arc<Changes>,
+    remember_ended: Duration,
+    events: Option<Events>,
 }
 
 impl Consents {
-    /// A stage that asks `registry` and keeps its answers for `keep`, at most `capacity` of them, until
-    /// their revision ends.
+    /// A stage that asks `registry`, or believes the token if `teller` says so, judges by `rules` and
+    /// keeps what it learns as `memory` says, until `changes` end it.
     pub fn new(
-        registry: Option<Registry>,
-        keep: Duration,
-        capacity: u64,
-        revisions: Arc<Revisions>,
+        registry: Option<(Registry, Witness)>,
+        teller: Teller,
+        rules: Rules,
+        memory: Memory,
+        changes: Arc<Changes>,
     ) -> Self {
-        let known =
-            moka::future::Cache::builder().max_capacity(capacity).time_to_live(keep).build();
-        Self { registry, known, revisions }
+        let window = rules.authorisation_window;
+        let answers =
+            registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
+        Self { answers, teller, rules, changes, remember_ended: memory.ended, events: None }
     }
 
-    /// The revisions, which the stage of the next configuration shares.
-    pub fn revisions(&self) -> Arc<Revisions> {
-        self.revisions.clone()
+    /// The same stage, which takes events of the registry.
+    pub fn taking(self, events: Option<Events>) -> Self {
+        Self { events, ..self }
+    }
+
+    fn answers(&self) -> Result<&Answers, ConsentError> {
+        self.answers.as_ref().ok_or(ConsentError::NoRegistry)
+    }
+
+    /// What is known to have changed, which the stage of the next configuration shares.
+    pub fn changes(&self) -> Arc<Changes> {
+        self.changes.clone()
     }
 
     /// Judges the consent that the token names.
@@ -145,17 +224,65 @@ impl Consents {
         need: &Need<'_>,
         now: Moment,
     ) -> Result<Consent, ConsentError> {
-        let id = token.token().consent().ok_or(ConsentError::Unnamed)?;
+        let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
-        let registered = self.look_up(id).await?;
-        registered.belongs_to(token.token().client_id())?;
-        registered.is_authorised(need.to, now)?;
-        if !registered.permissions.contain(need.permission) {
+        let (kind, known) = (need.inquiry.kind, self.changes.of(id.digest(), now));
+        self.has_not_ended(known.mark, need, token)?;
+        let terms = if self.is_told_by_token(kind) {
+            token.token().terms().ok_or(ConsentError::NotCarried)?.clone()
+        } else {
+            let key = Key { id: id.digest(), kind, revision: known.revision };
+            self.answers()?.of(key, id, need.inquiry.stale_for, now).await?
+        };
+        belongs_to(&terms, token.token().client_id())?;
+        self.is_authorised(&terms, need.to, now)?;
+        if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
-        Ok(Consent { id: id.clone() })
+        Ok(Consent { kind, id: id.clone(), linked: terms.linked.clone() })
+    }
+
+    /// No token tells of an enrollment.
+    fn is_told_by_token(&self, kind: ConsentKind) -> bool {
+        self.teller == Teller::Token && kind == ConsentKind::Consent
+    }
+
+    fn has_not_ended(
+        &self,
+        mark: Option<Mark>,
+        need: &Need<'_>,
+        token: &BoundToken,
+    ) -> Result<(), ConsentError> {
+        let status = match mark {
+            None => return Ok(()),
+            Some(Mark::Consumed) => ConsentStatus::Consumed,
+            Some(Mark::Rejected) => ConsentStatus::Rejected,
+            // A registry says itself what holds now; a token says what held when it was issued.
+            Some(Mark::Outdated { since }) => {
+                let is_newer = token.token().issued_at().is_some_and(|issued| issued > since);
+                let does = is_newer || !self.is_told_by_token(need.inquiry.kind);
+                return if does { Ok(()) } else { Err(ConsentError::Outdated) };
+            }
+        };
+        Err(ConsentError::NotAuthorised { status, lapse: self.rules.lapse(need.to) })
+    }
+
+    fn is_authorised(
+        &self,
+        terms: &Terms,
+        to: ConsentUse,
+        now: Moment,
+    ) -> Result<(), ConsentError> {
+        let lapse = self.rules.lapse(to);
+        match terms.status_at(now, self.rules.authorisation_window) {
+            ConsentStatus::Authorised if terms.has_expired(now) => {
+                Err(ConsentError::Expired { lapse })
+            }
+            ConsentStatus::Authorised => Ok(()),
+            status => Err(ConsentError::NotAuthorised { status, lapse }),
+        }
     }
 
     /// Judges whether the caller may manage the consent that the path names: it exists and is the
@@ -163,95 +290,94 @@ impl Consents {
     pub async fn admit_owner(
         &self,
         token: &BoundToken,
+        inquiry: Inquiry,
         in_path: &str,
+        now: Moment,
     ) -> Result<Consent, ConsentError> {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
-        let registered = self.look_up(&id).await?;
-        registered.belongs_to(token.token().client_id())?;
-        Ok(Consent { id })
+        let revision = self.changes.of(id.digest(), now).revision;
+        let key = Key { id: id.digest(), kind: inquiry.kind, revision };
+        let terms = self.answers()?.of(key, &id, inquiry.stale_for, now).await?;
+        belongs_to(&terms, token.token().client_id())?;
+        Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }
 
-    /// The consent that a token names as far as it is kept: for explaining a refusal, never for admitting
-    /// anything.
-    pub async fn recall(&self, token: &VerifiedToken) -> Option<Arc<RegisteredConsent>> {
-        let id = token.consent()?;
-        let revision = self.revisions.of(id);
-        self.known.get(&KeyRef { id, revision }).await
-    }
-
-    /// Ends what is kept of a consent. A lookup that is under way serves the requests that already
-    /// wait for it and no later one.
-    pub fn forget(&self, id: &ConsentId) {
-        self.revisions.advance(id);
-    }
-
-    /// One question to the registry per consent, however many requests wait for the answer.
-    async fn look_up(&self, id: &ConsentId) -> Result<Arc<RegisteredConsent>, ConsentError> {
-        let registry = self.registry.as_ref().ok_or(ConsentError::NoRegistry)?;
-        let revision = self.revisions.of(id);
-        if let Some(known) = self.known.get(&KeyRef { id, revision }).await {
-            return Ok(known);
+    /// What is kept of the consent that a token names: for explaining a refusal, never for admitting anything.
+    pub async fn recall(
+        &self,
+        token: &VerifiedToken,
+        inquiry: Inquiry,
+        now: Moment,
+    ) -> Option<Arc<Terms>> {
+        let kind = inquiry.kind;
+        if self.is_told_by_token(kind) {
+            return token.terms().cloned();
         }
-        let key = Key { id: id.clone(), revision };
-        let ask = async {
-            let registered = Arc::new(registry.look_up(id).await.map_err(NotKept::Failure)?);
-            match registered.status {
-                // The customer confirms elsewhere: kept, this would refuse what is allowed by then.
-                ConsentStatus::AwaitingAuthorisation => Err(NotKept::Fleeting(registered)),
-                ConsentStatus::Authorised | ConsentStatus::Rejected | ConsentStatus::Consumed => {
-                    Ok(registered)
-                }
+        let id = token.consent(kind)?.digest();
+        let revision = self.changes.of(id, now).revision;
+        self.answers.as_ref()?.recall(Key { id, kind, revision }).await
+    }
+
+    /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
+    /// serves the requests that already wait for it and no later one.
+    pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
+        let id = consent.id.digest();
+        match (self.mark_of(consent.kind, aftermath), aftermath) {
+            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
+            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
+            (None, _) => {}
+        }
+        self.changes.advance(id);
+        if let Some(linked) = &consent.linked {
+            if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
+                self.doubt_tokens(linked.digest(), now);
             }
+            self.changes.advance(linked.digest());
+        }
+    }
+
+    /// Ends what is kept of a consent that somebody says has changed.
+    pub fn purge(&self, id: ConsentDigest, now: Moment) {
+        self.doubt_tokens(id, now);
+        self.changes.advance(id);
+    }
+
+    /// Takes an event: what is kept of the consent that it names is ended.
+    pub fn take_event(&self, body: &[u8], now: Moment) -> Result<(), EventError> {
+        let events = self.events.as_ref().ok_or(EventError::Unwanted)?;
+        self.purge(events.judge(body, &self.changes, now)?, now);
+        Ok(())
+    }
+
+    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
+        let consumes = match (kind, aftermath, self.rules.consumption) {
+            (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
+            (ConsentKind::Consent, Aftermath::Created, consumption) => {
+                consumption != Consumption::Never
+            }
+            (ConsentKind::Consent, Aftermath::Declined, consumption) => {
+                consumption == Consumption::CreatedOrDeclined
+            }
+            (ConsentKind::Consent, Aftermath::Open | Aftermath::Altered, _)
+            | (ConsentKind::Enrollment, _, _) => false,
         };
-        match self.known.try_get_with(key, ask).await {
-            Ok(registered) => Ok(registered),
-            Err(not_kept) => match &*not_kept {
-                NotKept::Fleeting(registered) => Ok(registered.clone()),
-                NotKept::Failure(error) => Err(*error),
-            },
+        consumes.then_some(Mark::Consumed)
+    }
+
+    /// A registry can be asked again; what a token says of its consent is out of date from now on.
+    fn doubt_tokens(&self, id: ConsentDigest, now: Moment) {
+        if self.teller == Teller::Token {
+            let mark = Mark::Outdated { since: now.unix_seconds() };
+            self.changes.mark(id, mark, now, self.remember_ended);
         }
     }
-}
 
-/// An answer that serves the requests that wait for it, and no later one.
-enum NotKept {
-    Fleeting(Arc<RegisteredConsent>),
-    Failure(ConsentError),
-}
-
-impl RegisteredConsent {
-    fn belongs_to(&self, client: &ClientId) -> Result<(), ConsentError> {
-        if *self.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
-    }
-
-    fn is_authorised(&self, to: ConsentUse, now: Moment) -> Result<(), ConsentError> {
-        if self.status != ConsentStatus::Authorised {
-            return Err(ConsentError::NotAuthorised { status: self.status, to });
-        }
-        let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-        match self.expires_at {
-            Some(expires_at) if expires_at <= seconds => Err(ConsentError::Expired { to }),
-            Some(_) | None => Ok(()),
-        }
+    /// Drops what is remembered of ended consents and of events beyond its time.
+    pub fn forget_ended(&self, now: Moment) {
+        self.changes.drop_old(now);
     }
 }
 
-/// What is known is filed under the consent AND its revision: after [`Revisions::advance`] nothing
-/// that was asked before can be found, not even an answer that is still on its way.
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    id: ConsentId,
-    revision: u64,
-}
-
-#[derive(Hash)]
-struct KeyRef<'a> {
-    id: &'a ConsentId,
-    revision: u64,
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.revision == key.revision && *self.id == key.id
-    }
+fn belongs_to(terms: &Terms, client: &ClientId) -> Result<(), ConsentError> {
+    if *terms.client_id == *client.reveal() { Ok(()) } else { Err(ConsentError::OtherClient) }
 }

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Explanation, Permit};
-use crate::consent::Consent;
+use crate::consent::{Aftermath, Consent, ConsentUse};
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
 use crate::identity::{Participant, Peer};
@@ -25,7 +25,7 @@ use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
-use crate::route::{ErrorForm, Exposure, Route};
+use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
 pub use under_way::{Entered, UnderWay};
 
@@ -69,6 +69,7 @@ pub struct Arrival {
 /// How the backend is doing on this exchange.
 #[derive(Default)]
 struct Backend {
+    answered: bool,
     server: Option<usize>,
     began: Option<Instant>,
     ended: Option<Instant>,
@@ -183,7 +184,7 @@ impl Exchange {
             wire_fault: self.wire_fault,
             address: self.address,
             peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
-            exposure: self.entrance.exposure,
+            door: Door { exposure: self.entrance.exposure, listener: self.entrance.position },
             interaction,
             route: None,
             watch: Stopwatch::start(),
@@ -213,6 +214,19 @@ impl Exchange {
     /// The permit.
     pub fn permit(&self) -> Option<&Permit> {
         self.permit.as_ref()
+    }
+
+    /// Whether the body is an event for the gateway itself.
+    pub fn is_event(&self) -> bool {
+        self.permit.as_ref().is_some_and(|permit| permit.route().access == Access::Event)
+    }
+
+    /// Takes the event that the body is.
+    pub fn take_event(&self, body: &[u8]) -> Result<(), Refusal> {
+        if self.awaits_body {
+            return Err(RequestError::BodyTooLarge.into());
+        }
+        Ok(self.serving.admission.consents.take_event(body, Moment::now())?)
     }
 
     /// What serves this exchange.
@@ -271,9 +285,10 @@ impl Exchange {
 
     /// Notes the head of the backend's answer, and that an answer which may have changed a consent ends
     /// what is kept of it, before the caller sees the answer.
-    pub fn note_backend_answer(&mut self) {
+    pub fn note_backend_answer(&mut self, status: StatusCode) {
         self.note_backend_progress();
-        self.forget_changed_consent();
+        self.backend.answered = true;
+        self.note_changed_consent(|route| aftermath(route, Some(status)));
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_answer(server);
         }
@@ -341,9 +356,9 @@ impl Exchange {
     pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
         let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
         let now = Moment::now();
-        let participant = match permit.route().access.is_open() {
-            true => None,
-            false => Some(self.peer().participant(now)?),
+        let participant = match permit.route().access.needs_participant() {
+            true => Some(self.peer().participant(now)?),
+            false => None,
         };
         Ok(CallerFacts {
             address: self.address,
@@ -381,10 +396,11 @@ impl Exchange {
 
     /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
     /// and again at the end: an answer that never came may have changed it too.
-    fn forget_changed_consent(&self) {
+    fn note_changed_consent(&self, aftermath: impl FnOnce(&Route) -> Aftermath) {
         let Some(permit) = &self.permit else { return };
-        if let (true, Some(consent)) = (permit.route().may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.forget(consent.id());
+        let route = permit.route();
+        if let (true, Some(consent)) = (route.may_change_consent(), permit.consent()) {
+            self.serving.admission.consents.note(consent, aftermath(route), Moment::now());
         }
     }
 
@@ -393,7 +409,11 @@ impl Exchange {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
-        self.forget_changed_consent();
+        let is_open = self.backend.answered || self.backend.attempts == 0;
+        self.note_changed_consent(|route| match is_open {
+            true => Aftermath::Open,
+            false => aftermath(route, None),
+        });
         let Some(interaction) = &self.interaction else {
             return;
         };
@@ -423,6 +443,29 @@ impl Exchange {
             meter.note(&sample);
         }
         self.sink.take(&sample);
+    }
+}
+
+/// What a backend's answer, or its absence, tells of the consent. OPIN consents API: an initiation that is
+/// answered 201 or 422 consumes its consent, any other answer leaves it as it is.
+fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
+    match (&route.access, answer) {
+        (Access::Consented { to: ConsentUse::Initiate, .. }, Some(StatusCode::CREATED)) => {
+            Aftermath::Created
+        }
+        (
+            Access::Consented { to: ConsentUse::Initiate, .. },
+            Some(StatusCode::UNPROCESSABLE_ENTITY),
+        ) => Aftermath::Declined,
+        (Access::Client { .. }, Some(status))
+            if route.method == Method::DELETE && status.is_success() =>
+        {
+            Aftermath::Deleted
+        }
+        (Access::Client { .. }, answer) if !answer.is_some_and(|s| s.is_client_error()) => {
+            Aftermath::Altered
+        }
+        _ => Aftermath::Open,
     }
 }
 

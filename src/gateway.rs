@@ -95,6 +95,9 @@ impl ProxyHttp for Gateway {
         if let Some(refusal) = body::receive(session, exchange).await? {
             return self.answer(session, exchange, refusal).await.map(|()| true);
         }
+        if exchange.is_event() {
+            return self.take_event(session, exchange).await.map(|()| true);
+        }
         Ok(false)
     }
 
@@ -179,7 +182,7 @@ impl ProxyHttp for Gateway {
         if is_interim {
             exchange.note_backend_progress();
         } else {
-            exchange.note_backend_answer();
+            exchange.note_backend_answer(response.status);
         }
         // A backend that sends its head drop by drop is no faster than a silent one.
         if exchange.is_overdue() {
@@ -310,6 +313,15 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
+    /// An event of the registry is for the gateway: no backend sees it.
+    async fn take_event(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        let body = session.as_downstream().get_retry_buffer().unwrap_or_default();
+        match exchange.take_event(&body) {
+            Ok(()) => answer::no_content(session, exchange).await,
+            Err(refusal) => self.answer(session, exchange, refusal).await,
+        }
+    }
+
     /// The one place where a refusal becomes an answer.
     async fn answer(
         &self,

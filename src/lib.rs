@@ -16,7 +16,7 @@
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
 //!    the [`limits`], the form of the [`request`], the [`token`] and its binding to the connection's
-//!    certificate (RFC 8705), the [`scope`], the [`consent`] with its permissions. It gives a
+//!    certificate (RFC 8705), the [`scope`], the [`consent`] by its [`terms`]. It gives a
 //!    [`admission::Permit`] or the first [`refusal::Refusal`].
 //! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
 //!    caller must not say and tells the backend who calls.
@@ -49,6 +49,7 @@ pub mod identity;
 pub mod remote;
 pub mod last_good;
 pub mod scope;
+pub mod terms;
 pub mod token;
 pub mod consent;
 pub mod route;

@@ -17,7 +17,7 @@ mod verdict;
 use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
-use crate::consent::ConsentError;
+use crate::consent::{ConsentError, EventError};
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
@@ -65,6 +65,8 @@ pub enum Refusal {
     Scope(#[from] ScopeError),
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    #[error(transparent)]
+    Event(#[from] EventError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("a fault of the gateway itself")]
@@ -118,7 +120,7 @@ impl Refusal {
             Self::Limits(_) => "limits",
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
-            Self::Consent(_) => "consent",
+            Self::Consent(_) | Self::Event(_) => "consent",
             Self::Upstream(_) => "upstream",
             Self::Internal => "gateway",
         }
@@ -135,6 +137,7 @@ impl Refusal {
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
             Self::Consent(error) => verdict::of_consent(*error),
+            Self::Event(error) => verdict::of_event(*error),
             Self::Upstream(error) => verdict::of_upstream(*error),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
@@ -155,7 +158,8 @@ impl Refusal {
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
-            | Self::Consent(_) => {
+            | Self::Consent(_)
+            | Self::Event(_) => {
                 if self.verdict().status.is_server_error() {
                     Fault::Gateway
                 } else {
@@ -205,6 +209,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
+            | Self::Event(_)
             | Self::Upstream(_)
             | Self::Internal => None,
         }
@@ -233,6 +238,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
+            | Self::Event(_)
             | Self::Upstream(_) => false,
         }
     }
@@ -249,6 +255,7 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
+            | Self::Event(_)
             | Self::Upstream(_)
             | Self::Internal => ErrorForm::Common,
         }

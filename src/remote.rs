@@ -4,6 +4,8 @@
 //! follows a redirect, never trusts a root that the configuration does not name, never waits longer
 //! than the deadline, never keeps more than the bound. A fault here means "cannot decide", never "no".
 
+pub mod breaker;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
 use url::Url;
+
+pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
 
 /// Why a service gave no usable answer. No variant carries the URL: it may name a consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,6 +41,26 @@ pub enum RemoteError {
     /// The answer is not what the standard describes.
     #[error("the answer is malformed")]
     Malformed,
+    /// The answer is not JSON.
+    #[error("the answer is not application/json")]
+    MediaType,
+    /// It failed repeatedly, and is not asked for a while.
+    #[error("it failed repeatedly and is left alone for a while")]
+    LeftAlone,
+}
+
+impl RemoteError {
+    /// Whether the service could not be asked, or said so itself; not that it was and gave an answer of
+    /// no use.
+    pub fn is_outage(self) -> bool {
+        match self {
+            Self::Connect | Self::Timeout | Self::Broken | Self::LeftAlone => true,
+            Self::Status(status) => {
+                status.is_server_error() || matches!(status.as_u16(), 408 | 429)
+            }
+            Self::Client | Self::TooLong | Self::Malformed | Self::MediaType => false,
+        }
+    }
 }
 
 impl RemoteError {
@@ -50,6 +74,8 @@ impl RemoteError {
             Self::TooLong => "too_long",
             Self::Status(_) => "status",
             Self::Malformed => "malformed",
+            Self::MediaType => "media_type",
+            Self::LeftAlone => "left_alone",
         }
     }
 }
@@ -61,7 +87,7 @@ pub struct Endpoint {
     pub url: Url,
     /// Anchors and client certificate for `https`; nothing for `http`.
     pub tls: Option<rustls::ClientConfig>,
-    /// From the first byte sent to the last byte received.
+    /// From the look for its address to the last byte received.
     pub timeout: Duration,
 }
 
@@ -93,6 +119,18 @@ pub struct Answer {
     pub fields: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Whether it says that it is `application/json`, or a type whose suffix says so (RFC 6839).
+    pub fn is_json(&self) -> bool {
+        let media_type =
+            self.fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = media_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+        let essence = essence.trim().to_ascii_lowercase();
+        let subtype = essence.strip_prefix("application/");
+        subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+    }
 }
 
 /// A document, or a status that says why there is none.
@@ -230,5 +268,26 @@ fn named(error: reqwest::Error) -> RemoteError {
         RemoteError::Connect
     } else {
         RemoteError::Broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_type_that_is_json_says_so() {
+        let answer = |media_type: Option<&'static str>| {
+            let field =
+                media_type.map(|text| (header::CONTENT_TYPE, HeaderValue::from_static(text)));
+            Answer { status: StatusCode::OK, fields: field.into_iter().collect(), body: Vec::new() }
+        };
+        for good in ["application/json", "Application/JWK-Set+json ; charset=utf-8"] {
+            assert!(answer(Some(good)).is_json(), "{good}");
+        }
+        for bad in ["text/html", "text/json", "application/jsonp", "application/octet-stream", ""] {
+            assert!(!answer(Some(bad)).is_json(), "{bad}");
+        }
+        assert!(!answer(None).is_json());
     }
 }

@@ -20,6 +20,7 @@ use http::{HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
+use crate::consent::Inquiry;
 use crate::interaction::InteractionRule;
 use crate::request::media::Media;
 pub use access::Access;
@@ -86,6 +87,8 @@ pub struct Route {
     pub media: Media,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
+    /// How it asks for the consent that it is judged on.
+    pub inquiry: Inquiry,
     /// The full version of the API (`x-v`).
     pub version: HeaderValue,
     /// The upstream, as an index into the configured ones.
@@ -94,13 +97,15 @@ pub struct Route {
     pub lifetime: Lifetime,
     /// The form of its errors.
     pub errors: ErrorForm,
+    /// The position of the only listener that has it, if there is but one.
+    pub listener: Option<usize>,
 }
 
 impl Route {
     /// Whether a request to it may change the consent that it names, wherever that is named.
     pub fn may_change_consent(&self) -> bool {
         match &self.access {
-            Access::Open | Access::Certificate => false,
+            Access::Open | Access::Certificate | Access::Event => false,
             Access::Client { .. } => self.consent_parameter.is_some() && !self.method.is_safe(),
             Access::Consented { .. } => !self.method.is_safe(),
         }
@@ -148,6 +153,24 @@ pub enum Exposure {
     Mutual,
     /// Open routes only.
     Public,
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Which routes the listener has.
+    pub exposure: Exposure,
+    /// Its position among the listeners.
+    pub listener: usize,
+}
+
+impl Door {
+    fn has(self, route: &Route) -> bool {
+        match route.listener {
+            Some(listener) => listener == self.listener,
+            None => self.exposure == Exposure::Mutual || route.access.is_open(),
+        }
+    }
 }
 
 /// Why routes do not make a table.
@@ -222,10 +245,10 @@ impl Routes {
         &'a self,
         method: &Method,
         path: &'a str,
-        exposure: Exposure,
+        door: Door,
     ) -> Result<Found<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
-        let exposed = |route: &&Arc<Route>| exposure == Exposure::Mutual || route.access.is_open();
+        let exposed = |route: &&Arc<Route>| door.has(route);
         let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
             return Err(refuse_method(matched.value.iter().filter(exposed)));
         };
@@ -273,6 +296,7 @@ mod tests {
             api: "api".into(),
             label: template.to_string().into(),
             consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
+            inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent, stale_for: None },
             template,
             method,
             access,
@@ -288,8 +312,12 @@ mod tests {
             upstream: 0,
             lifetime: Lifetime::default(),
             errors: ErrorForm::Common,
+            listener: None,
         }
     }
+
+    const MUTUAL: Door = Door { exposure: Exposure::Mutual, listener: 0 };
+    const PUBLIC: Door = Door { exposure: Exposure::Public, listener: 1 };
 
     fn routes() -> Routes {
         let client = || Access::Client { scope: Scope::new("consents").unwrap() };
@@ -306,7 +334,7 @@ mod tests {
     fn a_percent_encoded_consent_id_is_one_segment() {
         let routes = routes();
         let path = "/c/v3/consents/urn%3Aopin%3Aa%2Fb";
-        let found = routes.find(&Method::DELETE, path, Exposure::Mutual).unwrap();
+        let found = routes.find(&Method::DELETE, path, MUTUAL).unwrap();
         assert_eq!(found.route.index, 1);
         assert_eq!(found.consent_in_path.as_deref(), Some("urn:opin:a/b"));
     }
@@ -323,7 +351,7 @@ mod tests {
             "/i/a%2Fb/claim",
             "/OPEN",
         ] {
-            let found = routes.find(&Method::GET, path, Exposure::Mutual);
+            let found = routes.find(&Method::GET, path, MUTUAL);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{path}");
         }
     }
@@ -331,7 +359,7 @@ mod tests {
     #[test]
     fn another_method_is_told_which_ones_there_are() {
         let routes = routes();
-        let error = routes.find(&Method::PUT, "/c/v3/consents/a", Exposure::Mutual).unwrap_err();
+        let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL).unwrap_err();
         let allow = HeaderValue::from_static("GET, DELETE");
         assert_eq!(error, RouteError::Method { allow, errors: ErrorForm::Common });
     }
@@ -339,10 +367,25 @@ mod tests {
     #[test]
     fn a_public_listener_has_open_routes_only() {
         let routes = routes();
-        assert!(routes.find(&Method::GET, "/open", Exposure::Public).is_ok());
+        assert!(routes.find(&Method::GET, "/open", PUBLIC).is_ok());
         for method in [Method::GET, Method::PUT] {
-            let found = routes.find(&method, "/c/v3/consents/a", Exposure::Public);
+            let found = routes.find(&method, "/c/v3/consents/a", PUBLIC);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_route_of_one_listener_exists_on_no_other() {
+        for listener in [0, 1] {
+            let event =
+                Route { listener: Some(listener), ..route(0, Method::POST, "/e", Access::Event) };
+            let routes = Routes::new(vec![event], vec![]).unwrap();
+            for door in [MUTUAL, PUBLIC] {
+                let found = routes.find(&Method::POST, "/e", door);
+                assert_eq!(found.is_ok(), door.listener == listener);
+                let wrong_method = routes.find(&Method::GET, "/e", door).unwrap_err();
+                assert_eq!(wrong_method == RouteError::NotFound, door.listener != listener);
+            }
         }
     }
 

@@ -116,7 +116,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         server.add_service(socket.serve(slot.name.to_string(), edge, settings.threads));
     }
     tracing::info!(listener = "admin", address = %admin.address, "listening");
-    let application = Admin { report, readiness: live.clone() };
+    let application = Admin { report, readiness: live.clone(), consents: live.clone() };
     server.add_service(admin.serve("admin".into(), HttpServer::new_app(application), 1));
 
     let (ended, end) = channel();

@@ -32,7 +32,8 @@ use tokio::task::JoinSet;
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-use crate::scope::{ConsentId, Scopes};
+use crate::scope::{ConsentId, ConsentKind, Scopes};
+use crate::terms::Terms;
 pub use algorithm::Algorithm;
 pub use binding::BoundToken;
 use cache::{Cached, Hash, Signed, TokenKey, UntilExpiry};
@@ -134,10 +135,13 @@ pub struct VerifiedToken {
     client_id: ClientId,
     scopes: Scopes,
     consent: Option<ConsentId>,
+    enrollment: Option<ConsentId>,
+    terms: Option<Arc<Terms>>,
     grant: Grant,
     thumbprint: Thumbprint,
     organisation: Option<Box<str>>,
     software_statement: Option<Box<str>>,
+    issued_at: Option<u64>,
     expires_at: Option<u64>,
 }
 
@@ -152,9 +156,22 @@ impl VerifiedToken {
         &self.scopes
     }
 
-    /// The consent that it names.
-    pub fn consent(&self) -> Option<&ConsentId> {
-        self.consent.as_ref()
+    /// The consent of a kind that it names.
+    pub fn consent(&self, kind: ConsentKind) -> Option<&ConsentId> {
+        match kind {
+            ConsentKind::Consent => self.consent.as_ref(),
+            ConsentKind::Enrollment => self.enrollment.as_ref(),
+        }
+    }
+
+    /// What it says itself of the consent that it names.
+    pub fn terms(&self) -> Option<&Arc<Terms>> {
+        self.terms.as_ref()
+    }
+
+    /// When it was issued, in seconds since 1970.
+    pub fn issued_at(&self) -> Option<u64> {
+        self.issued_at
     }
 
     /// Whose it is.
@@ -326,7 +343,7 @@ impl Tokens {
         let introspector = self.introspector.as_ref().ok_or(TokenError::Unsupported)?;
         let ask = async {
             match introspector.ask(text, &self.rules, now).await? {
-                Introspection::Active(token) => Ok(Cached::new(token, None, now)),
+                Introspection::Active(token) => Ok(Cached::new(*token, None, now)),
                 Introspection::Inactive => Err(TokenError::Inactive),
             }
         };

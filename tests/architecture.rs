@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 28] = [
+const LADDER: [&str; 29] = [
     "moment",
     "pseudonym",
     "address",
@@ -21,6 +21,7 @@ const LADDER: [&str; 28] = [
     "remote",
     "last_good",
     "scope",
+    "terms",
     "token",
     "consent",
     "route",

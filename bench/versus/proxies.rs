@@ -198,6 +198,7 @@ fn consent() -> Record {
         permissions: vec!["RESOURCES_READ".into(), "DAMAGES_AND_PEOPLE_AUTO_READ".into()],
         client_id: "bench".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
+        ..Record::default()
     }
 }
 

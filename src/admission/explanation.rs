@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Admission, Arriving};
-use crate::consent::{ConsentError, RegisteredConsent};
+use crate::consent::{ConsentError, ConsentKind};
 use crate::limits::LimitExceeded;
 use crate::moment::{Moment, Stopwatch};
 use crate::pseudonym;
 use crate::refusal::Refusal;
 use crate::route::{Access, Route};
 use crate::scope::ScopeError;
+use crate::terms::Terms;
 use crate::token::{Grant, TokenError, VerifiedToken};
 
 /// Two things that had to fit.
@@ -76,12 +77,13 @@ impl Admission {
             Refusal::Limits(exceeded) => Some(quota(exceeded)),
             Refusal::Token(error) => self.explain_token(request, *error, now).await,
             Refusal::Scope(ScopeError::Insufficient) => self.explain_scope(request).await,
-            Refusal::Consent(error) => self.explain_consent(request, *error).await,
+            Refusal::Consent(error) => self.explain_consent(request, *error, now).await,
             Refusal::Request(_)
             | Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Route(_)
             | Refusal::Upstream(_)
+            | Refusal::Event(_)
             | Refusal::Internal => None,
         };
         Explanation { compared, times }
@@ -119,7 +121,7 @@ impl Admission {
         let token = self.tokens.recall(request.headers).await?;
         let wanted = match &request.route.as_deref()?.access {
             Access::Client { scope } | Access::Consented { scope, .. } => scope.as_str(),
-            Access::Open | Access::Certificate => return None,
+            Access::Open | Access::Certificate | Access::Event => return None,
         };
         let found: Vec<String> = token.scopes().iter().map(shown_scope).collect();
         Some(compare("scope", wanted, &found.join(" ")))
@@ -129,9 +131,11 @@ impl Admission {
         &self,
         request: &Arriving<'_>,
         error: ConsentError,
+        now: Moment,
     ) -> Option<Comparison> {
         let token = self.tokens.recall(request.headers).await?;
-        let consent = self.consents.recall(&token).await;
+        let inquiry = request.route.as_deref()?.inquiry;
+        let consent = self.consents.recall(&token, inquiry, now).await;
         match error {
             ConsentError::NotAuthorised { status, .. } => {
                 Some(compare("status of the consent", "AUTHORISED", &status.to_string()))
@@ -147,7 +151,9 @@ impl Admission {
             | ConsentError::Unknown
             | ConsentError::Expired { .. }
             | ConsentError::Registry(_)
-            | ConsentError::NoRegistry => consent_named(&token),
+            | ConsentError::NotCarried
+            | ConsentError::Outdated
+            | ConsentError::NoRegistry => consent_named(&token, inquiry.kind),
         }
     }
 }
@@ -173,7 +179,7 @@ fn quota(exceeded: &LimitExceeded) -> Comparison {
     Comparison { what: "quota", wanted, found }
 }
 
-fn permission(route: &Route, consent: &RegisteredConsent) -> Option<Comparison> {
+fn permission(route: &Route, consent: &Terms) -> Option<Comparison> {
     let Access::Consented { permission, .. } = &route.access else {
         return None;
     };
@@ -181,8 +187,9 @@ fn permission(route: &Route, consent: &RegisteredConsent) -> Option<Comparison> 
     Some(compare("permission", permission.as_str(), &found.join(" ")))
 }
 
-fn consent_named(token: &VerifiedToken) -> Option<Comparison> {
-    let found = token.consent().map_or_else(|| "none".to_owned(), |id| pseudonym::of(id.reveal()));
+fn consent_named(token: &VerifiedToken, kind: ConsentKind) -> Option<Comparison> {
+    let named = token.consent(kind);
+    let found = named.map_or_else(|| "none".to_owned(), |id| pseudonym::of(id.reveal()));
     Some(Comparison { what: "consent of the token", wanted: "one that permits".to_owned(), found })
 }
 

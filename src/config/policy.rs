@@ -4,6 +4,7 @@
 //! what a policy does not say is not allowed, and what it forgets to say is a mistake. Class, upstream
 //! and the rule of the interaction id may be said once for the file.
 
+mod access;
 mod content;
 mod lifetime;
 
@@ -12,14 +13,13 @@ use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Method};
 
+use super::consent::StaleFor;
 use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
-use crate::consent::{ConsentUse, Permission};
+use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
-use crate::route::{
-    Access, CONSENT_ID, Lifetime, PriorityClass, Route, Routes, Template, TemplateError,
-};
-use crate::scope::Scope;
+use crate::route::{Access, Lifetime, PriorityClass, Route, Routes, Template, TemplateError};
+use access::{read_access, read_consent_parameter, read_kind};
 use content::{read_errors, read_idempotency, read_media};
 use lifetime::read_lifetime;
 
@@ -33,38 +33,51 @@ const VERSION: &str = "a full version such as \"2.0.0\"";
 pub(super) struct Policies {
     /// The routes.
     pub(super) routes: Routes,
-    /// Where the first route stands that needs a consent registry.
+    /// Where the first route stands that needs somebody who tells of consents.
+    pub(super) needs_consents: Option<Place>,
+    /// Where the first route stands that needs a registry: a token tells of no consent but its own, and of
+    /// no enrollment.
     pub(super) needs_registry: Option<Place>,
     /// Where the first route stands that needs a listener with client certificates.
     pub(super) needs_certificates: Option<Place>,
 }
 
-/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order.
+/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
+/// `stale_for` is what an outage of the consent registry means to the routes of each class, `events` the
+/// route by which it tells of changes.
 pub(super) fn read_policies(
     root: &Table<'_>,
     upstreams: &[&str],
+    stale_for: StaleFor,
+    events: Option<(Route, Place)>,
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
-    let mut reader = Reader { upstreams, routes: Vec::new(), versions: Vec::new() };
+    let mut reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
     for file in files {
         if let Some(document) = Document::read(&file, mistakes) {
             document.with_root(|root| reader.read_file(&root));
         }
     }
+    if let Some((route, place)) = events {
+        reader.routes.push((Route { index: reader.routes.len(), ..route }, place));
+    }
     reader.reject_overlaps();
-    let first = |wanted: fn(&Access) -> bool| {
-        let found = reader.routes.iter().find(|(route, _)| wanted(&route.access));
+    let first = |wanted: fn(&Route) -> bool| {
+        let found = reader.routes.iter().find(|(route, _)| wanted(route));
         found.map(|(_, place)| place.clone())
     };
-    let needs_registry = first(|access| matches!(access, Access::Consented { .. }));
-    let needs_certificates = first(|access| !access.is_open());
-    let with_parameter = reader.routes.iter().find(|(route, _)| route.consent_parameter.is_some());
-    let needs_registry = needs_registry.or(with_parameter.map(|(_, place)| place.clone()));
+    let needs_consents = first(|route| matches!(route.access, Access::Consented { .. }));
+    let needs_registry = first(|route| match route.access {
+        Access::Consented { .. } => route.inquiry.kind == ConsentKind::Enrollment,
+        Access::Client { .. } => route.consent_parameter.is_some(),
+        Access::Open | Access::Certificate | Access::Event => false,
+    });
+    let needs_certificates = first(|route| route.access.needs_participant());
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
-    Some(Policies { routes, needs_registry, needs_certificates })
+    Some(Policies { routes, needs_consents, needs_registry, needs_certificates })
 }
 
 /// The `.toml` files of the directory, in the order of their names.
@@ -106,6 +119,7 @@ fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 struct Reader<'a> {
     upstreams: &'a [&'a str],
+    stale_for: StaleFor,
     routes: Vec<(Route, Place)>,
     versions: Vec<(Box<str>, HeaderValue)>,
 }
@@ -205,6 +219,7 @@ impl Reader<'_> {
         if let (Some(access), Some(head)) = (&access, head) {
             check_scope(table, access, head.scopes.as_deref());
         }
+        let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
         let (head, template) = (head?, template?);
         Some(Route {
             index: self.routes.len(),
@@ -218,8 +233,10 @@ impl Reader<'_> {
             idempotency_key: idempotency_key?,
             media: media?,
             consent_parameter: consent_parameter?,
+            inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             version: version.map_or_else(|| head.version.clone(), |version| version.value),
             upstream: upstream?,
+            listener: None,
             lifetime,
             errors,
         })
@@ -327,52 +344,6 @@ fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
     })
 }
 
-fn read_access(table: &Table<'_>) -> Option<Access> {
-    let accepted = "\"open\", \"certificate\", \"client\" or \"consented\"";
-    let access = table.required_parsed("access", accepted, |text| {
-        ["open", "certificate", "client", "consented"].into_iter().find(|known| *known == text)
-    });
-    let access = access?.value;
-    let without_effect: &[&'static str] = match access {
-        "open" | "certificate" => &["scope", "permission", "consent_use"],
-        "client" => &["permission", "consent_use"],
-        _ => &[],
-    };
-    for key in without_effect {
-        if table.has(key) {
-            table.place(key).reject(format!(
-                "has no effect with access = {access:?}, accepted: an access that needs it"
-            ));
-        }
-    }
-    let scope = || table.required_parsed("scope", "one scope", Scope::new);
-    match access {
-        "open" => Some(Access::Open),
-        "certificate" => Some(Access::Certificate),
-        "client" => Some(Access::Client { scope: scope()?.value }),
-        _ => {
-            let scope = scope();
-            let permission = table.required_parsed(
-                "permission",
-                "one permission such as RESOURCES_READ",
-                Permission::new,
-            );
-            let to =
-                table.required_parsed(
-                    "consent_use",
-                    "\"read\" or \"initiate\"",
-                    |text| match text {
-                        "read" => Some(ConsentUse::Read),
-                        "initiate" => Some(ConsentUse::Initiate),
-                        _ => None,
-                    },
-                );
-            let (scope, permission) = (scope?.value, permission?.value);
-            Some(Access::Consented { scope, permission, to: to?.value })
-        }
-    }
-}
-
 /// Where a file says which scopes its API has, a route with another one is a slip of the pen: nobody could
 /// ever call it.
 fn check_scope(table: &Table<'_>, access: &Access, scopes: Option<&[String]>) {
@@ -386,37 +357,4 @@ fn check_scope(table: &Table<'_>, access: &Access, scopes: Option<&[String]>) {
         let text = format!("{:?} is an unknown scope, accepted: {known}", scope.as_str());
         table.place("scope").reject(text);
     }
-}
-
-fn read_consent_parameter(
-    table: &Table<'_>,
-    template: Option<&Template>,
-) -> Option<Option<Box<str>>> {
-    let has_consent = template.is_some_and(|template| template.has_parameter(CONSENT_ID));
-    let accepted = "the name of the path parameter that is the caller's consent, or \"none\"";
-    let Some(name) = table.string("consent_parameter", accepted) else {
-        if has_consent {
-            // Left out by mistake, it would skip the check whose consent it is.
-            let text = "is missing though the path names a consent";
-            table.place("consent_parameter").reject(format!("{text}, accepted: {accepted}"));
-        }
-        return Some(None);
-    };
-    if name.value == "none" && has_consent {
-        return Some(None);
-    }
-    for access in ["open", "certificate"] {
-        if table.raw_is("access", access) {
-            name.place.reject(format!(
-                "has no effect with access = {access:?}, accepted: an access that needs it"
-            ));
-            return None;
-        }
-    }
-    if template.is_some_and(|template| !template.has_parameter(&name.value)) {
-        let text = "is no parameter of the path, accepted: the name of one";
-        name.place.reject(format!("{:?} {text}", name.value));
-        return None;
-    }
-    Some(Some(name.value.into()))
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kept;
+use super::consent::ConsentSettings;
 use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
-use super::services::{self, FIVE_MINUTES, IntrospectionSettings, read_age};
-use super::values;
+use super::services::{self, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
+use super::{Kept, carried, values};
 use crate::last_good;
 use crate::report::Metrics;
 use crate::token::claims;
@@ -17,7 +17,6 @@ use crate::token::{
     Algorithm, ClaimRules, GrantRule, Issuers, ParticipantRule, SignedRules, TokenLimits, Tokens,
 };
 
-const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
 const MISSING_TABLE: &str = "is missing, accepted: a table";
 const ALGORITHMS: &str = "one or more of \"PS256\", \"PS384\", \"PS512\", \"ES256\"";
 const TYPES: &str = "one or more types such as \"at+jwt\" and \"JWT\"; \"\" for tokens without typ";
@@ -36,6 +35,7 @@ pub(super) struct TokenSettings {
 /// changed, the key sets of issuers that did not are kept.
 pub(super) fn read_tokens(
     root: &Table<'_>,
+    consent: Option<&ConsentSettings>,
     metrics: &Metrics,
     before: Option<&Kept>,
 ) -> Option<(TokenSettings, Arc<Tokens>)> {
@@ -45,6 +45,7 @@ pub(super) fn read_tokens(
         }
         return None;
     };
+    let carrying = carried::read_carrying(&table, consent);
     let limits = read_limits(&table);
     let signed_rules = read_signed_rules(&table);
     let directory = read_directory(&table);
@@ -57,6 +58,7 @@ pub(super) fn read_tokens(
     let rules = read_rules(&table, issuers.as_deref());
     let (issuers, rules, (introspection, introspector)) = (issuers?, rules?, introspection?);
     let (issuers, built): (Vec<_>, Vec<_>) = issuers.into_iter().unzip();
+    let rules = ClaimRules { carrying: carrying?, ..rules };
     let settings = TokenSettings { rules, signed_rules, limits, issuers, introspection };
     if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
         return Some((settings, kept.token.1.clone()));
@@ -83,11 +85,9 @@ fn read_rules(
     let audiences = read_audiences(table);
     let leeway = read_age(table, "leeway", ONE_MINUTE);
     let longest_lifetime = table.parsed("longest_lifetime", values::DURATION, values::duration);
-    let prefix = table.parsed(
-        "consent_scope_prefix",
-        "the beginning of a scope that names a consent, up to its colon",
-        |text| (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned()),
-    );
+    let consent_prefix = read_prefix(table, "consent_scope_prefix", "a consent", "consent:");
+    let enrollment_prefix =
+        read_prefix(table, "enrollment_scope_prefix", "an enrollment", "enrollment:");
     let consent_claim = table.parsed(
         "consent_claim",
         "the name of a claim that names a consent and nothing else",
@@ -105,10 +105,21 @@ fn read_rules(
         percent_encoded_scopes,
         accept_top_level_thumbprint,
         participant,
-        consent_scope_prefix: prefix.map_or_else(|| "consent:".to_owned(), |prefix| prefix.value),
+        consent_scope_prefix: consent_prefix,
+        enrollment_scope_prefix: enrollment_prefix,
         consent_claim: consent_claim.map(|claim| claim.value),
         grant,
+        carrying: None,
     })
+}
+
+/// The beginning of the scopes that name something.
+fn read_prefix(table: &Table<'_>, key: &'static str, what: &str, default: &str) -> String {
+    let accepted = format!("the beginning of a scope that names {what}, up to its colon");
+    let prefix = table.parsed(key, &accepted, |text| {
+        (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned())
+    });
+    prefix.map_or_else(|| default.to_owned(), |prefix| prefix.value)
 }
 
 fn read_audiences(table: &Table<'_>) -> Option<Located<Vec<String>>> {

@@ -1,7 +1,7 @@
 //! The answer to a refusal, on the wire.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -50,6 +50,17 @@ pub(super) fn suit_version(session: &mut Session, answer: &mut ResponseHeader) {
         });
         session.set_keepalive(None);
     }
+}
+
+/// Answers that what was asked is done, and that there is nothing to say.
+pub(super) async fn no_content(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = StatusCode::NO_CONTENT;
+    if let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) {
+        headers::complete(&mut parts.headers, facts);
+    }
+    exchange.note_status(parts.status);
+    session.write_response_header(Box::new(parts.into()), true).await
 }
 
 /// Writes an answer that is complete.

@@ -14,7 +14,7 @@ use super::Result;
 use super::http::{Handler, Request, Response, Service, serve};
 
 /// A consent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The state, in the regulator's spelling.
     pub status: String,
@@ -24,6 +24,10 @@ pub struct Record {
     pub client_id: String,
     /// RFC 3339, if it expires.
     pub expiration: Option<String>,
+    /// RFC 3339, if that is known.
+    pub created: Option<String>,
+    /// The consent that shares its fate.
+    pub linked: Option<String>,
 }
 
 /// The consents, shared by whoever reads or writes them.
@@ -44,6 +48,7 @@ impl Store {
             permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
             client_id: client_id.to_owned(),
             expiration: Some("2300-01-01T00:00:00Z".into()),
+            ..Record::default()
         };
         self.put(&id, record);
         id
@@ -75,17 +80,26 @@ impl Store {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let id = request.path.rsplit('/').next().unwrap_or_default();
         let id = percent_decode_str(id).decode_utf8_lossy();
+        let is_enrollment = request.path.starts_with("/enrollments/");
+        let id_member = if is_enrollment { "enrollmentId" } else { "consentId" };
         let Some(record) = self.get(&id) else {
             return Response::json(StatusCode::NOT_FOUND, &json!({"error": "not found"}));
         };
         let mut data = json!({
-            "consentId": id,
+            (id_member): id,
             "status": record.status,
             "permissions": record.permissions,
             "clientId": record.client_id,
         });
-        if let (Some(expiration), Some(data)) = (record.expiration, data.as_object_mut()) {
-            data.insert("expirationDateTime".into(), expiration.into());
+        let optional =
+            [("expirationDateTime", record.expiration), ("creationDateTime", record.created)];
+        for (name, value) in optional {
+            if let (Some(value), Some(data)) = (value, data.as_object_mut()) {
+                data.insert(name.into(), value.into());
+            }
+        }
+        if let (Some(linked), Some(data)) = (record.linked, data.as_object_mut()) {
+            data.insert("journey".into(), json!({"isLinked": true, "linkId": linked}));
         }
         Response::json(StatusCode::OK, &json!({"data": data}))
     }

@@ -55,12 +55,16 @@ impl FetchError {
         match self {
             Self::Remote(RemoteError::Connect) => "no_connection",
             Self::Remote(RemoteError::Timeout) => "timeout",
-            Self::Remote(RemoteError::Broken | RemoteError::Malformed) => "broken",
+            Self::Remote(RemoteError::Broken | RemoteError::Malformed | RemoteError::MediaType) => {
+                "broken"
+            }
             Self::Remote(RemoteError::TooLong) => "too_long",
             Self::Remote(RemoteError::Status(_)) => "status",
             Self::List(fault) => fault.as_str(),
             Self::NotKept(_) => "not_kept",
-            Self::Remote(RemoteError::Client) | Self::Internal => "internal",
+            Self::Remote(RemoteError::Client | RemoteError::LeftAlone) | Self::Internal => {
+                "internal"
+            }
         }
     }
 }

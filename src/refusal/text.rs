@@ -111,6 +111,11 @@ pub(super) const CONSENT_UNKNOWN: Text = text(
     "Consentimento não encontrado",
     "O consentimento informado não existe.",
 );
+pub(super) const EVENT: Text = text(
+    "EVENTO_NAO_ACEITO",
+    "Evento não aceito",
+    "O evento não está formado, assinado ou datado como combinado, ou já foi recebido.",
+);
 pub(super) const PERMISSION: Text = text(
     "PERMISSAO_INSUFICIENTE",
     "Permissão insuficiente",

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::UpstreamError;
 use super::text::{self, Text};
-use crate::consent::{ConsentError, ConsentUse};
+use crate::consent::{ConsentError, EventError, Lapse};
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Holder, LimitExceeded};
@@ -147,19 +147,38 @@ pub(super) fn of_consent(error: ConsentError) -> Answer {
         E::OtherConsent => forbidden("consent_other_consent", text::CONSENT),
         E::Unknown => (StatusCode::NOT_FOUND, "consent_unknown", text::CONSENT_UNKNOWN),
         E::OtherClient => forbidden("consent_other_client", text::CONSENT),
-        E::NotAuthorised { to, .. } => (unauthorised(to), "consent_not_authorised", text::CONSENT),
-        E::Expired { to } => (unauthorised(to), "consent_expired", text::CONSENT),
+        E::NotAuthorised { lapse, .. } => {
+            (status_of(lapse), "consent_not_authorised", text::CONSENT)
+        }
+        E::Expired { lapse } => (status_of(lapse), "consent_expired", text::CONSENT),
+        E::NotCarried => forbidden("consent_not_carried", text::CONSENT),
+        E::Outdated => (StatusCode::UNAUTHORIZED, "consent_outdated", text::CONSENT),
         E::Permission => forbidden("consent_permission", text::PERMISSION),
         E::Registry(_) => undecided("consent_registry_unavailable"),
         E::NoRegistry => undecided("consent_no_registry"),
     }
 }
 
-/// Reading under a consent that is not AUTHORISED is 401, initiating 403 (gateway rules section 5).
-fn unauthorised(to: ConsentUse) -> StatusCode {
-    match to {
-        ConsentUse::Read => StatusCode::UNAUTHORIZED,
-        ConsentUse::Initiate => StatusCode::FORBIDDEN,
+pub(super) fn of_event(error: EventError) -> Answer {
+    use EventError as E;
+    let no = |code| (StatusCode::UNAUTHORIZED, code, text::EVENT);
+    match error {
+        E::Unwanted => (StatusCode::NOT_FOUND, "consent_event_unwanted", text::NOT_FOUND),
+        E::Malformed => (StatusCode::BAD_REQUEST, "consent_event_malformed", text::EVENT),
+        E::Signature => no("consent_event_signature"),
+        E::Time => no("consent_event_time"),
+        E::Replayed => no("consent_event_replayed"),
+        E::TooMany => {
+            (StatusCode::SERVICE_UNAVAILABLE, "consent_event_unavailable", text::UNAVAILABLE)
+        }
+    }
+}
+
+/// The statuses that RFC 6750 section 3.1 gives its errors.
+fn status_of(lapse: Lapse) -> StatusCode {
+    match lapse {
+        Lapse::InvalidToken => StatusCode::UNAUTHORIZED,
+        Lapse::InsufficientScope => StatusCode::FORBIDDEN,
     }
 }
 

@@ -1,8 +1,9 @@
 //! The admin endpoint, on a loopback listener of its own: `/metrics`, `/healthz`, `/readyz`,
-//! `/version`, `/decisions/{interaction id}`.
+//! `/version`, `/decisions/{interaction id}`, `/consents/{digest}`.
 //!
 //! `/healthz` says that the process lives; `/readyz` says whether requests can be decided, and names
-//! what is missing.
+//! what is missing. DELETE of a consent ends what is kept of it; the SHA-256 of its id names it, for ids
+//! are personal and paths end up in logs. Whether anything was kept is not told.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use pingora::protocols::http::ServerSession;
 
 use super::Report;
 use crate::moment::Moment;
+use crate::scope::ConsentDigest;
 
 /// Where the last refusals are found, by interaction id.
 pub const DECISIONS: &str = "/decisions/";
@@ -23,22 +25,34 @@ pub trait Readiness: Send + Sync {
     fn missing(&self) -> Vec<&'static str>;
 }
 
+/// What is kept of consents.
+pub trait KeptConsents: Send + Sync {
+    /// Ends what is kept of one.
+    fn purge(&self, id: ConsentDigest);
+}
+
 /// The endpoint.
 pub struct Admin {
     /// What is reported.
     pub report: Arc<Report>,
     /// What is missing.
     pub readiness: Arc<dyn Readiness>,
+    /// What is kept of consents.
+    pub consents: Arc<dyn KeptConsents>,
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
-        if head.method != Method::GET {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET only\n".to_owned());
+        let path = head.uri.path();
+        if let Some(digest) = path.strip_prefix("/consents/") {
+            return self.purge(&head.method, digest);
         }
-        match head.uri.path() {
+        if head.method != Method::GET {
+            return not_allowed("GET");
+        }
+        match path {
             "/metrics" => {
                 let dropped = self.report.access_log.as_ref().map_or(0, |log| log.dropped());
                 let times = &self.report.times;
@@ -65,6 +79,20 @@ impl Admin {
         }
     }
 
+    fn purge(&self, method: &Method, digest: &str) -> Response<Vec<u8>> {
+        if method != Method::DELETE {
+            return not_allowed("DELETE");
+        }
+        let Some(id) = ConsentDigest::parse(digest) else {
+            let accepted = "accepted: the SHA-256 of the consent's id, in 64 hexadecimal digits\n";
+            return text(StatusCode::BAD_REQUEST, "text/plain", accepted.to_owned());
+        };
+        self.consents.purge(id);
+        let mut response = Response::new(Vec::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+
     fn ready(&self) -> Response<Vec<u8>> {
         let missing = self.readiness.missing();
         let (status, word) = match missing.is_empty() {
@@ -73,6 +101,13 @@ impl Admin {
         };
         json(status, &serde_json::json!({"status": word, "missing": missing}))
     }
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Vec<u8>> {
+    let mut response =
+        text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", format!("{allowed} only\n"));
+    response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static(allowed));
+    response
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Vec<u8>> {

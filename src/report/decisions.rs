@@ -85,7 +85,9 @@ impl Decisions {
             return;
         };
         let ring = match refusal {
-            Refusal::Limits(_) | Refusal::Route(_) | Refusal::Request(_) => &self.of_anybody,
+            Refusal::Limits(_) | Refusal::Route(_) | Refusal::Request(_) | Refusal::Event(_) => {
+                &self.of_anybody
+            }
             Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Token(_)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry, TextEncoder,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::key_sets::KeySetMetrics;
@@ -41,6 +41,10 @@ pub struct Metrics {
     list_entries: GaugeVec,
     list_fetches: IntCounterVec,
     key_sets: KeySetMetrics,
+    consent_lookups: IntCounterVec,
+    stale_consents: IntCounter,
+    consent_purges: IntCounterVec,
+    open_breakers: IntGaugeVec,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
@@ -135,6 +139,26 @@ const LIST_FETCHES: Described = Described(
     "Fetches of revocation lists by distribution point and result.",
     &["point", "result"],
 );
+const CONSENT_LOOKUPS: Described = Described(
+    "portaria_consent_lookups_total",
+    "Questions to the consent registry by result.",
+    &["result"],
+);
+const STALE_CONSENTS: Described = Described(
+    "portaria_consent_stale_answers_total",
+    "Requests judged on an answer that was out of date, in an outage of the consent registry.",
+    &[],
+);
+const CONSENT_PURGES: Described = Described(
+    "portaria_consent_purges_total",
+    "Orders to end what is kept of a consent, by where they came from.",
+    &["by"],
+);
+const OPEN_BREAKERS: Described = Described(
+    "portaria_open_breakers",
+    "Whether a service that failed repeatedly is left alone.",
+    &["service"],
+);
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
 const CONFIGURED_AT: Described = Described(
@@ -171,6 +195,13 @@ impl Metrics {
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
             list_fetches: counters(&registry, &LIST_FETCHES)?,
             key_sets: KeySetMetrics::new(&registry)?,
+            consent_lookups: counters(&registry, &CONSENT_LOOKUPS)?,
+            stale_consents: IntCounter::new(STALE_CONSENTS.0, STALE_CONSENTS.1)?,
+            consent_purges: counters(&registry, &CONSENT_PURGES)?,
+            open_breakers: IntGaugeVec::new(
+                Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
+                OPEN_BREAKERS.2,
+            )?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -183,6 +214,8 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
+        self.registry.register(Box::new(self.stale_consents.clone()))?;
+        self.registry.register(Box::new(self.open_breakers.clone()))?;
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -263,6 +296,26 @@ impl Metrics {
     /// The counter of rules that client certificates break.
     pub fn certificate_findings(&self) -> IntCounterVec {
         self.certificate_findings.clone()
+    }
+
+    /// The counter of questions to the consent registry with a result.
+    pub fn consent_lookups(&self, result: &str) -> IntCounter {
+        self.consent_lookups.with_label_values(&[result])
+    }
+
+    /// The counter of requests that an answer out of date served.
+    pub fn stale_consents(&self) -> IntCounter {
+        self.stale_consents.clone()
+    }
+
+    /// The counter of orders from somewhere to end what is kept of a consent.
+    pub fn consent_purges(&self, by: &str) -> IntCounter {
+        self.consent_purges.with_label_values(&[by])
+    }
+
+    /// The gauge of a service's open breakers.
+    pub fn open_breakers(&self, service: &str) -> IntGauge {
+        self.open_breakers.with_label_values(&[service])
     }
 
     /// Counts a handshake.

@@ -16,14 +16,17 @@ pub enum Media {
     Json,
     /// application/x-www-form-urlencoded: what OAuth 2.0 asks of an authorization server's clients.
     Form,
+    /// A compact JWS: signed events (RFC 8935, RFC 7515 section 9.2.1, RFC 7519 section 10.3.1).
+    Jws,
 }
 
 impl Media {
-    /// Its media type.
-    pub fn essence(self) -> &'static str {
+    /// Its media types.
+    pub fn essences(self) -> &'static [&'static str] {
         match self {
-            Self::Json => "application/json",
-            Self::Form => "application/x-www-form-urlencoded",
+            Self::Json => &["application/json"],
+            Self::Form => &["application/x-www-form-urlencoded"],
+            Self::Jws => &["application/secevent+jwt", "application/jwt", "application/jose"],
         }
     }
 }
@@ -76,7 +79,7 @@ fn is(media: Media, media_type: &str) -> bool {
         }
         _ => true,
     });
-    essence.eq_ignore_ascii_case(media.essence()) && charset_fits
+    media.essences().iter().any(|known| essence.eq_ignore_ascii_case(known)) && charset_fits
 }
 
 /// Whether the field is absent or one of its ranges, with a weight above zero, is wanted.

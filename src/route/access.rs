@@ -16,6 +16,8 @@ pub enum Access {
     /// A participant by its certificate alone: the authorization server behind the gateway issues the
     /// tokens, and cannot ask for one.
     Certificate,
+    /// The consent registry, by events that it signs: answered by the gateway itself.
+    Event,
     /// A participant with a token of its own (`client_credentials`).
     Client {
         /// The scope that the token must carry.
@@ -33,6 +35,14 @@ pub enum Access {
 }
 
 impl Access {
+    /// Whether the caller must be a participant.
+    pub fn needs_participant(&self) -> bool {
+        match self {
+            Self::Open | Self::Event => false,
+            Self::Certificate | Self::Client { .. } | Self::Consented { .. } => true,
+        }
+    }
+
     /// Whether the route answers on a listener without client authentication.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open)

@@ -57,6 +57,7 @@ impl Housekeeping {
         if *forget <= now {
             *forget = now + FORGET_EVERY;
             admission.limits.forget_idle(Moment::of(now));
+            admission.consents.forget_ended(Moment::of(now));
         }
     }
 

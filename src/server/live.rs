@@ -18,8 +18,9 @@ use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
 use crate::report::Metrics;
-use crate::report::admin::Readiness;
+use crate::report::admin::{KeptConsents, Readiness};
 use crate::route::Exposure;
+use crate::scope::ConsentDigest;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
 
@@ -181,6 +182,13 @@ impl Readiness for Live {
         let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
         let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
         all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
+    }
+}
+
+impl KeptConsents for Live {
+    fn purge(&self, id: ConsentDigest) {
+        self.serving.load().admission.consents.purge(id, Moment::now());
+        self.metrics.consent_purges("admin").inc();
     }
 }
 

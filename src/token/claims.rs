@@ -7,6 +7,7 @@
 mod reading;
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderValue;
 
@@ -15,6 +16,7 @@ use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
+use crate::terms::{Carrying, Terms};
 use reading::{Audience, ScopeClaim};
 pub use reading::{Claims, is_known};
 
@@ -89,10 +91,14 @@ pub struct ClaimRules {
     pub participant: ParticipantRule,
     /// A scope with this prefix names the consent.
     pub consent_scope_prefix: String,
+    /// A scope with this prefix names the enrollment.
+    pub enrollment_scope_prefix: String,
     /// A claim that names the consent when no scope does.
     pub consent_claim: Option<String>,
     /// How the grant is told.
     pub grant: GrantRule,
+    /// How the terms of the consent are carried, if they are.
+    pub carrying: Option<Carrying>,
 }
 
 /// Where claims come from: the standards require different members.
@@ -119,12 +125,17 @@ impl Claims {
         self.check_participant(rules)?;
         let client_id = self.client_id()?;
         let scopes = self.scopes(rules)?;
-        let consent = self.consent(&scopes, rules)?;
+        let named = self.consent(&scopes, rules)?;
+        let terms = self.terms(rules, named.as_ref(), &client_id)?;
+        let consent = named.or_else(|| terms.as_ref().map(|terms| terms.id.clone()));
+        let enrollment = scopes.consent(&rules.enrollment_scope_prefix);
+        let enrollment = enrollment.map_err(|_: ScopesError| TokenError::Claims)?;
+        let is_bound = consent.is_some() || enrollment.is_some();
         let subject_is_other =
             self.subject.as_deref().is_some_and(|subject| subject != client_id.reveal());
         let by_user = match rules.grant {
-            GrantRule::ConsentOrSubject => consent.is_some() || subject_is_other,
-            GrantRule::Consent => consent.is_some(),
+            GrantRule::ConsentOrSubject => is_bound || subject_is_other,
+            GrantRule::Consent => is_bound,
             GrantRule::SubjectPresent => self.subject.is_some(),
         };
         let grant = if by_user { Grant::User } else { Grant::Client };
@@ -132,10 +143,13 @@ impl Claims {
             client_id,
             scopes,
             consent,
+            enrollment,
+            terms,
             grant,
             thumbprint,
             organisation: self.organisation.map(String::into_boxed_str),
             software_statement: self.software_statement.map(String::into_boxed_str),
+            issued_at: self.issued_at,
             expires_at,
         })
     }
@@ -253,6 +267,20 @@ impl Claims {
             Some(of_scope) if of_scope != of_claim => Err(TokenError::Claims),
             Some(_) | None => Ok(Some(of_claim)),
         }
+    }
+
+    /// What the token says of its consent, if anything; half of it is refused.
+    fn terms(
+        &self,
+        rules: &ClaimRules,
+        named: Option<&ConsentId>,
+        client_id: &ClientId,
+    ) -> Result<Option<Arc<Terms>>, TokenError> {
+        let (Some(carrying), Some(rest)) = (&rules.carrying, &self.rest) else {
+            return Ok(None);
+        };
+        let terms = carrying.read(rest, named, client_id.reveal());
+        Ok(terms.map_err(|_| TokenError::Claims)?.map(Arc::new))
     }
 }
 

@@ -44,7 +44,7 @@ impl fmt::Debug for ClientAuthentication {
 #[derive(Debug)]
 pub enum Introspection {
     /// The token is valid and says this.
-    Active(VerifiedToken),
+    Active(Box<VerifiedToken>),
     /// It is not valid: unknown, expired, revoked, or not for this gateway.
     Inactive,
 }
@@ -86,7 +86,8 @@ impl Introspector {
         let claims = Claims::parse(&answer.body, rules).map_err(|_| malformed)?;
         match claims.active() {
             Some(true) => {
-                claims.judge(Source::Introspection, rules, now).map(Introspection::Active)
+                let token = claims.judge(Source::Introspection, rules, now)?;
+                Ok(Introspection::Active(Box::new(token)))
             }
             Some(false) => Ok(Introspection::Inactive),
             None => Err(malformed),

@@ -47,9 +47,6 @@ pub enum KeySetError {
     /// The authorization server gave no usable answer.
     #[error("cannot fetch: {0}")]
     Remote(#[from] RemoteError),
-    /// An answer that does not call itself JSON.
-    #[error("the answer's media type is not JSON")]
-    MediaType,
     /// The issuer's metadata is not JSON, is another issuer's, or names no acceptable `jwks_uri`.
     #[error("the issuer's metadata {0}")]
     Metadata(&'static str),
@@ -73,7 +70,6 @@ impl KeySetError {
         match self {
             Self::File(_) => "file",
             Self::Remote(error) => error.reason(),
-            Self::MediaType => "media_type",
             Self::Metadata(_) => "metadata",
             Self::Malformed(_) => "malformed",
             Self::TooMany => "too_many",

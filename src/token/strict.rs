@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 /// Bytes of a text that stands for somebody or something.
 pub(super) const LONGEST_TEXT: usize = 1024;
@@ -18,7 +19,72 @@ pub(super) trait Members: Sized {
 
 /// Reads past a value. It is parsed rather than ignored: what nests without bounds is refused too.
 pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<serde_json::Value>().map(drop)
+    map.next_value::<Value>().map(drop)
+}
+
+/// Reads a value whole, in which no member stands twice either.
+pub(super) fn whole<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Value, A::Error> {
+    map.next_value::<Whole>().map(|whole| whole.0)
+}
+
+struct Whole(Value);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeVisitor).map(Self)
+    }
+}
+
+struct WholeVisitor;
+
+impl<'de> Visitor<'de> for WholeVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(Whole(element)) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(elements.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, Whole(value))) = map.next_entry()? {
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member stands twice"));
+            }
+        }
+        Ok(members.into())
+    }
 }
 
 /// Reads an object that begins as `empty`, and nothing after it.
@@ -77,4 +143,27 @@ impl<'de> Deserialize<'de> for Text {
 /// The value of a member that must be a text.
 pub(super) fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
     Ok(Some(map.next_value::<Text>()?.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_member_stands_twice_at_any_depth() {
+        let read = |json: &str| serde_json::from_str::<Whole>(json).map(|whole| whole.0);
+        for good in [
+            r#"{"a":[1,-1,1.5,true,null,"x"],"b":{"a":1}}"#,
+            r#"[{"a":1},{"a":1}]"#,
+            r#""a""#,
+            "null",
+        ] {
+            let expected: Value = serde_json::from_str(good).unwrap();
+            assert_eq!(read(good).unwrap(), expected, "{good}");
+        }
+        for bad in [r#"{"a":1,"a":1}"#, r#"{"b":{"a":1,"a":2}}"#, r#"[[{"a":null,"\u0061":null}]]"#]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -102,12 +102,12 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
     let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
     let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
     let config: String =
-        format!("{with_revocation}{tables}")
+        format!("{with_revocation}{tables}[token.consent]\n")
             .lines()
             .map(|line| {
                 if line.starts_with('[') {
@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 18, "{complaints:#?}");
+    assert_eq!(tables_seen, 22, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -312,6 +312,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "[[token.issuers]]",
+        "enrollment_scope_prefix = \":\"\n[[token.issuers]]",
+        "config.toml:LINE token.enrollment_scope_prefix: \":\" is not understood, accepted: the beginning of a scope that names an enrollment, up to its colon",
+    ),
+    (
+        "[[token.issuers]]",
         "consent_claim = \"client_id\"\n[[token.issuers]]",
         "config.toml:LINE token.consent_claim: \"client_id\" is not understood, accepted: the name of a claim that names a consent and nothing else",
     ),
@@ -394,6 +399,101 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"",
         "keep = \"365d\"",
         "config.toml:LINE consent.keep: \"365d\" is not understood, accepted: a duration up to 5m",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nkeep_unknown = \"2m\"",
+        "config.toml:LINE+1 consent.keep_unknown: \"2m\" is not understood, accepted: a duration up to 60s",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nbreaker = { failures = 0 }",
+        "config.toml:LINE+1 consent.breaker.failures: 0 is out of bounds, accepted: a whole number from 1 to 1000",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nstale_for = { medium = \"2h\" }",
+        "config.toml:LINE+1 consent.stale_for.medium: \"2h\" is not understood, accepted: \"refuse\" or a duration up to 1h",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nsource = \"claims\"",
+        "config.toml:LINE+1 consent.source: \"claims\" is not understood, accepted: \"registry\" or \"token\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nsource = \"token\"",
+        "config.toml:TOKEN token.consent: is missing with consent.source = \"token\", accepted: a table",
+    ),
+    (
+        "[[token.issuers]]",
+        "consent = { permissions = \"/permissions\", status = \"implied\" }\n[[token.issuers]]",
+        "config.toml:LINE token.consent: has no effect, accepted: with consent.source = \"token\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "consent = { permissions = \"/scope\", status = \"implied\" }\n[[token.issuers]]",
+        "config.toml:LINE token.consent.permissions: \"/scope\" is not understood, accepted: a JSON pointer (RFC 6901) such as \"/permissions\"",
+    ),
+    (
+        "[[token.issuers]]",
+        "consent = { permissions = \"/permissions\" }\n[[token.issuers]]",
+        "config.toml:LINE token.consent.status: is missing, accepted: a JSON pointer (RFC 6901) such as \"/permissions\", or \"implied\": a token is only issued under an AUTHORISED consent",
+    ),
+    (
+        "[[token.issuers]]",
+        "consent = { permissions = \"/permissions\", status = \"implied\", details_type_member = \"Type\" }\n[[token.issuers]]",
+        "config.toml:LINE token.consent.details_type_member: has no effect without details_type, accepted: with it",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"admin\", path = \"/events\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.listener: \"admin\" is an unknown listener, accepted: mtls, public",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events/{consentId}\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.path: \"/events/{consentId}\" is not understood, accepted: a path without parameters such as \"/portaria/consents\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\" }",
+        "config.toml:LINE+1 consent.webhook: has neither or both of keys and secret_file, accepted: one of them",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\", keys = \"secret\" }",
+        "config.toml:LINE+1 consent.webhook.keys: secret is not usable (not a JSON Web Key Set: expected value at line 1 column 1), accepted: a JSON Web Key Set with RSA keys of at least 2048 bits for PS256",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/events\", secret_file = \"secret\" }",
+        "config.toml:LINE+1 consent.webhook.secret_file: is too short, accepted: a secret of at least 32 bytes",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nwebhook = { listener = \"public\", path = \"/open-insurance/demo/v1/things/mine\", keys = \"jwks.json\" }",
+        "config.toml:LINE+1 consent.webhook.path: /open-insurance/demo/v1/things/mine overlaps GET /open-insurance/demo/v1/things/{thingId} at policies/demo.toml:10, accepted: templates of which a path matches one",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nremember_ended = \"2d\"",
+        "config.toml:LINE+1 consent.remember_ended: \"2d\" is not understood, accepted: a duration up to 1d",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\npreset = \"opin\"",
+        "config.toml:LINE+1 consent.preset: \"opin\" is not understood, accepted: \"opin-v2\", \"opin-v3\" or \"ofb\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nauthorisation_window = \"never\"",
+        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\" or \"none\"",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\nconsumed_after = \"204\"",
+        "config.toml:LINE+1 consent.consumed_after: \"204\" is not understood, accepted: \"201_or_422\", \"201\" or \"never\"",
     ),
     (
         "servers = [\"127.0.0.1:0\"]",
@@ -646,8 +746,18 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "consent_use = \"read\"",
+        "consent_use = \"read\"\nconsent = \"enrolment\"",
+        "policies/demo.toml:LINE+1 routes[0].consent: \"enrolment\" is not understood, accepted: \"consent\" or \"enrollment\"",
+    ),
+    (
+        "path = \"/things\"\n",
+        "path = \"/things\"\nconsent = \"enrollment\"\n",
+        "policies/demo.toml:LINE+1 routes[1].consent: has no effect here, accepted: access = \"consented\", or a consent_parameter",
+    ),
+    (
+        "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -818,7 +928,7 @@ fn what_nothing_configured_can_satisfy_is_told() {
     let without_consent = &sandbox.config[..sandbox.config.find("[consent]").unwrap()];
     let (code, complaints) = sandbox.complaints(without_consent);
     assert_eq!(code, Some(64));
-    let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: a [consent] table in the configuration";
+    let expected = "policies/demo.toml:10 routes[0].path: needs a consent registry, accepted: registry in [consent]";
     assert_eq!(complaints, [expected]);
     let public = sandbox
         .config
@@ -828,6 +938,31 @@ fn what_nothing_configured_can_satisfy_is_told() {
     assert_eq!(code, Some(64));
     let expected = "policies/demo.toml:10 routes[0].path: needs client certificates, accepted: a listener with client_auth = \"required\"";
     assert_eq!(complaints, [expected]);
+}
+
+#[test]
+fn a_token_does_not_tell_whose_another_consent_is() {
+    let sandbox = Sandbox::new();
+    let by_token = sandbox
+        .config
+        .replace("registry = \"http://127.0.0.1:0\"\n", "source = \"token\"\n")
+        .replace(
+            "[[token.issuers]]",
+            "consent = { permissions = \"/permissions\", status = \"implied\" }\n[[token.issuers]]",
+        );
+    let (code, complaints) = sandbox.complaints(&by_token);
+    assert_eq!((code, complaints.len()), (Some(0), 0), "{complaints:?}");
+    for (good, bad) in [
+        ("consent_use = \"read\"", "consent_use = \"read\"\nconsent = \"enrollment\""),
+        ("path = \"/things\"\n", "path = \"/own/{thingId}\"\nconsent_parameter = \"thingId\"\n"),
+    ] {
+        let policy = POLICY.replacen(good, bad, 1);
+        std::fs::write(sandbox.directory.path().join("policies/demo.toml"), &policy).unwrap();
+        let (code, complaints) = sandbox.complaints(&by_token);
+        assert_eq!(code, Some(64));
+        let expected = "path: needs a consent registry, accepted: registry in [consent]";
+        assert!(complaints[0].ends_with(expected), "{complaints:?}");
+    }
 }
 
 #[test]
@@ -856,6 +991,20 @@ fn limits_below_the_legal_floor_are_a_warning() {
         "config.toml:{line} limits.global: warning: is below the legal floor of 300 requests per 1 s\n"
     );
     assert_eq!(text, expected);
+}
+
+#[test]
+fn serving_old_answers_in_an_outage_is_a_warning() {
+    let sandbox = Sandbox::new();
+    let key = "keep = \"5m\"\nstale_for = { high = \"refuse\", medium = \"10m\" }";
+    let config = sandbox.config.replace("keep = \"5m\"", key);
+    let (code, complaints) = sandbox.complaints(&config);
+    let line = line_at(&config, "stale_for");
+    let expected = format!(
+        "config.toml:{line} consent.stale_for.medium: warning: a consent that is revoked elsewhere \
+         during an outage stays in force so long"
+    );
+    assert_eq!((code, complaints), (Some(0), vec![expected]));
 }
 
 #[test]

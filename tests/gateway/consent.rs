@@ -5,6 +5,17 @@ use serde_json::json;
 
 use crate::harness::*;
 
+mod carried;
+mod ended;
+mod event;
+mod hostile;
+mod outage;
+mod preset;
+mod purge;
+mod races;
+mod stale;
+mod two;
+
 const AUTO: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 const PERMISSION: &str = "DAMAGES_AND_PEOPLE_AUTO_READ";
@@ -18,6 +29,31 @@ fn read(lab: &Lab, consent: &str) -> Request {
 fn claim(lab: &Lab, consent: &str) -> Request {
     let token = lab.user_token("claim-notification", consent);
     Request::post(&format!("{CLAIM}/{consent}"), "{}").bearer(&token)
+}
+
+/// A lab whose `[consent]` says more.
+async fn lab_saying(settings: &str) -> Lab {
+    let settings = format!("keep = \"5m\"\n{settings}");
+    lab_with(|config| patient(config).replace("keep = \"5m\"", &settings)).await
+}
+
+/// Tests of consents do not ask how long a caller or a backend may take, nor how many requests fit in a
+/// minute: a busy machine may be slow, an idle one fast.
+fn patient(config: String) -> String {
+    let limits = "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\n\
+                  per_address = { requests = 1000000, per = \"1m\" }\n";
+    config.replace("\"500ms\"", "\"9s\"").replace("\"1s\"", "\"9s\"") + limits
+}
+
+/// A lab whose `[consent]` says more, with one policy, of its own.
+async fn lab_with_policy(settings: &str, policy: &str) -> (Lab, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("own.toml"), policy).unwrap();
+    let settings = format!("keep = \"5m\"\n{settings}");
+    let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
+    let change =
+        |config| patient(config).replace(&shipped, &own).replace("keep = \"5m\"", &settings);
+    (lab_with(change).await, directory)
 }
 
 #[tokio::test]
@@ -63,6 +99,7 @@ async fn expiry_is_judged_when_the_consent_is_used() {
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
             expiration: expiration.map(str::to_owned),
+            ..Record::default()
         };
         lab.consents.put(id, record);
         read(&lab, id)
@@ -87,7 +124,7 @@ async fn a_consent_without_expiration_is_judged_as_configured() {
             status: "AUTHORISED".into(),
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
-            expiration: None,
+            ..Record::default()
         };
         lab.consents.put("urn:x:1", record);
         assert_eq!(lab.send(&read(&lab, "urn:x:1")).await.status, status);
@@ -337,6 +374,7 @@ async fn an_answer_of_the_registry_that_is_not_understood_is_503() {
         permissions: vec![PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: Some(expiration.into()),
+        ..Record::default()
     };
     lab.consents.put("urn:x:1", record("SUSPENDED", "2099-01-01T00:00:00Z"));
     lab.consents.put("urn:x:2", record("AUTHORISED", "soon"));

@@ -109,6 +109,7 @@ async fn a_percent_encoded_consent_id_is_one_segment() {
         permissions: vec![],
         client_id: CLIENT_ONE.into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
+        ..Default::default()
     };
     lab.consents.put(id, record);
     let target = "/open-insurance/consents/v3/consents/urn%3aportaria-lab%3Aa%2fb%3fc";

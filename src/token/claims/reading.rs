@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess};
+use serde_json::{Map, Value};
 
 use super::{ClaimRules, ParticipantRule};
 use crate::token::TokenError;
-use crate::token::strict::{self, Members, Object, Text, skip, text};
+use crate::token::strict::{self, Members, Object, Text, skip, text, whole};
 
 /// The claims that portaria looks at.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub struct Claims {
     pub(super) software_statement: Option<String>,
     pub(super) consent: Option<String>,
     active: Option<bool>,
+    /// What portaria does not look at itself, where the terms of the consent may stand there.
+    pub(super) rest: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +112,8 @@ pub fn is_known(name: &str) -> bool {
 impl Claims {
     /// Parses a JSON object.
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
-        let reading = Reading { claims: Self::default(), rules };
+        let rest = rules.carrying.is_some().then(|| Value::Object(Map::new()));
+        let reading = Reading { claims: Self { rest, ..Self::default() }, rules };
         strict::read(json, reading).map(|reading| reading.claims).ok_or(TokenError::Claims)
     }
 
@@ -160,7 +164,10 @@ impl Members for Reading<'_> {
             other if Some(other) == self.rules.consent_claim.as_deref() => {
                 claims.consent = text(map)?;
             }
-            _ => skip(map)?,
+            _ => match &mut claims.rest {
+                Some(Value::Object(rest)) => drop(rest.insert(name.to_owned(), whole(map)?)),
+                Some(_) | None => skip(map)?,
+            },
         }
         Ok(())
     }

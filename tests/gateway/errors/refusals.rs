@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderValue;
-use portaria::consent::{ConsentError, ConsentStatus, ConsentUse};
+use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
 use portaria::identity::{IdentityError, PathReason, Rule};
 use portaria::interaction::InteractionError;
 use portaria::limits::{Holder, LimitExceeded, Standing};
@@ -88,8 +88,8 @@ fn of_others() -> Vec<Refusal> {
     let standing = Standing { limit: 1, remaining: 0, window_seconds: 1 };
     let limit = |holder| LimitExceeded { holder, standing, retry_after: Duration::from_secs(1) };
     let (allow, errors) = (HeaderValue::from_static("GET"), ErrorForm::Common);
-    let (read, status) = (ConsentUse::Read, ConsentStatus::Rejected);
-    let initiate = ConsentUse::Initiate;
+    let (status, lapse, other) =
+        (ConsentStatus::Rejected, Lapse::InvalidToken, Lapse::InsufficientScope);
     vec![
         RouteError::NotFound.into(),
         RouteError::Method { allow, errors }.into(),
@@ -110,13 +110,21 @@ fn of_others() -> Vec<Refusal> {
         ConsentError::OtherConsent.into(),
         ConsentError::Unknown.into(),
         ConsentError::OtherClient.into(),
-        ConsentError::NotAuthorised { status, to: read }.into(),
-        ConsentError::NotAuthorised { status, to: initiate }.into(),
-        ConsentError::Expired { to: read }.into(),
-        ConsentError::Expired { to: initiate }.into(),
+        ConsentError::NotAuthorised { status, lapse }.into(),
+        ConsentError::NotAuthorised { status, lapse: other }.into(),
+        ConsentError::Expired { lapse }.into(),
+        ConsentError::Expired { lapse: other }.into(),
+        ConsentError::NotCarried.into(),
+        ConsentError::Outdated.into(),
         ConsentError::Permission.into(),
         ConsentError::Registry(RemoteError::Timeout).into(),
         ConsentError::NoRegistry.into(),
+        EventError::Unwanted.into(),
+        EventError::Malformed.into(),
+        EventError::Signature.into(),
+        EventError::Time.into(),
+        EventError::Replayed.into(),
+        EventError::TooMany.into(),
         UpstreamError::Unreachable.into(),
         UpstreamError::Timeout.into(),
         UpstreamError::Broken.into(),

@@ -38,7 +38,8 @@ impl Gateway {
 
     /// Waits until a binary that was started is ready.
     pub async fn listening(mut self) -> Self {
-        let announced = || async { self.log_contains("admin") };
+        let is_last = |line: &Value| line["fields"]["listener"] == "admin";
+        let announced = || async { self.log.lock().unwrap().iter().any(is_last) };
         eventually("the gateway listens", announced).await;
         for line in self.log.lock().unwrap().iter() {
             let fields = &line["fields"];
@@ -119,8 +120,14 @@ impl Gateway {
 
     /// GET of the admin endpoint.
     pub async fn admin(&self, path: &str) -> (u16, String) {
+        self.ask_admin("GET", path).await
+    }
+
+    /// A request to the admin endpoint.
+    pub async fn ask_admin(&self, method: &str, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address("admin")).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -82,12 +82,17 @@ impl Pki {
 
     /// TLS of a service that anybody may talk to.
     pub fn server_tls(&self) -> std::sync::Arc<rustls::ServerConfig> {
+        self.tls_of(&self.server)
+    }
+
+    /// The same, with a certificate of one's own.
+    pub fn tls_of(&self, identity: &Identity) -> std::sync::Arc<rustls::ServerConfig> {
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(self.server.chain.clone(), self.server.key.clone_key())
+            .with_single_cert(identity.chain.clone(), identity.key.clone_key())
             .unwrap();
         std::sync::Arc::new(config)
     }

@@ -1,0 +1,315 @@
+//! `[consent]`: by which rules consents are judged, and who says what of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Kept;
+use super::document::{Place, Table};
+use super::endpoint::{self, EndpointSettings, Needs};
+use super::listeners::ListenerConfiguration;
+use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
+use super::values;
+use super::webhook::{WebhookSettings, read_webhook};
+use crate::consent::preset::Consumption;
+use crate::consent::{
+    ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
+};
+use crate::moment::Moment;
+use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
+use crate::report::Metrics;
+use crate::route::{PriorityClass, Route};
+use crate::terms::permission::Renamed;
+use crate::terms::{Members, MissingExpiration, Reading, States};
+
+const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
+
+/// What `[consent]` says.
+#[derive(PartialEq)]
+pub(super) struct ConsentSettings {
+    teller: Teller,
+    registry: Option<EndpointSettings>,
+    consents: Reading,
+    enrollments: Reading,
+    rules: Rules,
+    memory: Memory,
+    breaker: BreakerSettings,
+    stale_for: StaleFor,
+    webhook: Option<WebhookSettings>,
+}
+
+/// What reading `[consent]` gives.
+pub(super) struct ReadConsents {
+    pub(super) settings: ConsentSettings,
+    pub(super) stage: Arc<Consents>,
+    /// The route by which the registry tells of changes, and where it is configured.
+    pub(super) events: Option<(Route, Place)>,
+}
+
+/// For how long each class of routes is content with an answer that is out of date, when the registry
+/// cannot be asked.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) struct StaleFor([Option<Duration>; PriorityClass::ALL.len()]);
+
+impl StaleFor {
+    /// For how long a class is.
+    pub(super) fn of(&self, class: PriorityClass) -> Option<Duration> {
+        let [high, medium, admin] = self.0;
+        match class {
+            PriorityClass::High => high,
+            PriorityClass::Medium => medium,
+            PriorityClass::Admin => admin,
+        }
+    }
+}
+
+impl Default for ConsentSettings {
+    fn default() -> Self {
+        let preset = Preset::default();
+        let reading = |kind| Reading {
+            kind,
+            members: Members::of(kind),
+            states: preset.rules().states(),
+            missing_expiration: preset.missing_expiration(),
+        };
+        Self {
+            teller: Teller::Registry,
+            registry: None,
+            consents: reading(ConsentKind::Consent),
+            enrollments: reading(ConsentKind::Enrollment),
+            rules: preset.rules(),
+            memory: Memory {
+                keep: Duration::from_secs(5),
+                keep_unknown: Duration::from_secs(5),
+                capacity: 100_000,
+                // As long as an access token of the profile lives.
+                ended: Duration::from_secs(900),
+                stale_for: None,
+            },
+            breaker: BreakerSettings { failures: 5, open_for: Duration::from_secs(5) },
+            stale_for: StaleFor::default(),
+            webhook: None,
+        }
+    }
+}
+
+/// Reads `[consent]` and builds the stage, or keeps the one that the same settings built before. Without
+/// the table there is no registry: routes that need a consent cannot be decided, which is reported where
+/// such routes are configured.
+pub(super) fn read_consents(
+    root: &Table<'_>,
+    listeners: &[ListenerConfiguration],
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Option<ReadConsents> {
+    let mut settings = ConsentSettings::default();
+    let (mut registry, mut events) = (None, None);
+    if let Some(table) = root.table("consent") {
+        read_rules(&table, &mut settings);
+        if let Some(members) = table.table("members") {
+            read_members(&members, &mut settings);
+        }
+        settings.memory = read_memory(&table, settings.memory);
+        settings.breaker = read_breaker(&table, settings.breaker);
+        settings.stale_for = read_stale_for(&table);
+        settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
+        if let Some((webhook, place)) = read_webhook(&table, listeners) {
+            events = webhook.route().map(|route| (route, place));
+            settings.webhook = Some(webhook);
+        }
+        let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
+        settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
+        if settings.teller == Teller::Registry || table.has("registry") {
+            let (endpoint, place) = endpoint::read(&table, "registry", Needs::default())?;
+            registry =
+                Some((read_registry(&settings, &endpoint, &place, metrics)?, witness(metrics)));
+            settings.registry = Some(endpoint);
+        }
+    } else if root.has("consent") {
+        return None;
+    }
+    if let Some(kept) = before.filter(|kept| kept.consent.0 == settings) {
+        return Some(ReadConsents { settings, stage: kept.consent.1.clone(), events });
+    }
+    let changes = before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
+    let (teller, rules, memory) = (settings.teller, settings.rules, settings.memory);
+    let taken = settings.webhook.as_ref().and_then(|webhook| webhook.events(metrics));
+    let stage = Consents::new(registry, teller, rules, memory, changes).taking(taken);
+    Some(ReadConsents { settings, stage: Arc::new(stage), events })
+}
+
+fn read_registry(
+    settings: &ConsentSettings,
+    endpoint: &EndpointSettings,
+    place: &Place,
+    metrics: &Metrics,
+) -> Option<Registry> {
+    let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
+    let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
+    Some(Registry::new(endpoint.remote(place)?, breaker, consents, enrollments))
+}
+
+impl ConsentSettings {
+    /// Whether a registry is configured.
+    pub(super) fn has_registry(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// Who says what a consent permits.
+    pub(super) fn teller(&self) -> Teller {
+        self.teller
+    }
+
+    /// How the state and the end of a consent are understood, whoever tells them.
+    pub(super) fn states_and_missing_expiration(&self) -> (States, MissingExpiration) {
+        (self.consents.states, self.consents.missing_expiration)
+    }
+
+    /// What an outage means to each class of routes.
+    pub(super) fn stale_for(&self) -> StaleFor {
+        self.stale_for
+    }
+}
+
+/// The preset, and what single settings say otherwise.
+fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
+    let presets = Preset::ALL.map(|preset| (preset.name(), preset));
+    let preset = choose(table, "preset", &presets).unwrap_or_default();
+    let mut rules = preset.rules();
+    rules.authorisation_window = read_window(table).unwrap_or(rules.authorisation_window);
+    let consumptions = [
+        ("201_or_422", Consumption::CreatedOrDeclined),
+        ("201", Consumption::Created),
+        ("never", Consumption::Never),
+    ];
+    rules.consumption = choose(table, "consumed_after", &consumptions).unwrap_or(rules.consumption);
+    let renamed = [("accept", Renamed::Accept), ("refuse", Renamed::Refuse)];
+    rules.renamed = choose(table, "renamed_permissions", &renamed).unwrap_or(rules.renamed);
+    let lapses =
+        [("insufficient_scope", Lapse::InsufficientScope), ("invalid_token", Lapse::InvalidToken)];
+    let lapse = choose(table, "lapsed_initiation", &lapses);
+    rules.initiation_lapse = lapse.unwrap_or(rules.initiation_lapse);
+    settings.rules = rules;
+    let missing =
+        [("refuse", MissingExpiration::Refuse), ("never_expires", MissingExpiration::NeverExpires)];
+    let missing_expiration =
+        choose(table, "missing_expiration", &missing).unwrap_or(preset.missing_expiration());
+    for reading in [&mut settings.consents, &mut settings.enrollments] {
+        reading.states = rules.states();
+        reading.missing_expiration = missing_expiration;
+        reading.members.linked = preset.linked_member().map(str::to_owned);
+    }
+}
+
+/// The value that goes with one of a few words.
+fn choose<T: Copy>(table: &Table<'_>, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+    let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+    let accepted = match words.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let value_of =
+        |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    Some(table.parsed(key, &accepted, value_of)?.value)
+}
+
+fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
+    Memory {
+        keep: read_age(table, "keep", FIVE_MINUTES).unwrap_or(default.keep),
+        keep_unknown: read_age(table, "keep_unknown", ONE_MINUTE).unwrap_or(default.keep_unknown),
+        capacity: table.number("cache_capacity", 1, 10_000_000).unwrap_or(default.capacity),
+        ended: read_age(table, "remember_ended", ONE_DAY).unwrap_or(default.ended),
+        stale_for: None,
+    }
+}
+
+fn read_breaker(table: &Table<'_>, default: BreakerSettings) -> BreakerSettings {
+    let Some(table) = table.table("breaker") else {
+        return default;
+    };
+    BreakerSettings {
+        failures: table.number("failures", 1, 1000).unwrap_or(default.failures),
+        open_for: read_age(&table, "open_for", FIVE_MINUTES).unwrap_or(default.open_for),
+    }
+}
+
+fn read_stale_for(table: &Table<'_>) -> StaleFor {
+    let Some(table) = table.table("stale_for") else {
+        return StaleFor::default();
+    };
+    let accepted = "\"refuse\" or a duration up to 1h";
+    StaleFor(PriorityClass::ALL.map(|class| {
+        let read = table.parsed(class.as_str(), accepted, |text| match text {
+            "refuse" => Some(None),
+            _ => values::duration(text).filter(|duration| *duration <= ONE_HOUR.0).map(Some),
+        })?;
+        if read.value.is_some() {
+            let text =
+                "a consent that is revoked elsewhere during an outage stays in force so long";
+            read.place.warn(text);
+        }
+        read.value
+    }))
+}
+
+/// Counts what is told of the registry.
+fn witness(metrics: &Metrics) -> Witness {
+    let [answered, unknown, failed] =
+        ["answered", "unknown", "failed"].map(|result| metrics.consent_lookups(result));
+    let stale = metrics.stale_consents();
+    Arc::new(move |notice| match notice {
+        Notice::Answered => answered.inc(),
+        Notice::Unknown => unknown.inc(),
+        Notice::Failed => failed.inc(),
+        Notice::Stale => stale.inc(),
+    })
+}
+
+/// Says when the registry is left alone, and when it is asked again.
+fn breaker_witness(metrics: &Metrics) -> BreakerWitness {
+    let open = metrics.open_breakers("consent_registry");
+    Arc::new(move |is_open| {
+        if is_open {
+            open.inc();
+            tracing::warn!("the consent registry failed repeatedly and is left alone for a while");
+        } else {
+            open.dec();
+            tracing::info!("the consent registry is asked again");
+        }
+    })
+}
+
+/// The window of authorisation, or nothing inside if there is to be none.
+fn read_window(table: &Table<'_>) -> Option<Option<Duration>> {
+    let accepted = format!("{} or \"none\"", values::DURATION);
+    let window = table.parsed("authorisation_window", &accepted, |text| match text {
+        "none" => Some(None),
+        _ => values::duration(text).map(Some),
+    });
+    window.map(|window| window.value)
+}
+
+/// The members have the same names in both kinds of descriptions, but for the id.
+fn read_members(table: &Table<'_>, settings: &mut ConsentSettings) {
+    let accepted = "a JSON pointer (RFC 6901) such as \"/data/status\"";
+    let pointer = |key| {
+        let is_pointer = |text: &str| text.starts_with('/').then(|| text.to_owned());
+        Some(table.parsed(key, accepted, is_pointer)?.value)
+    };
+    let replace = |member: &mut String, key| {
+        if let Some(pointer) = pointer(key) {
+            *member = pointer;
+        }
+    };
+    let members = &mut settings.consents.members;
+    replace(&mut members.id, "id");
+    replace(&mut members.status, "status");
+    replace(&mut members.permissions, "permissions");
+    replace(&mut members.expiration, "expiration");
+    replace(&mut members.created, "created");
+    replace(&mut members.client_id, "client_id");
+    members.linked = pointer("linked").or(members.linked.take());
+    let mut of_enrollments =
+        Members { id: settings.enrollments.members.id.clone(), ..members.clone() };
+    replace(&mut of_enrollments.id, "enrollment_id");
+    settings.enrollments.members = of_enrollments;
+}

@@ -1,0 +1,102 @@
+//! What a route asks of a caller: `access` and all that goes with it.
+
+use crate::config::document::Table;
+use crate::consent::{ConsentKind, ConsentUse, Permission};
+use crate::route::{Access, CONSENT_ID, Template};
+use crate::scope::Scope;
+
+pub(super) fn read_access(table: &Table<'_>) -> Option<Access> {
+    let accepted = "\"open\", \"certificate\", \"client\" or \"consented\"";
+    let access = table.required_parsed("access", accepted, |text| {
+        ["open", "certificate", "client", "consented"].into_iter().find(|known| *known == text)
+    });
+    let access = access?.value;
+    let without_effect: &[&'static str] = match access {
+        "open" | "certificate" => &["scope", "permission", "consent_use"],
+        "client" => &["permission", "consent_use"],
+        _ => &[],
+    };
+    for key in without_effect {
+        if table.has(key) {
+            table.place(key).reject(format!(
+                "has no effect with access = {access:?}, accepted: an access that needs it"
+            ));
+        }
+    }
+    let scope = || table.required_parsed("scope", "one scope", Scope::new);
+    match access {
+        "open" => Some(Access::Open),
+        "certificate" => Some(Access::Certificate),
+        "client" => Some(Access::Client { scope: scope()?.value }),
+        _ => {
+            let scope = scope();
+            let permission = table.required_parsed(
+                "permission",
+                "one permission such as RESOURCES_READ",
+                Permission::new,
+            );
+            let to =
+                table.required_parsed(
+                    "consent_use",
+                    "\"read\" or \"initiate\"",
+                    |text| match text {
+                        "read" => Some(ConsentUse::Read),
+                        "initiate" => Some(ConsentUse::Initiate),
+                        _ => None,
+                    },
+                );
+            let (scope, permission) = (scope?.value, permission?.value);
+            Some(Access::Consented { scope, permission, to: to?.value })
+        }
+    }
+}
+
+/// Which consent of the token the route is judged on, or which the path names.
+pub(super) fn read_kind(table: &Table<'_>, has_parameter: bool) -> ConsentKind {
+    let kind = table.parsed("consent", "\"consent\" or \"enrollment\"", |text| match text {
+        "consent" => Some(ConsentKind::Consent),
+        "enrollment" => Some(ConsentKind::Enrollment),
+        _ => None,
+    });
+    if let Some(kind) = &kind
+        && !has_parameter
+        && !table.raw_is("access", "consented")
+    {
+        kind.place
+            .reject("has no effect here, accepted: access = \"consented\", or a consent_parameter");
+    }
+    kind.map_or(ConsentKind::Consent, |kind| kind.value)
+}
+
+pub(super) fn read_consent_parameter(
+    table: &Table<'_>,
+    template: Option<&Template>,
+) -> Option<Option<Box<str>>> {
+    let has_consent = template.is_some_and(|template| template.has_parameter(CONSENT_ID));
+    let accepted = "the name of the path parameter that is the caller's consent, or \"none\"";
+    let Some(name) = table.string("consent_parameter", accepted) else {
+        if has_consent {
+            // Left out by mistake, it would skip the check whose consent it is.
+            let text = "is missing though the path names a consent";
+            table.place("consent_parameter").reject(format!("{text}, accepted: {accepted}"));
+        }
+        return Some(None);
+    };
+    if name.value == "none" && has_consent {
+        return Some(None);
+    }
+    for access in ["open", "certificate"] {
+        if table.raw_is("access", access) {
+            name.place.reject(format!(
+                "has no effect with access = {access:?}, accepted: an access that needs it"
+            ));
+            return None;
+        }
+    }
+    if template.is_some_and(|template| !template.has_parameter(&name.value)) {
+        let text = "is no parameter of the path, accepted: the name of one";
+        name.place.reject(format!("{:?} {text}", name.value));
+        return None;
+    }
+    Some(Some(name.value.into()))
+}

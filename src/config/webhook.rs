@@ -1,0 +1,143 @@
+//! `[consent.webhook]`: where the registry says that a consent has changed, and how it signs that.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use http::{HeaderValue, Method};
+
+use super::document::{Place, Table};
+use super::listeners::ListenerConfiguration;
+use super::pem;
+use crate::consent::{ConsentKind, EventKey, Events, Inquiry};
+use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::report::Metrics;
+use crate::request::media::Media;
+use crate::route::{Access, ErrorForm, Lifetime, PriorityClass, Route, Template};
+use crate::token::Algorithm;
+use crate::token::jwks::KeySet;
+
+const PATH: &str = "a path without parameters such as \"/portaria/consents\"";
+/// What events are signed by.
+const ALGORITHMS: [Algorithm; 1] = [Algorithm::Ps256];
+const KEYS: &str = "a JSON Web Key Set with RSA keys of at least 2048 bits for PS256";
+const SECRET: &str = "a secret of at least 32 bytes";
+
+/// What `[consent.webhook]` says.
+#[derive(Clone, PartialEq)]
+pub(super) struct WebhookSettings {
+    listener: usize,
+    path: String,
+    key: Key,
+    claim: String,
+}
+
+#[derive(Clone, PartialEq)]
+enum Key {
+    /// The JSON of a key set that was parsed once.
+    Keys(Vec<u8>),
+    Secret(String),
+}
+
+/// Reads `[consent.webhook]`, and says where it stands.
+pub(super) fn read_webhook(
+    consent: &Table<'_>,
+    listeners: &[ListenerConfiguration],
+) -> Option<(WebhookSettings, Place)> {
+    let table = consent.table("webhook")?;
+    let listener = read_listener(&table, listeners);
+    let path = table.required_parsed("path", PATH, |text| {
+        (Template::parse(text).is_ok() && !text.contains('{')).then(|| text.to_owned())
+    });
+    let claim = table.parsed("claim", "the claim that names the consent", |text| {
+        (!text.is_empty()).then(|| text.to_owned())
+    });
+    let key = match (table.has("keys"), table.has("secret_file")) {
+        (true, false) => read_keys(&table),
+        (false, true) => read_secret(&table),
+        _ => {
+            let text = "has neither or both of keys and secret_file, accepted: one of them";
+            table.place("").reject(text);
+            None
+        }
+    };
+    let path = path?;
+    let claim = claim.map_or_else(|| "consentId".to_owned(), |claim| claim.value);
+    let settings = WebhookSettings { listener: listener?, path: path.value, key: key?, claim };
+    Some((settings, path.place))
+}
+
+fn read_listener(table: &Table<'_>, listeners: &[ListenerConfiguration]) -> Option<usize> {
+    let name = table.required("listener", "the name of a listener")?;
+    let found = listeners.iter().position(|listener| listener.name == name.value);
+    if found.is_none() {
+        let known: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let known = known.join(", ");
+        let text = format!("{:?} is an unknown listener, accepted: {known}", name.value);
+        name.place.reject(text);
+    }
+    found
+}
+
+fn read_keys(table: &Table<'_>) -> Option<Key> {
+    let file = pem::path(table, "keys", KEYS)?;
+    let json = pem::read(&file.value, &file.place, KEYS)?;
+    match KeySet::parse(&json, &ALGORITHMS) {
+        Ok(_) => Some(Key::Keys(json)),
+        Err(error) => {
+            let shown = file.value.display();
+            file.place.reject(format!("{shown} is not usable ({error}), accepted: {KEYS}"));
+            None
+        }
+    }
+}
+
+/// RFC 7518 section 3.2: a key for HS256 is no shorter than its hash.
+fn read_secret(table: &Table<'_>) -> Option<Key> {
+    let secret = pem::secret(table, "secret_file")?;
+    if secret.len() < 32 {
+        table.place("secret_file").reject(format!("is too short, accepted: {SECRET}"));
+        return None;
+    }
+    Some(Key::Secret(secret))
+}
+
+impl WebhookSettings {
+    /// Which events are taken.
+    pub(super) fn events(&self, metrics: &Metrics) -> Option<Events> {
+        let key = match &self.key {
+            Key::Keys(json) => EventKey::Keys(KeySet::parse(json, &ALGORITHMS).ok()?),
+            Key::Secret(secret) => {
+                EventKey::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
+            }
+        };
+        let purges = metrics.consent_purges("event");
+        let witness = Arc::new(move || purges.inc());
+        Some(Events { key, claim: self.claim.clone(), witness })
+    }
+
+    /// The route by which they come.
+    pub(super) fn route(&self) -> Option<Route> {
+        let template = Template::parse(&self.path).ok()?;
+        let mint = Unusable::Mint;
+        Some(Route {
+            index: 0,
+            api: "consent-events".into(),
+            label: template.to_string().into(),
+            template,
+            method: Method::POST,
+            access: Access::Event,
+            class: PriorityClass::Admin,
+            interaction: InteractionRule { form: Form::Uuid, missing: mint, malformed: mint },
+            idempotency_key: false,
+            media: Media::Jws,
+            consent_parameter: None,
+            inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
+            version: HeaderValue::from_static("1.0.0"),
+            // No backend has it: the gateway itself answers.
+            upstream: usize::MAX,
+            listener: Some(self.listener),
+            lifetime: Lifetime::default(),
+            errors: ErrorForm::Common,
+        })
+    }
+}

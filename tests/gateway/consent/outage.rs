@@ -1,0 +1,102 @@
+//! What is kept while the registry is well, and what an outage means.
+
+use super::hostile::{Hostile, ID, Manner, answer, lab_asking};
+use super::{CONSENTS, PERMISSION, lab_saying, read};
+use crate::harness::*;
+use portaria::lab::consents::Record;
+
+const NOT_FOUND: &str = "CONSENTIMENTO_NAO_ENCONTRADO";
+
+#[tokio::test]
+async fn a_registry_that_fails_is_left_alone_for_a_while() {
+    let registry = Hostile::start(Manner::Says(answer("500", "", ""))).await;
+    let url = format!("http://{}", registry.address);
+    let patient = |config: String| config.replace("open_for = \"100ms\"", "open_for = \"5m\"");
+    let lab = lab_asking(&url, "").await;
+    lab.rewrite_config(patient);
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    for _ in 0..3 {
+        assert_refused(&lab.send(&read(&lab, ID)).await, 503, "SERVICO_INDISPONIVEL");
+    }
+    assert_eq!(registry.asked(), 3);
+    registry.turn(Manner::Good);
+    for id in [ID, "urn:x:2", "urn:x:3"] {
+        assert_refused(&lab.send(&read(&lab, id)).await, 503, "SERVICO_INDISPONIVEL");
+    }
+    assert_eq!(registry.asked(), 3, "nobody asks");
+    lab.assert_untouched();
+    lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 1.0).await;
+    lab.expect_metric("portaria_consent_lookups_total{result=\"failed\"}", 6.0).await;
+    assert!(lab.gateway.log_contains("failed repeatedly and is left alone"));
+    // Another configuration asks anew.
+    lab.rewrite_config(|config| config.replace("failures = 3", "failures = 4"));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    assert_eq!(lab.send(&read(&lab, ID)).await.status, 200);
+    lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
+}
+
+#[tokio::test]
+async fn one_question_tries_whether_the_registry_is_back() {
+    let registry = Hostile::start(Manner::Says(answer("500", "", ""))).await;
+    let lab = lab_asking(&format!("http://{}", registry.address), "").await;
+    let request = read(&lab, ID);
+    eventually("it is left alone", || async {
+        assert_refused(&lab.send(&request).await, 503, "SERVICO_INDISPONIVEL");
+        lab.gateway.log_contains("failed repeatedly")
+    })
+    .await;
+    lab.assert_untouched();
+    registry.turn(Manner::Good);
+    eventually("it is back", || async { lab.send(&request).await.status == 200 }).await;
+    assert!(lab.gateway.log_contains("the consent registry is asked again"));
+    lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
+}
+
+#[tokio::test]
+async fn questions_that_have_no_answer_are_no_outage() {
+    let lab = lab_saying("breaker = { failures = 2, open_for = \"5m\" }").await;
+    let odd =
+        Record { status: "SUSPENDED".into(), client_id: CLIENT_ONE.into(), ..Record::default() };
+    for number in 0..5 {
+        let id = format!("urn:x:unknown-{number}");
+        assert_refused(&lab.send(&read(&lab, &id)).await, 404, NOT_FOUND);
+        lab.consents.put("urn:x:odd", odd.clone());
+        assert_refused(&lab.send(&read(&lab, "urn:x:odd")).await, 503, "SERVICO_INDISPONIVEL");
+    }
+    lab.assert_untouched();
+    let consent = lab.consent(&[PERMISSION]);
+    assert_eq!(lab.send(&read(&lab, &consent)).await.status, 200);
+    lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
+}
+
+#[tokio::test]
+async fn an_unknown_consent_is_asked_for_once_in_a_while() {
+    let lab = lab_saying("keep_unknown = \"1m\"").await;
+    let token = lab.client_token("consents");
+    let manage = Request::get(&format!("{CONSENTS}/{ID}")).bearer(&token);
+    for request in [read(&lab, ID), read(&lab, ID), manage] {
+        assert_refused(&lab.send(&request).await, 404, NOT_FOUND);
+    }
+    assert_eq!(lab.consents.lookups(), 1);
+    assert_refused(&lab.send(&read(&lab, "urn:x:2")).await, 404, NOT_FOUND);
+    assert_eq!(lab.consents.lookups(), 2);
+    lab.assert_untouched();
+    lab.expect_metric("portaria_consent_lookups_total{result=\"unknown\"}", 2.0).await;
+}
+
+#[tokio::test]
+async fn a_consent_that_appears_is_seen_in_time() {
+    let lab = lab_saying("keep_unknown = \"100ms\"").await;
+    let request = read(&lab, ID);
+    assert_refused(&lab.send(&request).await, 404, NOT_FOUND);
+    lab.assert_untouched();
+    let record = Record {
+        status: "AUTHORISED".into(),
+        permissions: vec![PERMISSION.into()],
+        client_id: CLIENT_ONE.into(),
+        expiration: Some("2200-01-01T00:00:00Z".into()),
+        ..Record::default()
+    };
+    lab.consents.put(ID, record);
+    eventually("it is seen", || async { lab.send(&request).await.status == 200 }).await;
+}
