@@ -145,9 +145,9 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 }
 
 fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
-    let admission = case.admission();
+    let (admission, now) = (case.admission(), Moment::now());
     measure(criterion, "route", || {
-        admission.routes.find(&Method::GET, black_box(PATH), DOOR).ok()
+        admission.routes.find(&Method::GET, black_box(PATH), DOOR, now).ok()
     })?;
     measure(criterion, "limits (with the clock)", || {
         admission.limits.admit(black_box(ADDRESS), Moment::now()).ok()

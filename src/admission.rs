@@ -155,12 +155,14 @@ impl Admission {
     /// Judges a request.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refusal> {
         let target = Target::parse(request.path, request.query);
-        let found = target.as_ref().map(|target| self.find(target, request));
+        let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
         let ticket = self.limits.admit(request.address, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
+        found.route.lifetime.check(now)?;
+        found.route.answers(request.headers)?;
         request.is_spoken_here(found.route)?;
         request.watch.lap();
         let token = self.token(found.route, request, now).await?;
@@ -203,8 +205,9 @@ impl Admission {
         &'a self,
         target: &'a Target<'_>,
         request: &Arriving<'_>,
+        now: Moment,
     ) -> Result<Found<'a>, Refusal> {
-        Ok(self.routes.find(request.method, target.path(), request.door)?)
+        Ok(self.routes.find(request.method, target.path(), request.door, now)?)
     }
 
     /// The token that the route needs: valid, bound to this connection, of the right grant and scope.

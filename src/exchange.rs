@@ -381,6 +381,7 @@ impl Exchange {
         Some(AnswerFacts {
             interaction: self.interaction.as_ref()?.id(),
             version,
+            lifetime: self.route.as_ref().map(|route| &route.lifetime),
             standing: self.standing(),
         })
     }

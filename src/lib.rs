@@ -15,7 +15,7 @@
 //! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it. The client is who
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
-//!    the [`limits`], the form of the [`request`], the [`token`] and its binding to the connection's
+//!    the [`limits`], the form of the [`request`], the [`version`] asked for, the [`token`] and its binding to the connection's
 //!    certificate (RFC 8705), the [`scope`], the [`consent`] by its [`terms`]. It gives a
 //!    [`admission::Permit`] or the first [`refusal::Refusal`].
 //! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
@@ -52,6 +52,7 @@ pub mod scope;
 pub mod terms;
 pub mod token;
 pub mod consent;
+pub mod version;
 pub mod route;
 pub mod limits;
 pub mod refusal;

@@ -26,6 +26,7 @@ use crate::request::RequestError;
 use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
 use crate::token::TokenError;
+use crate::version::VersionError;
 pub use text::Text;
 
 /// Why the backend gave no answer that can be passed on.
@@ -57,6 +58,8 @@ pub enum Refusal {
     Interaction(#[from] InteractionError),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
     #[error(transparent)]
     Limits(#[from] LimitExceeded),
     #[error(transparent)]
@@ -117,6 +120,7 @@ impl Refusal {
             Self::Identity(_) => "identity",
             Self::Interaction(_) => "interaction",
             Self::Route(_) => "route",
+            Self::Version(_) => "version",
             Self::Limits(_) => "limits",
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
@@ -133,6 +137,7 @@ impl Refusal {
             Self::Identity(error) => verdict::of_identity(error),
             Self::Interaction(error) => verdict::of_interaction(*error),
             Self::Route(error) => verdict::of_route(error),
+            Self::Version(error) => verdict::of_version(*error),
             Self::Limits(error) => verdict::of_limits(error),
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
@@ -155,6 +160,7 @@ impl Refusal {
             | Self::Identity(_)
             | Self::Interaction(_)
             | Self::Route(_)
+            | Self::Version(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -204,7 +210,10 @@ impl Refusal {
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)
-            | Self::Route(RouteError::NotFound)
+            | Self::Route(
+                RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
+            )
+            | Self::Version(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -234,6 +243,7 @@ impl Refusal {
             Self::Identity(_) | Self::Internal => true,
             Self::Interaction(_)
             | Self::Route(_)
+            | Self::Version(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -250,7 +260,10 @@ impl Refusal {
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)
-            | Self::Route(RouteError::NotFound)
+            | Self::Route(
+                RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
+            )
+            | Self::Version(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)

@@ -16,13 +16,15 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::consent::Inquiry;
 use crate::interaction::InteractionRule;
+use crate::moment::Moment;
 use crate::request::media::Media;
+use crate::version::{FullVersion, VersionError};
 pub use access::Access;
 pub use errors::ErrorForm;
 pub use lifetime::Lifetime;
@@ -91,9 +93,11 @@ pub struct Route {
     pub inquiry: Inquiry,
     /// The full version of the API (`x-v`).
     pub version: HeaderValue,
+    /// What a caller's `x-v` and `x-min-v` are held against, if they are.
+    pub negotiated: Option<FullVersion>,
     /// The upstream, as an index into the configured ones.
     pub upstream: usize,
-    /// When it is deprecated and retired.
+    /// From when and until when it exists, and when it is deprecated.
     pub lifetime: Lifetime,
     /// The form of its errors.
     pub errors: ErrorForm,
@@ -102,6 +106,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Requires that it answers with a version that the caller asks for.
+    pub fn answers(&self, headers: &HeaderMap) -> Result<(), VersionError> {
+        self.negotiated.map_or(Ok(()), |version| version.serves(headers))
+    }
+
     /// Whether a request to it may change the consent that it names, wherever that is named.
     pub fn may_change_consent(&self) -> bool {
         match &self.access {
@@ -118,6 +127,12 @@ pub enum RouteError {
     /// No policy lists the path, or not on this listener.
     #[error("no policy lists the path on this listener")]
     NotFound,
+    /// Its first day is still to come.
+    #[error("the route is not available yet")]
+    NotYetAvailable,
+    /// Its last day has passed.
+    #[error("the route is retired")]
+    Retired,
     /// The path exists with other methods.
     #[error("the path has other methods")]
     Method {
@@ -240,17 +255,19 @@ impl Routes {
         &self.all
     }
 
-    /// Finds the route of a request.
+    /// Finds the route of a request, in force or not. Other methods of its path are told only while they are.
     pub fn find<'a>(
         &'a self,
         method: &Method,
         path: &'a str,
         door: Door,
+        now: Moment,
     ) -> Result<Found<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
         let exposed = |route: &&Arc<Route>| door.has(route);
         let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
-            return Err(refuse_method(matched.value.iter().filter(exposed)));
+            let in_force = |route: &&Arc<Route>| route.lifetime.check(now).is_ok();
+            return Err(refuse_method(matched.value.iter().filter(exposed).filter(in_force)));
         };
         let mut consent_in_path = None;
         for (name, value) in matched.params.iter() {
@@ -309,6 +326,7 @@ mod tests {
             idempotency_key: false,
             media: Media::Json,
             version: HeaderValue::from_static("1.0.0"),
+            negotiated: None,
             upstream: 0,
             lifetime: Lifetime::default(),
             errors: ErrorForm::Common,
@@ -316,6 +334,7 @@ mod tests {
         }
     }
 
+    static NOW: std::sync::LazyLock<Moment> = std::sync::LazyLock::new(Moment::now);
     const MUTUAL: Door = Door { exposure: Exposure::Mutual, listener: 0 };
     const PUBLIC: Door = Door { exposure: Exposure::Public, listener: 1 };
 
@@ -334,7 +353,7 @@ mod tests {
     fn a_percent_encoded_consent_id_is_one_segment() {
         let routes = routes();
         let path = "/c/v3/consents/urn%3Aopin%3Aa%2Fb";
-        let found = routes.find(&Method::DELETE, path, MUTUAL).unwrap();
+        let found = routes.find(&Method::DELETE, path, MUTUAL, *NOW).unwrap();
         assert_eq!(found.route.index, 1);
         assert_eq!(found.consent_in_path.as_deref(), Some("urn:opin:a/b"));
     }
@@ -351,7 +370,7 @@ mod tests {
             "/i/a%2Fb/claim",
             "/OPEN",
         ] {
-            let found = routes.find(&Method::GET, path, MUTUAL);
+            let found = routes.find(&Method::GET, path, MUTUAL, *NOW);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{path}");
         }
     }
@@ -359,7 +378,7 @@ mod tests {
     #[test]
     fn another_method_is_told_which_ones_there_are() {
         let routes = routes();
-        let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL).unwrap_err();
+        let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL, *NOW).unwrap_err();
         let allow = HeaderValue::from_static("GET, DELETE");
         assert_eq!(error, RouteError::Method { allow, errors: ErrorForm::Common });
     }
@@ -367,9 +386,9 @@ mod tests {
     #[test]
     fn a_public_listener_has_open_routes_only() {
         let routes = routes();
-        assert!(routes.find(&Method::GET, "/open", PUBLIC).is_ok());
+        assert!(routes.find(&Method::GET, "/open", PUBLIC, *NOW).is_ok());
         for method in [Method::GET, Method::PUT] {
-            let found = routes.find(&method, "/c/v3/consents/a", PUBLIC);
+            let found = routes.find(&method, "/c/v3/consents/a", PUBLIC, *NOW);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{method}");
         }
     }
@@ -381,9 +400,9 @@ mod tests {
                 Route { listener: Some(listener), ..route(0, Method::POST, "/e", Access::Event) };
             let routes = Routes::new(vec![event], vec![]).unwrap();
             for door in [MUTUAL, PUBLIC] {
-                let found = routes.find(&Method::POST, "/e", door);
+                let found = routes.find(&Method::POST, "/e", door, *NOW);
                 assert_eq!(found.is_ok(), door.listener == listener);
-                let wrong_method = routes.find(&Method::GET, "/e", door).unwrap_err();
+                let wrong_method = routes.find(&Method::GET, "/e", door, *NOW).unwrap_err();
                 assert_eq!(wrong_method == RouteError::NotFound, door.listener != listener);
             }
         }

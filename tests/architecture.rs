@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 29] = [
+const LADDER: [&str; 30] = [
     "moment",
     "pseudonym",
     "address",
@@ -24,6 +24,7 @@ const LADDER: [&str; 29] = [
     "terms",
     "token",
     "consent",
+    "version",
     "route",
     "limits",
     "refusal",

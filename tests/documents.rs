@@ -24,10 +24,11 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_refusal_code_is_described() {
-    const STAGES: [&str; 10] = [
+    const STAGES: [&str; 11] = [
         "request_",
         "identity_",
         "interaction_",
+        "version_",
         "route_",
         "limits_",
         "token_",

@@ -82,6 +82,7 @@ impl Admission {
             | Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Route(_)
+            | Refusal::Version(_)
             | Refusal::Upstream(_)
             | Refusal::Event(_)
             | Refusal::Internal => None,

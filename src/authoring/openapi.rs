@@ -71,6 +71,8 @@ pub(super) struct Operation {
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
     pub(super) request_body: Told<Option<&'static str>>,
+    /// Whether `x-v` is declared.
+    pub(super) negotiates: bool,
     /// The form of its errors.
     pub(super) errors: Told<ErrorForm>,
 }
@@ -201,6 +203,7 @@ impl Specification {
                     idempotency_key: fields.is_required("x-idempotency-key"),
                     request_body: fields.request_body(),
                     errors: fields.errors(),
+                    negotiates: fields.negotiates(),
                     place: fields.place,
                     base: base.to_owned(),
                     path: path.to_owned(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decisions::{Decisions, LEFT_OUT};
 use super::openapi::{Grant, Operation, Requirement, Told};
 use crate::config::document::Place;
+use crate::route::lifetime::disorder;
 use crate::route::{CONSENT_ID, Template};
 
 /// Keys of a policy and their values, as text.
@@ -240,6 +241,8 @@ impl Settling<'_> {
     }
 
     fn class_and_interaction(&mut self) {
+        let x_v = if self.operation.negotiates { "negotiated" } else { "ignored" };
+        self.key("x_v", Ok(x_v.to_owned()));
         self.key("class", Err("specifications do not say it".to_owned()));
         let told = self.operation.interaction.clone();
         let form = self.fact("form", told.clone().map(|rule| rule.form.to_owned()));
@@ -257,17 +260,15 @@ impl Settling<'_> {
     }
 
     fn lifetime(&mut self) {
-        for name in ["deprecated_from", "retired_from"] {
+        const DAYS: [&str; 3] = ["available_from", "deprecated_from", "retired_from"];
+        for name in DAYS {
             if let Some(day) = self.decided(name, None) {
                 self.keys.insert(name, day);
             }
         }
-        let days = (self.keys.get("deprecated_from"), self.keys.get("retired_from"));
         // Days are written so that their order is that of their texts.
-        if let (Some(deprecated), Some(retired)) = days
-            && retired < deprecated
-        {
-            self.unknown.push(format!("retired on {retired}, before deprecated on {deprecated}"));
+        if let Some((_, text)) = disorder(&DAYS.map(|name| self.keys.get(name))) {
+            self.unknown.push(text);
         }
     }
 
@@ -277,7 +278,10 @@ impl Settling<'_> {
         }
         // What a policy means where it says nothing.
         self.keys.retain(|name, value| {
-            !matches!((*name, value.as_str()), ("request_body", "json") | ("errors", "common"))
+            !matches!(
+                (*name, value.as_str()),
+                ("request_body", "json") | ("errors", "common") | ("x_v", "ignored")
+            )
         });
         let operation = self.operation;
         Settled::Route(Box::new(Rule {

@@ -12,9 +12,18 @@ use super::settle::{Keys, Rule};
 const WIDTH: usize = 100;
 
 /// The keys of the top and of a route, in the order in which they stand.
-const HEAD: [&str; 5] = ["deprecated_from", "retired_from", "class", "interaction_id", "upstream"];
-const ROUTE: [&str; 14] = [
+const HEAD: [&str; 7] = [
+    "x_v",
+    "available_from",
+    "deprecated_from",
+    "retired_from",
+    "class",
+    "interaction_id",
+    "upstream",
+];
+const ROUTE: [&str; 16] = [
     "version",
+    "x_v",
     "access",
     "scope",
     "permission",
@@ -23,6 +32,7 @@ const ROUTE: [&str; 14] = [
     "consent_parameter",
     "request_body",
     "errors",
+    "available_from",
     "deprecated_from",
     "retired_from",
     "class",

@@ -7,6 +7,7 @@
 mod access;
 mod content;
 mod lifetime;
+mod published;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,16 +19,15 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
-use crate::route::{Access, Lifetime, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_errors, read_idempotency, read_media};
-use lifetime::read_lifetime;
+use content::{read_idempotency, read_media};
+use published::Published;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
 const UPSTREAM: &str = "the name of an [[upstreams]] table";
 const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
-const VERSION: &str = "a full version such as \"2.0.0\"";
 
 /// All policies, and what they need.
 pub(super) struct Policies {
@@ -127,13 +127,12 @@ struct Reader<'a> {
 /// What a file says once for its routes.
 struct Head {
     api: String,
-    version: HeaderValue,
+    published: Published,
     base_path: String,
     class: Option<PriorityClass>,
     upstream: Option<usize>,
     interaction: Option<InteractionRule>,
     scopes: Option<Vec<String>>,
-    lifetime: Lifetime,
 }
 
 impl Reader<'_> {
@@ -165,13 +164,13 @@ impl Reader<'_> {
             self.routes.push((route, table.place("path")));
         }
         if let Some(head) = head {
-            self.versions.push((head.base_path.into(), head.version));
+            self.versions.push((head.base_path.into(), head.published.version));
         }
     }
 
     fn read_head(&self, root: &Table<'_>) -> Option<Head> {
         let api = root.required_parsed("api", values::NAME, values::name);
-        let version = root.required_parsed("version", VERSION, parse_version);
+        let published = Published::of_file(root);
         let base_path = root.required_parsed(
             "base_path",
             "a path without parameters such as \"/open-insurance/consents/v3\"",
@@ -181,16 +180,14 @@ impl Reader<'_> {
         let upstream = self.read_upstream(root);
         let interaction = read_interaction(root);
         let scopes = root.strings("scopes", "the scopes of the API's routes");
-        let lifetime = read_lifetime(root, Lifetime::default());
         Some(Head {
             api: api?.value,
-            version: version?.value,
+            published: published?,
             base_path: base_path?.value,
             class,
             upstream,
             interaction,
             scopes: scopes.map(|scopes| scopes.value),
-            lifetime,
         })
     }
 
@@ -212,15 +209,12 @@ impl Reader<'_> {
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
         let media = read_media(table, method.as_ref().map(|method| &method.value));
         let consent_parameter = read_consent_parameter(table, template.as_ref());
-        let version = table.parsed("version", VERSION, parse_version);
-        let errors = read_errors(table);
-        let of_file = head.map(|head| head.lifetime).unwrap_or_default();
-        let lifetime = read_lifetime(table, of_file);
+        let published = Published::of_route(table, head.map(|head| &head.published));
         if let (Some(access), Some(head)) = (&access, head) {
             check_scope(table, access, head.scopes.as_deref());
         }
         let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
-        let (head, template) = (head?, template?);
+        let (head, template, published) = (head?, template?, published?);
         Some(Route {
             index: self.routes.len(),
             api: head.api.as_str().into(),
@@ -234,11 +228,12 @@ impl Reader<'_> {
             media: media?,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
-            version: version.map_or_else(|| head.version.clone(), |version| version.value),
+            negotiated: published.negotiated(),
+            version: published.version,
             upstream: upstream?,
             listener: None,
-            lifetime,
-            errors,
+            lifetime: published.lifetime,
+            errors: published.errors,
         })
     }
 
@@ -295,13 +290,6 @@ fn full_template(head: &Head, path: &Located<String>) -> Option<Template> {
             path.place.reject(format!("{:?}: {error}, accepted: {TEMPLATE}", path.value));
         })
         .ok()
-}
-
-fn parse_version(text: &str) -> Option<HeaderValue> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let numeric = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let fits = parts.len() == 3 && parts.iter().all(numeric);
-    if fits { HeaderValue::from_str(text).ok() } else { None }
 }
 
 fn parse_method(text: &str) -> Option<Method> {

@@ -133,6 +133,7 @@ impl WebhookSettings {
             consent_parameter: None,
             inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
             version: HeaderValue::from_static("1.0.0"),
+            negotiated: None,
             // No backend has it: the gateway itself answers.
             upstream: usize::MAX,
             listener: Some(self.listener),

@@ -76,6 +76,11 @@ pub(super) const NOT_FOUND: Text = text(
     "Recurso não encontrado",
     "O endereço solicitado não existe neste serviço.",
 );
+pub(super) const VERSION: Text = text(
+    "VERSAO_NAO_SUPORTADA",
+    "Versão não suportada",
+    "Nenhuma versão solicitada em x-v e x-min-v é atendida neste endereço.",
+);
 pub(super) const METHOD: Text = text(
     "METODO_NAO_PERMITIDO",
     "Método não permitido",

@@ -14,6 +14,7 @@ use crate::request::RequestError;
 use crate::route::RouteError;
 use crate::scope::ScopeError;
 use crate::token::TokenError;
+use crate::version::VersionError;
 
 pub(super) type Answer = (StatusCode, &'static str, Text);
 
@@ -88,8 +89,20 @@ pub(super) fn of_interaction(error: InteractionError) -> Answer {
 pub(super) fn of_route(error: &RouteError) -> Answer {
     match error {
         RouteError::NotFound => (StatusCode::NOT_FOUND, "route_not_found", text::NOT_FOUND),
+        RouteError::NotYetAvailable => {
+            (StatusCode::NOT_FOUND, "route_not_yet_available", text::NOT_FOUND)
+        }
+        RouteError::Retired => (StatusCode::NOT_FOUND, "route_retired", text::NOT_FOUND),
         RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD),
     }
+}
+
+pub(super) fn of_version(error: VersionError) -> Answer {
+    let code = match error {
+        VersionError::Malformed => "version_malformed",
+        VersionError::Unsupported => "version_unsupported",
+    };
+    (StatusCode::NOT_ACCEPTABLE, code, text::VERSION)
 }
 
 pub(super) fn of_limits(error: &LimitExceeded) -> Answer {

@@ -85,9 +85,11 @@ impl Decisions {
             return;
         };
         let ring = match refusal {
-            Refusal::Limits(_) | Refusal::Route(_) | Refusal::Request(_) | Refusal::Event(_) => {
-                &self.of_anybody
-            }
+            Refusal::Limits(_)
+            | Refusal::Route(_)
+            | Refusal::Version(_)
+            | Refusal::Request(_)
+            | Refusal::Event(_) => &self.of_anybody,
             Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Token(_)

@@ -238,6 +238,25 @@ fn the_form_of_errors_is_told_from_their_schemas() {
 }
 
 #[test]
+fn x_v_is_negotiated_where_it_is_declared() {
+    let at = "        - $ref: '#/components/parameters/id'\n        - {name: X-Idemp";
+    let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
+    assert!(DEMO.contains(at) && DEMO.contains(everywhere));
+    let declared = "{name: x-v, in: header}";
+    let of_one = DEMO.replace(at, &format!("        - {declared}\n{at}"));
+    let of_all = of_one.replace(everywhere, &format!("{everywhere}      - {declared}\n"));
+    let (route, top) = ("path = \"/orders\"\n", "scopes = [\"demo\", \"demo-orders\"]\n");
+    for (specification, after) in [(of_one, route), (of_all, top)] {
+        let desk = Desk::new();
+        desk.write("specs/demo.yaml", &specification);
+        let (code, report, complaints) = desk.import(&[]);
+        assert_eq!(code, Some(0), "{report}{complaints}");
+        let expected = POLICY.replace(after, &format!("{after}x_v = \"negotiated\"\n"));
+        assert_eq!(desk.read("policies/demo-v2.toml"), Some(expected));
+    }
+}
+
+#[test]
 fn importing_again_tells_what_changes_and_nothing_else() {
     let desk = Desk::new();
     desk.import(&[]);
@@ -726,7 +745,7 @@ const BAD_DECISIONS: &[(&str, &str, &str)] = &[
     (
         "class = \"medium\"\n",
         "",
-        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, permission, request_body, retired_from, scope, security, interaction_id",
+        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, available_from, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, permission, request_body, retired_from, scope, security, x_v, interaction_id",
     ),
     (
         "\"medium\"",
@@ -736,7 +755,7 @@ const BAD_DECISIONS: &[(&str, &str, &str)] = &[
     (
         "class",
         "clas",
-        "decisions.toml:3 decisions[0].clas: is an unknown key (meant: class?), accepted: access, below, class,",
+        "decisions.toml:3 decisions[0].clas: is an unknown key (meant: class?), accepted: access, available_from, below, class,",
     ),
     (
         "class = \"medium\"",

@@ -757,7 +757,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, upstream, version, x_v",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -783,6 +783,21 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
         "upstream = \"legacy\"\n\n[[routes]]\n",
         "upstream = \"legacy\"\nretired_from = \"2026-08-31\"\n\n[[routes]]\ndeprecated_from = \"2026-09-01\"\n",
         "policies/demo.toml:LINE+4 routes[0].deprecated_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\navailable_from = \"2026-09-02\"\ndeprecated_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+2 deprecated_from: deprecated on 2026-09-01, before it is available on 2026-09-02, accepted: days in their order",
+    ),
+    (
+        "upstream = \"legacy\"\n\n[[routes]]\n",
+        "upstream = \"legacy\"\nretired_from = \"2026-08-31\"\n\n[[routes]]\navailable_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+4 routes[0].available_from: retired on 2026-08-31, before it is available on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nx_v = \"asked\"",
+        "policies/demo.toml:LINE+1 routes[0].x_v: \"asked\" is not understood, accepted: \"negotiated\" or \"ignored\"",
     ),
     (
         "consent_use = \"read\"",

@@ -19,6 +19,7 @@ mod interaction;
 mod request;
 mod identity;
 mod route;
+mod version;
 mod limits;
 mod tls;
 mod token;

@@ -46,6 +46,11 @@ impl<'a> Fields<'a> {
         self.header(name).is_some_and(|node| node.text_of("required") == Some("true"))
     }
 
+    /// Whether callers may ask for a version.
+    pub(super) fn negotiates(&self) -> bool {
+        self.header("x-v").is_some()
+    }
+
     /// The rule of the interaction id. Where an operation does not know it, every exchange gets one.
     pub(super) fn interaction(&self) -> Told<Interaction> {
         let Some(header) = self.header("x-fapi-interaction-id") else {

@@ -1,11 +1,10 @@
 //! What requests and answers of a route carry, as a policy says it: the key that makes a request
-//! idempotent, the media type of a body, the form of its errors.
+//! idempotent, the media type of a body.
 
 use http::Method;
 
 use crate::config::document::{Located, Table};
 use crate::request::media::Media;
-use crate::route::ErrorForm;
 
 const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
@@ -45,13 +44,4 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
         None if table.has("request_body") => None,
         None => Some(Media::Json),
     }
-}
-
-/// Which published schema the errors satisfy; the common one, if nothing is said.
-pub(super) fn read_errors(table: &Table<'_>) -> ErrorForm {
-    let known = ErrorForm::ALL.map(|form| format!("{:?}", form.as_str())).join(", ");
-    let form = table.parsed("errors", &known, |text| {
-        ErrorForm::ALL.into_iter().find(|form| form.as_str() == text)
-    });
-    form.map(|form| form.value).unwrap_or_default()
 }

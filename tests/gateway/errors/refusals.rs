@@ -13,6 +13,7 @@ use portaria::request::{RequestError, TargetError};
 use portaria::route::{ErrorForm, RouteError};
 use portaria::scope::ScopeError;
 use portaria::token::TokenError;
+use portaria::version::VersionError;
 
 /// All of them. That none is missing is tested.
 pub(super) fn all() -> Vec<Refusal> {
@@ -92,6 +93,10 @@ fn of_others() -> Vec<Refusal> {
         (ConsentStatus::Rejected, Lapse::InvalidToken, Lapse::InsufficientScope);
     vec![
         RouteError::NotFound.into(),
+        RouteError::NotYetAvailable.into(),
+        RouteError::Retired.into(),
+        VersionError::Malformed.into(),
+        VersionError::Unsupported.into(),
         RouteError::Method { allow, errors }.into(),
         limit(Holder::Address).into(),
         limit(Holder::Everyone).into(),
