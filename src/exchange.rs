@@ -3,6 +3,7 @@
 //! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
+mod received;
 mod under_way;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,6 +28,7 @@ use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::upstream::{Chosen, Upstream, Upstreams};
+use received::Received;
 pub use under_way::{Entered, UnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
@@ -105,7 +107,7 @@ pub struct Exchange {
     explanation: Option<Box<Explanation>>,
     status: Option<StatusCode>,
     backend: Backend,
-    received_body: u64,
+    received: Received,
     awaits_body: bool,
     concluded: bool,
 }
@@ -140,7 +142,7 @@ impl Exchange {
             explanation: None,
             status: None,
             backend: Backend::default(),
-            received_body: 0,
+            received: Received::default(),
             awaits_body: false,
             concluded: false,
         }
@@ -264,6 +266,10 @@ impl Exchange {
         let permit = self.permit.as_ref()?;
         let now = Instant::now();
         let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
+        // What was passed on is passed on again, from the framework's buffer.
+        if self.awaits_body && self.backend.attempts > 0 {
+            self.await_body();
+        }
         self.backend.server = Some(chosen.server);
         self.backend.attempts += 1;
         self.backend.began.get_or_insert(now);
@@ -305,15 +311,26 @@ impl Exchange {
         self.backend.interim
     }
 
-    /// Counts bytes of the request's body as they pass.
-    pub fn note_body(&mut self, bytes: usize) -> u64 {
-        self.received_body += u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.received_body
+    /// Awaits the request's body, for the first time or again from its first byte.
+    pub fn await_body(&mut self) {
+        let Some(permit) = &self.permit else { return };
+        let (admission, route) = (&self.serving.admission, permit.route());
+        self.received = Received::new(admission.max_body_of(route), admission.json_of(route));
     }
 
-    /// Bytes of the request's body that were received whole.
+    /// Judges a piece of the request's body as it passes.
+    pub fn take_body(&mut self, piece: &[u8]) -> Result<(), RequestError> {
+        self.received.take(piece)
+    }
+
+    /// Requires that the request's body is whole.
+    pub fn finish_body(&self) -> Result<(), RequestError> {
+        self.received.finish()
+    }
+
+    /// Bytes of the request's body that were received.
     pub fn received_body(&self) -> u64 {
-        self.received_body
+        self.received.bytes()
     }
 
     /// Notes that the request's body is passed on as it comes.

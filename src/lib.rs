@@ -16,8 +16,8 @@
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
 //!    the [`limits`], the form of the [`request`], the [`version`] asked for, the [`token`] and its binding to the connection's
-//!    certificate (RFC 8705), the [`scope`], the [`consent`] by its [`terms`]. It gives a
-//!    [`admission::Permit`] or the first [`refusal::Refusal`].
+//!    certificate (RFC 8705), the [`scope`], the [`parameters`], the [`consent`] by its
+//!    [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
 //! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
 //!    caller must not say and tells the backend who calls.
 //! 6. The answer gets the fields of the ecosystem ([`headers`]). A refusal, or a backend's fault, becomes
@@ -53,6 +53,7 @@ pub mod terms;
 pub mod token;
 pub mod consent;
 pub mod version;
+pub mod parameters;
 pub mod route;
 pub mod limits;
 pub mod refusal;

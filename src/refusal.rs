@@ -22,6 +22,7 @@ use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
 use crate::moment::Moment;
+use crate::parameters::ParameterError;
 use crate::request::RequestError;
 use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
@@ -60,6 +61,8 @@ pub enum Refusal {
     Route(#[from] RouteError),
     #[error(transparent)]
     Version(#[from] VersionError),
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     #[error(transparent)]
     Limits(#[from] LimitExceeded),
     #[error(transparent)]
@@ -121,6 +124,7 @@ impl Refusal {
             Self::Interaction(_) => "interaction",
             Self::Route(_) => "route",
             Self::Version(_) => "version",
+            Self::Parameter(_) => "parameters",
             Self::Limits(_) => "limits",
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
@@ -138,6 +142,7 @@ impl Refusal {
             Self::Interaction(error) => verdict::of_interaction(*error),
             Self::Route(error) => verdict::of_route(error),
             Self::Version(error) => verdict::of_version(*error),
+            Self::Parameter(error) => verdict::of_parameter(error),
             Self::Limits(error) => verdict::of_limits(error),
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
@@ -161,6 +166,7 @@ impl Refusal {
             | Self::Interaction(_)
             | Self::Route(_)
             | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -214,6 +220,7 @@ impl Refusal {
                 RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
             )
             | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -244,6 +251,7 @@ impl Refusal {
             Self::Interaction(_)
             | Self::Route(_)
             | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -264,6 +272,7 @@ impl Refusal {
                 RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
             )
             | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -277,7 +286,8 @@ impl Refusal {
     /// The error body in a form of OPIN's, `application/json; charset=utf-8`.
     pub fn body(&self, form: ErrorForm, now: Moment) -> Vec<u8> {
         let Verdict { status, text, .. } = self.verdict();
-        body::write(status, text, form, now)
+        let subject = if let Self::Parameter(error) = self { error.name() } else { None };
+        body::write(status, text, subject, form, now)
     }
 }
 

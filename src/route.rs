@@ -23,6 +23,7 @@ use thiserror::Error;
 use crate::consent::Inquiry;
 use crate::interaction::InteractionRule;
 use crate::moment::Moment;
+use crate::parameters::{ParameterError, ParameterRules};
 use crate::request::media::Media;
 use crate::version::{FullVersion, VersionError};
 pub use access::Access;
@@ -87,6 +88,10 @@ pub struct Route {
     pub idempotency_key: bool,
     /// What a body is written in.
     pub media: Media,
+    /// What its path and query may be.
+    pub parameters: ParameterRules,
+    /// Bytes of a body, if fewer than of every request.
+    pub max_body: Option<u64>,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
     /// How it asks for the consent that it is judged on.
@@ -152,6 +157,14 @@ pub struct Found<'a> {
     pub route: &'a Arc<Route>,
     /// The decoded value of the route's consent parameter.
     pub consent_in_path: Option<Cow<'a, str>>,
+    params: matchit::Params<'a, 'a>,
+}
+
+impl Found<'_> {
+    /// Requires that the parts of the path and the query are what the route's specification publishes.
+    pub fn fits(&self, query: Option<&str>) -> Result<(), ParameterError> {
+        self.route.parameters.check(self.params.iter(), query)
+    }
 }
 
 /// Says nothing of the consent.
@@ -279,7 +292,7 @@ impl Routes {
                 return Err(RouteError::NotFound);
             }
         }
-        Ok(Found { route, consent_in_path })
+        Ok(Found { route, consent_in_path, params: matched.params })
     }
 
     /// The version of the API that a path belongs to, whether or not the path exists.
@@ -325,6 +338,8 @@ mod tests {
             },
             idempotency_key: false,
             media: Media::Json,
+            parameters: ParameterRules::default(),
+            max_body: None,
             version: HeaderValue::from_static("1.0.0"),
             negotiated: None,
             upstream: 0,

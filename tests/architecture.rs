@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 30] = [
+const LADDER: [&str; 31] = [
     "moment",
     "pseudonym",
     "address",
@@ -25,6 +25,7 @@ const LADDER: [&str; 30] = [
     "token",
     "consent",
     "version",
+    "parameters",
     "route",
     "limits",
     "refusal",

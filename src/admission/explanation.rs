@@ -83,6 +83,7 @@ impl Admission {
             | Refusal::Interaction(_)
             | Refusal::Route(_)
             | Refusal::Version(_)
+            | Refusal::Parameter(_)
             | Refusal::Upstream(_)
             | Refusal::Event(_)
             | Refusal::Internal => None,

@@ -9,6 +9,7 @@
 
 mod errors;
 mod fields;
+mod parameters;
 mod reference;
 mod security;
 
@@ -21,6 +22,7 @@ use crate::config::document::{Mistakes, Place};
 use crate::route::{ErrorForm, Template};
 use fields::Fields;
 pub(super) use fields::Interaction;
+use parameters::Parameters;
 use reference::References;
 pub(super) use security::{Grant, Requirement};
 
@@ -71,6 +73,8 @@ pub(super) struct Operation {
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
     pub(super) request_body: Told<Option<&'static str>>,
+    /// What its path and query may be.
+    pub(super) parameters: Parameters,
     /// Whether `x-v` is declared.
     pub(super) negotiates: bool,
     /// The form of its errors.
@@ -203,6 +207,7 @@ impl Specification {
                     idempotency_key: fields.is_required("x-idempotency-key"),
                     request_body: fields.request_body(),
                     errors: fields.errors(),
+                    parameters: fields.parameters(),
                     negotiates: fields.negotiates(),
                     place: fields.place,
                     base: base.to_owned(),

@@ -76,6 +76,7 @@ pub(super) fn settle(
     settling.keys.insert("version", version.to_owned());
     settling.access();
     settling.consent_parameter();
+    settling.parameters();
     settling.content();
     settling.class_and_interaction();
     settling.lifetime();
@@ -237,6 +238,18 @@ impl Settling<'_> {
                     self.operation.place.warn(format!("{taken}: {why}"));
                 }
             },
+        }
+    }
+
+    fn parameters(&mut self) {
+        let parameters = &self.operation.parameters;
+        for (name, rules) in [("path_parameters", &parameters.path), ("query", &parameters.query)] {
+            if !rules.is_empty() {
+                self.keys.insert(name, rules.clone());
+            }
+        }
+        for unchecked in &parameters.unchecked {
+            self.operation.place.warn(format!("not checked: {unchecked}, accepted: a bound"));
         }
     }
 

@@ -21,7 +21,7 @@ const HEAD: [&str; 7] = [
     "interaction_id",
     "upstream",
 ];
-const ROUTE: [&str; 16] = [
+const ROUTE: [&str; 18] = [
     "version",
     "x_v",
     "access",
@@ -29,6 +29,8 @@ const ROUTE: [&str; 16] = [
     "permission",
     "consent_use",
     "idempotency_key",
+    "path_parameters",
+    "query",
     "consent_parameter",
     "request_body",
     "errors",
@@ -115,7 +117,9 @@ fn in_words(decision: &Decision) -> String {
 fn keys(text: &mut String, order: &[&'static str], keys: &Keys) {
     for name in order {
         match keys.get(name) {
-            Some(value) if value.starts_with('{') => line(text, &format!("{name} = {value}")),
+            Some(value) if value.starts_with(['{', '[']) => {
+                line(text, &format!("{name} = {value}"))
+            }
             Some(value) => pair(text, name, value),
             None => {}
         }

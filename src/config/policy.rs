@@ -7,6 +7,7 @@
 mod access;
 mod content;
 mod lifetime;
+mod parameters;
 mod published;
 
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_idempotency, read_media};
+use content::{read_idempotency, read_max_body, read_media};
+use parameters::{read_other_query, read_parameters};
 use published::Published;
 
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
@@ -40,6 +42,8 @@ pub(super) struct Policies {
     pub(super) needs_registry: Option<Place>,
     /// Where the first route stands that needs a listener with client certificates.
     pub(super) needs_certificates: Option<Place>,
+    /// How many bytes a body may have at most, where a route stands that says so.
+    pub(super) bodies: Vec<(u64, Place)>,
 }
 
 /// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
@@ -74,10 +78,12 @@ pub(super) fn read_policies(
         Access::Open | Access::Certificate | Access::Event => false,
     });
     let needs_certificates = first(|route| route.access.needs_participant());
+    let bounded = |(route, place): &(Route, Place)| Some((route.max_body?, place.clone()));
+    let bodies = reader.routes.iter().filter_map(bounded).collect();
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
-    Some(Policies { routes, needs_consents, needs_registry, needs_certificates })
+    Some(Policies { routes, needs_consents, needs_registry, needs_certificates, bodies })
 }
 
 /// The `.toml` files of the directory, in the order of their names.
@@ -133,6 +139,7 @@ struct Head {
     upstream: Option<usize>,
     interaction: Option<InteractionRule>,
     scopes: Option<Vec<String>>,
+    refuses_other_query: bool,
 }
 
 impl Reader<'_> {
@@ -188,6 +195,7 @@ impl Reader<'_> {
             upstream,
             interaction,
             scopes: scopes.map(|scopes| scopes.value),
+            refuses_other_query: read_other_query(root).unwrap_or(false),
         })
     }
 
@@ -208,6 +216,9 @@ impl Reader<'_> {
         }
         let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
         let media = read_media(table, method.as_ref().map(|method| &method.value));
+        let max_body = read_max_body(table, method.as_ref().map(|method| &method.value));
+        let others = head.is_some_and(|head| head.refuses_other_query);
+        let parameters = read_parameters(table, template.as_ref(), others);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let published = Published::of_route(table, head.map(|head| &head.published));
         if let (Some(access), Some(head)) = (&access, head) {
@@ -226,6 +237,8 @@ impl Reader<'_> {
             interaction: interaction?,
             idempotency_key: idempotency_key?,
             media: media?,
+            parameters,
+            max_body,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             negotiated: published.negotiated(),

@@ -15,6 +15,7 @@ use crate::headers::caller::{self, Certificate, Passing};
 use crate::limits::{Limits, Quota};
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
+use crate::request::json::JsonBounds;
 use crate::upstream::{Upstream, UpstreamSettings, UpstreamTls};
 
 /// What `[http]` says.
@@ -28,6 +29,8 @@ pub(super) struct HttpSettings {
     pub(super) write_timeout: Duration,
     /// Bytes of a body.
     pub(super) max_body: u64,
+    /// What a body of JSON may have.
+    pub(super) json: JsonBounds,
 }
 
 /// Reads `[http]`; every key has a default.
@@ -60,6 +63,19 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
         body_timeout,
         write_timeout,
         max_body: size("max_body_size", 1024 * 1024),
+        json: read_json(table),
+    }
+}
+
+/// No body of the ecosystem has a tenth of these.
+fn read_json(table: Option<&Table<'_>>) -> JsonBounds {
+    let bound = |key, most, default| {
+        let read = table.and_then(|table| table.number(key, 1, u64::from(most)));
+        read.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
+    JsonBounds {
+        depth: bound("max_json_depth", JsonBounds::DEEPEST, 64),
+        members: bound("max_json_members", 10_000_000, 100_000),
     }
 }
 

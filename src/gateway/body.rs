@@ -25,6 +25,7 @@ pub(super) async fn receive(
     if session.is_body_empty() {
         return Ok(None);
     }
+    exchange.await_body();
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.as_downstream_mut().write_continue_response().await?;
     }
@@ -45,15 +46,14 @@ async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
-                let received = exchange.note_body(piece.len());
-                if received > exchange.serving().admission.max_body {
-                    return Ok(Some(RequestError::BodyTooLarge.into()));
+                if let Err(error) = exchange.take_body(&piece) {
+                    return Ok(Some(error.into()));
                 }
-                if received > KEPT_BODY {
+                if exchange.received_body() > KEPT_BODY {
                     return Ok(Some(RequestError::LengthRequired.into()));
                 }
             }
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(exchange.finish_body().err().map(Refusal::from)),
             Err(error) if *error.etype() == ErrorType::ReadTimedout => {
                 return Ok(Some(RequestError::BodyTimeout.into()));
             }
@@ -68,8 +68,9 @@ pub(super) fn be_patient(peer: &mut HttpPeer, exchange: &Exchange) {
     peer.options.read_timeout = Some(silence + exchange.serving().body_timeout);
 }
 
-/// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and the last piece
-/// passes only if the permit still holds: without it, no backend has a whole request.
+/// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and so is one whose
+/// JSON is none; the last piece passes only if the permit still holds: without it, no backend has a whole
+/// request.
 pub(super) async fn watch(
     piece: Option<&Bytes>,
     is_last: bool,
@@ -78,19 +79,30 @@ pub(super) async fn watch(
     if !exchange.awaits_body() {
         return Ok(());
     }
-    let refusal = if piece.is_some() && exchange.is_body_late() {
-        Some(RequestError::BodyTimeout.into())
-    } else if is_last {
-        exchange.note_body_passed();
-        exchange.confirm().await.err()
-    } else {
-        None
-    };
-    let Some(refusal) = refusal else {
+    let Err(refusal) = judge(piece, is_last, exchange).await else {
         return Ok(());
     };
     exchange.refuse(refusal);
     Err(Error::new_down(ErrorType::ReadTimedout))
+}
+
+async fn judge(
+    piece: Option<&Bytes>,
+    is_last: bool,
+    exchange: &mut Exchange,
+) -> std::result::Result<(), Refusal> {
+    if let Some(piece) = piece {
+        if exchange.is_body_late() {
+            return Err(RequestError::BodyTimeout.into());
+        }
+        exchange.take_body(piece)?;
+    }
+    if !is_last {
+        return Ok(());
+    }
+    exchange.finish_body()?;
+    exchange.note_body_passed();
+    exchange.confirm().await
 }
 
 /// The length that the backend is told: always the whole body's, never a chunked one.

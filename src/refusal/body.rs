@@ -13,16 +13,25 @@ use crate::route::ErrorForm;
 const NOT_TOLD: &str = "NAO_INFORMADO";
 
 /// `application/json; charset=utf-8`.
-pub(super) fn write(status: StatusCode, text: Text, form: ErrorForm, now: Moment) -> Vec<u8> {
+///
+/// `subject` is what the refusal is about, in words of the configuration.
+pub(super) fn write(
+    status: StatusCode,
+    text: Text,
+    subject: Option<&str>,
+    form: ErrorForm,
+    now: Moment,
+) -> Vec<u8> {
     let is_422 = status == StatusCode::UNPROCESSABLE_ENTITY;
     let at = date_time(now);
+    let detail = subject.map(|subject| format!("{} ({subject})", text.detail));
     let in_meta = form == ErrorForm::DatedMeta;
     let is_misspelt = is_422 && form == ErrorForm::Misspelt;
     let closes = is_422 && form.is_closed() && text.code != text::IDEMPOTENCY.code;
     let item = Item {
         code: if closes { NOT_TOLD } else { text.code },
         title: text.title,
-        detail: text.detail,
+        detail: detail.as_deref().unwrap_or(text.detail),
         request_date_time: (!in_meta).then_some(&at),
         resquet_date_time: is_misspelt.then_some(&at),
     };
@@ -49,7 +58,7 @@ enum Errors<'a> {
 struct Item<'a> {
     code: &'static str,
     title: &'static str,
-    detail: &'static str,
+    detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_date_time: Option<&'a str>,
     // Spelt as the specification requires it.
@@ -86,7 +95,7 @@ mod tests {
     fn body(status: u16, text: Text, form: ErrorForm) -> Value {
         let now = Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
         let status = StatusCode::from_u16(status).unwrap();
-        serde_json::from_slice(&write(status, text, form, now)).unwrap()
+        serde_json::from_slice(&write(status, text, None, form, now)).unwrap()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::consent::{ConsentError, EventError, Lapse};
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Holder, LimitExceeded};
+use crate::parameters::ParameterError;
 use crate::request::RequestError;
 use crate::route::RouteError;
 use crate::scope::ScopeError;
@@ -21,6 +22,7 @@ pub(super) type Answer = (StatusCode, &'static str, Text);
 pub(super) fn of_request(error: RequestError) -> Answer {
     use RequestError as E;
     let bad = |code| (StatusCode::BAD_REQUEST, code, text::MALFORMED);
+    let json = |code| (StatusCode::BAD_REQUEST, code, text::JSON);
     let head = |code| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, text::HEAD_TOO_LARGE);
     let slow = |code| (StatusCode::REQUEST_TIMEOUT, code, text::TOO_SLOW);
     let key = |code| (StatusCode::UNPROCESSABLE_ENTITY, code, text::IDEMPOTENCY);
@@ -59,6 +61,9 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         }
         E::BodyTimeout => slow("request_body_timeout"),
         E::BodyIncomplete => bad("request_body_incomplete"),
+        E::JsonMalformed => json("request_json_malformed"),
+        E::JsonDepth => json("request_json_depth"),
+        E::JsonMembers => json("request_json_members"),
         E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
         E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
     }
@@ -103,6 +108,19 @@ pub(super) fn of_version(error: VersionError) -> Answer {
         VersionError::Unsupported => "version_unsupported",
     };
     (StatusCode::NOT_ACCEPTABLE, code, text::VERSION)
+}
+
+pub(super) fn of_parameter(error: &ParameterError) -> Answer {
+    let bad = |code| (StatusCode::BAD_REQUEST, code, text::OF_TARGET);
+    match error {
+        ParameterError::Path(_) => bad("parameters_path"),
+        ParameterError::Bounds(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "parameters_bounds", text::OF_TARGET)
+        }
+        ParameterError::Value(_) => bad("parameters_value"),
+        ParameterError::Repeated(_) => bad("parameters_repeated"),
+        ParameterError::Unknown => bad("parameters_unknown"),
+    }
 }
 
 pub(super) fn of_limits(error: &LimitExceeded) -> Answer {

@@ -94,6 +94,7 @@ impl Decisions {
             | Refusal::Interaction(_)
             | Refusal::Token(_)
             | Refusal::Scope(_)
+            | Refusal::Parameter(_)
             | Refusal::Consent(_)
             | Refusal::Upstream(_)
             | Refusal::Internal => &self.of_participants,

@@ -20,6 +20,7 @@ mod request;
 mod identity;
 mod route;
 mod version;
+mod parameters;
 mod limits;
 mod tls;
 mod token;

@@ -1,9 +1,10 @@
 //! What requests and answers of a route carry, as a policy says it: the key that makes a request
-//! idempotent, the media type of a body.
+//! idempotent, the media type of a body and its size.
 
 use http::Method;
 
 use crate::config::document::{Located, Table};
+use crate::config::values;
 use crate::request::media::Media;
 
 const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
@@ -44,4 +45,13 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
         None if table.has("request_body") => None,
         None => Some(Media::Json),
     }
+}
+
+/// How many bytes a body of the route may have, if fewer than of every request.
+pub(super) fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
+    let size = table.parsed("max_body_size", values::SIZE, values::size)?;
+    if method.is_some_and(|method| !CONTENT_METHODS.contains(method)) {
+        size.place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    Some(size.value)
 }

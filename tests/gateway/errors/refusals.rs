@@ -7,6 +7,7 @@ use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
 use portaria::identity::{IdentityError, PathReason, Rule};
 use portaria::interaction::InteractionError;
 use portaria::limits::{Holder, LimitExceeded, Standing};
+use portaria::parameters::ParameterError;
 use portaria::refusal::{Refusal, UpstreamError};
 use portaria::remote::RemoteError;
 use portaria::request::{RequestError, TargetError};
@@ -48,6 +49,9 @@ fn of_requests() -> Vec<Refusal> {
         E::LengthRequired,
         E::BodyTimeout,
         E::BodyIncomplete,
+        E::JsonMalformed,
+        E::JsonDepth,
+        E::JsonMembers,
         E::IdempotencyKeyMissing,
         E::IdempotencyKeyMalformed,
     ];
@@ -95,6 +99,11 @@ fn of_others() -> Vec<Refusal> {
         RouteError::NotFound.into(),
         RouteError::NotYetAvailable.into(),
         RouteError::Retired.into(),
+        ParameterError::Path("policyId".into()).into(),
+        ParameterError::Bounds("page-size".into()).into(),
+        ParameterError::Value("period".into()).into(),
+        ParameterError::Repeated("page".into()).into(),
+        ParameterError::Unknown.into(),
         VersionError::Malformed.into(),
         VersionError::Unsupported.into(),
         RouteError::Method { allow, errors }.into(),
