@@ -238,6 +238,39 @@ fn the_form_of_errors_is_told_from_their_schemas() {
 }
 
 #[test]
+fn bounds_of_path_and_query_are_taken_from_their_schemas() {
+    let desk = Desk::new();
+    let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
+    let declared = |text: &str| format!("      - {{{text}}}\n");
+    let parameters = [
+        "name: thingId, in: path, schema: {maxLength: 60}",
+        "name: consentId, in: path, schema: {pattern: '^urn:[a-zA-Z0-9][a-zA-Z0-9-]{0,31}:[a-zA-Z0-9()+,\\-.:=@;$_!*''%\\/?#]+$', maxLength: 256}",
+        "name: page-size, in: query, schema: {type: integer, minimum: 1, maximum: 1000}",
+        "name: period, in: query, schema: {type: string, enum: [CURRENT, ALL]}",
+        "name: line, in: query, schema: {type: string}",
+        "name: other, in: path, schema: {pattern: '^(?!x)'}",
+        "name: 'a\"b', in: query, schema: {type: string}",
+    ];
+    let all: String = parameters.iter().map(|text| declared(text)).collect();
+    let specification = DEMO
+        .replace(everywhere, &format!("{everywhere}{all}"))
+        .replace("  /things:\n", "  /things/{thingId}/{consentId}/{other}:\n");
+    desk.write("specs/demo.yaml", &specification);
+    let decisions = DECISIONS
+        .replace("class =", "consent_parameter = \"none\"\npermission = \"DEMO_READ\"\nclass =");
+    desk.write("decisions.toml", &decisions);
+    let (_, _, complaints) = desk.import(&[]);
+    let written = desk.read("policies/demo-v2.toml").unwrap_or(complaints.clone());
+    for line in [
+        "path_parameters = [{ name = \"consentId\", max_length = 256, form = \"urn\" }, { name = \"thingId\", max_length = 60 }]\n",
+        "query = [{ name = \"line\" }, { name = \"page-size\", least = 1, most = 1000 }, { name = \"period\", values = [\"CURRENT\", \"ALL\"] }]\n",
+    ] {
+        assert!(written.contains(line), "{written}");
+    }
+    assert!(complaints.contains("not checked: the pattern of other is not known"), "{complaints}");
+}
+
+#[test]
 fn x_v_is_negotiated_where_it_is_declared() {
     let at = "        - $ref: '#/components/parameters/id'\n        - {name: X-Idemp";
     let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
