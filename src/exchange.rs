@@ -22,6 +22,7 @@ use crate::headers::caller::CallerFacts;
 use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
+use crate::links::{self, LinkRewriter};
 use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
@@ -108,6 +109,7 @@ pub struct Exchange {
     status: Option<StatusCode>,
     backend: Backend,
     received: Received,
+    links: Option<LinkRewriter>,
     awaits_body: bool,
     concluded: bool,
 }
@@ -143,6 +145,7 @@ impl Exchange {
             status: None,
             backend: Backend::default(),
             received: Received::default(),
+            links: None,
             awaits_body: false,
             concluded: false,
         }
@@ -303,6 +306,18 @@ impl Exchange {
     /// Notes that something of the backend's answer arrived.
     pub fn note_backend_progress(&mut self) {
         self.backend.ended = Some(Instant::now());
+    }
+
+    /// What rewrites the links of an answer, if its upstream has a public URL.
+    pub fn begin_links(&mut self, status: StatusCode, answer: &HeaderMap) -> bool {
+        let public = self.upstream().and_then(|upstream| upstream.settings().public_url.clone());
+        self.links = public.filter(|_| links::are_in(status, answer)).map(LinkRewriter::new);
+        self.links.is_some()
+    }
+
+    /// What rewrites the links of the answer that passes.
+    pub fn links(&mut self) -> Option<&mut LinkRewriter> {
+        self.links.as_mut()
     }
 
     /// Counts an interim answer (1xx) of the backend.

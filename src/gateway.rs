@@ -215,6 +215,7 @@ impl ProxyHttp for Gateway {
             fields::edit_response(response, HeaderMap::clear);
             return Ok(());
         }
+        let rewrites_links = exchange.begin_links(response.status, &response.headers);
         let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
@@ -224,11 +225,28 @@ impl ProxyHttp for Gateway {
             if has_no_content {
                 headers.remove(header::CONTENT_LENGTH);
             }
+            if rewrites_links {
+                answer::leave_length_open(headers);
+            }
             headers::complete(headers, facts);
         });
         answer::suit_version(session, response);
         exchange.note_status(response.status);
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        piece: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> Result<Option<std::time::Duration>> {
+        if let Some(links) = exchange.links() {
+            let received = piece.take().unwrap_or_default();
+            *piece = links.rewrite(&received, end_of_stream);
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(

@@ -20,7 +20,7 @@
 //!    [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
 //! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
 //!    caller must not say and tells the backend who calls.
-//! 6. The answer gets the fields of the ecosystem ([`headers`]). A refusal, or a backend's fault, becomes
+//! 6. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host, if asked. A refusal, or a backend's fault, becomes
 //!    the ecosystem's error body in one place.
 //! 7. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
 //!
@@ -59,6 +59,7 @@ pub mod limits;
 pub mod refusal;
 pub mod admission;
 pub mod headers;
+pub mod links;
 pub mod upstream;
 pub mod measure;
 pub mod exchange;

@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 31] = [
+const LADDER: [&str; 32] = [
     "moment",
     "pseudonym",
     "address",
@@ -31,6 +31,7 @@ const LADDER: [&str; 31] = [
     "refusal",
     "admission",
     "headers",
+    "links",
     "upstream",
     "measure",
     "exchange",

@@ -497,6 +497,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"http://api.example.com.br\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"http://api.example.com.br\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"https://api.example.com.br/open-insurance\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"https://api.example.com.br/open-insurance\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"api.example.com.br\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"api.example.com.br\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
         "servers = [\"127.0.0.1:0\"]\nrequest_fields = [\"x-portaria-client-id\"]",
         "config.toml:LINE+1 upstreams[0].request_fields: \"x-portaria-client-id\" cannot be passed on, accepted: names of fields that do not pass anyway and that the gateway does not set",
     ),

@@ -32,6 +32,7 @@ mod scope;
 mod consent;
 mod explain;
 mod headers;
+mod links;
 mod upstream;
 mod measure;
 mod report;
