@@ -318,6 +318,7 @@ impl Case {
             interaction,
             route: None,
             watch: Stopwatch::start(),
+            may_repeat: false,
         }
     }
 }

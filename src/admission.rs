@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Version};
 
-use crate::consent::{Consent, Consents, Need};
+use crate::consent::{Consent, ConsentError, ConsentUse, Consents, Held, Need, SpentConsent};
 use crate::identity::Peer;
 use crate::interaction::Interaction;
 use crate::limits::{Limits, Standing};
@@ -55,6 +55,8 @@ pub struct Arriving<'a> {
     pub route: Option<Arc<Route>>,
     /// How long the stages take: local ones, token, consent.
     pub watch: Stopwatch,
+    /// Whether answers are kept for who asks twice.
+    pub may_repeat: bool,
 }
 
 /// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
@@ -105,7 +107,7 @@ impl Arriving<'_> {
 pub struct Permit {
     route: Arc<Route>,
     token: Option<BoundToken>,
-    consent: Option<Consent>,
+    consent: Option<Held>,
     path: Option<String>,
     standing: Standing,
 }
@@ -129,7 +131,18 @@ impl Permit {
 
     /// The consent, where the route needs one.
     pub fn consent(&self) -> Option<&Consent> {
-        self.consent.as_ref()
+        match &self.consent {
+            Some(Held::InForce(consent)) => Some(consent),
+            Some(Held::Spent(_)) | None => None,
+        }
+    }
+
+    /// The consent that was used up, of a request that may get no other answer than the one who used it.
+    pub fn spent(&self) -> Option<&SpentConsent> {
+        match &self.consent {
+            Some(Held::Spent(spent)) => Some(spent),
+            Some(Held::InForce(_)) | None => None,
+        }
     }
 
     /// The canonical path, where it differs from the one that arrived.
@@ -190,7 +203,8 @@ impl Admission {
         request.is_repeatable(found.route)?;
         found.fits(request.query)?;
         request.watch.lap();
-        let consent = self.consent(&found, token.as_ref(), now).await?;
+        let may_repeat = request.may_repeat && found.route.idempotency_key;
+        let consent = self.consent(&found, token.as_ref(), may_repeat, now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
         Ok(Permit { route, token, consent, path, standing: ticket.standing() })
@@ -199,6 +213,26 @@ impl Admission {
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
+        self.judge_again(permit, peer, permit.spent().is_some(), now).await
+    }
+
+    /// Judges again a request that gets the answer of an earlier one, which may have used the consent up.
+    pub async fn confirm_repetition(
+        &self,
+        permit: &Permit,
+        peer: &Peer,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        self.judge_again(permit, peer, true, now).await
+    }
+
+    async fn judge_again(
+        &self,
+        permit: &Permit,
+        peer: &Peer,
+        may_repeat: bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
         peer.still_trusted(now)?;
         if permit.route.access.needs_participant() {
             peer.participant(now)?;
@@ -206,12 +240,12 @@ impl Admission {
         let Some(token) = &permit.token else {
             return Ok(());
         };
-        token.token().still_valid(now)?;
+        self.tokens.confirm(token, now)?;
         let inquiry = permit.route.inquiry;
-        match (&permit.route.access, &permit.consent) {
+        match (&permit.route.access, permit.consent()) {
             (Access::Consented { permission, to, .. }, _) => {
                 let need = Need { inquiry, permission, to: *to, in_path: None };
-                self.consents.admit(token, &need, now).await?;
+                self.held(token, &need, may_repeat, now).await?;
             }
             (Access::Client { .. }, Some(consent)) => {
                 let id = consent.id().reveal();
@@ -259,22 +293,38 @@ impl Admission {
         &self,
         found: &Found<'_>,
         token: Option<&BoundToken>,
+        may_repeat: bool,
         now: Moment,
-    ) -> Result<Option<Consent>, Refusal> {
+    ) -> Result<Option<Held>, Refusal> {
         let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
                 let need = Need { inquiry, permission, to: *to, in_path };
-                Ok(Some(self.consents.admit(token, &need, now).await?))
+                Ok(Some(self.held(token, &need, may_repeat, now).await?))
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
-                Ok(Some(self.consents.admit_owner(token, inquiry, in_path, now).await?))
+                let consent = self.consents.admit_owner(token, inquiry, in_path, now).await?;
+                Ok(Some(Held::InForce(consent)))
             }
             (Access::Open | Access::Certificate | Access::Event, _, _)
             | (Access::Client { .. }, Some(_), None) => Ok(None),
             // Unreachable, for `token` gives one for every route that is not open; refused all the same.
             (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
         }
+    }
+
+    /// The consent that the token names, in force unless the request may repeat one that used it up.
+    async fn held(
+        &self,
+        token: &BoundToken,
+        need: &Need<'_>,
+        may_repeat: bool,
+        now: Moment,
+    ) -> Result<Held, ConsentError> {
+        if may_repeat && need.to == ConsentUse::Initiate {
+            return self.consents.admit_or_spent(token, need, now).await;
+        }
+        self.consents.admit(token, need, now).await.map(Held::InForce)
     }
 }
 

@@ -6,9 +6,11 @@
 
 pub mod document;
 pub mod values;
+mod breaker;
 mod carried;
 mod consent;
 mod endpoint;
+mod idempotency;
 mod identity;
 mod issuers;
 mod listeners;
@@ -34,6 +36,7 @@ use tracing::level_filters::LevelFilter;
 use crate::admission::Admission;
 use crate::consent::{Consents, Teller};
 use crate::exchange::Serving;
+use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
@@ -98,6 +101,7 @@ pub struct Kept {
     limits: (LimitSettings, Arc<Limits>),
     token: (TokenSettings, Arc<Tokens>),
     consent: (ConsentSettings, Arc<Consents>),
+    idempotency: Option<Arc<Idempotency>>,
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
     points: Vec<(PointSettings, Arc<Point>)>,
@@ -166,8 +170,10 @@ fn read(
     let settings = consent.as_ref().map(|read| &read.settings);
     let token = token::read_tokens(root, settings, metrics, before);
     let policies = read_policies(root, &upstreams, consent.as_mut(), mistakes);
+    let idempotency = idempotency::read_idempotency(root, before);
     let (token, consent, policies) = (token?, consent?, policies?);
     let consent = (consent.settings, consent.stage);
+    let idempotency = idempotency?;
     if !mistakes.prevent_loading() {
         check_needs(&policies, &listeners, &consent.0);
         check_bodies(&policies, http.max_body);
@@ -183,6 +189,7 @@ fn read(
     };
     let serving = Serving {
         meters: meters(&admission.routes, metrics),
+        idempotency: idempotency.clone(),
         admission,
         upstreams: Upstreams::new(upstreams),
         forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
@@ -190,7 +197,7 @@ fn read(
         write_timeout: http.write_timeout,
     };
     let (domains, points) = (domains(&listeners), points.into_kept());
-    let kept = Kept { limits, token, consent, domains, points };
+    let kept = Kept { limits, token, consent, idempotency, domains, points };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 

@@ -19,26 +19,29 @@ pub mod changes;
 pub mod event;
 pub mod preset;
 pub mod registry;
+pub mod spent;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::remote::RemoteError;
-pub use crate::scope::{ConsentDigest, ConsentId, ConsentKind};
+pub use crate::scope::{ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId, VerifiedToken};
 use answers::{Answers, Key};
 pub use answers::{Notice, Witness};
 pub use changes::Changes;
-use changes::Mark;
+use changes::{Known, Mark};
 pub use event::{EventError, EventKey, Events};
 use preset::Consumption;
 pub use preset::{Lapse, Preset, Rules};
 pub use registry::Registry;
+pub use spent::{Held, SpentConsent};
 
 /// What a route does under a consent. The ecosystem answers a consent that is not AUTHORISED
 /// differently for the two (OPIN mock: phase 2 and phase 3).
@@ -224,24 +227,46 @@ impl Consents {
         need: &Need<'_>,
         now: Moment,
     ) -> Result<Consent, ConsentError> {
-        let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
-        if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
-            return Err(ConsentError::OtherConsent);
-        }
-        let (kind, known) = (need.inquiry.kind, self.changes.of(id.digest(), now));
+        let (id, known) = self.named_by(token, need, now)?;
         self.has_not_ended(known.mark, need, token)?;
-        let terms = if self.is_told_by_token(kind) {
-            token.token().terms().ok_or(ConsentError::NotCarried)?.clone()
-        } else {
-            let key = Key { id: id.digest(), kind, revision: known.revision };
-            self.answers()?.of(key, id, need.inquiry.stale_for, now).await?
-        };
+        let terms = self.told(token, id, need.inquiry, known.revision, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);
         }
+        let kind = need.inquiry.kind;
         Ok(Consent { kind, id: id.clone(), linked: terms.linked.clone() })
+    }
+
+    /// The consent that the token names, and what is known to have become of it.
+    fn named_by<'a>(
+        &self,
+        token: &'a BoundToken,
+        need: &Need<'_>,
+        now: Moment,
+    ) -> Result<(&'a ConsentId, Known), ConsentError> {
+        let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
+        if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
+            return Err(ConsentError::OtherConsent);
+        }
+        Ok((id, self.changes.of(id.digest(), now)))
+    }
+
+    /// What the registry, or the token, tells of a consent.
+    async fn told(
+        &self,
+        token: &BoundToken,
+        id: &ConsentId,
+        inquiry: Inquiry,
+        revision: u64,
+        now: Moment,
+    ) -> Result<Arc<Terms>, ConsentError> {
+        if self.is_told_by_token(inquiry.kind) {
+            return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
+        }
+        let key = Key { id: id.digest(), kind: inquiry.kind, revision };
+        self.answers()?.of(key, id, inquiry.stale_for, now).await
     }
 
     /// No token tells of an enrollment.
@@ -337,7 +362,7 @@ impl Consents {
     }
 
     /// Ends what is kept of a consent that somebody says has changed.
-    pub fn purge(&self, id: ConsentDigest, now: Moment) {
+    pub fn purge(&self, id: Digest, now: Moment) {
         self.doubt_tokens(id, now);
         self.changes.advance(id);
     }
@@ -365,7 +390,7 @@ impl Consents {
     }
 
     /// A registry can be asked again; what a token says of its consent is out of date from now on.
-    fn doubt_tokens(&self, id: ConsentDigest, now: Moment) {
+    fn doubt_tokens(&self, id: Digest, now: Moment) {
         if self.teller == Teller::Token {
             let mark = Mark::Outdated { since: now.unix_seconds() };
             self.changes.mark(id, mark, now, self.remember_ended);

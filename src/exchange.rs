@@ -3,6 +3,8 @@
 //! An exchange ends in exactly one sample, whatever ends it: [`Exchange::conclude`] at the end of the
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
+mod aftermath;
+mod operation;
 mod received;
 mod under_way;
 
@@ -16,9 +18,10 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Explanation, Permit};
-use crate::consent::{Aftermath, Consent, ConsentUse};
+use crate::consent::Consent;
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
+use crate::idempotency::Idempotency;
 use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
@@ -28,7 +31,9 @@ use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
+use crate::token::Revocation;
 use crate::upstream::{Chosen, Upstream, Upstreams};
+use operation::OwnOperation;
 use received::Received;
 pub use under_way::{Entered, UnderWay};
 
@@ -37,6 +42,8 @@ pub use under_way::{Entered, UnderWay};
 pub struct Serving {
     /// The stages.
     pub admission: Admission,
+    /// What was carried out already, if that is kept.
+    pub idempotency: Option<Arc<Idempotency>>,
     /// The backends.
     pub upstreams: Upstreams,
     /// What counts the exchanges of each route, by the route's index.
@@ -106,6 +113,10 @@ pub struct Exchange {
     permit: Option<Permit>,
     refusal: Option<Refusal>,
     explanation: Option<Box<Explanation>>,
+    /// The tokens that the request asks to revoke.
+    revocation: Option<Revocation>,
+    operation: Option<Box<OwnOperation>>,
+    replays: bool,
     status: Option<StatusCode>,
     backend: Backend,
     received: Received,
@@ -142,6 +153,9 @@ impl Exchange {
             permit: None,
             refusal: None,
             explanation: None,
+            revocation: None,
+            operation: None,
+            replays: false,
             status: None,
             backend: Backend::default(),
             received: Received::default(),
@@ -193,15 +207,25 @@ impl Exchange {
             interaction,
             route: None,
             watch: Stopwatch::start(),
+            may_repeat: self.serving.idempotency.is_some(),
         };
         let admission = &self.serving.admission;
         let verdict = admission.admit(&mut arriving, self.arrived).await;
-        if let Err(refusal) = &verdict {
-            let explanation = admission.explain(&arriving, refusal, self.arrived).await;
+        let refusal = match &verdict {
+            Ok(permit) => permit.spent().map(|spent| spent.error().into()),
+            Err(refusal) => Some(refusal.clone()),
+        };
+        if let Some(refusal) = refusal {
+            let explanation = admission.explain(&arriving, &refusal, self.arrived).await;
             self.explanation = Some(Box::new(explanation));
         }
         self.route = arriving.route.take();
-        self.permit = Some(verdict?);
+        let permit = verdict?;
+        if let Some(stage) = &self.serving.idempotency {
+            let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+            self.operation = OwnOperation::of(stage, &permit, peer, head, self.arrived)?;
+        }
+        self.permit = Some(permit);
         Ok(())
     }
 
@@ -244,6 +268,11 @@ impl Exchange {
         self.serving.upstreams.of(self.permit.as_ref()?)
     }
 
+    /// The upstream, if one of its servers was chosen.
+    fn asked(&self) -> Option<&Upstream> {
+        self.upstream().filter(|_| self.backend.attempts > 0)
+    }
+
     /// The refusal, if the exchange was refused.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -266,13 +295,13 @@ impl Exchange {
 
     /// Chooses a server for the permit, for the first time or for a retry.
     pub fn choose_server(&mut self) -> Option<Chosen> {
+        // A body that is passed on as it comes is passed on from its beginning.
+        if self.awaits_body {
+            self.await_body();
+        }
         let permit = self.permit.as_ref()?;
         let now = Instant::now();
         let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
-        // What was passed on is passed on again, from the framework's buffer.
-        if self.awaits_body && self.backend.attempts > 0 {
-            self.await_body();
-        }
         self.backend.server = Some(chosen.server);
         self.backend.attempts += 1;
         self.backend.began.get_or_insert(now);
@@ -297,7 +326,7 @@ impl Exchange {
     pub fn note_backend_answer(&mut self, status: StatusCode) {
         self.note_backend_progress();
         self.backend.answered = true;
-        self.note_changed_consent(|route| aftermath(route, Some(status)));
+        self.note_aftermath(status);
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_answer(server);
         }
@@ -328,13 +357,24 @@ impl Exchange {
 
     /// Awaits the request's body, for the first time or again from its first byte.
     pub fn await_body(&mut self) {
+        if let Some(operation) = &mut self.operation {
+            operation.begin_again();
+        }
         let Some(permit) = &self.permit else { return };
         let (admission, route) = (&self.serving.admission, permit.route());
         self.received = Received::new(admission.max_body_of(route), admission.json_of(route));
     }
 
+    /// Bytes that the request's body may have.
+    pub fn max_body(&self) -> u64 {
+        self.received.most()
+    }
+
     /// Judges a piece of the request's body as it passes.
     pub fn take_body(&mut self, piece: &[u8]) -> Result<(), RequestError> {
+        if let Some(operation) = &mut self.operation {
+            operation.update(piece);
+        }
         self.received.take(piece)
     }
 
@@ -357,6 +397,11 @@ impl Exchange {
     pub fn note_body_passed(&mut self) {
         self.awaits_body = false;
         self.backend.began = Some(Instant::now());
+    }
+
+    /// Notes that the request's body is not passed on: it was received whole, for nobody.
+    pub fn note_discarded(&mut self) {
+        self.awaits_body = false;
     }
 
     /// Whether the request was passed on and part of its body is still to come.
@@ -427,26 +472,13 @@ impl Exchange {
         self.peer.as_ref()?.participant(self.arrived).ok()
     }
 
-    /// A request that may have changed a consent ends what is kept of it. Done when the answer comes,
-    /// and again at the end: an answer that never came may have changed it too.
-    fn note_changed_consent(&self, aftermath: impl FnOnce(&Route) -> Aftermath) {
-        let Some(permit) = &self.permit else { return };
-        let route = permit.route();
-        if let (true, Some(consent)) = (route.may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.note(consent, aftermath(route), Moment::now());
-        }
-    }
-
     /// Ends the exchange: one sample.
     pub fn conclude(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
-        let is_open = self.backend.answered || self.backend.attempts == 0;
-        self.note_changed_consent(|route| match is_open {
-            true => Aftermath::Open,
-            false => aftermath(route, None),
-        });
+        self.note_aftermath_at_end();
+        self.end_operation(outcome);
         let Some(interaction) = &self.interaction else {
             return;
         };
@@ -466,7 +498,7 @@ impl Exchange {
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
             backend: self.backend.time(),
-            upstream: self.upstream().map(|upstream| upstream.settings().name.as_str()),
+            upstream: self.asked().map(|upstream| upstream.settings().name.as_str()),
             interaction: interaction.id(),
             participant: self.participant(),
             client_id: token.map(|token| token.token().client_id()),
@@ -476,29 +508,6 @@ impl Exchange {
             meter.note(&sample);
         }
         self.sink.take(&sample);
-    }
-}
-
-/// What a backend's answer, or its absence, tells of the consent. OPIN consents API: an initiation that is
-/// answered 201 or 422 consumes its consent, any other answer leaves it as it is.
-fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
-    match (&route.access, answer) {
-        (Access::Consented { to: ConsentUse::Initiate, .. }, Some(StatusCode::CREATED)) => {
-            Aftermath::Created
-        }
-        (
-            Access::Consented { to: ConsentUse::Initiate, .. },
-            Some(StatusCode::UNPROCESSABLE_ENTITY),
-        ) => Aftermath::Declined,
-        (Access::Client { .. }, Some(status))
-            if route.method == Method::DELETE && status.is_success() =>
-        {
-            Aftermath::Deleted
-        }
-        (Access::Client { .. }, answer) if !answer.is_some_and(|s| s.is_client_error()) => {
-            Aftermath::Altered
-        }
-        _ => Aftermath::Open,
     }
 }
 

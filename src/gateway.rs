@@ -25,6 +25,7 @@ use pingora::{Error, ErrorType, Result};
 
 use crate::exchange::{Arrival, Entrance, Exchange, Serving, UnderWay};
 use crate::headers::{self, caller};
+use crate::idempotency::Record;
 use crate::identity::Peer;
 use crate::measure::Sink;
 use crate::refusal::{Refusal, UpstreamError};
@@ -98,7 +99,20 @@ impl ProxyHttp for Gateway {
         if exchange.is_event() {
             return self.take_event(session, exchange).await.map(|()| true);
         }
-        Ok(false)
+        if exchange.permit().is_some_and(|permit| permit.route().revokes_tokens) {
+            let form = session.as_downstream().get_retry_buffer().unwrap_or_default();
+            if let Err(refusal) = exchange.read_revocation(&form).await {
+                return self.answer(session, exchange, refusal).await.map(|()| true);
+            }
+        }
+        let record = match exchange.take_turn().await {
+            Ok(None) => return Ok(false),
+            Ok(Some(record)) => record,
+            Err(refusal) => {
+                return self.answer(session, exchange, refusal).await.map(|()| true);
+            }
+        };
+        self.repeat(session, exchange, &record).await.map(|()| true)
     }
 
     async fn request_body_filter(
@@ -153,10 +167,15 @@ impl ProxyHttp for Gateway {
         };
         let settings = upstream.settings();
         let length = body::length(session, exchange);
+        // Who gets the answer later may not accept what this caller does.
+        let is_for_others = exchange.may_be_repeated();
         fields::edit_request(request, |headers| {
             caller::introduce(headers, facts, &settings.passing);
             if let Some(host) = &settings.host {
                 headers.insert(header::HOST, host.clone());
+            }
+            if is_for_others && headers.contains_key(header::ACCEPT_ENCODING) {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             if let Some(length) = length {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -194,14 +213,19 @@ impl ProxyHttp for Gateway {
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
-        _piece: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        piece: &mut Option<Bytes>,
+        end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<std::time::Duration>> {
         exchange.note_backend_progress();
         if exchange.is_overdue() {
             return Err(Error::new_up(ErrorType::ReadTimedout));
         }
+        // What is kept for a repetition is what the caller gets.
+        if let Some(links) = exchange.links() {
+            *piece = links.rewrite(piece.as_deref().unwrap_or_default(), end_of_stream);
+        }
+        exchange.note_answer_piece(piece.as_deref().unwrap_or_default(), end_of_stream);
         Ok(None)
     }
 
@@ -220,8 +244,10 @@ impl ProxyHttp for Gateway {
             return Err(Error::new_in(ErrorType::InternalError));
         };
         let has_no_content = response.status == StatusCode::NO_CONTENT;
+        let mut lasting = None;
         fields::edit_response(response, |headers| {
             headers::clear(headers);
+            lasting = exchange.may_be_repeated().then(|| headers::lasting(headers));
             if has_no_content {
                 headers.remove(header::CONTENT_LENGTH);
             }
@@ -232,21 +258,10 @@ impl ProxyHttp for Gateway {
         });
         answer::suit_version(session, response);
         exchange.note_status(response.status);
-        Ok(())
-    }
-
-    fn response_body_filter(
-        &self,
-        _session: &mut Session,
-        piece: &mut Option<Bytes>,
-        end_of_stream: bool,
-        exchange: &mut Exchange,
-    ) -> Result<Option<std::time::Duration>> {
-        if let Some(links) = exchange.links() {
-            let received = piece.take().unwrap_or_default();
-            *piece = links.rewrite(&received, end_of_stream);
+        if let Some(fields) = lasting {
+            exchange.note_answer_head(response.status.as_u16(), fields);
         }
-        Ok(None)
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -360,6 +375,25 @@ impl Gateway {
         }
         exchange.refuse(refusal);
         answer::write(session, head, body).await
+    }
+
+    /// Gives the answer of an earlier exchange, if what is asked is what was asked there.
+    async fn repeat(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        record: &Record,
+    ) -> Result<()> {
+        if let Some(refusal) = body::discard(session, exchange).await? {
+            return self.answer(session, exchange, refusal).await;
+        }
+        let answer = match exchange.repeat(record) {
+            Ok(answer) => answer,
+            Err(refusal) => return self.answer(session, exchange, refusal).await,
+        };
+        let head = answer::repeated(session.req_header(), exchange, answer)?;
+        exchange.note_status(head.status);
+        answer::write(session, head, Some(answer.body.clone())).await
     }
 }
 

@@ -75,6 +75,21 @@ pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
     }
 }
 
+/// The fields of a cleared answer that are its own: not those that [`complete`] sets for each exchange, nor
+/// what frames and dates a message.
+pub fn lasting(answer: &HeaderMap) -> HeaderMap {
+    let is_set_anew = |name: &HeaderName| {
+        let of_exchange =
+            [interaction::FIELD, version::FIELD, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME];
+        let of_message = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE];
+        of_exchange.contains(name)
+            || of_message.contains(name)
+            || SECURITY.iter().any(|(security, _)| security == name)
+    };
+    let own = answer.iter().filter(|(name, _)| !is_set_anew(name));
+    own.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// Removes from a backend's answer what must not reach the caller.
 pub fn clear(answer: &mut HeaderMap) {
     for name in dropped_from_answer(answer) {
@@ -108,6 +123,25 @@ fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_the_exchange_does_not_last() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::LINK, HeaderValue::from_static("<a>"));
+        headers.append(header::LINK, HeaderValue::from_static("<b>"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let own = headers.clone();
+        let interaction = InteractionId::mint();
+        let version = HeaderValue::from_static("2.0.0");
+        let standing = Some(Standing { limit: 1, remaining: 1, window_seconds: 1 });
+        let (version, lifetime) = (Some(&version), None);
+        let facts = AnswerFacts { interaction: &interaction, version, lifetime, standing };
+        complete(&mut headers, facts);
+        for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        assert_eq!(lasting(&headers), own);
+    }
 
     #[test]
     fn an_answer_keeps_its_own_fields_only() {

@@ -15,14 +15,17 @@
 //! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it. The client is who
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
-//!    the [`limits`], the form of the [`request`], the [`version`] asked for, the [`token`] and its binding to the connection's
-//!    certificate (RFC 8705), the [`scope`], the [`parameters`], the [`consent`] by its
-//!    [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
-//! 5. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
+//!    the [`limits`], the form of the [`request`], the [`version`] that is asked for, the [`token`] and its
+//!    binding to the connection's certificate (RFC 8705), the [`scope`], the [`parameters`], the [`consent`]
+//!    by its [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
+//! 5. Where the policy asks for an idempotency key, [`idempotency`] knows whether the operation was
+//!    carried out already: then its answer is given again, and no backend is asked.
+//! 6. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
 //!    caller must not say and tells the backend who calls.
-//! 6. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host, if asked. A refusal, or a backend's fault, becomes
+//! 7. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host where the
+//!    configuration names one. A refusal, or a backend's fault, becomes
 //!    the ecosystem's error body in one place.
-//! 7. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
+//! 8. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
 //!
 //! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
 //! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
@@ -42,6 +45,7 @@
 
 pub mod moment;
 pub mod pseudonym;
+pub mod digest;
 pub mod address;
 pub mod interaction;
 pub mod request;
@@ -56,6 +60,7 @@ pub mod version;
 pub mod parameters;
 pub mod route;
 pub mod limits;
+pub mod idempotency;
 pub mod refusal;
 pub mod admission;
 pub mod headers;

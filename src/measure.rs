@@ -32,6 +32,8 @@ use day::Windows;
 pub enum Outcome {
     /// The backend's answer was passed on whole.
     Answered,
+    /// The answer of an earlier request was given again.
+    Replayed,
     /// The gateway refused, within the limits.
     Refused,
     /// The gateway refused because a quota was exceeded.
@@ -44,13 +46,20 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 5] =
-        [Self::Answered, Self::Refused, Self::OverLimit, Self::ClientAbort, Self::Interrupted];
+    pub const ALL: [Self; 6] = [
+        Self::Answered,
+        Self::Replayed,
+        Self::Refused,
+        Self::OverLimit,
+        Self::ClientAbort,
+        Self::Interrupted,
+    ];
 
     /// The name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Replayed => "replayed",
             Self::Refused => "refused",
             Self::OverLimit => "over_limit",
             Self::ClientAbort => "client_abort",
@@ -61,7 +70,7 @@ impl Outcome {
     /// Whether the exchange counts in the response-time statistics.
     pub fn is_timed(self) -> bool {
         match self {
-            Self::Answered | Self::Refused | Self::Interrupted => true,
+            Self::Answered | Self::Replayed | Self::Refused | Self::Interrupted => true,
             Self::OverLimit | Self::ClientAbort => false,
         }
     }

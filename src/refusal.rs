@@ -18,6 +18,7 @@ use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
 use crate::consent::{ConsentError, EventError};
+use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
@@ -74,6 +75,8 @@ pub enum Refusal {
     #[error(transparent)]
     Event(#[from] EventError),
     #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
+    #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("a fault of the gateway itself")]
     Internal,
@@ -129,6 +132,7 @@ impl Refusal {
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
             Self::Consent(_) | Self::Event(_) => "consent",
+            Self::Idempotency(_) => "idempotency",
             Self::Upstream(_) => "upstream",
             Self::Internal => "gateway",
         }
@@ -148,6 +152,7 @@ impl Refusal {
             Self::Scope(error) => verdict::of_scope(*error),
             Self::Consent(error) => verdict::of_consent(*error),
             Self::Event(error) => verdict::of_event(*error),
+            Self::Idempotency(error) => verdict::of_idempotency(*error),
             Self::Upstream(error) => verdict::of_upstream(*error),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
@@ -171,7 +176,8 @@ impl Refusal {
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
-            | Self::Event(_) => {
+            | Self::Event(_)
+            | Self::Idempotency(_) => {
                 if self.verdict().status.is_server_error() {
                     Fault::Gateway
                 } else {
@@ -226,6 +232,7 @@ impl Refusal {
             | Self::Scope(_)
             | Self::Consent(_)
             | Self::Event(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_)
             | Self::Internal => None,
         }
@@ -257,6 +264,7 @@ impl Refusal {
             | Self::Scope(_)
             | Self::Consent(_)
             | Self::Event(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_) => false,
         }
     }
@@ -278,6 +286,7 @@ impl Refusal {
             | Self::Scope(_)
             | Self::Consent(_)
             | Self::Event(_)
+            | Self::Idempotency(_)
             | Self::Upstream(_)
             | Self::Internal => ErrorForm::Common,
         }
@@ -306,6 +315,8 @@ mod tests {
             Refusal::Token(TokenError::Introspection(RemoteError::Timeout)),
             Refusal::Consent(ConsentError::Registry(RemoteError::Malformed)),
             Refusal::Consent(ConsentError::NoRegistry),
+            Refusal::Idempotency(IdempotencyError::UnderWay),
+            Refusal::Idempotency(IdempotencyError::Store),
         ] {
             assert_eq!(refusal.verdict().status, StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
             assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal}");

@@ -7,6 +7,7 @@
 
 pub mod metrics;
 pub mod key_sets;
+pub mod services;
 pub mod access_log;
 pub mod decisions;
 pub mod admin;

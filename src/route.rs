@@ -92,6 +92,8 @@ pub struct Route {
     pub parameters: ParameterRules,
     /// Bytes of a body, if fewer than of every request.
     pub max_body: Option<u64>,
+    /// Whether an answer of 200 means that the token of the form was revoked (RFC 7009).
+    pub revokes_tokens: bool,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
     /// How it asks for the consent that it is judged on.
@@ -340,6 +342,7 @@ mod tests {
             media: Media::Json,
             parameters: ParameterRules::default(),
             max_body: None,
+            revokes_tokens: false,
             version: HeaderValue::from_static("1.0.0"),
             negotiated: None,
             upstream: 0,

@@ -6,9 +6,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderValue;
 use thiserror::Error;
+
+use crate::digest::Digest;
 
 /// A scope that a route requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum ConsentKind {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConsentId {
     value: HeaderValue,
-    digest: ConsentDigest,
+    digest: Digest,
 }
 
 impl ConsentId {
@@ -54,7 +55,7 @@ impl ConsentId {
     pub fn new(text: &str) -> Option<Self> {
         let fits = (1..=256).contains(&text.len()) && is_scope_token(text);
         let value = if fits { HeaderValue::from_str(text).ok()? } else { return None };
-        Some(Self { value, digest: ConsentDigest::of(text) })
+        Some(Self { value, digest: Digest::of(text) })
     }
 
     /// The id as text, for the registry.
@@ -68,7 +69,7 @@ impl ConsentId {
     }
 
     /// Its digest, computed once: what the gateway remembers of a consent is filed under it.
-    pub fn digest(&self) -> ConsentDigest {
+    pub fn digest(&self) -> Digest {
         self.digest
     }
 }
@@ -76,44 +77,6 @@ impl ConsentId {
 impl fmt::Debug for ConsentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConsentId(..)")
-    }
-}
-
-/// The SHA-256 of a consent's id: names a consent where its id must not stand.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ConsentDigest([u8; 32]);
-
-impl ConsentDigest {
-    fn of(text: &str) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        Self(bytes)
-    }
-
-    /// Parses 64 hexadecimal digits.
-    pub fn parse(hex: &str) -> Option<Self> {
-        let (mut bytes, digits) = ([0; 32], hex.as_bytes());
-        if digits.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let value = |digit: &u8| char::from(*digit).to_digit(16);
-            let [high, low] = pair else { return None };
-            *byte = u8::try_from(value(high)? * 16 + value(low)?).ok()?;
-        }
-        Some(Self(bytes))
-    }
-
-    /// Its first eight bytes: evenly spread, so that they need no further hashing.
-    pub fn prefix(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
-}
-
-impl fmt::Debug for ConsentDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ConsentDigest(..)")
     }
 }
 
@@ -219,18 +182,6 @@ mod tests {
         assert_eq!(consent("consent:a consent:a").unwrap().unwrap().reveal(), "a");
         assert_eq!(consent("consent:a consent:b"), Err(ScopesError::TwoConsents));
         assert_eq!(consent("consent:"), Err(ScopesError::Character));
-    }
-
-    #[test]
-    fn a_digest_is_the_sha_256_of_the_id() {
-        let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-        assert_eq!(ConsentDigest::parse(hex), Some(ConsentId::new("foo").unwrap().digest()));
-        assert_eq!(ConsentDigest::parse(&hex.to_uppercase()), ConsentDigest::parse(hex));
-        for bad in
-            ["", "2c", &hex[1..], &format!("{hex}0"), &hex.replace('2', "g"), &"é".repeat(32)]
-        {
-            assert_eq!(ConsentDigest::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

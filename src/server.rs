@@ -26,6 +26,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use crate::config::{Configuration, Mistake};
 use crate::exchange::{Entrance, UnderWay};
 use crate::gateway::Gateway;
+use crate::idempotency::StoreError;
 use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
@@ -54,6 +55,9 @@ pub enum StartError {
     /// There is no thread for the revocation lists.
     #[error("cannot start the thread that fetches revocation lists ({0})")]
     Lists(std::io::Error),
+    /// What was carried out already cannot be known.
+    #[error("idempotency.directory: {0}")]
+    Store(#[from] StoreError),
 }
 
 /// How to start.
@@ -92,6 +96,9 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, metrics, configuration } = start;
     let settings = Arc::new(server_conf(&configuration));
+    if let Some(idempotency) = &configuration.serving.idempotency {
+        idempotency.keeper().open()?;
+    }
     let (admin, sockets) = bind_all(&live::fixed(&configuration), upgrade)?;
     // Whoever connects meanwhile waits, and is not refused for a list that is on its way.
     let fetching = lists::runtime().map_err(StartError::Lists)?;
@@ -116,7 +123,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         server.add_service(socket.serve(slot.name.to_string(), edge, settings.threads));
     }
     tracing::info!(listener = "admin", address = %admin.address, "listening");
-    let application = Admin { report, readiness: live.clone(), consents: live.clone() };
+    let application = Admin { report, readiness: live.clone(), purge: live.clone() };
     server.add_service(admin.serve("admin".into(), HttpServer::new_app(application), 1));
 
     let (ended, end) = channel();

@@ -11,6 +11,7 @@
 //! not per request. The binding, the expiry and whether the keys that verified a token still count are checked
 //! on every request all the same.
 
+mod error;
 pub mod algorithm;
 pub mod bearer;
 mod strict;
@@ -21,103 +22,31 @@ pub mod jwt;
 pub mod introspection;
 pub mod binding;
 mod cache;
+mod inquiry;
+mod revoked;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use thiserror::Error;
 use tokio::task::JoinSet;
 
+use crate::digest::Digest;
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
-use crate::remote::RemoteError;
 use crate::scope::{ConsentId, ConsentKind, Scopes};
 use crate::terms::Terms;
 pub use algorithm::Algorithm;
 pub use binding::BoundToken;
-use cache::{Cached, Hash, Signed, TokenKey, UntilExpiry};
+use cache::{Cached, Hash, Signed, UntilExpiry};
 pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
 use claims::{Claims, Source};
-use introspection::{Introspection, Introspector};
+pub use error::TokenError;
+use inquiry::Inquiries;
+pub use inquiry::{KEEP_INACTIVE, Notice, Witness};
+use introspection::Introspector;
 pub use issuer::{Issuer, Issuers};
-
-/// Why a token was refused, or why the gateway cannot tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum TokenError {
-    /// No Authorization field.
-    #[error("the request has no Authorization field")]
-    Missing,
-    /// More than one Authorization field.
-    #[error("the request has more than one Authorization field")]
-    Repeated,
-    /// A scheme other than Bearer.
-    #[error("the authorization scheme is not Bearer")]
-    Scheme,
-    /// Not `Bearer` and one token.
-    #[error("the Authorization field is malformed")]
-    Malformed,
-    /// Longer than configured.
-    #[error("the token is too long")]
-    TooLong,
-    /// The JOSE header is malformed or has a parameter that must not be there.
-    #[error("the token's header is malformed or has an unsupported parameter")]
-    Header,
-    /// Another type than the configured ones.
-    #[error("the token's type (typ) is not an accepted one")]
-    Type,
-    /// An algorithm that is not accepted, or not the key's.
-    #[error("the token's algorithm is not an accepted one")]
-    Algorithm,
-    /// The key set has no such key.
-    #[error("the token names a key that the key set does not have")]
-    UnknownKey,
-    /// The signature does not verify.
-    #[error("the token's signature does not verify")]
-    Signature,
-    /// The claims are malformed or incomplete.
-    #[error("the token's claims are malformed or incomplete")]
-    Claims,
-    /// Another issuer.
-    #[error("the token has another issuer")]
-    Issuer,
-    /// Meant for others.
-    #[error("the token is meant for another audience")]
-    Audience,
-    /// Expired.
-    #[error("the token is expired")]
-    Expired,
-    /// Not valid yet.
-    #[error("the token is not valid yet")]
-    NotYetValid,
-    /// It lives longer than configured.
-    #[error("the token lives too long")]
-    Lifetime,
-    /// The authorization server says that it is not active.
-    #[error("the authorization server says that the token is not active")]
-    Inactive,
-    /// No `cnf` with a well-formed `x5t#S256`.
-    #[error("the token is not bound to a certificate")]
-    Unbound,
-    /// Bound to another certificate.
-    #[error("the token is bound to another certificate")]
-    OtherCertificate,
-    /// It names another participant than the certificate.
-    #[error("the token names another organisation or software statement than the certificate")]
-    OtherParticipant,
-    /// A client's own token where a user's is needed, or the other way round.
-    #[error("the token comes from a grant that the route does not admit")]
-    Grant,
-    /// A kind of token that the configuration does not provide for.
-    #[error("no key set or introspection is configured for this kind of token")]
-    Unsupported,
-    /// The issuer's key set was never read, is too old, or may lack a new key: cannot decide.
-    #[error("no key set of the issuer is available that could tell")]
-    NoKeys,
-    /// The authorization server gave no usable answer: cannot decide.
-    #[error("introspection failed: {0}")]
-    Introspection(RemoteError),
-}
+pub use revoked::{Revocation, Revoked};
 
 /// On whose behalf a token was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +141,8 @@ pub struct TokenLimits {
     pub cached: u64,
     /// How long an introspection answer is kept at most.
     pub introspection_max_age: Duration,
+    /// How long it is known that an opaque token does not hold.
+    pub keep_inactive: Duration,
 }
 
 /// What a signed token must be, beside its claims.
@@ -227,33 +158,31 @@ pub struct SignedRules {
 pub struct Tokens {
     rules: ClaimRules,
     signed_rules: SignedRules,
-    longest: usize,
+    limits: TokenLimits,
     issuers: Issuers,
-    introspector: Option<Introspector>,
-    signed: moka::sync::Cache<TokenKey, Cached, Hash>,
-    introspected: moka::future::Cache<TokenKey, Cached, Hash>,
+    inquiries: Option<Inquiries>,
+    signed: moka::sync::Cache<Digest, Cached, Hash>,
+    revoked: Arc<Revoked>,
 }
 
 impl Tokens {
-    /// A stage that verifies JWTs with the keys of their issuer and opaque tokens with `introspector`; a kind
-    /// without its means is refused.
+    /// A stage that verifies JWTs with the keys of their issuer and opaque tokens with an introspector, whose
+    /// answers the witness is told of; a kind without its means is refused, and so is what was revoked.
     pub fn new(
         rules: ClaimRules,
         signed_rules: SignedRules,
         limits: TokenLimits,
         issuers: Issuers,
-        introspector: Option<Introspector>,
+        introspector: Option<(Introspector, Witness)>,
+        revoked: Arc<Revoked>,
     ) -> Self {
         let signed = moka::sync::Cache::builder()
             .max_capacity(limits.cached)
             .expire_after(UntilExpiry { ceiling: None })
             .build_with_hasher(Hash::default());
-        let introspected = moka::future::Cache::builder()
-            .max_capacity(limits.cached)
-            .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
-            .build_with_hasher(Hash::default());
-        let longest = limits.longest;
-        Self { rules, signed_rules, longest, issuers, introspector, signed, introspected }
+        let inquiries = introspector
+            .map(|(introspector, witness)| Inquiries::new(introspector, limits, witness));
+        Self { rules, signed_rules, limits, issuers, inquiries, signed, revoked }
     }
 
     /// The issuers.
@@ -268,26 +197,41 @@ impl Tokens {
         participant: &Participant,
         now: Moment,
     ) -> Result<BoundToken, TokenError> {
-        let text = bearer::find(headers, self.longest)?;
-        let token = self.verify(text, now).await?;
+        let text = bearer::find(headers, self.limits.longest)?;
+        let key = Digest::of(text);
+        let token = self.verify(key, text, now).await?;
         token.still_valid(now)?;
-        binding::bind(token, participant)
+        // Last: while an answer was awaited, the token may have been revoked.
+        if self.revoked.contain(&key) {
+            return Err(TokenError::Revoked);
+        }
+        binding::bind(token, key, participant)
+    }
+
+    /// Judges again what may have ended since a token was admitted.
+    pub fn confirm(&self, token: &BoundToken, now: Moment) -> Result<(), TokenError> {
+        token.token().still_valid(now)?;
+        if self.revoked.contain(token.digest()) { Err(TokenError::Revoked) } else { Ok(()) }
     }
 
     /// The request's token as far as it was verified and is kept: for explaining a refusal, never for
     /// admitting anything.
     pub async fn recall(&self, headers: &HeaderMap) -> Option<Arc<VerifiedToken>> {
-        let key = TokenKey::of(bearer::find(headers, self.longest).ok()?);
+        let key = Digest::of(bearer::find(headers, self.limits.longest).ok()?);
         let signed = self.signed.get(&key);
         let cached = match signed {
             Some(cached) => Some(cached),
-            None => self.introspected.get(&key).await,
+            None => self.inquiries.as_ref()?.recall(&key).await,
         };
         cached.map(|cached| cached.token)
     }
 
-    async fn verify(&self, text: &str, now: Moment) -> Result<Arc<VerifiedToken>, TokenError> {
-        let key = TokenKey::of(text);
+    async fn verify(
+        &self,
+        key: Digest,
+        text: &str,
+        now: Moment,
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
         match jwt::Parts::split(text) {
             Some(parts) if self.issuers.have_keys() => match self.known(key, now) {
                 Some(token) => Ok(token),
@@ -299,7 +243,7 @@ impl Tokens {
     }
 
     /// A signed token that was verified before, with keys that still count.
-    fn known(&self, key: TokenKey, now: Moment) -> Option<Arc<VerifiedToken>> {
+    fn known(&self, key: Digest, now: Moment) -> Option<Arc<VerifiedToken>> {
         let Cached { token, signed, .. } = self.signed.get(&key)?;
         let signed = signed?;
         let keys = self.issuers.keys_at(signed.issuer)?;
@@ -310,7 +254,7 @@ impl Tokens {
     /// verified.
     async fn verify_signed(
         &self,
-        key: TokenKey,
+        key: Digest,
         text: &str,
         parts: &jwt::Parts<'_>,
         now: Moment,
@@ -333,22 +277,14 @@ impl Tokens {
         Ok(cached.token)
     }
 
-    /// One question to the authorization server per token, however many requests wait for the answer.
     async fn introspect(
         &self,
-        key: TokenKey,
+        key: Digest,
         text: &str,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
-        let introspector = self.introspector.as_ref().ok_or(TokenError::Unsupported)?;
-        let ask = async {
-            match introspector.ask(text, &self.rules, now).await? {
-                Introspection::Active(token) => Ok(Cached::new(*token, None, now)),
-                Introspection::Inactive => Err(TokenError::Inactive),
-            }
-        };
-        let answer = self.introspected.try_get_with(key, ask).await;
-        answer.map(|cached| cached.token).map_err(|error| *error)
+        let inquiries = self.inquiries.as_ref().ok_or(TokenError::Unsupported)?;
+        inquiries.of(key, text, &self.rules, now).await
     }
 
     /// Begins to read the key sets that are due.

@@ -11,9 +11,10 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 32] = [
+const LADDER: [&str; 34] = [
     "moment",
     "pseudonym",
+    "digest",
     "address",
     "interaction",
     "request",
@@ -28,6 +29,7 @@ const LADDER: [&str; 32] = [
     "parameters",
     "route",
     "limits",
+    "idempotency",
     "refusal",
     "admission",
     "headers",

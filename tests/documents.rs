@@ -24,7 +24,7 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_refusal_code_is_described() {
-    const STAGES: [&str; 12] = [
+    const STAGES: [&str; 13] = [
         "request_",
         "identity_",
         "interaction_",
@@ -35,6 +35,7 @@ fn every_refusal_code_is_described() {
         "token_",
         "scope_",
         "consent_",
+        "idempotency_",
         "upstream_",
         "gateway_",
     ];
@@ -66,7 +67,9 @@ fn every_reason_to_refuse_a_certificate_is_described() {
 #[test]
 fn every_metric_is_described() {
     let is_metric = |word: &String| word.starts_with("portaria_");
-    let metrics = read("src/report/metrics.rs") + &read("src/report/key_sets.rs");
+    let metrics = ["metrics", "key_sets", "services"]
+        .map(|file| read(&format!("src/report/{file}.rs")))
+        .concat();
     let source: BTreeSet<String> =
         between(&metrics, '"', is_word).into_iter().filter(is_metric).collect();
     let rows: String =

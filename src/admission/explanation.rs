@@ -84,6 +84,7 @@ impl Admission {
             | Refusal::Route(_)
             | Refusal::Version(_)
             | Refusal::Parameter(_)
+            | Refusal::Idempotency(_)
             | Refusal::Upstream(_)
             | Refusal::Event(_)
             | Refusal::Internal => None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Kept;
+use super::breaker::{self, BreakerWords};
 use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::listeners::ListenerConfiguration;
@@ -15,13 +16,19 @@ use crate::consent::{
     ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
 };
 use crate::moment::Moment;
-use crate::remote::{Breaker, BreakerSettings, BreakerWitness};
+use crate::remote::{Breaker, BreakerSettings};
 use crate::report::Metrics;
 use crate::route::{PriorityClass, Route};
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading, States};
 
 const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
+
+const BREAKER: BreakerWords = BreakerWords {
+    service: "consent_registry",
+    opened: "the consent registry failed repeatedly and is left alone for a while",
+    closed: "the consent registry is asked again",
+};
 
 /// What `[consent]` says.
 #[derive(PartialEq)]
@@ -85,7 +92,7 @@ impl Default for ConsentSettings {
                 ended: Duration::from_secs(900),
                 stale_for: None,
             },
-            breaker: BreakerSettings { failures: 5, open_for: Duration::from_secs(5) },
+            breaker: breaker::DEFAULT,
             stale_for: StaleFor::default(),
             webhook: None,
         }
@@ -109,7 +116,7 @@ pub(super) fn read_consents(
             read_members(&members, &mut settings);
         }
         settings.memory = read_memory(&table, settings.memory);
-        settings.breaker = read_breaker(&table, settings.breaker);
+        settings.breaker = breaker::read(&table);
         settings.stale_for = read_stale_for(&table);
         settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
         if let Some((webhook, place)) = read_webhook(&table, listeners) {
@@ -143,7 +150,7 @@ fn read_registry(
     place: &Place,
     metrics: &Metrics,
 ) -> Option<Registry> {
-    let breaker = Breaker::new(settings.breaker, Moment::now, breaker_witness(metrics));
+    let breaker = Breaker::new(settings.breaker, Moment::now, BREAKER.witness(metrics));
     let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
     Some(Registry::new(endpoint.remote(place)?, breaker, consents, enrollments))
 }
@@ -222,16 +229,6 @@ fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
     }
 }
 
-fn read_breaker(table: &Table<'_>, default: BreakerSettings) -> BreakerSettings {
-    let Some(table) = table.table("breaker") else {
-        return default;
-    };
-    BreakerSettings {
-        failures: table.number("failures", 1, 1000).unwrap_or(default.failures),
-        open_for: read_age(&table, "open_for", FIVE_MINUTES).unwrap_or(default.open_for),
-    }
-}
-
 fn read_stale_for(table: &Table<'_>) -> StaleFor {
     let Some(table) = table.table("stale_for") else {
         return StaleFor::default();
@@ -254,8 +251,8 @@ fn read_stale_for(table: &Table<'_>) -> StaleFor {
 /// Counts what is told of the registry.
 fn witness(metrics: &Metrics) -> Witness {
     let [answered, unknown, failed] =
-        ["answered", "unknown", "failed"].map(|result| metrics.consent_lookups(result));
-    let stale = metrics.stale_consents();
+        ["answered", "unknown", "failed"].map(|result| metrics.services().consent_lookups(result));
+    let stale = metrics.services().stale_consents();
     Arc::new(move |notice| match notice {
         Notice::Answered => answered.inc(),
         Notice::Unknown => unknown.inc(),
@@ -265,19 +262,6 @@ fn witness(metrics: &Metrics) -> Witness {
 }
 
 /// Says when the registry is left alone, and when it is asked again.
-fn breaker_witness(metrics: &Metrics) -> BreakerWitness {
-    let open = metrics.open_breakers("consent_registry");
-    Arc::new(move |is_open| {
-        if is_open {
-            open.inc();
-            tracing::warn!("the consent registry failed repeatedly and is left alone for a while");
-        } else {
-            open.dec();
-            tracing::info!("the consent registry is asked again");
-        }
-    })
-}
-
 /// The window of authorisation, or nothing inside if there is to be none.
 fn read_window(table: &Table<'_>) -> Option<Option<Duration>> {
     let accepted = format!("{} or \"none\"", values::DURATION);

@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -84,6 +86,24 @@ pub(super) fn secret(table: &Table<'_>, key: &'static str) -> Option<String> {
         place.reject(format!("{} holds no secret, accepted: {accepted}", file.display()));
     }
     secret
+}
+
+/// The symmetric key of a file: as many random bytes, raw or in base64 on one line.
+pub(super) fn symmetric_key<const LENGTH: usize>(
+    table: &Table<'_>,
+    key: &'static str,
+) -> Option<[u8; LENGTH]> {
+    let accepted = format!("a file of {LENGTH} random bytes, raw or in base64");
+    let Located { value: file, place } = path(table, key, &accepted)?;
+    let bytes = read(&file, &place, &accepted)?;
+    look_at_permissions(&file, &place);
+    let raw = <[u8; LENGTH]>::try_from(bytes.as_slice()).ok();
+    let found = raw.or_else(|| STANDARD.decode(bytes.trim_ascii()).ok()?.try_into().ok());
+    if found.is_none() {
+        let (file, length) = (file.display(), bytes.len());
+        place.reject(format!("{file} has {length} bytes that are no key, accepted: {accepted}"));
+    }
+    found
 }
 
 /// Reads a file, or reports that it cannot be read.

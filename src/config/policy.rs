@@ -22,7 +22,7 @@ use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_idempotency, read_max_body, read_media};
+use content::{read_idempotency, read_max_body, read_media, read_token_revocation};
 use parameters::{read_other_query, read_parameters};
 use published::Published;
 
@@ -219,6 +219,7 @@ impl Reader<'_> {
         let max_body = read_max_body(table, method.as_ref().map(|method| &method.value));
         let others = head.is_some_and(|head| head.refuses_other_query);
         let parameters = read_parameters(table, template.as_ref(), others);
+        let revokes_tokens = read_token_revocation(table, media);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let published = Published::of_route(table, head.map(|head| &head.published));
         if let (Some(access), Some(head)) = (&access, head) {
@@ -239,6 +240,7 @@ impl Reader<'_> {
             media: media?,
             parameters,
             max_body,
+            revokes_tokens,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             negotiated: published.negotiated(),

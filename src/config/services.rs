@@ -1,64 +1,165 @@
-//! `[token.introspection]`: who says whether an opaque token holds.
+//! `[token.introspection]`: who says whether an opaque token holds, and how the gateway proves who it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::PrivateKeyDer;
+
+use super::breaker::{self, BreakerWords};
 use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
-use crate::token::introspection::{ClientAuthentication, Introspector};
+use crate::moment::Moment;
+use crate::remote::{Breaker, BreakerSettings};
+use crate::report::Metrics;
+use crate::token::introspection::{Assertion, ClientAuthentication, Introspector};
+use crate::token::{KEEP_INACTIVE, Notice, Witness};
 
 pub(super) const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
 pub(super) const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
 pub(super) const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 
+const BREAKER: BreakerWords = BreakerWords {
+    service: "introspection",
+    opened: "the introspection endpoint failed repeatedly and is left alone for a while",
+    closed: "the introspection endpoint is asked again",
+};
+
 /// What `[token.introspection]` says.
 #[derive(PartialEq)]
 pub(super) struct IntrospectionSettings {
     endpoint: EndpointSettings,
-    authentication: ClientAuthentication,
+    authentication: Authentication,
+    breaker: BreakerSettings,
+    /// How long it is known that a token does not hold.
+    pub(super) keep_inactive: Duration,
 }
+
+/// What makes a [`ClientAuthentication`].
+#[derive(PartialEq)]
+enum Authentication {
+    Secret {
+        client_id: String,
+        secret: String,
+    },
+    Assertion {
+        client_id: String,
+        audience: String,
+        key_id: Option<String>,
+        key: PrivateKeyDer<'static>,
+    },
+    Certificate {
+        client_id: String,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Method {
+    Secret,
+    Assertion,
+    Certificate,
+}
+
+/// Who is asked, and who is told of the answers.
+pub(super) type Asking = (Introspector, Witness);
 
 /// Reads `[token.introspection]`.
 pub(super) fn read_introspection(
     table: &Table<'_>,
-) -> Option<(IntrospectionSettings, Introspector)> {
+    metrics: &Metrics,
+) -> Option<(IntrospectionSettings, Asking)> {
     let client_id = table.required("client_id", "the client id of the gateway");
-    let method = table.required_parsed(
-        "client_auth",
-        "\"client_secret_basic\" or \"tls_client_auth\"",
-        |text| match text {
-            "client_secret_basic" => Some(false),
-            "tls_client_auth" => Some(true),
-            _ => None,
-        },
-    );
-    let by_certificate = method.as_ref().is_some_and(|method| method.value);
-    let needs = Needs { certificate: by_certificate, encryption: true };
+    let accepted = "\"client_secret_basic\", \"private_key_jwt\" or \"tls_client_auth\"";
+    let method = table.required_parsed("client_auth", accepted, |text| match text {
+        "client_secret_basic" => Some(Method::Secret),
+        "private_key_jwt" => Some(Method::Assertion),
+        "tls_client_auth" => Some(Method::Certificate),
+        _ => None,
+    });
+    let method = method.map(|method| method.value);
+    let needs = Needs { certificate: method == Some(Method::Certificate), encryption: true };
     let endpoint = endpoint::read(table, "url", needs);
-    let secret = match by_certificate {
-        false if method.is_some() => Some(pem::secret(table, "client_secret_file")),
-        _ => {
-            reject_secret(table);
-            None
-        }
-    };
-    let (client_id, _) = (client_id?.value, method?);
-    let authentication = match secret {
-        Some(secret) => {
-            ClientAuthentication::ClientSecretBasic { client_id, client_secret: secret? }
-        }
-        None => ClientAuthentication::TlsClientAuth { client_id },
-    };
+    let breaker = breaker::read(table);
+    let keep_inactive = read_age(table, "keep_inactive", ONE_MINUTE).unwrap_or(KEEP_INACTIVE);
+    let client_id = client_id.map(|client_id| client_id.value);
+    let authentication = read_authentication(table, method, client_id);
     let (endpoint, place) = endpoint?;
-    let introspector = Introspector::new(endpoint.remote(&place)?, authentication.clone());
-    Some((IntrospectionSettings { endpoint, authentication }, introspector))
+    let (authentication, built) = authentication?;
+    let breaker_of_service = Breaker::new(breaker, Moment::now, BREAKER.witness(metrics));
+    let introspector = Introspector::new(endpoint.remote(&place)?, breaker_of_service, built);
+    let settings = IntrospectionSettings { endpoint, authentication, breaker, keep_inactive };
+    Some((settings, (introspector, witness(metrics))))
 }
 
-fn reject_secret(table: &Table<'_>) {
-    if table.has("client_secret_file") {
-        let place = table.place("client_secret_file");
-        place.reject("has no effect with tls_client_auth, accepted: client_secret_basic");
+fn read_authentication(
+    table: &Table<'_>,
+    method: Option<Method>,
+    client_id: Option<String>,
+) -> Option<(Authentication, ClientAuthentication)> {
+    let keys: [(&[&'static str], Method, &str); 2] = [
+        (&["client_secret_file"], Method::Secret, "client_secret_basic"),
+        (
+            &["signing_key", "signing_key_id", "assertion_audience"],
+            Method::Assertion,
+            "private_key_jwt",
+        ),
+    ];
+    for (keys, of, name) in keys {
+        for key in
+            keys.iter().filter(|key| method.is_some_and(|method| method != of) && table.has(key))
+        {
+            let text = format!("has no effect with this client_auth, accepted: {name}");
+            table.place(key).reject(text);
+        }
     }
+    match method? {
+        Method::Secret => {
+            let secret = pem::secret(table, "client_secret_file");
+            let (client_id, secret) = (client_id?, secret?);
+            let built = ClientAuthentication::ClientSecretBasic {
+                client_id: client_id.clone(),
+                client_secret: secret.clone(),
+            };
+            Some((Authentication::Secret { client_id, secret }, built))
+        }
+        Method::Assertion => read_assertion(table, client_id),
+        Method::Certificate => {
+            let client_id = client_id?;
+            let built = ClientAuthentication::TlsClientAuth { client_id: client_id.clone() };
+            Some((Authentication::Certificate { client_id }, built))
+        }
+    }
+}
+
+fn read_assertion(
+    table: &Table<'_>,
+    client_id: Option<String>,
+) -> Option<(Authentication, ClientAuthentication)> {
+    let key = pem::private_key(table, "signing_key");
+    let key_id = table.string("signing_key_id", "the kid of the key in the gateway's key set");
+    let audience = table.required(
+        "assertion_audience",
+        "whom the assertions are for: the authorization server's issuer identifier, or what it asks for",
+    );
+    let (client_id, key, audience) = (client_id?, key?, audience?.value);
+    let key_id = key_id.map(|key_id| key_id.value);
+    let Some(assertion) = Assertion::new(&client_id, &audience, key_id.as_deref(), &key.value)
+    else {
+        key.place.reject("is no key for PS256, accepted: an RSA key of at least 2048 bits");
+        return None;
+    };
+    let settings = Authentication::Assertion { client_id, audience, key_id, key: key.value };
+    Some((settings, ClientAuthentication::PrivateKeyJwt(assertion)))
+}
+
+fn witness(metrics: &Metrics) -> Witness {
+    let counters = Notice::ALL.map(|notice| metrics.services().introspections(notice.as_str()));
+    let [active, refused, failed] = counters;
+    Arc::new(move |notice| match notice {
+        Notice::Active => active.inc(),
+        Notice::Refused => refused.inc(),
+        Notice::Failed => failed.inc(),
+    })
 }
 
 /// How long something may be trusted without asking again: without a ceiling, a slip of the keyboard

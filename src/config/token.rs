@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::consent::ConsentSettings;
 use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
-use super::services::{self, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
+use super::services::{self, Asking, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
 use super::{Kept, carried, values};
 use crate::last_good;
 use crate::report::Metrics;
 use crate::token::claims;
-use crate::token::introspection::Introspector;
 use crate::token::{
-    Algorithm, ClaimRules, GrantRule, Issuers, ParticipantRule, SignedRules, TokenLimits, Tokens,
+    Algorithm, ClaimRules, GrantRule, Issuers, KEEP_INACTIVE, ParticipantRule, SignedRules,
+    TokenLimits, Tokens,
 };
 
 const MISSING_TABLE: &str = "is missing, accepted: a table";
@@ -46,10 +46,10 @@ pub(super) fn read_tokens(
         return None;
     };
     let carrying = carried::read_carrying(&table, consent);
-    let limits = read_limits(&table);
+    let mut limits = read_limits(&table);
     let signed_rules = read_signed_rules(&table);
     let directory = read_directory(&table);
-    let introspection = read_introspection(&table);
+    let introspection = read_introspection(&table, metrics);
     let has_introspection = table.has("introspection");
     let algorithms = &signed_rules.algorithms;
     let common =
@@ -57,6 +57,9 @@ pub(super) fn read_tokens(
     let issuers = issuers::read(&table, &common);
     let rules = read_rules(&table, issuers.as_deref());
     let (issuers, rules, (introspection, introspector)) = (issuers?, rules?, introspection?);
+    if let Some(introspection) = &introspection {
+        limits.keep_inactive = introspection.keep_inactive;
+    }
     let (issuers, built): (Vec<_>, Vec<_>) = issuers.into_iter().unzip();
     let rules = ClaimRules { carrying: carrying?, ..rules };
     let settings = TokenSettings { rules, signed_rules, limits, issuers, introspection };
@@ -64,16 +67,21 @@ pub(super) fn read_tokens(
         return Some((settings, kept.token.1.clone()));
     }
     let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
-    let tokens = Tokens::new(rules, signed_rules, limits, Issuers::new(built), introspector);
+    let revoked = before.map(|kept| kept.token.1.revoked()).unwrap_or_default();
+    let issuers = Issuers::new(built);
+    let tokens = Tokens::new(rules, signed_rules, limits, issuers, introspector, revoked);
     Some((settings, Arc::new(tokens)))
 }
 
 /// Nothing if it is wrong, nothing inside if it is not there.
 fn read_introspection(
     table: &Table<'_>,
-) -> Option<(Option<IntrospectionSettings>, Option<Introspector>)> {
+    metrics: &Metrics,
+) -> Option<(Option<IntrospectionSettings>, Option<Asking>)> {
     match table.table("introspection") {
-        Some(table) => services::read_introspection(&table).map(|(s, i)| (Some(s), Some(i))),
+        Some(table) => {
+            services::read_introspection(&table, metrics).map(|(s, i)| (Some(s), Some(i)))
+        }
         None => (!table.has("introspection")).then_some((None, None)),
     }
 }
@@ -212,5 +220,6 @@ fn read_limits(table: &Table<'_>) -> TokenLimits {
         longest: longest.unwrap_or(8 * 1024),
         cached: table.number("cache_capacity", 1, 10_000_000).unwrap_or(100_000),
         introspection_max_age: max_age.unwrap_or(Duration::from_secs(30)),
+        keep_inactive: KEEP_INACTIVE,
     }
 }

@@ -111,7 +111,7 @@ impl WebhookSettings {
                 EventKey::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
             }
         };
-        let purges = metrics.consent_purges("event");
+        let purges = metrics.services().consent_purges("event");
         let witness = Arc::new(move || purges.inc());
         Some(Events { key, claim: self.claim.clone(), witness })
     }
@@ -133,6 +133,7 @@ impl WebhookSettings {
             media: Media::Jws,
             parameters: ParameterRules::default(),
             max_body: None,
+            revokes_tokens: false,
             consent_parameter: None,
             inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
             version: HeaderValue::from_static("1.0.0"),

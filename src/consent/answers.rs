@@ -8,7 +8,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ConsentDigest, ConsentError, ConsentId, ConsentKind, Memory, Registry};
+use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
+use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::terms::{ConsentStatus, Terms};
 
@@ -166,7 +167,7 @@ enum NotKept {
 /// What an answer is filed under.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
-    pub(super) id: ConsentDigest,
+    pub(super) id: Digest,
     pub(super) kind: ConsentKind,
     pub(super) revision: u64,
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{ConsentDigest, EventError};
+use super::EventError;
+use crate::digest::Digest;
 use crate::moment::Moment;
 
 /// The revisions and marks of all consents. Consents that share a slot share the number: advancing one
@@ -51,7 +52,7 @@ pub(super) enum Mark {
 }
 
 struct Marked {
-    id: ConsentDigest,
+    id: Digest,
     mark: Mark,
     until: Duration,
 }
@@ -76,11 +77,11 @@ impl Default for Changes {
 }
 
 impl Changes {
-    fn slot(&self, id: ConsentDigest) -> Option<&Slot> {
+    fn slot(&self, id: Digest) -> Option<&Slot> {
         self.slots.get(usize::try_from(id.prefix() % SLOTS).unwrap_or(0))
     }
 
-    pub(super) fn of(&self, id: ConsentDigest, now: Moment) -> Known {
+    pub(super) fn of(&self, id: Digest, now: Moment) -> Known {
         let Some(slot) = self.slot(id) else {
             return Known { revision: 0, mark: None };
         };
@@ -91,14 +92,14 @@ impl Changes {
     }
 
     /// Ends what is kept of a consent.
-    pub(super) fn advance(&self, id: ConsentDigest) {
+    pub(super) fn advance(&self, id: Digest) {
         if let Some(slot) = self.slot(id) {
             slot.revision.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// Marks a consent, from now on for a time.
-    pub(super) fn mark(&self, id: ConsentDigest, mark: Mark, now: Moment, remembered: Duration) {
+    pub(super) fn mark(&self, id: Digest, mark: Mark, now: Moment, remembered: Duration) {
         let until = now.since_start() + remembered;
         let Some(slot) = self.slot(id) else { return };
         {
@@ -147,7 +148,7 @@ impl Changes {
 }
 
 impl Slot {
-    fn mark_of(&self, id: ConsentDigest, now: Moment) -> Option<Mark> {
+    fn mark_of(&self, id: Digest, now: Moment) -> Option<Mark> {
         let marks = self.marks.lock();
         marks.iter().find(|marked| marked.id == id && marked.is_live(now)).map(|found| found.mark)
     }
@@ -180,7 +181,7 @@ mod tests {
         Moment::at(since_start, UNIX_EPOCH)
     }
 
-    fn digest(number: u32) -> ConsentDigest {
+    fn digest(number: u32) -> Digest {
         ConsentId::new(&format!("urn:x:{number}")).unwrap().digest()
     }
 
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn consents_of_one_slot_share_the_revision_and_no_mark() {
         let (changes, id) = (Changes::default(), digest(0));
-        let slot_of = |id: ConsentDigest| id.prefix() % SLOTS;
+        let slot_of = |id: Digest| id.prefix() % SLOTS;
         let other = (1..).map(digest).find(|other| slot_of(*other) == slot_of(id)).unwrap();
         let now = at(MINUTE);
         changes.advance(id);

@@ -18,7 +18,8 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{Changes, ConsentDigest, ConsentId};
+use super::{Changes, ConsentId};
+use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::token::Algorithm;
 use crate::token::jwks::KeySet;
@@ -93,7 +94,7 @@ impl Events {
         body: &[u8],
         changes: &Changes,
         now: Moment,
-    ) -> Result<ConsentDigest, EventError> {
+    ) -> Result<Digest, EventError> {
         let text = std::str::from_utf8(body).map_err(|_| EventError::Malformed)?;
         let payload = self.verified_payload(text)?;
         let claims: Map<String, Value> =

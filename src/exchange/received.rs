@@ -31,6 +31,11 @@ impl Received {
         self.json.as_ref().map_or(Ok(()), JsonCheck::finish)
     }
 
+    /// How long it may be.
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
     /// How long it is.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -1,14 +1,15 @@
-//! The answer to a refusal, on the wire.
+//! The answers that the gateway gives itself, on the wire: to a refusal, and of an earlier exchange.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
 
 use super::fields;
 use crate::exchange::Exchange;
 use crate::headers::{self, AnswerFacts};
+use crate::idempotency::Answer;
 use crate::refusal::Refusal;
 
 /// Status and fields of a refusal's answer.
@@ -25,6 +26,24 @@ pub(super) fn head(
     }
     explain(&mut parts.headers, refusal);
     parts.into()
+}
+
+/// Status and fields of an answer that was given before: what belongs to the exchange is this one's.
+pub(super) fn repeated(
+    request: &RequestHeader,
+    exchange: &Exchange,
+    answer: &Answer,
+) -> Result<ResponseHeader> {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    let (Ok(status), Some(facts)) =
+        (StatusCode::from_u16(answer.status), exchange.answer_facts(request.uri.path()))
+    else {
+        return Err(Error::new_in(ErrorType::InternalError));
+    };
+    parts.status = status;
+    parts.headers = answer.fields.clone();
+    headers::complete(&mut parts.headers, facts);
+    Ok(parts.into())
 }
 
 fn explain(headers: &mut HeaderMap, refusal: &Refusal) {

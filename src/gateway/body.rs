@@ -34,22 +34,52 @@ pub(super) async fn receive(
         return Ok(None);
     }
     session.as_mut().enable_retry_buffering();
+    match receive_in_time(session, exchange, KEPT_BODY).await? {
+        None => Ok(exchange.confirm().await.err()),
+        refusal => Ok(refusal),
+    }
+}
+
+/// Receives a body that would have been passed on as it comes, for nobody: its answer is known already.
+pub(super) async fn discard(
+    session: &mut Session,
+    exchange: &mut Exchange,
+) -> Result<Option<Refusal>> {
+    if !exchange.awaits_body() {
+        return Ok(None);
+    }
+    exchange.note_discarded();
+    let longest = exchange.max_body();
+    match receive_in_time(session, exchange, longest).await? {
+        None => Ok(exchange.confirm_repetition().await.err()),
+        refusal => Ok(refusal),
+    }
+}
+
+async fn receive_in_time(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    longest: u64,
+) -> Result<Option<Refusal>> {
     let within = exchange.serving().body_timeout;
-    match timeout(within, receive_whole(session, exchange)).await {
-        Ok(Ok(None)) => Ok(exchange.confirm().await.err()),
-        Ok(failed) => failed,
+    match timeout(within, receive_whole(session, exchange, longest)).await {
+        Ok(received) => received,
         Err(_) => Ok(Some(RequestError::BodyTimeout.into())),
     }
 }
 
-async fn receive_whole(session: &mut Session, exchange: &mut Exchange) -> Result<Option<Refusal>> {
+async fn receive_whole(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    longest: u64,
+) -> Result<Option<Refusal>> {
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
                 if let Err(error) = exchange.take_body(&piece) {
                     return Ok(Some(error.into()));
                 }
-                if exchange.received_body() > KEPT_BODY {
+                if exchange.received_body() > longest {
                     return Ok(Some(RequestError::LengthRequired.into()));
                 }
             }

@@ -106,6 +106,7 @@ pub(super) fn outcome(error: Option<&Error>, exchange: &Exchange) -> Outcome {
     match (exchange.refusal(), error) {
         (Some(Refusal::Limits(_)), _) => Outcome::OverLimit,
         (Some(_), _) => Outcome::Refused,
+        (None, None) if exchange.replays() => Outcome::Replayed,
         (None, None) => Outcome::Answered,
         (None, Some(error)) if is_backends(error) => Outcome::Interrupted,
         (None, Some(_)) => Outcome::ClientAbort,

@@ -81,6 +81,16 @@ pub(super) const IDEMPOTENCY: Text = text(
     "Erro de idempotência",
     "O cabeçalho x-idempotency-key está ausente ou fora do padrão.",
 );
+pub(super) const IDEMPOTENCY_CONTENT: Text = text(
+    "ERRO_IDEMPOTENCIA",
+    "Erro de idempotência",
+    "A chave x-idempotency-key já foi utilizada com outro conteúdo.",
+);
+pub(super) const IDEMPOTENCY_ANSWER: Text = text(
+    "ERRO_IDEMPOTENCIA",
+    "Erro de idempotência",
+    "A operação desta chave x-idempotency-key já foi realizada e a sua resposta não está mais disponível.",
+);
 pub(super) const NOT_FOUND: Text = text(
     "RECURSO_NAO_ENCONTRADO",
     "Recurso não encontrado",

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::UpstreamError;
 use super::text::{self, Text};
 use crate::consent::{ConsentError, EventError, Lapse};
+use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Holder, LimitExceeded};
@@ -153,6 +154,7 @@ pub(super) fn of_token(error: TokenError) -> Answer {
         E::NotYetValid => no("token_not_yet_valid"),
         E::Lifetime => no("token_lifetime"),
         E::Inactive => no("token_inactive"),
+        E::Revoked => no("token_revoked"),
         E::Unbound => no("token_unbound"),
         E::OtherCertificate => no("token_other_certificate"),
         E::OtherParticipant => no("token_other_participant"),
@@ -210,6 +212,20 @@ fn status_of(lapse: Lapse) -> StatusCode {
     match lapse {
         Lapse::InvalidToken => StatusCode::UNAUTHORIZED,
         Lapse::InsufficientScope => StatusCode::FORBIDDEN,
+    }
+}
+
+/// A key that stands for something else, or whose answer cannot be given again, is the 422 of the
+/// specifications. A duplicate of what is under way is no conflict yet: it can be decided soon.
+pub(super) fn of_idempotency(error: IdempotencyError) -> Answer {
+    use IdempotencyError as E;
+    let conflict = |code, text| (StatusCode::UNPROCESSABLE_ENTITY, code, text);
+    let undecided = |code| (StatusCode::SERVICE_UNAVAILABLE, code, text::UNAVAILABLE);
+    match error {
+        E::OtherContent => conflict("idempotency_other_content", text::IDEMPOTENCY_CONTENT),
+        E::AnswerNotKept => conflict("idempotency_answer_not_kept", text::IDEMPOTENCY_ANSWER),
+        E::UnderWay => undecided("idempotency_under_way"),
+        E::Store => undecided("idempotency_store_unavailable"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The admin endpoint, on a loopback listener of its own: `/metrics`, `/healthz`, `/readyz`,
-//! `/version`, `/decisions/{interaction id}`, `/consents/{digest}`.
+//! `/version`, `/decisions/{interaction id}`, `/consents/{digest}`,
+//! `/tokens/{digest}`.
 //!
 //! `/healthz` says that the process lives; `/readyz` says whether requests can be decided, and names
-//! what is missing. DELETE of a consent ends what is kept of it; the SHA-256 of its id names it, for ids
-//! are personal and paths end up in logs. Whether anything was kept is not told.
+//! what is missing. DELETE of a consent ends what is kept of it, DELETE of a token refuses it from now on; the
+//! SHA-256 of the id or of the token names it, for ids are personal, tokens secret, and paths end up in logs. Whether anything was kept is not told.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
 use super::Report;
+use crate::digest::Digest;
 use crate::moment::Moment;
-use crate::scope::ConsentDigest;
 
 /// Where the last refusals are found, by interaction id.
 pub const DECISIONS: &str = "/decisions/";
@@ -25,10 +26,13 @@ pub trait Readiness: Send + Sync {
     fn missing(&self) -> Vec<&'static str>;
 }
 
-/// What is kept of consents.
-pub trait KeptConsents: Send + Sync {
-    /// Ends what is kept of one.
-    fn purge(&self, id: ConsentDigest);
+/// What an operator can end.
+pub trait Purge: Send + Sync {
+    /// Ends what is kept of a consent.
+    fn purge_consent(&self, id: Digest);
+
+    /// Refuses a token from now on.
+    fn purge_token(&self, token: Digest);
 }
 
 /// The endpoint.
@@ -37,8 +41,8 @@ pub struct Admin {
     pub report: Arc<Report>,
     /// What is missing.
     pub readiness: Arc<dyn Readiness>,
-    /// What is kept of consents.
-    pub consents: Arc<dyn KeptConsents>,
+    /// What an operator can end.
+    pub purge: Arc<dyn Purge>,
 }
 
 #[async_trait]
@@ -47,7 +51,10 @@ impl ServeHttp for Admin {
         let head = session.req_header();
         let path = head.uri.path();
         if let Some(digest) = path.strip_prefix("/consents/") {
-            return self.purge(&head.method, digest);
+            return purge(&head.method, digest, |id| self.purge.purge_consent(id));
+        }
+        if let Some(digest) = path.strip_prefix("/tokens/") {
+            return purge(&head.method, digest, |token| self.purge.purge_token(token));
         }
         if head.method != Method::GET {
             return not_allowed("GET");
@@ -79,20 +86,6 @@ impl Admin {
         }
     }
 
-    fn purge(&self, method: &Method, digest: &str) -> Response<Vec<u8>> {
-        if method != Method::DELETE {
-            return not_allowed("DELETE");
-        }
-        let Some(id) = ConsentDigest::parse(digest) else {
-            let accepted = "accepted: the SHA-256 of the consent's id, in 64 hexadecimal digits\n";
-            return text(StatusCode::BAD_REQUEST, "text/plain", accepted.to_owned());
-        };
-        self.consents.purge(id);
-        let mut response = Response::new(Vec::new());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response
-    }
-
     fn ready(&self) -> Response<Vec<u8>> {
         let missing = self.readiness.missing();
         let (status, word) = match missing.is_empty() {
@@ -101,6 +94,20 @@ impl Admin {
         };
         json(status, &serde_json::json!({"status": word, "missing": missing}))
     }
+}
+
+fn purge(method: &Method, digest: &str, end: impl FnOnce(Digest)) -> Response<Vec<u8>> {
+    if method != Method::DELETE {
+        return not_allowed("DELETE");
+    }
+    let Some(digest) = Digest::parse(digest) else {
+        let accepted = "accepted: a SHA-256 in 64 hexadecimal digits\n";
+        return text(StatusCode::BAD_REQUEST, "text/plain", accepted.to_owned());
+    };
+    end(digest);
+    let mut response = Response::new(Vec::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Vec<u8>> {

@@ -96,6 +96,7 @@ impl Decisions {
             | Refusal::Scope(_)
             | Refusal::Parameter(_)
             | Refusal::Consent(_)
+            | Refusal::Idempotency(_)
             | Refusal::Upstream(_)
             | Refusal::Internal => &self.of_participants,
         };

@@ -10,10 +10,12 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Opts, Registry, TextEncoder,
 };
 
 use super::key_sets::KeySetMetrics;
+use super::services::ServiceMetrics;
+use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
 use crate::moment::Moment;
@@ -41,10 +43,10 @@ pub struct Metrics {
     list_entries: GaugeVec,
     list_fetches: IntCounterVec,
     key_sets: KeySetMetrics,
-    consent_lookups: IntCounterVec,
-    stale_consents: IntCounter,
-    consent_purges: IntCounterVec,
-    open_breakers: IntGaugeVec,
+    services: ServiceMetrics,
+    answers: IntGauge,
+    displaced_answers: IntGauge,
+    answer_failures: IntGauge,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_log_lines: IntGauge,
@@ -134,30 +136,25 @@ const LIST_ENTRIES: Described = Described(
     "Certificates that a revocation list names.",
     &["listener", "list", "source"],
 );
+const ANSWERS: Described = Described(
+    "portaria_idempotency_records",
+    "Operations in the store of idempotent answers.",
+    &[],
+);
+const DISPLACED_ANSWERS: Described = Described(
+    "portaria_idempotency_displaced_records",
+    "Operations that the store forgot before their time, because it was full, since the start.",
+    &[],
+);
+const ANSWER_FAILURES: Described = Described(
+    "portaria_idempotency_store_failures",
+    "Reads and writes of the store that failed, since the start.",
+    &[],
+);
 const LIST_FETCHES: Described = Described(
     "portaria_crl_fetches_total",
     "Fetches of revocation lists by distribution point and result.",
     &["point", "result"],
-);
-const CONSENT_LOOKUPS: Described = Described(
-    "portaria_consent_lookups_total",
-    "Questions to the consent registry by result.",
-    &["result"],
-);
-const STALE_CONSENTS: Described = Described(
-    "portaria_consent_stale_answers_total",
-    "Requests judged on an answer that was out of date, in an outage of the consent registry.",
-    &[],
-);
-const CONSENT_PURGES: Described = Described(
-    "portaria_consent_purges_total",
-    "Orders to end what is kept of a consent, by where they came from.",
-    &["by"],
-);
-const OPEN_BREAKERS: Described = Described(
-    "portaria_open_breakers",
-    "Whether a service that failed repeatedly is left alone.",
-    &["service"],
 );
 const RELOADS: Described =
     Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
@@ -195,13 +192,10 @@ impl Metrics {
             list_entries: gauges(&registry, &LIST_ENTRIES)?,
             list_fetches: counters(&registry, &LIST_FETCHES)?,
             key_sets: KeySetMetrics::new(&registry)?,
-            consent_lookups: counters(&registry, &CONSENT_LOOKUPS)?,
-            stale_consents: IntCounter::new(STALE_CONSENTS.0, STALE_CONSENTS.1)?,
-            consent_purges: counters(&registry, &CONSENT_PURGES)?,
-            open_breakers: IntGaugeVec::new(
-                Opts::new(OPEN_BREAKERS.0, OPEN_BREAKERS.1),
-                OPEN_BREAKERS.2,
-            )?,
+            services: ServiceMetrics::new(&registry)?,
+            answers: IntGauge::new(ANSWERS.0, ANSWERS.1)?,
+            displaced_answers: IntGauge::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
+            answer_failures: IntGauge::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
@@ -214,8 +208,9 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
-        self.registry.register(Box::new(self.stale_consents.clone()))?;
-        self.registry.register(Box::new(self.open_breakers.clone()))?;
+        for gauge in [&self.answers, &self.displaced_answers, &self.answer_failures] {
+            self.registry.register(Box::new(gauge.clone()))?;
+        }
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -298,24 +293,9 @@ impl Metrics {
         self.certificate_findings.clone()
     }
 
-    /// The counter of questions to the consent registry with a result.
-    pub fn consent_lookups(&self, result: &str) -> IntCounter {
-        self.consent_lookups.with_label_values(&[result])
-    }
-
-    /// The counter of requests that an answer out of date served.
-    pub fn stale_consents(&self) -> IntCounter {
-        self.stale_consents.clone()
-    }
-
-    /// The counter of orders from somewhere to end what is kept of a consent.
-    pub fn consent_purges(&self, by: &str) -> IntCounter {
-        self.consent_purges.with_label_values(&[by])
-    }
-
-    /// The gauge of a service's open breakers.
-    pub fn open_breakers(&self, service: &str) -> IntGauge {
-        self.open_breakers.with_label_values(&[service])
+    /// The metrics of the services that are asked about tokens and consents.
+    pub fn services(&self) -> &ServiceMetrics {
+        &self.services
     }
 
     /// Counts a handshake.
@@ -326,6 +306,14 @@ impl Metrics {
     /// The metrics of key sets.
     pub fn key_sets(&self) -> KeySetMetrics {
         self.key_sets.clone()
+    }
+
+    /// Notes how the store of idempotent answers does.
+    pub fn note_idempotency(&self, standing: Standing) {
+        let as_value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.answers.set(as_value(standing.records));
+        self.displaced_answers.set(as_value(standing.displaced));
+        self.answer_failures.set(as_value(standing.failures));
     }
 
     /// Counts a reload.

@@ -1,5 +1,5 @@
-//! What happens beside the requests: reloads, reads of key sets, forgetting of idle addresses,
-//! and at the end the wait for the exchanges under way.
+//! What happens beside the requests: reloads, reads of key sets, forgetting of idle addresses and expired
+//! answers, and at the end the wait for the exchanges under way.
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -52,8 +52,14 @@ impl Housekeeping {
 
     fn tick(&self, forget: &mut Instant) {
         let now = Instant::now();
-        let admission = &self.live.serving.load_full().admission;
+        let serving = self.live.serving.load_full();
+        let admission = &serving.admission;
         admission.tokens.refresh_due(Moment::of(now));
+        if let Some(idempotency) = &serving.idempotency {
+            idempotency.sweep(Moment::of(now));
+        }
+        self.live.note_revoked_tokens(&admission.tokens);
+        self.live.note_idempotency(serving.idempotency.as_deref());
         if *forget <= now {
             *forget = now + FORGET_EVERY;
             admission.limits.forget_idle(Moment::of(now));
@@ -61,10 +67,13 @@ impl Housekeeping {
         }
     }
 
-    /// Waits until no exchange is under way. Whoever cuts the wait short does so from outside.
+    /// Waits until no exchange is under way and what they leave is on disk. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
         while self.under_way.count() > 0 {
             tokio::time::sleep(DRAIN_TICK).await;
+        }
+        if let Some(idempotency) = &self.live.serving.load_full().idempotency {
+            idempotency.flush().await;
         }
         let _ = self.ended.lock().send(());
     }

@@ -13,14 +13,15 @@ use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
+use crate::digest::Digest;
 use crate::exchange::Serving;
+use crate::idempotency::Idempotency;
 use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
 use crate::report::Metrics;
-use crate::report::admin::{KeptConsents, Readiness};
+use crate::report::admin::{Purge, Readiness};
 use crate::route::Exposure;
-use crate::scope::ConsentDigest;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
 
@@ -120,6 +121,11 @@ impl Live {
             );
             return false;
         }
+        if let Some(idempotency) = &configuration.serving.idempotency
+            && !is_open(idempotency).await
+        {
+            return false;
+        }
         if !self.read_key_sets(&configuration.serving.admission.tokens).await {
             return false;
         }
@@ -158,6 +164,17 @@ impl Live {
         }
     }
 
+    /// Tells the metrics how many revoked tokens are remembered.
+    pub(super) fn note_revoked_tokens(&self, tokens: &Tokens) {
+        self.metrics.services().note_revoked_tokens(tokens.revoked().count());
+    }
+
+    /// Tells the metrics how the store of idempotent answers does.
+    pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
+        let standing = idempotency.map(Idempotency::standing);
+        self.metrics.note_idempotency(standing.unwrap_or_default());
+    }
+
     /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have
     /// one; those that are in force already go on as they stand.
     async fn read_key_sets(&self, tokens: &Tokens) -> bool {
@@ -185,10 +202,27 @@ impl Readiness for Live {
     }
 }
 
-impl KeptConsents for Live {
-    fn purge(&self, id: ConsentDigest) {
+/// Opens the store, if it is another than before, beside the threads that wait for nothing.
+async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
+    let keeper = idempotency.keeper().clone();
+    match tokio::task::spawn_blocking(move || keeper.open()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!("idempotency.directory: {error}");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+impl Purge for Live {
+    fn purge_token(&self, token: Digest) {
+        self.serving.load().admission.tokens.purge(token, Moment::now());
+    }
+
+    fn purge_consent(&self, id: Digest) {
         self.serving.load().admission.consents.purge(id, Moment::now());
-        self.metrics.consent_purges("admin").inc();
+        self.metrics.services().consent_purges("admin").inc();
     }
 }
 

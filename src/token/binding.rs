@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::{TokenError, VerifiedToken};
+use crate::digest::Digest;
 use crate::identity::Participant;
 
 /// A token that was verified and whose confirmation is the connection's certificate. Only this module
@@ -21,6 +22,7 @@ use crate::identity::Participant;
 #[derive(Clone, Debug)]
 pub struct BoundToken {
     token: Arc<VerifiedToken>,
+    digest: Digest,
 }
 
 impl BoundToken {
@@ -28,11 +30,17 @@ impl BoundToken {
     pub fn token(&self) -> &VerifiedToken {
         &self.token
     }
+
+    /// The digest of its text.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
 }
 
 /// Binds a token to the participant of the connection that it arrived on.
 pub fn bind(
     token: Arc<VerifiedToken>,
+    digest: Digest,
     participant: &Participant,
 ) -> Result<BoundToken, TokenError> {
     if token.thumbprint != *participant.thumbprint() {
@@ -42,7 +50,7 @@ pub fn bind(
     let software_statement = participant.software_statement_id().as_value();
     let is_own = is_own(token.organisation.as_deref(), organisation)
         && is_own(token.software_statement.as_deref(), software_statement);
-    if is_own { Ok(BoundToken { token }) } else { Err(TokenError::OtherParticipant) }
+    if is_own { Ok(BoundToken { token, digest }) } else { Err(TokenError::OtherParticipant) }
 }
 
 /// Ids of the directory are UUIDs: their case means nothing.

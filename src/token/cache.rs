@@ -4,32 +4,14 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use moka::Expiry;
 
 use super::VerifiedToken;
+use crate::digest::Digest;
 use crate::moment::Moment;
 
 /// What nothing else ends is forgotten after a day.
 const LONGEST: Duration = Duration::from_secs(86_400);
-
-/// SHA-256 of a token's text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct TokenKey([u8; 32]);
-
-impl TokenKey {
-    pub(super) fn of(text: &str) -> Self {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        Self(key)
-    }
-}
-
-impl std::hash::Hash for TokenKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
-    }
-}
 
 /// A key that is a SHA-256 needs no further hashing: its first bytes are the hash.
 #[derive(Default)]
@@ -38,6 +20,10 @@ pub(super) struct KeyHasher(u64);
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 
     fn finish(&self) -> u64 {
@@ -75,10 +61,10 @@ pub(super) struct UntilExpiry {
     pub(super) ceiling: Option<Duration>,
 }
 
-impl Expiry<TokenKey, Cached> for UntilExpiry {
+impl Expiry<Digest, Cached> for UntilExpiry {
     fn expire_after_create(
         &self,
-        _key: &TokenKey,
+        _key: &Digest,
         cached: &Cached,
         _created_at: Instant,
     ) -> Option<Duration> {
@@ -89,7 +75,7 @@ impl Expiry<TokenKey, Cached> for UntilExpiry {
     /// An entry of the same token takes the old one's place when the keys changed.
     fn expire_after_update(
         &self,
-        key: &TokenKey,
+        key: &Digest,
         cached: &Cached,
         updated_at: Instant,
         _left: Option<Duration>,

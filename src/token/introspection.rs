@@ -1,8 +1,11 @@
 //! Opaque tokens: what the authorization server says of them (RFC 7662).
 //!
-//! Asked with client_secret_basic or with a client certificate (tls_client_auth, RFC 8705 section 2).
-//! `active: false` is a refusal; an answer that is none (unreachable, late, 5xx, not JSON) means that
-//! the gateway cannot decide.
+//! Asked with client_secret_basic, with an assertion that the gateway signs (private_key_jwt) or with a
+//! client certificate (tls_client_auth, RFC 8705 section 2). `active: false` is a refusal; an answer that is
+//! none (unreachable, late, 5xx, not JSON) means that the gateway cannot decide. A server that fails
+//! repeatedly is left alone for a while, by a breaker.
+
+mod assertion;
 
 use std::fmt;
 
@@ -12,10 +15,10 @@ use url::form_urlencoded;
 use super::claims::{ClaimRules, Claims, Source};
 use super::{TokenError, VerifiedToken};
 use crate::moment::Moment;
-use crate::remote::{Remote, RemoteError};
+use crate::remote::{Breaker, Remote, RemoteError};
+pub use assertion::Assertion;
 
 /// How the gateway authenticates to the authorization server.
-#[derive(Clone, PartialEq, Eq)]
 pub enum ClientAuthentication {
     /// HTTP Basic with the form-encoded id and secret (RFC 6749 section 2.3.1).
     ClientSecretBasic {
@@ -24,6 +27,8 @@ pub enum ClientAuthentication {
         /// Its secret.
         client_secret: String,
     },
+    /// An assertion that it signs.
+    PrivateKeyJwt(Assertion),
     /// A client certificate, configured with the endpoint, and the client id in the form.
     TlsClientAuth {
         /// The gateway's client id.
@@ -35,6 +40,7 @@ impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ClientSecretBasic { .. } => "ClientSecretBasic(..)",
+            Self::PrivateKeyJwt(_) => "PrivateKeyJwt(..)",
             Self::TlsClientAuth { .. } => "TlsClientAuth(..)",
         })
     }
@@ -53,13 +59,14 @@ pub enum Introspection {
 #[derive(Debug)]
 pub struct Introspector {
     remote: Remote,
+    breaker: Breaker,
     authentication: ClientAuthentication,
 }
 
 impl Introspector {
-    /// A client of `remote`.
-    pub fn new(remote: Remote, authentication: ClientAuthentication) -> Self {
-        Self { remote, authentication }
+    /// A client of `remote`, which `breaker` leaves alone when it fails.
+    pub fn new(remote: Remote, breaker: Breaker, authentication: ClientAuthentication) -> Self {
+        Self { remote, breaker, authentication }
     }
 
     /// Asks about one token.
@@ -69,17 +76,23 @@ impl Introspector {
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Introspection, TokenError> {
-        let form = self.form(token);
-        let answer = match &self.authentication {
+        let form = self.form(token, now)?;
+        let basic = match &self.authentication {
             ClientAuthentication::ClientSecretBasic { client_id, client_secret } => {
-                let credentials = (encoded(client_id), encoded(client_secret));
-                self.remote.post_form(form, Some((&credentials.0, &credentials.1))).await
+                Some((encoded(client_id), encoded(client_secret)))
             }
-            ClientAuthentication::TlsClientAuth { .. } => self.remote.post_form(form, None).await,
+            ClientAuthentication::PrivateKeyJwt(_) | ClientAuthentication::TlsClientAuth { .. } => {
+                None
+            }
         };
+        let basic = basic.as_ref().map(|(id, secret)| (id.as_str(), secret.as_str()));
+        let answer = self.breaker.ask(self.remote.post_form(form, basic)).await;
         let answer = answer.map_err(TokenError::Introspection)?;
         if answer.status != StatusCode::OK {
             return Err(TokenError::Introspection(RemoteError::Status(answer.status)));
+        }
+        if !answer.is_json() {
+            return Err(TokenError::Introspection(RemoteError::MediaType));
         }
         let malformed = TokenError::Introspection(RemoteError::Malformed);
         // An answer that is not a strict object of claims is no verdict on the token.
@@ -94,13 +107,21 @@ impl Introspector {
         }
     }
 
-    fn form(&self, token: &str) -> String {
+    fn form(&self, token: &str, now: Moment) -> Result<String, TokenError> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        if let ClientAuthentication::TlsClientAuth { client_id } = &self.authentication {
-            form.append_pair("client_id", client_id);
+        match &self.authentication {
+            ClientAuthentication::ClientSecretBasic { .. } => {}
+            ClientAuthentication::PrivateKeyJwt(assertion) => {
+                let failed = TokenError::Introspection(RemoteError::Client);
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                form.append_pair("client_assertion", &assertion.sign(now).ok_or(failed)?);
+            }
+            ClientAuthentication::TlsClientAuth { client_id } => {
+                form.append_pair("client_id", client_id);
+            }
         }
-        form.finish()
+        Ok(form.finish())
     }
 }
 

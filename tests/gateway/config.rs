@@ -102,7 +102,7 @@ fn the_configuration_of_the_repository_names_every_key() {
     let sandbox = Sandbox::new();
     let repository =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let tables = "[identity]\n[identity.rules]\n[limits]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n";
+    let tables = "[identity]\n[identity.rules]\n[limits]\n[idempotency]\n[log]\n[consent.members]\n[consent.breaker]\n[consent.stale_for]\n[consent.webhook]\n[token.introspection.breaker]\n";
     let revocation = "trust_anchors = \"roots.pem\"\n[listeners.revocation]\n";
     let with_revocation = sandbox.config.replace("trust_anchors = \"roots.pem\"\n", revocation);
     let mut tables_seen = 0;
@@ -134,7 +134,7 @@ fn the_configuration_of_the_repository_names_every_key() {
             assert!(named, "{key}, of {complaint}, is not in config.toml");
         }
     }
-    assert_eq!(tables_seen, 22, "{complaints:#?}");
+    assert_eq!(tables_seen, 24, "{complaints:#?}");
 }
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
@@ -517,8 +517,28 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "client_auth = \"client_secret_basic\"",
-        "client_auth = \"private_key_jwt\"",
-        "config.toml:LINE token.introspection.client_auth: \"private_key_jwt\" is not understood, accepted: \"client_secret_basic\" or \"tls_client_auth\"",
+        "client_auth = \"client_secret_post\"",
+        "config.toml:LINE token.introspection.client_auth: \"client_secret_post\" is not understood, accepted: \"client_secret_basic\", \"private_key_jwt\" or \"tls_client_auth\"",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"",
+        "client_auth = \"client_secret_basic\"\nsigning_key = \"client.key\"",
+        "config.toml:LINE+1 token.introspection.signing_key: has no effect with this client_auth, accepted: private_key_jwt",
+    ),
+    (
+        "client_auth = \"client_secret_basic\"\nclient_id = \"portaria\"\nclient_secret_file = \"secret\"",
+        "client_id = \"portaria\"\nclient_auth = \"private_key_jwt\"\nassertion_audience = \"x\"",
+        "config.toml:TABLE token.introspection.signing_key: is missing, accepted: a PEM file with one unencrypted private key",
+    ),
+    (
+        "client_secret_file = \"secret\"",
+        "client_secret_file = \"secret\"\nkeep_inactive = \"2m\"",
+        "config.toml:LINE+1 token.introspection.keep_inactive: \"2m\" is not understood, accepted: a duration up to 60s",
+    ),
+    (
+        "client_secret_file = \"secret\"",
+        "client_secret_file = \"secret\"\nbreaker = { failures = 0 }",
+        "config.toml:LINE+1 token.introspection.breaker.failures: 0 is out of bounds, accepted: a whole number from 1 to 1000",
     ),
     (
         "client_secret_file = \"secret\"",
@@ -610,6 +630,61 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "keep = \"5m\"\nkeep = \"2h\"",
         "config.toml:LINE+1: duplicate key, accepted: TOML 1.1",
     ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"1h\"",
+        "config.toml:LINE+1 idempotency.directory: is missing, accepted: a directory of the gateway's own on a local disk",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ndirectory = \"none\"",
+        "config.toml:LINE+2 idempotency.directory: none cannot be used (No such file or directory (os error 2)), accepted: a directory of the gateway's own on a local disk, empty or with a store",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ndirectory = \"empty\"",
+        "config.toml:LINE+2 idempotency.directory: empty cannot be used (not a directory), accepted: a directory of the gateway's own on a local disk, empty or with a store",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"empty\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: empty has 0 bytes that are no key, accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"secret\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: secret has 10 bytes that are no key, accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nkey_file = \"none\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.key_file: none cannot be read (No such file or directory (os error 2)), accepted: a file of 32 random bytes, raw or in base64",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"8d\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.retention: \"8d\" is not understood, accepted: a duration from 1s to 7d",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nretention = \"500ms\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.retention: \"500ms\" is not understood, accepted: a duration from 1s to 7d",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\ncapacity = 0\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.capacity: 0 is out of bounds, accepted: a whole number from 1 to 10000000",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nmax_size = \"1MiB\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.max_size: \"1MiB\" is not understood, accepted: a size from 16MiB to 1024GiB",
+    ),
+    (
+        "keep = \"5m\"",
+        "keep = \"5m\"\n[idempotency]\nmax_answer_size = \"2MiB\"\ndirectory = \".\"",
+        "config.toml:LINE+2 idempotency.max_answer_size: \"2MiB\" is not understood, accepted: a size up to 1MiB",
+    ),
 ];
 
 #[test]
@@ -628,6 +703,7 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
             ("ISSUERS", line_of(&config, "[[token.issuers]]")),
             ("JWKS", line_of(&config, "[token.issuers.jwks]")),
             ("CONSENT", line_of(&config, "[consent]")),
+            ("TABLE", line_of(&config, "[token.introspection]")),
         ] {
             expected = expected.replacen(&format!(":{mark} "), &format!(":{line} "), 1);
             expected = expected.replacen(&format!(":{mark}:"), &format!(":{line}:"), 1);
@@ -772,7 +848,7 @@ const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, max_body_size, method, other_query, path, path_parameters, permission, query, request_body, retired_from, scope, upstream, version, x_v",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, max_body_size, method, other_query, path, path_parameters, permission, query, request_body, retired_from, scope, token_revocation, upstream, version, x_v",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -957,6 +1033,39 @@ fn a_key_that_others_can_read_is_a_warning() {
     assert_eq!((code, complaints.len()), (Some(0), 2), "one for each listener: {complaints:?}");
     let warning = "private_key: warning: server.key can be read by others (mode 644): chmod 600";
     assert!(complaints.iter().all(|complaint| complaint.ends_with(warning)), "{complaints:?}");
+}
+
+#[test]
+fn a_key_for_answers_is_raw_or_base64_and_for_nobody_elses_eyes() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    let key = sandbox.directory.path().join("answers.key");
+    let table = "\n[idempotency]\ndirectory = \".\"\nkey_file = \"answers.key\"\n";
+    let config = format!("{}{table}", sandbox.config);
+    let base64 = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
+    let raw = "k".repeat(32);
+    for (text, mode, complaints) in [
+        (raw.as_str(), 0o600, 0),
+        (base64, 0o600, 0),
+        (&format!("{base64}\n"), 0o600, 0),
+        (base64, 0o640, 1),
+    ] {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, found) = sandbox.complaints(&config);
+        assert_eq!((code, found.len()), (Some(0), complaints), "{text} {found:?}");
+        let warning = "idempotency.key_file: warning: answers.key can be read by others (mode 640): chmod 600";
+        assert!(found.iter().all(|complaint| complaint.ends_with(warning)), "{found:?}");
+    }
+    let short = &base64[4..];
+    std::fs::write(&key, short).unwrap();
+    let (code, found) = sandbox.complaints(&config);
+    assert_eq!(code, Some(64), "{found:?}");
+    assert!(found.iter().all(|complaint| !complaint.contains(short)), "{found:?}");
+    let made = std::fs::read_dir(sandbox.directory.path()).unwrap();
+    let made = made
+        .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "sqlite"));
+    assert_eq!(made.count(), 0, "check makes nothing");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod event;
 mod hostile;
 mod outage;
 mod preset;
-mod purge;
+pub mod purge;
 mod races;
 mod stale;
 mod two;

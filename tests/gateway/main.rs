@@ -30,6 +30,7 @@ mod revocation;
 mod hostile;
 mod scope;
 mod consent;
+mod idempotency;
 mod explain;
 mod headers;
 mod links;

@@ -3,8 +3,10 @@
 mod bad;
 mod binding;
 mod command;
+mod introspection;
 mod keys;
 mod outage;
+mod revoked;
 mod rules;
 
 use portaria::lab::authorization::{AuthorizationServer, Grant, Signer, now};

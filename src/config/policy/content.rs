@@ -55,3 +55,13 @@ pub(super) fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Optio
     }
     Some(size.value)
 }
+
+/// Whether the route revokes tokens (RFC 7009): then the gateway, too, refuses those that it revoked.
+pub(super) fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
+    let revokes = table.boolean("token_revocation").unwrap_or(false);
+    if revokes && media != Some(Media::Form) {
+        let text = "needs a form, accepted: with request_body = \"form\"";
+        table.place("token_revocation").reject(text);
+    }
+    revokes
+}

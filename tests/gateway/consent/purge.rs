@@ -17,7 +17,8 @@ fn path(id: &str) -> String {
     format!("/consents/{hex}")
 }
 
-async fn purge(lab: &Lab, id: &str) {
+/// Ends what the gateway keeps of a consent.
+pub async fn purge(lab: &Lab, id: &str) {
     let (status, body) = lab.gateway.ask_admin("DELETE", &path(id)).await;
     assert_eq!((status, body.as_str()), (204, ""));
 }

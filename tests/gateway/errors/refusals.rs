@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
+use portaria::idempotency::IdempotencyError;
 use portaria::identity::{IdentityError, PathReason, Rule};
 use portaria::interaction::InteractionError;
 use portaria::limits::{Holder, LimitExceeded, Standing};
@@ -78,6 +79,7 @@ fn of_tokens() -> Vec<Refusal> {
         E::NotYetValid,
         E::Lifetime,
         E::Inactive,
+        E::Revoked,
         E::Unbound,
         E::OtherCertificate,
         E::OtherParticipant,
@@ -139,6 +141,10 @@ fn of_others() -> Vec<Refusal> {
         EventError::Time.into(),
         EventError::Replayed.into(),
         EventError::TooMany.into(),
+        IdempotencyError::OtherContent.into(),
+        IdempotencyError::AnswerNotKept.into(),
+        IdempotencyError::UnderWay.into(),
+        IdempotencyError::Store.into(),
         UpstreamError::Unreachable.into(),
         UpstreamError::Timeout.into(),
         UpstreamError::Broken.into(),

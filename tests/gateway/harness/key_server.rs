@@ -38,6 +38,7 @@ pub enum Answering {
 struct State {
     paths: HashMap<String, Answering>,
     requests: HashMap<String, usize>,
+    last_body: String,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -98,6 +99,11 @@ impl KeyServer {
         self.state.lock().unwrap().requests.get(path).copied().unwrap_or(0)
     }
 
+    /// The body of the last request.
+    pub fn last_body(&self) -> String {
+        self.state.lock().unwrap().last_body.clone()
+    }
+
     /// Bytes of endless documents that somebody took.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
@@ -149,10 +155,15 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let path = String::from_utf8(head).unwrap().split(' ').nth(1).unwrap().to_owned();
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let path = head.split(' ').nth(1).unwrap().to_owned();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await?;
     let answering = {
         let mut state = state.lock().unwrap();
         *state.requests.entry(path.clone()).or_default() += 1;
+        state.last_body = String::from_utf8(body).unwrap();
         state.paths.get(&path).cloned()
     };
     match answering {

@@ -1,0 +1,86 @@
+//! `[idempotency]`: whether answers are kept for those who ask twice, where, how long, how many.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::document::{Located, Place, Table};
+use super::{Kept, pem, values};
+use crate::idempotency::seal::KEY_LENGTH;
+use crate::idempotency::{Bounds, Idempotency, Keeper, Rules, Secrets, examine};
+
+const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
+const ONE_SECOND: Duration = Duration::from_secs(1);
+const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// Reads `[idempotency]`: nothing if it is not there, nothing inside if it is wrong. The keeper of a
+/// directory and its key stays, whatever else changes.
+pub(super) fn read_idempotency(
+    root: &Table<'_>,
+    before: Option<&Kept>,
+) -> Option<Option<Arc<Idempotency>>> {
+    let Some(table) = root.table("idempotency") else {
+        return (!root.has("idempotency")).then_some(None);
+    };
+    let rules = read_rules(&table);
+    let directory = pem::path(&table, "directory", DIRECTORY);
+    let secrets = read_secrets(&table);
+    let keeper = keeper(directory?, secrets?, before)?;
+    Some(Some(Arc::new(Idempotency::new(rules, keeper))))
+}
+
+fn read_rules(table: &Table<'_>) -> Rules {
+    let accepted = "a duration from 1s to 7d";
+    let fits = |text: &str| {
+        values::duration(text).filter(|duration| (ONE_SECOND..=ONE_WEEK).contains(duration))
+    };
+    let retention = table.parsed("retention", accepted, fits);
+    let records = table.number("capacity", 1, 10_000_000).unwrap_or(100_000);
+    let accepted = "a size from 16MiB to 1024GiB";
+    let fits = |text: &str| values::size(text).filter(|size| (16 * MIB..=MIB * MIB).contains(size));
+    let bytes = table.parsed("max_size", accepted, fits);
+    let accepted = "a size up to 1MiB";
+    let fits = |text: &str| {
+        let size = values::size(text).filter(|size| *size <= MIB);
+        size.and_then(|size| usize::try_from(size).ok())
+    };
+    let longest = table.parsed("max_answer_size", accepted, fits);
+    Rules {
+        retention: retention.map_or(Duration::from_secs(86_400), |retention| retention.value),
+        longest_answer: longest.map_or(64 * 1024, |longest| longest.value),
+        bounds: Bounds { records, bytes: bytes.map_or(1024 * MIB, |bytes| bytes.value) },
+    }
+}
+
+fn read_secrets(table: &Table<'_>) -> Option<Secrets> {
+    if !table.has("key_file") {
+        return Secrets::new(None).ok();
+    }
+    let key: [u8; KEY_LENGTH] = pem::symmetric_key(table, "key_file")?;
+    Secrets::new(Some(&key)).ok()
+}
+
+fn keeper(
+    directory: Located<PathBuf>,
+    secrets: Secrets,
+    before: Option<&Kept>,
+) -> Option<Arc<Keeper>> {
+    let Located { value: directory, place } = directory;
+    let kept = before.and_then(|kept| kept.idempotency.as_ref());
+    if let Some(kept) = kept.filter(|kept| kept.keeper().is_of(&directory, &secrets)) {
+        return Some(kept.keeper().clone());
+    }
+    is_usable(&directory, &secrets, &place)?;
+    Some(Arc::new(Keeper::new(directory, secrets)))
+}
+
+fn is_usable(directory: &std::path::Path, secrets: &Secrets, place: &Place) -> Option<()> {
+    examine(directory, secrets)
+        .map_err(|error| {
+            let shown = directory.display();
+            place.reject(format!("{shown} {error}, accepted: {DIRECTORY}, empty or with a store"));
+        })
+        .ok()
+}

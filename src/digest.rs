@@ -1,0 +1,67 @@
+//! SHA-256 digests: they name a token or a consent where the text itself must not be kept or stand.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// The SHA-256 of a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of a text.
+    pub fn of(text: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Parses 64 hexadecimal digits.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let (mut bytes, digits) = ([0; 32], hex.as_bytes());
+        if digits.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let value = |digit: &u8| char::from(*digit).to_digit(16);
+            let [high, low] = pair else { return None };
+            *byte = u8::try_from(value(high)? * 16 + value(low)?).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Its first eight bytes: evenly spread, so that they need no further hashing.
+    pub fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl std::hash::Hash for Digest {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.prefix());
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_the_sha_256_of_the_text() {
+        let hex = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+        assert_eq!(Digest::parse(hex), Some(Digest::of("foo")));
+        assert_eq!(Digest::parse(&hex.to_uppercase()), Digest::parse(hex));
+        for bad in
+            ["", "2c", &hex[1..], &format!("{hex}0"), &hex.replace('2', "g"), &"é".repeat(32)]
+        {
+            assert_eq!(Digest::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! The store: records on disk, in one SQLite file.
+//!
+//! Decides nothing of requests; finds a record, takes records in, keeps within its bounds. Several
+//! processes may have the store open, as the old and the new one have while sockets are handed over.
+//! What is committed survives the loss of power: the journal is a write-ahead log that every commit
+//! flushes (`synchronous = FULL`), once for all records that came in meanwhile.
+//!
+//! A store that is damaged, or belongs to another key, is an error and never an empty store: its file is
+//! looked at whole before anything is served from it ([`examine`]). The file holds hashes, times and
+//! sealed records; it is the owner's alone (mode 600).
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+use thiserror::Error;
+
+use super::operation::OperationId;
+use super::record::Record;
+use super::seal::Secrets;
+
+const FILE: &str = "answers.sqlite";
+const FORMAT: i64 = 1;
+const SCHEMA: &str = "
+    PRAGMA synchronous = OFF;
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE about (format INTEGER NOT NULL, secrets BLOB NOT NULL);
+    CREATE TABLE answers (id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, record BLOB NOT NULL);
+    CREATE INDEX answers_by_expiry ON answers (expires);
+";
+
+/// How long a commit of another process is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a store cannot be used.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The directory is not there, or not the gateway's to write.
+    #[error("cannot be used ({0})")]
+    Directory(#[from] io::Error),
+    /// The file cannot be read, or is no database.
+    #[error("has a store that cannot be read ({0})")]
+    Unreadable(#[from] rusqlite::Error),
+    /// The file's parts contradict each other.
+    #[error("has a store that is damaged")]
+    Damaged,
+    /// A database of something else, or of a later version.
+    #[error("has a store of another kind or version")]
+    Unknown,
+    /// Written with another key, or with a key where there is none now, or without one.
+    #[error("has a store that was written with another key_file or without one")]
+    OtherKey,
+}
+
+/// Looks at the store of a directory, if there is one, without changing anything. Reads the whole file.
+pub fn examine(directory: &Path, secrets: &Secrets) -> Result<(), StoreError> {
+    let file = directory.join(FILE);
+    if !is_there(directory, &file)? {
+        return Ok(());
+    }
+    let connection = Connection::open_with_flags(&file, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let found: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
+    if found != "ok" {
+        return Err(StoreError::Damaged);
+    }
+    belongs_to(&connection, secrets)
+}
+
+fn is_there(directory: &Path, file: &Path) -> Result<bool, io::Error> {
+    if !std::fs::metadata(directory)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    file.try_exists()
+}
+
+fn flags(mode: OpenFlags) -> OpenFlags {
+    // One thread at a time has a connection: SQLite need not lock it.
+    mode | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn damaged(error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseCorrupt) => StoreError::Damaged,
+        _ => StoreError::Unreadable(error),
+    }
+}
+
+fn belongs_to(connection: &Connection, secrets: &Secrets) -> Result<(), StoreError> {
+    let about = connection.query_row("SELECT format, secrets FROM about", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+    });
+    match about {
+        Ok((FORMAT, check)) if check == secrets.check() => Ok(()),
+        Ok((FORMAT, _)) => Err(StoreError::OtherKey),
+        // A file without tables is one that was emptied.
+        Ok(_) | Err(_) => Err(StoreError::Unknown),
+    }
+}
+
+/// Opens the store of a directory for reading and for writing; makes one where there is none.
+pub(super) fn open(directory: &Path, secrets: &Secrets) -> Result<(Reading, Writing), StoreError> {
+    let file = directory.join(FILE);
+    if !is_there(directory, &file)? {
+        create(directory, &file, secrets)?;
+        tracing::info!("a new store of idempotent answers was made");
+    }
+    let writer = connect(&file)?;
+    belongs_to(&writer, secrets)?;
+    let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+    }
+    writer.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
+    let reader = connect(&file)?;
+    reader.execute_batch("PRAGMA query_only = ON;")?;
+    let mut writing = Writing { connection: writer, entries: 0, version: 0 };
+    writing.count()?;
+    Ok((Reading(reader), writing))
+}
+
+fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open_with_flags(file, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Makes an empty store under another name first: what bears the store's name is always whole, and on
+/// disk. If another process was faster, its store is the one.
+fn create(directory: &Path, file: &Path, secrets: &Secrets) -> Result<(), StoreError> {
+    let draft = Draft(directory.join(format!("new-{}.sqlite", std::process::id())));
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft.0)?;
+    let connection = connect(&draft.0)?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute("INSERT INTO about VALUES (?1, ?2)", params![FORMAT, secrets.check()])?;
+    connection.close().map_err(|(_, error)| error)?;
+    // Once, for all of it: nobody else looks at a draft.
+    File::open(&draft.0)?.sync_all()?;
+    match std::fs::hard_link(&draft.0, file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
+        _ => {}
+    }
+    drop(draft);
+    Ok(File::open(directory)?.sync_all()?)
+}
+
+/// A file that is gone when it has served.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // One that stays is written anew by the next process of that number, and read by nobody.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What a record is bound to: it opens under its own id and expiry only.
+fn binding(id: &OperationId, expires: i64) -> Vec<u8> {
+    [id.as_bytes(), &expires.to_be_bytes()].concat()
+}
+
+fn seconds(unix: u64) -> i64 {
+    i64::try_from(unix).unwrap_or(i64::MAX)
+}
+
+/// A record could not be read, or is not one.
+#[derive(Debug, Error)]
+pub(super) enum ReadError {
+    #[error("the store cannot be read ({0})")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("a record does not open")]
+    Sealed,
+}
+
+/// The store, to find records in.
+pub(super) struct Reading(Connection);
+
+impl Reading {
+    /// The record of an operation, unless it has expired.
+    pub(super) fn find(
+        &self,
+        id: &OperationId,
+        now: u64,
+        secrets: &Secrets,
+    ) -> Result<Option<Record>, ReadError> {
+        let mut query =
+            self.0.prepare_cached("SELECT expires, record FROM answers WHERE id = ?1")?;
+        let row = query.query_row([id.as_bytes()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        });
+        let Some((expires, sealed)) = row.optional()?.filter(|row| row.0 > seconds(now)) else {
+            return Ok(None);
+        };
+        let record = secrets.open(&binding(id, expires), sealed).map_err(|_| ReadError::Sealed)?;
+        Record::from_bytes(record).map(Some).map_err(|_| ReadError::Sealed)
+    }
+}
+
+/// How much a store holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Records.
+    pub records: u64,
+    /// Bytes of the file that are in use.
+    pub bytes: u64,
+}
+
+/// A record on its way to the disk.
+pub(super) struct Row {
+    id: OperationId,
+    expires: i64,
+    sealed: Vec<u8>,
+}
+
+impl Row {
+    /// Seals a record that expires at `expires`, in seconds since 1970.
+    pub(super) fn seal(
+        id: OperationId,
+        expires: u64,
+        record: &Record,
+        secrets: &Secrets,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let expires = seconds(expires);
+        let sealed = secrets.seal(&binding(&id, expires), record.to_bytes())?;
+        Ok(Self { id, expires, sealed })
+    }
+}
+
+/// The store, to take records in.
+pub(super) struct Writing {
+    connection: Connection,
+    entries: u64,
+    /// Changes whenever another process has written.
+    version: i64,
+}
+
+impl Writing {
+    /// How many records there are.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    fn count(&mut self) -> Result<(), rusqlite::Error> {
+        let number = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let version = number("PRAGMA data_version")?;
+        if version != self.version {
+            self.entries = u64::try_from(number("SELECT count(*) FROM answers")?).unwrap_or(0);
+            self.version = version;
+        }
+        Ok(())
+    }
+
+    /// Takes rows in, removes what has expired, and as much of the oldest as the bounds ask for. Gives
+    /// how many records had to go before their time. All of it happens or nothing.
+    pub(super) fn commit<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'a Row>,
+        bounds: Bounds,
+        now: u64,
+    ) -> Result<u64, rusqlite::Error> {
+        self.count()?;
+        let change = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let expired = delete(&change, "DELETE FROM answers WHERE expires <= ?1", seconds(now))?;
+        let taken = insert(&change, rows)?;
+        let entries = (self.entries + taken).saturating_sub(expired);
+        let displaced = displace(&change, entries, bounds)?;
+        change.commit()?;
+        self.entries = entries.saturating_sub(displaced);
+        Ok(displaced)
+    }
+}
+
+fn delete(change: &Transaction<'_>, sql: &str, parameter: i64) -> Result<u64, rusqlite::Error> {
+    let deleted = change.prepare_cached(sql)?.execute([parameter])?;
+    Ok(u64::try_from(deleted).unwrap_or(0))
+}
+
+/// An operation that another process has carried out meanwhile keeps the record that it has.
+fn insert<'a>(
+    change: &Transaction<'_>,
+    rows: impl IntoIterator<Item = &'a Row>,
+) -> Result<u64, rusqlite::Error> {
+    let sql = "INSERT INTO answers VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
+    let mut insertion = change.prepare_cached(sql)?;
+    let mut taken = 0;
+    for row in rows {
+        taken += insertion.execute(params![row.id.as_bytes(), row.expires, row.sealed])?;
+    }
+    Ok(u64::try_from(taken).unwrap_or(0))
+}
+
+/// Removes the oldest records until the rest is within the bounds.
+fn displace(
+    change: &Transaction<'_>,
+    entries: u64,
+    bounds: Bounds,
+) -> Result<u64, rusqlite::Error> {
+    let oldest =
+        "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY rowid LIMIT ?1)";
+    let mut displaced = 0;
+    let too_many = entries.saturating_sub(bounds.records);
+    if too_many > 0 {
+        displaced += delete(change, oldest, seconds(too_many))?;
+    }
+    while displaced < entries && bytes_in_use(change)? > bounds.bytes {
+        // A hundredth at a time: few rounds, and little more goes than must.
+        let gone = delete(change, oldest, seconds(1 + (entries - displaced) / 100))?;
+        if gone == 0 {
+            break;
+        }
+        displaced += gone;
+    }
+    Ok(displaced)
+}
+
+fn bytes_in_use(change: &Transaction<'_>) -> Result<u64, rusqlite::Error> {
+    let number = |sql| change.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+    Ok(u64::try_from(pages.saturating_mul(number("PRAGMA page_size")?)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::idempotency::operation::{Fingerprint, LENGTH};
+    use crate::idempotency::record::Answer;
+    use crate::idempotency::{Client, Operation};
+    use crate::token::ClientId;
+
+    const ROOMY: Bounds = Bounds { records: 1000, bytes: 1 << 30 };
+
+    struct Place {
+        directory: tempfile::TempDir,
+        secrets: Secrets,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            Self { directory, secrets: Secrets::new(Some(&[1; 32])).unwrap() }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.directory.path().join(FILE)
+        }
+
+        fn open(&self) -> (Reading, Writing) {
+            open(self.directory.path(), &self.secrets).unwrap()
+        }
+
+        fn examine(&self) -> Result<(), StoreError> {
+            examine(self.directory.path(), &self.secrets)
+        }
+
+        fn id(&self, number: usize) -> OperationId {
+            let client = ClientId::new("client").unwrap();
+            let operation = Operation {
+                client: Client { organisation: b"o", software_statement: b"s", id: Some(&client) },
+                method: &http::Method::POST,
+                template: "/a",
+                path: "/a",
+                consent: None,
+                key: &number.to_be_bytes(),
+            };
+            operation.id(&self.secrets)
+        }
+
+        fn row(&self, number: usize, expires: u64, record: &Record) -> Row {
+            Row::seal(self.id(number), expires, record, &self.secrets).unwrap()
+        }
+
+        fn has(&self, reading: &Reading, number: usize, now: u64) -> bool {
+            reading.find(&self.id(number), now, &self.secrets).unwrap().is_some()
+        }
+    }
+
+    fn record(size: usize) -> Record {
+        let body = vec![b'q'; size].into();
+        let answer = Answer { status: 201, fields: http::HeaderMap::new(), body };
+        Record { asked: Fingerprint([1; LENGTH]), status: 201, answer: Some(answer) }
+    }
+
+    #[test]
+    fn a_record_is_found_until_it_expires_also_by_the_next_process() {
+        let place = Place::new();
+        let (reading, mut writing) = place.open();
+        assert!(!place.has(&reading, 1, 0));
+        writing.commit(&[place.row(1, 100, &record(9))], ROOMY, 50).unwrap();
+        drop((reading, writing));
+        assert!(place.examine().is_ok());
+        let (reading, mut writing) = place.open();
+        assert_eq!(reading.find(&place.id(1), 99, &place.secrets).unwrap(), Some(record(9)));
+        assert!(!place.has(&reading, 1, 100));
+        assert_eq!(writing.entries(), 1);
+        assert_eq!(writing.commit(&[], ROOMY, 100).unwrap(), 0);
+        assert_eq!(writing.entries(), 0);
+        assert!(!place.has(&reading, 1, 0), "removed");
+    }
+
+    #[test]
+    fn two_processes_share_a_store_and_the_first_record_stays() {
+        let place = Place::new();
+        let (reading, mut first) = place.open();
+        let (_, mut second) = place.open();
+        first.commit(&[place.row(1, 100, &record(1))], ROOMY, 0).unwrap();
+        second
+            .commit(&[place.row(1, 200, &record(2)), place.row(2, 100, &record(2))], ROOMY, 0)
+            .unwrap();
+        assert_eq!(reading.find(&place.id(1), 0, &place.secrets).unwrap(), Some(record(1)));
+        assert!(place.has(&reading, 2, 0));
+        first.commit(&[], ROOMY, 0).unwrap();
+        assert_eq!((first.entries(), second.entries()), (2, 2));
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let place = Place::new();
+        let (reading, mut writing) = place.open();
+        let three = Bounds { records: 3, ..ROOMY };
+        let rows: Vec<Row> = (0..5).map(|n| place.row(n, 100, &record(9))).collect();
+        assert_eq!(writing.commit(&rows, three, 0).unwrap(), 2);
+        assert_eq!(writing.entries(), 3);
+        let left: Vec<usize> = (0..5).filter(|n| place.has(&reading, *n, 0)).collect();
+        assert_eq!(left, [2, 3, 4]);
+
+        let small = Bounds { bytes: 256 * 1024, ..ROOMY };
+        for n in 10..110 {
+            writing.commit(&[place.row(n, 100, &record(10_000))], small, 0).unwrap();
+        }
+        assert!(
+            bytes_in_use(
+                &Transaction::new_unchecked(&writing.connection, TransactionBehavior::Deferred)
+                    .unwrap()
+            )
+            .unwrap()
+                <= small.bytes
+        );
+        assert!((10..40).contains(&writing.entries()), "{}", writing.entries());
+        assert!(place.has(&reading, 109, 0) && !place.has(&reading, 10, 0));
+        assert!(std::fs::metadata(place.file()).unwrap().len() < 2 * small.bytes);
+    }
+
+    #[test]
+    fn a_record_opens_only_where_it_was_put() {
+        let place = Place::new();
+        let (reading, mut writing) = place.open();
+        let rows = [place.row(1, 100, &record(1)), place.row(2, 100, &record(2))];
+        writing.commit(&rows, ROOMY, 0).unwrap();
+        for change in [
+            "UPDATE answers SET expires = 200 WHERE rowid = 1",
+            "UPDATE answers SET record = (SELECT record FROM answers WHERE rowid = 2), expires = 100 WHERE rowid = 1",
+            "UPDATE answers SET record = x'00' WHERE rowid = 1",
+        ] {
+            writing.connection.execute(change, []).unwrap();
+            let found = reading.find(&place.id(1), 0, &place.secrets);
+            assert!(matches!(found, Err(ReadError::Sealed)), "{change}");
+        }
+        assert!(place.has(&reading, 2, 0));
+    }
+
+    #[test]
+    fn a_store_that_is_not_sound_is_never_an_empty_one() {
+        let place = Place::new();
+        let (_, mut writing) = place.open();
+        let rows: Vec<Row> = (0..300).map(|n| place.row(n, 100, &record(900))).collect();
+        writing.commit(&rows, ROOMY, 0).unwrap();
+        writing.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+        drop(writing);
+        let good = std::fs::read(place.file()).unwrap();
+        let written = |bytes: &[u8]| {
+            std::fs::write(place.file(), bytes).unwrap();
+            (place.examine(), open(place.directory.path(), &place.secrets).map(|_| ()))
+        };
+        assert!(matches!(written(&good), (Ok(()), Ok(()))));
+        let halves = [&good[..good.len() / 2], &vec![0xff; good.len() / 2]].concat();
+        for (bytes, what) in [
+            (&b""[..], "emptied"),
+            (b"EHLO", "no database"),
+            (&vec![0; good.len()], "zeros"),
+            (&good[..good.len() / 2], "cut off"),
+            (&halves, "overwritten"),
+        ] {
+            assert!(written(bytes).0.is_err(), "{what}");
+        }
+        assert!(matches!(written(b"").1, Err(StoreError::Unknown)), "not served either");
+    }
+
+    #[test]
+    fn a_store_belongs_to_one_key() {
+        let place = Place::new();
+        drop(place.open());
+        for other in [Secrets::new(Some(&[2; 32])).unwrap(), Secrets::new(None).unwrap()] {
+            let found = examine(place.directory.path(), &other);
+            assert!(matches!(found, Err(StoreError::OtherKey)), "{found:?}");
+            assert!(matches!(open(place.directory.path(), &other), Err(StoreError::OtherKey)));
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error() {
+        let place = Place::new();
+        for path in [place.directory.path().join("none"), {
+            let file = place.directory.path().join("file");
+            std::fs::write(&file, "").unwrap();
+            file
+        }] {
+            assert!(matches!(examine(&path, &place.secrets), Err(StoreError::Directory(_))));
+            assert!(matches!(open(&path, &place.secrets), Err(StoreError::Directory(_))));
+        }
+    }
+
+    #[test]
+    fn the_files_are_the_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = Place::new();
+        let (_reading, mut writing) = place.open();
+        writing.commit(&[place.row(1, 100, &record(1))], ROOMY, 0).unwrap();
+        let mut seen = 0;
+        for entry in std::fs::read_dir(place.directory.path()).unwrap() {
+            let metadata = entry.unwrap().metadata().unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+            seen += 1;
+        }
+        assert_eq!(seen, 3, "the file, its log and the log's index");
+    }
+}

@@ -1,0 +1,171 @@
+//! The thread that brings records to the disk: off the threads that serve requests, all records that
+//! came in meanwhile in one commit.
+//!
+//! What cannot be written stays in memory, where it is found like any other record, and is tried again
+//! with each sweep. How much may wait is bounded by the room that each operation has taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::operation::OperationId;
+use super::record::Record;
+use super::seal::Secrets;
+use super::store::{Bounds, Row, Writing};
+use super::under_way::UnderWay;
+
+/// Records of one commit.
+const MOST_AT_ONCE: usize = 256;
+
+/// What the thread is told.
+pub(super) enum Order {
+    /// Take a record in.
+    Keep(Keep),
+    /// Remove what has expired, and try again what could not be written.
+    Sweep(Occasion),
+    /// Say when everything before is written, or that it cannot be by not saying anything.
+    Flush(oneshot::Sender<()>),
+}
+
+/// When, and within which bounds.
+#[derive(Clone, Copy)]
+pub(super) struct Occasion {
+    /// Seconds since 1970.
+    pub(super) now: u64,
+    /// The bounds.
+    pub(super) bounds: Bounds,
+}
+
+/// A record to take in.
+pub(super) struct Keep {
+    pub(super) id: OperationId,
+    /// Seconds since 1970.
+    pub(super) expires: u64,
+    pub(super) record: Arc<Record>,
+    pub(super) occasion: Occasion,
+    /// Given back when the record is on disk.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// What the store has done.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Records in it.
+    pub(super) records: AtomicU64,
+    /// Records that made room before their time.
+    pub(super) displaced: AtomicU64,
+    /// Commits and lookups that failed.
+    pub(super) failures: AtomicU64,
+}
+
+/// Starts the thread; it ends when the last sender is gone.
+pub(super) fn start(
+    store: Writing,
+    secrets: Arc<Secrets>,
+    under_way: Arc<UnderWay>,
+    counts: Arc<Counts>,
+) -> Result<Sender<Order>, std::io::Error> {
+    let (sender, orders) = channel();
+    counts.records.store(store.entries(), Ordering::Relaxed);
+    let writer = Writer { store, secrets, under_way, counts, waiting: Vec::new(), fails: false };
+    let thread = std::thread::Builder::new().name("idempotency".to_owned());
+    thread.spawn(move || writer.run(&orders))?;
+    Ok(sender)
+}
+
+struct Writer {
+    store: Writing,
+    secrets: Arc<Secrets>,
+    under_way: Arc<UnderWay>,
+    counts: Arc<Counts>,
+    /// Records and, once they are sealed, their rows.
+    waiting: Vec<(Keep, Option<Row>)>,
+    fails: bool,
+}
+
+/// What a few orders together ask for.
+#[derive(Default)]
+struct Due {
+    occasion: Option<Occasion>,
+    /// Whether a disk that refused the last time is to be tried again.
+    again: bool,
+    flushed: Vec<oneshot::Sender<()>>,
+}
+
+impl Writer {
+    fn run(mut self, orders: &Receiver<Order>) {
+        while let Ok(order) = orders.recv() {
+            let mut due = Due::default();
+            self.take(order, &mut due);
+            while self.waiting.len() < MOST_AT_ONCE
+                && let Ok(order) = orders.try_recv()
+            {
+                self.take(order, &mut due);
+            }
+            let occasion = due.occasion.or(self.waiting.last().map(|(keep, _)| keep.occasion));
+            if let Some(occasion) = occasion
+                && (due.again || !self.fails)
+            {
+                self.write(occasion);
+            }
+            if self.waiting.is_empty() {
+                due.flushed.into_iter().for_each(|flushed| {
+                    // Whoever asked may have stopped waiting.
+                    let _ = flushed.send(());
+                });
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order, due: &mut Due) {
+        match order {
+            Order::Keep(keep) => {
+                due.occasion = Some(keep.occasion);
+                self.waiting.push((keep, None));
+            }
+            Order::Sweep(occasion) => {
+                due.occasion = Some(occasion);
+                due.again = true;
+            }
+            Order::Flush(sender) => {
+                due.flushed.push(sender);
+                due.again = true;
+            }
+        }
+    }
+
+    fn write(&mut self, occasion: Occasion) {
+        match self.commit(occasion) {
+            Ok(displaced) => self.note_written(displaced),
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
+    fn commit(&mut self, occasion: Occasion) -> Result<u64, rusqlite::Error> {
+        for (keep, row) in self.waiting.iter_mut().filter(|(_, row)| row.is_none()) {
+            let sealed = Row::seal(keep.id, keep.expires, &keep.record, &self.secrets);
+            // Without randomness for a nonce nothing is sealed, and nothing is written unsealed.
+            *row = Some(sealed.map_err(|_| rusqlite::Error::InvalidQuery)?);
+        }
+        let rows = self.waiting.iter().filter_map(|(_, row)| row.as_ref());
+        self.store.commit(rows, occasion.bounds, occasion.now)
+    }
+
+    fn note_written(&mut self, displaced: u64) {
+        self.waiting.drain(..).for_each(|(keep, _)| self.under_way.forget(&keep.id));
+        self.counts.records.store(self.store.entries(), Ordering::Relaxed);
+        self.counts.displaced.fetch_add(displaced, Ordering::Relaxed);
+        if std::mem::take(&mut self.fails) {
+            tracing::info!("idempotent answers are written again");
+        }
+    }
+
+    fn note_failure(&mut self, error: &rusqlite::Error) {
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.fails, true) {
+            tracing::error!(%error, "idempotent answers cannot be written: they wait in memory");
+        }
+    }
+}

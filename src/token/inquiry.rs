@@ -1,0 +1,121 @@
+//! What the authorization server said of opaque tokens, kept briefly: one question per token, however many
+//! requests wait for the answer, and none to a server that fails repeatedly.
+//!
+//! A token that holds is kept to its `exp` and no longer than the ceiling; that one does not hold is kept for
+//! a shorter time, apart, so that made-up tokens displace no good one. What the server left open is not
+//! kept at all: the next request asks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{Cached, Hash, UntilExpiry};
+use super::introspection::{Introspection, Introspector};
+use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken};
+use crate::digest::Digest;
+use crate::moment::Moment;
+
+/// What there is to tell of the authorization server's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The token is active.
+    Active,
+    /// It is not, or is not what it must be here.
+    Refused,
+    /// There was no answer, or none that was understood.
+    Failed,
+}
+
+impl Notice {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Refused, Self::Failed];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Is told of the answers.
+pub type Witness = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// Tokens that do not hold are a caller's guess or slip: they need not be remembered like those that do.
+const MOST_REFUSED: u64 = 10_000;
+
+/// The authorization server, and what is kept of its answers.
+pub(super) struct Inquiries {
+    introspector: Introspector,
+    active: moka::future::Cache<Digest, Cached, Hash>,
+    refused: moka::sync::Cache<Digest, TokenError, Hash>,
+    witness: Witness,
+}
+
+impl Inquiries {
+    pub(super) fn new(introspector: Introspector, limits: TokenLimits, witness: Witness) -> Self {
+        let active = moka::future::Cache::builder()
+            .max_capacity(limits.cached)
+            .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
+            .build_with_hasher(Hash::default());
+        let refused = moka::sync::Cache::builder()
+            .max_capacity(limits.cached.min(MOST_REFUSED))
+            .time_to_live(limits.keep_inactive)
+            .build_with_hasher(Hash::default());
+        Self { introspector, active, refused, witness }
+    }
+
+    /// What the authorization server says of a token.
+    pub(super) async fn of(
+        &self,
+        key: Digest,
+        text: &str,
+        rules: &ClaimRules,
+        now: Moment,
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        if let Some(cached) = self.active.get(&key).await {
+            return Ok(cached.token);
+        }
+        if let Some(error) = self.refused.get(&key) {
+            return Err(error);
+        }
+        let ask = self.ask(key, text, rules, now);
+        let answer = self.active.try_get_with(key, ask).await;
+        answer.map(|cached| cached.token).map_err(|error| *error)
+    }
+
+    /// What is kept of a token that holds.
+    pub(super) async fn recall(&self, key: &Digest) -> Option<Cached> {
+        self.active.get(key).await
+    }
+
+    async fn ask(
+        &self,
+        key: Digest,
+        text: &str,
+        rules: &ClaimRules,
+        now: Moment,
+    ) -> Result<Cached, TokenError> {
+        let answer = match self.introspector.ask(text, rules, now).await {
+            Ok(Introspection::Active(token)) => Ok(Cached::new(*token, None, now)),
+            Ok(Introspection::Inactive) => Err(TokenError::Inactive),
+            Err(error) => Err(error),
+        };
+        (self.witness)(match &answer {
+            Ok(_) => Notice::Active,
+            Err(error) if error.is_verdict() => Notice::Refused,
+            Err(_) => Notice::Failed,
+        });
+        if let Err(error) = answer
+            && error.is_verdict()
+            && error != TokenError::NotYetValid
+        {
+            self.refused.insert(key, error);
+        }
+        answer
+    }
+}
+
+/// How long what is told of a token that does not hold is kept, unless configured.
+pub const KEEP_INACTIVE: Duration = Duration::from_secs(5);

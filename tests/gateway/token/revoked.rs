@@ -1,0 +1,215 @@
+//! Tokens that were revoked, through the gateway or by an operator: refused from then on.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use serde_json::json;
+
+use super::keys::{ask, key_server};
+use super::{create, sign};
+use crate::harness::*;
+
+const REVOKE: &str = "/open-insurance/as/v1/revoke";
+const REVOKED: &str = "portaria_refusals_total{code=\"token_revoked\",stage=\"token\"}";
+
+const POLICY: &str = r#"
+api = "authorization-server"
+version = "1.0.0"
+base_path = "/open-insurance/as/v1"
+class = "admin"
+upstream = "legacy"
+interaction_id = { form = "uuid", missing = "mint", malformed = "mint" }
+
+[[routes]]
+method = "POST"
+path = "/revoke"
+access = "certificate"
+request_body = "form"
+idempotency_key = "ignored"
+token_revocation = true
+"#;
+
+/// A lab through whose gateway tokens may be revoked.
+async fn lab_revoking(change: impl FnOnce(String) -> String) -> (Lab, tempfile::TempDir) {
+    let policies = tempfile::tempdir().unwrap();
+    let shipped = crate::harness::policies();
+    let consents = policies.path().join("consents.toml");
+    std::fs::copy(shipped.join("consents-v3.toml"), consents).unwrap();
+    std::fs::write(policies.path().join("as.toml"), POLICY).unwrap();
+    let lab = lab_with(|config| {
+        let config = config.replace("[token]\n", "[token]\nintrospection_max_age = \"5m\"\n");
+        let to = policies.path().display().to_string();
+        change(config.replace(&shipped.display().to_string(), &to))
+    })
+    .await;
+    (lab, policies)
+}
+
+fn revocation(demand: &str, form: &str) -> Request {
+    let mut request = Request::new("POST", &format!("{REVOKE}?lab={demand}"));
+    request.body = form.into();
+    request
+        .with("Content-Type", "application/x-www-form-urlencoded")
+        .with("Content-Length", &form.len().to_string())
+}
+
+fn form(tokens: &[&str]) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for token in tokens {
+        form.append_pair("token", token);
+    }
+    form.append_pair("token_type_hint", "access_token").finish()
+}
+
+fn path(token: &str) -> String {
+    let digest = digest(&SHA256, token.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("/tokens/{hex}")
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_through_the_gateway_is_refused() {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    let opaque = lab.authorization.issue_opaque(&lab.client_grant("consents"));
+    let other = lab.client_token("consents");
+    for token in [lab.client_token("consents"), opaque] {
+        assert_eq!(ask(&lab, &token).await, 201);
+        let answer = lab.send(&revocation("status:200", &form(&[&token]))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(lab.last_recorded().body, form(&[&token]).as_bytes(), "it was passed on");
+        assert_eq!(ask(&lab, &token).await, 401);
+    }
+    lab.expect_metric(REVOKED, 2.0).await;
+    assert_eq!(ask(&lab, &other).await, 201, "no other token is");
+    eventually("they are counted", || async { lab.metric("portaria_revoked_tokens").await == 2.0 })
+        .await;
+}
+
+/// Not in its cache, the gateway may never have seen the token.
+#[tokio::test]
+async fn a_token_that_was_never_seen_is_refused_after_its_revocation() {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    let (one, two) =
+        (lab.client_token("consents"), sign(&lab, |_, claims| claims["jti"] = json!("2")));
+    let answer = lab.send(&revocation("status:200", &form(&[&one, "made-up", &two]))).await;
+    assert_eq!(answer.status, 200);
+    for token in [one, two] {
+        assert_eq!(ask(&lab, &token).await, 401);
+    }
+}
+
+#[tokio::test]
+async fn only_an_answer_of_200_or_none_revokes() {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    for (demand, admitted) in
+        [("status:400", 201), ("status:503", 201), ("close", 401), ("silent", 401)]
+    {
+        let claims = |_: &mut _, claims: &mut serde_json::Value| claims["jti"] = json!(demand);
+        let token = sign(&lab, claims);
+        assert_eq!(ask(&lab, &token).await, 201);
+        lab.send(&revocation(demand, &form(&[&token]))).await;
+        assert_eq!(ask(&lab, &token).await, admitted, "{demand}");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_outlives_a_reload() {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    let token = lab.client_token("consents");
+    assert_eq!(lab.send(&revocation("status:200", &form(&[&token]))).await.status, 200);
+    lab.rewrite_config(|config| config.replace("[token]\n", "[token]\nleeway = \"6s\"\n"));
+    lab.gateway.signal("HUP");
+    eventually("reloaded", || async { lab.gateway.log_contains("configuration reloaded") }).await;
+    assert_eq!(ask(&lab, &token).await, 401);
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_long_reaches_nobody() {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    let long = form(&[&"x".repeat(70_000)]);
+    let answer = lab.send(&revocation("status:200", &long)).await;
+    assert_refused(&answer, 413, "CORPO_EXCEDE_LIMITE");
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn the_operator_refuses_a_token_on_connections_that_stand() {
+    let lab = lab().await;
+    let opaque = lab.authorization.issue_opaque(&lab.client_grant("consents"));
+    for token in [lab.client_token("consents"), opaque] {
+        let (mut http1, http2) = (lab.http1().await, lab.http2().await);
+        let over_http2 = || {
+            let bearer = format!("Bearer {token}");
+            let request = http::Request::post(format!("https://localhost{}", super::CONSENTS))
+                .header("authorization", bearer)
+                .header("content-type", "application/json")
+                .header("x-idempotency-key", "key-1")
+                .header("x-fapi-interaction-id", INTERACTION_ID);
+            http2.exchange(request.body(()).unwrap(), Bytes::from_static(b"{}"))
+        };
+        assert_eq!(http1.exchange(&create(&token).to_bytes()).await.unwrap().status, 201);
+        assert_eq!(over_http2().await.unwrap().status, 201);
+        let (status, body) = lab.gateway.ask_admin("DELETE", &path(&token)).await;
+        assert_eq!((status, body.as_str()), (204, ""));
+        let reached = lab.recorded().len();
+        let answer = http1.exchange(&create(&token).to_bytes()).await.unwrap();
+        assert_refused(&answer, 401, "TOKEN_INVALIDO");
+        assert_eq!(over_http2().await.unwrap().status, 401);
+        assert_eq!(lab.recorded().len(), reached);
+    }
+    let everything = format!("{:?}{:?}", lab.gateway.log(), lab.gateway.access_log());
+    assert!(!everything.contains("/tokens/"), "not even the digest is told");
+}
+
+#[tokio::test]
+async fn the_admin_endpoint_takes_the_digest_of_a_token_and_nothing_else() {
+    let lab = lab().await;
+    let good = path("a");
+    for bad in ["/tokens/", "/tokens/abc", &format!("{good}0"), &good.replace('c', "g")] {
+        let (status, body) = lab.gateway.ask_admin("DELETE", bad).await;
+        assert_eq!(status, 400, "{bad}");
+        assert_eq!(body, "accepted: a SHA-256 in 64 hexadecimal digits\n");
+    }
+    for method in ["GET", "POST"] {
+        assert_eq!(lab.gateway.ask_admin(method, &good).await.0, 405);
+    }
+}
+
+/// The last byte of the body comes after the revocation.
+#[tokio::test]
+async fn who_holds_its_body_back_is_judged_again() {
+    let lab = lab().await;
+    let token = lab.client_token("consents");
+    let bytes = create(&token).to_bytes();
+    let mut connection = lab.http1().await;
+    connection.send(&bytes[..bytes.len() - 1]).await.unwrap();
+    // Another request of the connection's thread is answered: the first was admitted before.
+    assert_eq!(ask(&lab, &lab.client_token("consents")).await, 201);
+    let reached = lab.recorded().len();
+    assert_eq!(lab.gateway.ask_admin("DELETE", &path(&token)).await.0, 204);
+    let answer = connection.exchange(&bytes[bytes.len() - 1..]).await.unwrap();
+    assert_refused(&answer, 401, "TOKEN_INVALIDO");
+    assert_eq!(lab.recorded().len(), reached);
+}
+
+/// An answer that was on its way while the token was revoked says what held before.
+#[tokio::test]
+async fn an_answer_under_way_does_not_undo_a_revocation() {
+    let server = key_server().await;
+    let lab = lab_with(|config| {
+        let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();
+        config.replace(&line, &format!("url = \"http://{}/introspect\"", server.address))
+    })
+    .await;
+    let mut claims = lab.client_grant("consents").claims();
+    claims["active"] = json!(true);
+    server.answer("/introspect", Answering::Held(claims.to_string()));
+    let mut connection = lab.http1().await;
+    connection.send(&create("opaque").to_bytes()).await.unwrap();
+    eventually("it is asked", || async { server.requests("/introspect") == 1 }).await;
+    assert_eq!(lab.gateway.ask_admin("DELETE", &path("opaque")).await.0, 204);
+    server.release();
+    let answer = connection.receive(false).await.unwrap();
+    assert_refused(&answer, 401, "TOKEN_INVALIDO");
+    assert_eq!(ask(&lab, "opaque").await, 401);
+    lab.assert_untouched();
+}
