@@ -22,7 +22,7 @@ use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_idempotency, read_max_body, read_media, read_token_revocation};
+use content::read_content;
 use parameters::{read_other_query, read_parameters};
 use published::Published;
 
@@ -214,19 +214,16 @@ impl Reader<'_> {
         if head.is_some() {
             demand(table, class.is_none(), upstream.is_none(), interaction.is_none());
         }
-        let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
-        let media = read_media(table, method.as_ref().map(|method| &method.value));
-        let max_body = read_max_body(table, method.as_ref().map(|method| &method.value));
+        let content = read_content(table, method.as_ref().map(|method| &method.value));
         let others = head.is_some_and(|head| head.refuses_other_query);
         let parameters = read_parameters(table, template.as_ref(), others);
-        let revokes_tokens = read_token_revocation(table, media);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
         let published = Published::of_route(table, head.map(|head| &head.published));
         if let (Some(access), Some(head)) = (&access, head) {
             check_scope(table, access, head.scopes.as_deref());
         }
         let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
-        let (head, template, published) = (head?, template?, published?);
+        let (head, template, published, content) = (head?, template?, published?, content?);
         Some(Route {
             index: self.routes.len(),
             api: head.api.as_str().into(),
@@ -236,11 +233,11 @@ impl Reader<'_> {
             access: access?,
             class: class?,
             interaction: interaction?,
-            idempotency_key: idempotency_key?,
-            media: media?,
+            idempotency_key: content.idempotency_key,
+            media: content.media,
             parameters,
-            max_body,
-            revokes_tokens,
+            max_body: content.max_body,
+            revokes_tokens: content.revokes_tokens,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
             negotiated: published.negotiated(),

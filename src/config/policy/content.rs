@@ -9,8 +9,25 @@ use crate::request::media::Media;
 
 const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
+/// What the bodies of a route's requests are.
+pub(super) struct Content {
+    pub(super) idempotency_key: bool,
+    pub(super) media: Media,
+    pub(super) max_body: Option<u64>,
+    pub(super) revokes_tokens: bool,
+}
+
+pub(super) fn read_content(table: &Table<'_>, method: Option<&Method>) -> Option<Content> {
+    let idempotency_key = read_idempotency(table, method);
+    let media = read_media(table, method);
+    let max_body = read_max_body(table, method);
+    let revokes_tokens = read_token_revocation(table, media);
+    let (idempotency_key, media) = (idempotency_key?, media?);
+    Some(Content { idempotency_key, media, max_body, revokes_tokens })
+}
+
 /// Methods that carry content must say whether they need a key; for the others there is nothing to say.
-pub(super) fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
+fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
     let accepted = "\"required\" or \"ignored\"";
     let parse = |text: &str| match text {
         "required" => Some(true),
@@ -29,7 +46,7 @@ pub(super) fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Op
 }
 
 /// What a body is written in; JSON, if nothing is said.
-pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
+fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
     let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
         "json" => Some(Media::Json),
         "form" => Some(Media::Form),
@@ -48,7 +65,7 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
 }
 
 /// How many bytes a body of the route may have, if fewer than of every request.
-pub(super) fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
+fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
     let size = table.parsed("max_body_size", values::SIZE, values::size)?;
     if method.is_some_and(|method| !CONTENT_METHODS.contains(method)) {
         size.place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
@@ -57,7 +74,7 @@ pub(super) fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Optio
 }
 
 /// Whether the route revokes tokens (RFC 7009): then the gateway, too, refuses those that it revoked.
-pub(super) fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
+fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
     let revokes = table.boolean("token_revocation").unwrap_or(false);
     if revokes && media != Some(Media::Form) {
         let text = "needs a form, accepted: with request_body = \"form\"";
