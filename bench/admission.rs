@@ -34,7 +34,7 @@ use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::{Target, check_fields};
-use portaria::route::{Door, Exposure};
+use portaria::route::{Door, Exposure, Route, Routes, Template};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
 use portaria::token::jwks::KeySet;
@@ -72,6 +72,7 @@ fn main() -> Result<()> {
     identity_stages(&mut criterion)?;
     request_stages(&mut criterion, &case)?;
     local_stages(&mut criterion, &case)?;
+    among_routes(&mut criterion, &case)?;
     token_stages(&mut criterion, &case)?;
     whole(&mut criterion, &case)?;
     criterion.final_summary();
@@ -152,6 +153,59 @@ fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "limits (with the clock)", || {
         admission.limits.admit(black_box(ADDRESS), Moment::now()).ok()
     })
+}
+
+/// Ten lookups in tables of ten routes, of about the whole catalogue and of ten times as many: what finding a
+/// route costs must not depend on how many there are.
+fn among_routes(criterion: &mut Criterion, case: &Case) -> Result<()> {
+    let (catalogue, now) = (case.admission().routes.all(), Moment::now());
+    let position =
+        catalogue.iter().position(|route| &*route.label == PATH).ok_or("no such route")?;
+    let few: Vec<&Route> =
+        catalogue.iter().cycle().skip(position).take(10).map(AsRef::as_ref).collect();
+    let wanted: Vec<(Method, String)> =
+        few.iter().map(|route| (route.method.clone(), a_path(&route.label))).collect();
+    for count in [10, 270, 2700] {
+        let others =
+            catalogue.iter().filter(|route| !few.iter().any(|few| few.label == route.label));
+        let others: Vec<Route> = others.map(|route| route.as_ref().clone()).collect();
+        let mut routes: Vec<Route> = few.iter().map(|route| (*route).clone()).collect();
+        // The same catalogue again and again, each time under other names.
+        for copy in 0.. {
+            if routes.len() >= count {
+                break;
+            }
+            routes.extend(others.iter().map(|route| renamed(route, copy)));
+        }
+        routes.truncate(count);
+        let table = Routes::new(routes, Vec::new())?;
+        let name = format!("route: ten lookups among {count}");
+        measure(criterion, &name, || {
+            wanted.iter().try_for_each(|(method, path)| {
+                black_box(table.find(method, black_box(path), DOOR, now).ok()?);
+                Some(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// A path that a template matches.
+fn a_path(template: &str) -> String {
+    let segment =
+        |segment: &str| if segment.starts_with('{') { "111111" } else { segment }.to_owned();
+    template.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// A route of another API, `insurance-auto-3` instead of `insurance-auto`; the route itself for copy 0.
+fn renamed(route: &Route, copy: usize) -> Route {
+    let mut segments: Vec<String> = route.label.split('/').map(str::to_owned).collect();
+    if let (Some(api), 1..) = (segments.get_mut(2), copy) {
+        *api = format!("{api}-{copy}");
+    }
+    let label = segments.join("/");
+    let template = Template::parse(&label).unwrap_or_else(|_| route.template.clone());
+    Route { template, label: label.into(), ..route.clone() }
 }
 
 fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {

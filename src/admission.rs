@@ -4,7 +4,9 @@
 //! first refusal. Cheap and local stages come before those that may ask another service, so that a
 //! flood never reaches the authorization server.
 
+mod account;
 mod explanation;
+mod step;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -23,7 +25,9 @@ use crate::request::media::Media;
 use crate::request::{self, RequestError, Target, media};
 use crate::route::{Access, Door, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
+pub use account::Note;
 pub use explanation::{Comparison, Explanation, Times};
+pub use step::Step;
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {

@@ -13,6 +13,7 @@ mod endpoint;
 mod idempotency;
 mod identity;
 mod issuers;
+mod judging;
 mod listeners;
 mod networks;
 mod pem;
@@ -49,10 +50,12 @@ use crate::token::jwks::KeySource;
 use crate::upstream::{Upstream, Upstreams};
 use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
-pub use document::{Mistake, Severity};
+pub use document::{Mistake, Severity, StandIn};
 use issuers::IssuerSettings;
+pub use judging::Judging;
 pub use listeners::ListenerConfiguration;
 use points::PointSettings;
+pub use policy::offline;
 use token::TokenSettings;
 use traffic::LimitSettings;
 
@@ -128,9 +131,30 @@ pub struct Loaded {
 /// reload keep.
 pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loaded, Vec<Mistake>> {
     let mistakes = Mistakes::default();
+    build(Document::read(path, &mistakes), &mistakes, metrics, before)
+}
+
+/// Loads a configuration that judges as it would in service, but for the services that it names: `stand_in`
+/// is asked instead, and nobody else.
+pub fn load_offline(
+    path: &Path,
+    metrics: &Metrics,
+    stand_in: StandIn,
+) -> Result<Loaded, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
+    let document = document.map(|document| document.with_stand_in(stand_in));
+    build(document, &mistakes, metrics, None)
+}
+
+fn build(
+    document: Option<Document>,
+    mistakes: &Mistakes,
+    metrics: &Metrics,
+    before: Option<&Kept>,
+) -> Result<Loaded, Vec<Mistake>> {
     let configuration = document
-        .and_then(|document| document.with_root(|root| read(&root, &mistakes, metrics, before)));
+        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before)));
     let prevented = mistakes.prevent_loading();
     let all = mistakes.take();
     match configuration {
@@ -151,6 +175,18 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
         })
     });
     address.ok_or_else(|| mistakes.take())
+}
+
+/// Where a configuration has its policies.
+pub fn policies_directory(path: &Path) -> Result<PathBuf, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let document = Document::read(path, &mistakes);
+    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r)));
+    // What else the file says is of no concern here.
+    let is_about_it =
+        |mistake: &Mistake| mistake.key.is_empty() || mistake.key.starts_with("policies");
+    let about_it = || mistakes.take().into_iter().filter(is_about_it).collect();
+    directory.map(|directory| directory.value).ok_or_else(about_it)
 }
 
 fn read(

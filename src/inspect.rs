@@ -42,6 +42,12 @@ pub enum InspectError {
     /// The time is none.
     #[error("--at {0:?} is not understood, accepted: a time such as 2026-11-22T12:00:00Z")]
     Time(String),
+    /// An argument is not what it should be.
+    #[error("{0}")]
+    Argument(String),
+    /// What stands in for the services of the configuration cannot be.
+    #[error("no loopback address can be listened on: {0}")]
+    StandIn(std::io::Error),
     /// The distinguished name to compare with is none.
     #[error("--subject-dn: {0}, accepted: a name such as CN=tpp.example,O=Seguradora,C=BR")]
     Name(NameError),
@@ -90,7 +96,8 @@ pub enum InspectError {
     Configuration,
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, InspectError> {
+/// Reads a file.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, InspectError> {
     std::fs::read(file).map_err(|error| InspectError::Unreadable { file: file.to_owned(), error })
 }
 

@@ -52,7 +52,8 @@ pub enum Form {
 }
 
 impl Form {
-    fn admits(self, value: &[u8]) -> bool {
+    /// Whether an id has this form.
+    pub fn admits(self, value: &[u8]) -> bool {
         match self {
             Self::Uuid => value.len() == 36 && Uuid::try_parse_ascii(value).is_ok(),
             Self::Alphanumeric => {

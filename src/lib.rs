@@ -29,6 +29,7 @@
 //!
 //! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
 //! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
+//! [`inspect`] and [`review`] answer questions without a gateway.
 //!
 //! # The ladder
 //!
@@ -74,6 +75,7 @@ pub mod gateway;
 pub mod config;
 pub mod inspect;
 pub mod authoring;
+pub mod review;
 pub mod server;
 #[cfg(feature = "lab")]
 pub mod lab;

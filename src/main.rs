@@ -11,6 +11,9 @@ use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
 use portaria::report::Metrics;
+use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
+use portaria::review::explain::{self as offline, Question, Told, Untold};
+use portaria::review::schema::Subject;
 use portaria::server::{self, Start};
 use portaria::token::Algorithm;
 use tracing::level_filters::LevelFilter;
@@ -49,19 +52,33 @@ enum Command {
     },
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
-    /// Say why a running gateway refused a request.
+    /// Say why a running gateway refused a request (--id), or what would become of one that the arguments
+    /// describe, without asking anybody. Exits with 0 if it would reach the backend, 1 if not.
+    #[command(
+        after_help = "Examples:\n  portaria explain --id d78fc4e5-37ca-4da3-adf2-9b082bf92280\n  portaria explain --cert chain.pem --token - --consent consent.json --method GET --path /open-insurance/resources/v3/resources"
+    )]
     Explain {
         /// The interaction id of the request (x-fapi-interaction-id of its answer).
-        #[arg(long, value_name = "ID")]
-        id: String,
+        #[arg(long, value_name = "ID", conflicts_with_all = ["method", "path"])]
+        id: Option<String>,
+        /// The request.
+        #[command(flatten)]
+        question: Question,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Run policy tests: cases of a request and what is expected of it. Exits with 1 if any fails.
+    Test(TestArguments),
+    /// Print the JSON Schema of config.toml or of policy files, for editors.
+    Schema {
+        /// Of what.
+        of: Subject,
+    },
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
-    /// Write policies from the specifications of an ecosystem.
+    /// Write policies from specifications, and read, compare and test them.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Prepare and show what client certificates must lead to.
@@ -106,6 +123,8 @@ enum PolicyCommand {
     /// Write a policy for each API and major version, and tell what changes in those that are there.
     #[command(subcommand)]
     Import(ImportCommand),
+    #[command(flatten)]
+    Review(ReviewCommand),
 }
 
 #[derive(Subcommand)]
@@ -211,7 +230,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return not_asked(&error);
         }
     };
     server::install_cryptography();
@@ -220,12 +239,28 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
-        Command::Explain { id, json } => explain(&path, &id, json),
+        Command::Explain { id: Some(id), json, .. } => explain(&path, &id, json),
+        Command::Explain { id: None, question, json } => foretell(&path, &question, json),
+        Command::Test(arguments) => review_says(review::test(&arguments, &path)),
+        Command::Schema { of } => review_says(Ok(review::schema(of))),
         Command::Cert(command) => look_at(command),
         Command::Policy(PolicyCommand::Import(command)) => import_policies(command),
+        Command::Policy(PolicyCommand::Review(command)) => {
+            review_says(review::policy(&command, &path))
+        }
         Command::Trust(command) => trust(command, &path),
         Command::Jwks(JwksCommand::Status) => key_sets(&path),
         Command::Jws(JwsCommand::Verify { jwk, alg, token }) => verify(jwk, alg, token),
+    }
+}
+
+/// What is no command. Where 1 is a verdict, it is 64.
+fn not_asked(error: &clap::Error) -> ExitCode {
+    let has_verdicts = std::env::args_os().any(|argument| argument == "explain");
+    match error.use_stderr() {
+        false => ExitCode::SUCCESS,
+        true if has_verdicts => ExitCode::from(BAD_CONFIGURATION),
+        true => ExitCode::FAILURE,
     }
 }
 
@@ -281,6 +316,20 @@ fn look_at(command: CertCommand) -> ExitCode {
     }
 }
 
+fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
+    match said {
+        Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
+        Ok(Answer::No(reason)) => {
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::FAILURE
+        }
+        Err(mistakes) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
 fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
     match decision::ask(config, id) {
         Ok(records) if json => say(&records.to_json()),
@@ -290,6 +339,24 @@ fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => give_up(&error),
+    }
+}
+
+fn foretell(config: &Path, question: &Question, json: bool) -> ExitCode {
+    if !question.is_asked() {
+        let accepted = "accepted: --id, or --method and --path";
+        return give_up(&InspectError::Argument(format!("nothing is asked, {accepted}")));
+    }
+    match offline::explain(question, config) {
+        Ok(Told { record, is_allowed, warnings }) => {
+            complain(&warnings);
+            answer(&if json { record.to_json() } else { record.to_string() }, is_allowed)
+        }
+        Err(Untold::Question(error)) => give_up(&error),
+        Err(Untold::Configuration(mistakes)) => {
+            complain(&mistakes);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
     }
 }
 

@@ -122,12 +122,7 @@ impl Admission {
 
     async fn explain_scope(&self, request: &Arriving<'_>) -> Option<Comparison> {
         let token = self.tokens.recall(request.headers).await?;
-        let wanted = match &request.route.as_deref()?.access {
-            Access::Client { scope } | Access::Consented { scope, .. } => scope.as_str(),
-            Access::Open | Access::Certificate | Access::Event => return None,
-        };
-        let found: Vec<String> = token.scopes().iter().map(shown_scope).collect();
-        Some(compare("scope", wanted, &found.join(" ")))
+        scope(request.route.as_deref()?, &token)
     }
 
     async fn explain_consent(
@@ -182,7 +177,16 @@ fn quota(exceeded: &LimitExceeded) -> Comparison {
     Comparison { what: "quota", wanted, found }
 }
 
-fn permission(route: &Route, consent: &Terms) -> Option<Comparison> {
+pub(super) fn scope(route: &Route, token: &VerifiedToken) -> Option<Comparison> {
+    let wanted = match &route.access {
+        Access::Client { scope } | Access::Consented { scope, .. } => scope.as_str(),
+        Access::Open | Access::Certificate | Access::Event => return None,
+    };
+    let found: Vec<String> = token.scopes().iter().map(shown_scope).collect();
+    Some(compare("scope", wanted, &found.join(" ")))
+}
+
+pub(super) fn permission(route: &Route, consent: &Terms) -> Option<Comparison> {
     let Access::Consented { permission, .. } = &route.access else {
         return None;
     };

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use url::Url;
 
 /// How bad a mistake is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,13 @@ pub struct Mistake {
     pub key: String,
     /// What is wrong and what is accepted.
     pub text: String,
+}
+
+impl Mistake {
+    /// Whether nothing is loaded because of it.
+    pub fn prevents_loading(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 impl fmt::Display for Mistake {
@@ -61,7 +69,7 @@ impl Mistakes {
 
     /// Whether any of them prevents loading.
     pub fn prevent_loading(&self) -> bool {
-        self.0.borrow().iter().any(|mistake| mistake.severity == Severity::Error)
+        self.0.borrow().iter().any(Mistake::prevents_loading)
     }
 
     /// All of them, in the order of files and lines.
@@ -108,6 +116,16 @@ impl Place {
         self.mistakes.add(Mistake { severity, file, line, key, text });
     }
 
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
     /// The key.
     pub fn key(&self) -> &str {
         &self.key
@@ -128,12 +146,31 @@ pub struct Located<T> {
     pub place: Place,
 }
 
+/// What a document is read with if nobody is to be asked: no service that it names, no name server.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    /// Where it is asked instead, on this machine.
+    pub url: Url,
+    /// The key set of every issuer, instead of its own.
+    pub key_set: Option<PathBuf>,
+}
+
+impl StandIn {
+    /// Where it is asked instead of the service that a table describes.
+    pub fn instead_of(&self, table: &Table<'_>) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&table.path);
+        url
+    }
+}
+
 /// A document that was parsed.
 pub struct Document {
     file: Rc<str>,
     directory: PathBuf,
     text: String,
     mistakes: Mistakes,
+    stand_in: Option<StandIn>,
 }
 
 impl Document {
@@ -142,7 +179,10 @@ impl Document {
         let file: Rc<str> = path.display().to_string().into();
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match std::fs::read_to_string(path) {
-            Ok(text) => Some(Self { file, directory, text, mistakes: mistakes.clone() }),
+            Ok(text) => {
+                let mistakes = mistakes.clone();
+                Some(Self { file, directory, text, mistakes, stand_in: None })
+            }
             Err(error) => {
                 let text = format!("cannot be read ({error}), accepted: a readable TOML file");
                 Place::of_file(&file, mistakes).reject(text);
@@ -153,8 +193,13 @@ impl Document {
 
     /// A document that is no file.
     pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
-        let mistakes = mistakes.clone();
-        Self { file: name.into(), directory: PathBuf::new(), text, mistakes }
+        let (mistakes, directory) = (mistakes.clone(), PathBuf::new());
+        Self { file: name.into(), directory, text, mistakes, stand_in: None }
+    }
+
+    /// The same document, for a reading that asks nobody.
+    pub fn with_stand_in(self, stand_in: StandIn) -> Self {
+        Self { stand_in: Some(stand_in), ..self }
     }
 
     /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be
@@ -196,6 +241,11 @@ pub struct Table<'a> {
 type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Table<'a> {
+    /// What is asked instead of services, if they are not to be asked.
+    pub fn stand_in(&self) -> Option<&StandIn> {
+        self.document.stand_in.as_ref()
+    }
+
     /// The place of a key; of the table, for the empty key or one that it lacks.
     pub fn place(&self, key: &str) -> Place {
         let found = self.entries.iter().find(|(name, _)| name.get_ref() == key);

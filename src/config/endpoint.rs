@@ -65,8 +65,12 @@ pub(super) fn read_at(
         ),
         false => url.place.warn("is not encrypted: consents cross the network in the clear"),
     }
-    let settings =
-        EndpointSettings { url: url.value, trust_anchors: trust_anchors?, identity, timeout };
+    let trust_anchors = trust_anchors?;
+    if let Some(stand_in) = table.stand_in() {
+        let instead = EndpointSettings::open(stand_in.instead_of(table), Vec::new(), timeout);
+        return Some((instead, url.place));
+    }
+    let settings = EndpointSettings { url: url.value, trust_anchors, identity, timeout };
     Some((settings, url.place))
 }
 

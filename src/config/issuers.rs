@@ -126,6 +126,11 @@ fn read_keys(
             None
         }
     };
+    let given = table.stand_in().and_then(|stand_in| stand_in.key_set.as_deref());
+    let origin = match given {
+        Some(file) => read_set(file, table.place(""), common.algorithms),
+        None => origin,
+    };
     let ((origin, found), mut pace) = (origin?, pace?);
     let endpoint = match &origin {
         OriginSettings::File(_) => None,
@@ -162,11 +167,15 @@ type FoundAt = (OriginSettings, Found);
 
 fn read_file(table: &Table<'_>, algorithms: &[Algorithm]) -> Option<FoundAt> {
     let Located { value: file, place } = pem::path(table, "file", KEYS)?;
-    let json = pem::read(&file, &place, KEYS)?;
+    read_set(&file, place, algorithms)
+}
+
+fn read_set(file: &Path, place: Place, algorithms: &[Algorithm]) -> Option<FoundAt> {
+    let json = pem::read(file, &place, KEYS)?;
     match KeySet::parse(&json, algorithms) {
         Ok(keys) => {
-            let found = Found { origin: Origin::File(file.clone()), keys: Some(keys), place };
-            Some((OriginSettings::File(file), found))
+            let found = Found { origin: Origin::File(file.to_owned()), keys: Some(keys), place };
+            Some((OriginSettings::File(file.to_owned()), found))
         }
         Err(error) => {
             place.reject(format!("{} is not usable ({error}), accepted: {KEYS}", file.display()));

@@ -7,8 +7,10 @@
 mod access;
 mod content;
 mod lifetime;
+pub mod offline;
 mod parameters;
 mod published;
+mod upstreams;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -25,9 +27,10 @@ use access::{read_access, read_consent_parameter, read_kind};
 use content::read_content;
 use parameters::{read_other_query, read_parameters};
 use published::Published;
+use upstreams::{UPSTREAM, Upstreams};
 
+const DIRECTORY: &str = "a directory of policy files (*.toml)";
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
-const UPSTREAM: &str = "the name of an [[upstreams]] table";
 const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
 
@@ -57,16 +60,9 @@ pub(super) fn read_policies(
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
-    let mut reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
-    for file in files {
-        if let Some(document) = Document::read(&file, mistakes) {
-            document.with_root(|root| reader.read_file(&root));
-        }
-    }
-    if let Some((route, place)) = events {
-        reader.routes.push((Route { index: reader.routes.len(), ..route }, place));
-    }
-    reader.reject_overlaps();
+    let upstreams = Upstreams::Configured(upstreams);
+    let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
+    let reader = reader.read_all(&files, events, mistakes);
     let first = |wanted: fn(&Route) -> bool| {
         let found = reader.routes.iter().find(|(route, _)| wanted(route));
         found.map(|(_, place)| place.clone())
@@ -88,12 +84,8 @@ pub(super) fn read_policies(
 
 /// The `.toml` files of the directory, in the order of their names.
 fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
-    let Some(table) = root.table("policies") else {
-        root.place("policies").reject("is missing, accepted: a table with directory");
-        return None;
-    };
-    let accepted = "a directory of policy files (*.toml)";
-    let directory = pem::path(&table, "directory", accepted)?;
+    let accepted = DIRECTORY;
+    let directory = directory(root)?;
     let files = match list(&directory.value) {
         Ok(files) => files,
         Err(error) => {
@@ -111,6 +103,15 @@ fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
+/// What `[policies]` says.
+pub(super) fn directory(root: &Table<'_>) -> Option<Located<PathBuf>> {
+    let Some(table) = root.table("policies") else {
+        root.place("policies").reject("is missing, accepted: a table with directory");
+        return None;
+    };
+    pem::path(&table, "directory", DIRECTORY)
+}
+
 fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -124,7 +125,7 @@ fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 struct Reader<'a> {
-    upstreams: &'a [&'a str],
+    upstreams: Upstreams<'a>,
     stale_for: StaleFor,
     routes: Vec<(Route, Place)>,
     versions: Vec<(Box<str>, HeaderValue)>,
@@ -143,6 +144,24 @@ struct Head {
 }
 
 impl Reader<'_> {
+    fn read_all(
+        mut self,
+        files: &[PathBuf],
+        events: Option<(Route, Place)>,
+        mistakes: &Mistakes,
+    ) -> Self {
+        for file in files {
+            if let Some(document) = Document::read(file, mistakes) {
+                document.with_root(|root| self.read_file(&root));
+            }
+        }
+        if let Some((route, place)) = events {
+            self.routes.push((Route { index: self.routes.len(), ..route }, place));
+        }
+        self.reject_overlaps();
+        self
+    }
+
     fn read_file(&mut self, root: &Table<'_>) {
         let head = self.read_head(root);
         let tables = root.tables("routes");
@@ -184,7 +203,7 @@ impl Reader<'_> {
             |text| (Template::parse(text).is_ok() && !text.contains('{')).then(|| text.to_owned()),
         );
         let class = read_class(root);
-        let upstream = self.read_upstream(root);
+        let upstream = self.upstreams.read(root);
         let interaction = read_interaction(root);
         let scopes = root.strings("scopes", "the scopes of the API's routes");
         Some(Head {
@@ -209,7 +228,7 @@ impl Reader<'_> {
         let template = head.zip(path.as_ref()).and_then(|(head, path)| full_template(head, path));
         let access = read_access(table);
         let class = read_class(table).or(head.and_then(|head| head.class));
-        let upstream = self.read_upstream(table).or(head.and_then(|head| head.upstream));
+        let upstream = self.upstreams.read(table).or(head.and_then(|head| head.upstream));
         let interaction = read_interaction(table).or(head.and_then(|head| head.interaction));
         if head.is_some() {
             demand(table, class.is_none(), upstream.is_none(), interaction.is_none());
@@ -247,17 +266,6 @@ impl Reader<'_> {
             lifetime: published.lifetime,
             errors: published.errors,
         })
-    }
-
-    fn read_upstream(&self, table: &Table<'_>) -> Option<usize> {
-        let name = table.string("upstream", UPSTREAM)?;
-        let found = self.upstreams.iter().position(|upstream| *upstream == name.value);
-        if found.is_none() {
-            let known = self.upstreams.join(", ");
-            let text = format!("{:?} is an unknown upstream, accepted: {known}", name.value);
-            name.place.reject(text);
-        }
-        found
     }
 
     /// Two routes that one request could mean are reported at the later one.

@@ -85,6 +85,11 @@ pub(super) fn read_introspection(
     let authentication = read_authentication(table, method, client_id);
     let (endpoint, place) = endpoint?;
     let (authentication, built) = authentication?;
+    // Who stands in for the authorization server is told no secret, and nothing that is signed.
+    let built = match table.stand_in() {
+        Some(_) => ClientAuthentication::TlsClientAuth { client_id: String::new() },
+        None => built,
+    };
     let breaker_of_service = Breaker::new(breaker, Moment::now, BREAKER.witness(metrics));
     let introspector = Introspector::new(endpoint.remote(&place)?, breaker_of_service, built);
     let settings = IntrospectionSettings { endpoint, authentication, breaker, keep_inactive };

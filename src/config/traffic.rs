@@ -101,9 +101,25 @@ pub(super) struct LimitSettings {
     address: Quota,
 }
 
+impl LimitSettings {
+    /// Builds the stage.
+    pub(super) fn limits(&self) -> Limits {
+        Limits::new(self.everyone, self.address)
+    }
+}
+
 /// Reads `[limits]` and builds the stage, or keeps the one that the same settings built before, with its
-/// counts. The defaults are the legal floors; less is a warning, because it breaks them.
+/// counts.
 pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSettings, Arc<Limits>) {
+    let settings = read_quotas(root);
+    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
+        return (settings, kept.limits.1.clone());
+    }
+    (settings, Arc::new(settings.limits()))
+}
+
+/// Reads `[limits]`. The defaults are the legal floors; less is a warning, because it breaks them.
+pub(super) fn read_quotas(root: &Table<'_>) -> LimitSettings {
     let table = root.table("limits");
     let quota = |key, requests, seconds| {
         let floor = Quota { requests, per: Duration::from_secs(seconds) };
@@ -111,14 +127,10 @@ pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSett
     };
     let three_hundred = NonZeroU32::MIN.saturating_add(299);
     let five_hundred = NonZeroU32::MIN.saturating_add(499);
-    let settings = LimitSettings {
+    LimitSettings {
         everyone: quota("global", three_hundred, 1),
         address: quota("per_address", five_hundred, 60),
-    };
-    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
-        return (settings, kept.limits.1.clone());
     }
-    (settings, Arc::new(Limits::new(settings.everyone, settings.address)))
 }
 
 fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
@@ -244,13 +256,23 @@ fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
         place.reject(format!("is empty, accepted: {accepted}"));
     }
     let mut servers = Vec::new();
+    let is_asked = table.stand_in().is_none();
     for text in &texts {
-        match text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()) {
+        match resolve(text, is_asked) {
             Some(address) => servers.push(address),
             None => place.reject(format!("{text:?} names no address, accepted: {accepted}")),
         }
     }
     (!texts.is_empty() && servers.len() == texts.len()).then_some(servers)
+}
+
+/// The address of a server; some address, if no name server is to be asked.
+fn resolve(text: &str, is_asked: bool) -> Option<SocketAddr> {
+    if is_asked {
+        return text.to_socket_addrs().ok()?.next();
+    }
+    let (_, port) = text.rsplit_once(':')?;
+    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
 }
 
 fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {

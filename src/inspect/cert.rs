@@ -219,7 +219,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PathReason> 
     parsed.map_err(|_| PathReason::Malformed)
 }
 
-fn time_of(at: Option<&str>) -> Result<UnixTime, InspectError> {
+/// Reads a time; the present, if there is none.
+pub(crate) fn time_of(at: Option<&str>) -> Result<UnixTime, InspectError> {
     let since_epoch = match at {
         None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok(),
         Some(text) => OffsetDateTime::parse(text, &Rfc3339)

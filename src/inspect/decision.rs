@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::InspectError;
+use crate::admission::{Note, Step};
 use crate::config;
 use crate::remote::{Endpoint, Remote};
 use crate::report::admin::DECISIONS;
@@ -36,6 +37,11 @@ pub fn ask(config: &Path, id: &str) -> Result<Records, InspectError> {
 }
 
 impl Records {
+    /// One record that was made here.
+    pub fn of(record: Value) -> Self {
+        Self(vec![record])
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> String {
         Value::from(self.0.clone()).to_string()
@@ -52,20 +58,65 @@ impl std::fmt::Display for Records {
     }
 }
 
-/// One record in lines of a name and what it says.
-fn told(record: &Value) -> String {
-    let text = |name: &str| match record.pointer(name) {
+fn text(record: &Value, name: &str) -> String {
+    match record.pointer(name) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
-    };
+    }
+}
+
+/// Each question that was asked, and what became of it; nothing, if the record does not tell.
+fn steps(record: &Value) -> String {
+    let read = |name: &str| record.get(name).cloned().unwrap_or_default();
+    let asked: Vec<Step> = serde_json::from_value(read("asked")).unwrap_or_default();
+    let end: Option<Step> = serde_json::from_value(read("step")).unwrap_or_default();
+    let notes: Vec<Note> = serde_json::from_value(read("notes")).unwrap_or_default();
+    let verdict = record.get("verdict").and_then(Value::as_str).unwrap_or("refused");
+    if asked.is_empty() || (end.is_none() && verdict != "allowed") {
+        return String::new();
+    }
     let mut lines = String::new();
+    for step in asked {
+        let became = match end {
+            Some(end) if step == end => verdict,
+            Some(end) if step > end => "not judged",
+            Some(_) | None => "passed",
+        };
+        let note = notes.iter().find(|note| note.step == step);
+        let what = note.map_or(step.asks(), |note| note.text.as_str());
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{:<13}{became:<12}{what}", step.stage());
+    }
+    lines + "\n"
+}
+
+/// What the caller gets.
+fn answer(record: &Value) -> String {
+    let fields = [("www_authenticate", "WWW-Authenticate"), ("retry_after", "Retry-After")];
+    let fields = fields.into_iter().filter(|(key, _)| record.get(key).is_some());
+    let fields =
+        fields.map(|(key, name)| format!(", {name}: {}", text(record, &format!("/{key}"))));
+    text(record, "/status") + &fields.collect::<String>()
+}
+
+/// One record in lines of a name and what it says.
+fn told(record: &Value) -> String {
+    let text = |name: &str| text(record, name);
+    let mut lines = steps(record);
     let mut line = |name: &str, what: String| {
         // Writing to a string does not fail.
         let _ = writeln!(lines, "{name:<13}{what}");
     };
-    line("refused by", format!("{} ({}, {})", text("/stage"), text("/code"), text("/status")));
-    line("because", text("/reason"));
+    let by = || format!("{} ({}, {})", text("/stage"), text("/code"), text("/status"));
+    match record.get("verdict").and_then(Value::as_str) {
+        Some("allowed") => line("allowed", "it reaches the backend".to_owned()),
+        Some("undecided") => line("undecided by", text("/stage")),
+        _ => line("refused by", by()),
+    }
+    if record.get("reason").is_some() {
+        line("because", text("/reason"));
+    }
     if record.pointer("/compared").is_some() {
         line("compared", text("/compared/what"));
         line("wanted", text("/compared/wanted"));
@@ -79,6 +130,12 @@ fn told(record: &Value) -> String {
         let micros = record.pointer(&format!("/times/{name}"))?.as_u64()?;
         Some(format!("{stage} {micros} us"))
     });
-    line("took", times.collect::<Vec<_>>().join(", "));
+    let times: Vec<String> = times.collect();
+    if !times.is_empty() {
+        line("took", times.join(", "));
+    }
+    if record.get("status").is_some_and(Value::is_number) {
+        line("answer", answer(record));
+    }
     lines
 }

@@ -7,17 +7,30 @@ use std::collections::VecDeque;
 
 use std::sync::Arc;
 
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::access_log::{method, timestamp};
-use crate::admission::Explanation;
+use crate::admission::{Explanation, Step};
 use crate::measure::Sample;
 use crate::refusal::Refusal;
+use crate::route::Route;
+
+/// What was refused.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the record")]
+pub struct Subject<'a> {
+    pub timestamp: &'a str,
+    pub interaction_id: &'a str,
+    pub listener: &'a str,
+    pub method: &'a Method,
+    pub route: Option<&'a Route>,
+}
 
 /// One refusal.
 #[derive(Clone, Debug, Serialize)]
-struct Decision {
+pub struct Decision {
     timestamp: String,
     interaction_id: String,
     listener: String,
@@ -27,9 +40,46 @@ struct Decision {
     stage: &'static str,
     code: &'static str,
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    www_authenticate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
     reason: String,
+    /// The question that was not passed.
+    step: Option<Step>,
+    /// The questions that the route asks, in their order.
+    asked: Vec<Step>,
     #[serde(flatten)]
     explanation: Explanation,
+}
+
+impl Decision {
+    /// The record of a refusal. Without an explanation it came after a permit.
+    pub fn of(
+        subject: &Subject<'_>,
+        refusal: &Refusal,
+        status: Option<StatusCode>,
+        explanation: Option<&Explanation>,
+    ) -> Self {
+        let asks = |step: &Step| subject.route.is_none_or(|route| step.is_asked_by(route));
+        let challenge = refusal.challenge();
+        Self {
+            timestamp: subject.timestamp.to_owned(),
+            interaction_id: subject.interaction_id.to_owned(),
+            listener: subject.listener.to_owned(),
+            method: method(subject.method),
+            route: subject.route.map(|route| route.label.to_string()),
+            stage: refusal.stage(),
+            code: refusal.verdict().code,
+            status: status.map(|status| status.as_u16()),
+            www_authenticate: challenge.and_then(|field| field.to_str().ok().map(str::to_owned)),
+            retry_after: refusal.retry_after(),
+            reason: refusal.to_string(),
+            step: Step::of(refusal, explanation.is_none()),
+            asked: Step::ALL.into_iter().filter(asks).collect(),
+            explanation: explanation.cloned().unwrap_or_default(),
+        }
+    }
 }
 
 /// A ring.
@@ -103,19 +153,14 @@ impl Decisions {
         if ring.capacity == 0 {
             return;
         }
-        let decision = Decision {
-            timestamp: timestamp(sample),
-            interaction_id: sample.interaction.as_str().to_owned(),
-            listener: sample.listener.to_owned(),
-            method: method(sample.method),
-            route: sample.route.map(|route| route.label.to_string()),
-            stage: refusal.stage(),
-            code: refusal.verdict().code,
-            status: sample.status.map(|status| status.as_u16()),
-            reason: refusal.to_string(),
-            explanation: sample.explanation.cloned().unwrap_or_default(),
+        let subject = Subject {
+            timestamp: &timestamp(sample),
+            interaction_id: sample.interaction.as_str(),
+            listener: sample.listener,
+            method: sample.method,
+            route: sample.route,
         };
-        ring.take(decision);
+        ring.take(Decision::of(&subject, refusal, sample.status, sample.explanation));
     }
 
     /// The refusals of an interaction, the newest first, as JSON; nothing if none is kept.

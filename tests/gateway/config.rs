@@ -9,12 +9,12 @@ use portaria::lab::consents::Store;
 use crate::harness::*;
 
 /// A directory with a configuration that is good, and its policies.
-struct Sandbox {
-    directory: tempfile::TempDir,
-    config: String,
+pub struct Sandbox {
+    pub directory: tempfile::TempDir,
+    pub config: String,
 }
 
-const POLICY: &str = r#"api = "demo"
+pub const POLICY: &str = r#"api = "demo"
 version = "1.0.0"
 base_path = "/open-insurance/demo/v1"
 class = "medium"
@@ -38,7 +38,7 @@ idempotency_key = "required"
 "#;
 
 impl Sandbox {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let signer = Signer::new("key-1", &pki().signer_pem).unwrap();
         let authorization = AuthorizationServer::new(signer, Store::default());
@@ -139,7 +139,7 @@ fn the_configuration_of_the_repository_names_every_key() {
 
 /// One change of the good configuration, and the exact text that it earns. `LINE` stands for the line of
 /// the changed text.
-const MISTAKES: &[(&str, &str, &str)] = &[
+pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "threads = 1",
         "thraeds = 1",
@@ -769,7 +769,7 @@ fn line_at(text: &str, part: &str) -> usize {
 }
 
 /// One change of the good policy, and the exact text that it earns. `LINE` as above.
-const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
+pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "method = \"GET\"",
         "method = \"get\"",

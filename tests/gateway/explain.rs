@@ -1,6 +1,9 @@
 //! Decision records: each refusal can be looked up by its interaction id, with what it was held against
 //! and nothing that is personal.
 
+mod offline;
+mod page;
+
 use portaria::lab::authorization::Grant;
 use serde_json::Value;
 
@@ -138,7 +141,14 @@ async fn the_command_tells_what_the_gateway_keeps() {
     let output = explain(1, &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    for line in ["refused by   scope (scope_insufficient, 403)", "wanted       insurance-auto"] {
+    for line in [
+        "token        passed      token",
+        "scope        refused     scope",
+        "consent      not judged  consent",
+        "refused by   scope (scope_insufficient, 403)",
+        "wanted       insurance-auto",
+        "answer       403, WWW-Authenticate: Bearer error=\"insufficient_scope\"",
+    ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
     let json = explain(1, &["--json"]).stdout;

@@ -43,4 +43,5 @@ mod config;
 mod errors;
 mod policies;
 mod authoring;
+mod review;
 mod profile;

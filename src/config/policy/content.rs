@@ -7,7 +7,8 @@ use crate::config::document::{Located, Table};
 use crate::config::values;
 use crate::request::media::Media;
 
-const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+/// The methods whose requests carry content.
+pub const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 /// What the bodies of a route's requests are.
 pub(super) struct Content {

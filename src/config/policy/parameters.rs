@@ -19,12 +19,14 @@ pub(super) fn read_parameters(
     };
     let mut seen: Vec<String> = Vec::new();
     for rule in table.tables("path_parameters") {
+        let bounds = read_part(&rule);
         if let Some((name, place)) = read_name(&rule, &mut seen) {
             if template.is_some_and(|template| !template.has_parameter(&name)) {
                 let text = "is no parameter of the path, accepted: the name of one";
                 place.reject(format!("{name:?} {text}"));
             }
-            rules.path.extend(read_path_rule(&rule, &name));
+            let of = |(longest, form)| PathRule { name: name.as_str().into(), longest, form };
+            rules.path.extend(bounds.map(of));
         }
     }
     seen.clear();
@@ -34,8 +36,9 @@ pub(super) fn read_parameters(
         table.place("query").reject(format!("has too many entries, accepted: up to {most}"));
     }
     for rule in query {
+        let admitted = read_admitted(&rule);
         if let Some((name, _)) = read_name(&rule, &mut seen) {
-            rules.query.extend(read_query_rule(&rule, &name));
+            rules.query.push(QueryRule { name: name.as_str().into(), admitted });
         }
     }
     rules
@@ -64,18 +67,17 @@ fn read_name(rule: &Table<'_>, seen: &mut Vec<String>) -> Option<(String, Place)
     Some((name.value, name.place))
 }
 
-fn read_path_rule(rule: &Table<'_>, name: &str) -> Option<PathRule> {
+fn read_part(rule: &Table<'_>) -> Option<(usize, PathForm)> {
     let longest = rule.number("max_length", 1, LONGEST);
     let form = rule.parsed("form", "\"urn\"", |text| (text == "urn").then_some(PathForm::Urn));
     if !rule.has("max_length") && !rule.has("form") {
         rule.place("").reject("asks for nothing, accepted: max_length or form");
     }
     let longest = usize::try_from(longest.unwrap_or(LONGEST)).ok()?;
-    let form = form.map_or(PathForm::Any, |form| form.value);
-    Some(PathRule { name: name.into(), longest, form })
+    Some((longest, form.map_or(PathForm::Any, |form| form.value)))
 }
 
-fn read_query_rule(rule: &Table<'_>, name: &str) -> Option<QueryRule> {
+fn read_admitted(rule: &Table<'_>) -> Admitted {
     let least = rule.number("least", 0, u64::from(u32::MAX));
     let most = rule.number("most", least.unwrap_or(0), u64::from(u32::MAX));
     let values = rule.strings("values", "the values that it may have");
@@ -86,7 +88,7 @@ fn read_query_rule(rule: &Table<'_>, name: &str) -> Option<QueryRule> {
         let text = "with bounds, or empty, accepted: values, or least and most";
         values.place.reject(format!("stands {text}"));
     }
-    let admitted = match values {
+    match values {
         Some(values) => {
             Admitted::OneOf(values.value.into_iter().map(String::into_boxed_str).collect())
         }
@@ -96,6 +98,5 @@ fn read_query_rule(rule: &Table<'_>, name: &str) -> Option<QueryRule> {
             most: most.unwrap_or(2_147_483_647),
         },
         None => Admitted::Any,
-    };
-    Some(QueryRule { name: name.into(), admitted })
+    }
 }

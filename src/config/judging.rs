@@ -1,0 +1,68 @@
+//! What of a configuration decides on requests beside its policies, for tests of policies: `[limits]`,
+//! `[identity]` and the bounds of `[http]`.
+//!
+//! Nothing else of the file is read: whoever tests policies need not have the gateway's certificates.
+
+use std::path::Path;
+
+use super::document::{Document, Mistake, Mistakes, Table};
+use super::identity::read_profile;
+use super::traffic::{self, LimitSettings};
+use crate::identity::Profile;
+use crate::limits::Limits;
+use crate::request::json::JsonBounds;
+
+/// The tables that are read.
+const TABLES: [&str; 3] = ["limits", "identity", "http"];
+
+/// The settings.
+#[derive(Clone, Debug)]
+pub struct Judging {
+    quotas: LimitSettings,
+    /// What client certificates are asked for.
+    pub profile: Profile,
+    /// Fields of a request.
+    pub max_fields: usize,
+    /// Bytes of a request body.
+    pub max_body: u64,
+    /// What a body of JSON may have.
+    pub json: JsonBounds,
+}
+
+impl Judging {
+    /// What a configuration says.
+    pub fn of(path: &Path) -> Result<Self, Vec<Mistake>> {
+        let mistakes = Mistakes::default();
+        let document = Document::read(path, &mistakes);
+        let settings = document.map(|document| document.with_root(|root| Self::read(&root)));
+        let concerns = |mistake: &Mistake| {
+            let table = mistake.key.split('.').next().unwrap_or_default();
+            table.is_empty() || TABLES.contains(&table)
+        };
+        let all = mistakes.take().into_iter().filter(concerns);
+        let errors: Vec<Mistake> = all.filter(Mistake::prevents_loading).collect();
+        settings.filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    /// The defaults: the legal floors.
+    pub fn defaults() -> Self {
+        let document = Document::of_text("", String::new(), &Mistakes::default());
+        document.with_root(|root| Self::read(&root))
+    }
+
+    fn read(root: &Table<'_>) -> Self {
+        let http = traffic::read_http(root);
+        Self {
+            quotas: traffic::read_quotas(root),
+            profile: read_profile(root),
+            max_fields: http.wire.head.fields,
+            max_body: http.max_body,
+            json: http.json,
+        }
+    }
+
+    /// Limits that have counted nothing yet.
+    pub fn limits(&self) -> Limits {
+        self.quotas.limits()
+    }
+}

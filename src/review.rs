@@ -1,0 +1,18 @@
+//! What those who write policies need: questions about them, comparisons, tests.
+//!
+//! No gateway runs. The policies are read by the gateway's own parser, and what is said of them comes from
+//! the objects that the gateway would serve with.
+
+pub mod command;
+pub mod columns;
+pub mod statement;
+pub mod show;
+pub mod schema;
+pub mod decision;
+pub mod difference;
+pub mod replay;
+mod responder;
+mod rehearsal;
+pub mod trial;
+pub mod cases;
+pub mod explain;

@@ -1,0 +1,199 @@
+//! `portaria explain` without a gateway: what would become of a request, and why.
+//!
+//! Takes the configuration that the gateway would serve with, and what the request brings. Gives the verdict of
+//! every stage in the words of the gateway's own decision records. Nobody is asked: the services that the
+//! configuration names are stood in for by what is known here (`known`), and what would depend on what is not
+//! known is undecided. Nothing was counted before, so the limits admit; the body and the backend come after.
+
+mod known;
+mod question;
+mod record;
+
+use std::path::Path;
+
+use http::Version;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::rehearsal::{self, shake_hands};
+use super::responder::Responder;
+use crate::admission::{Admission, Arriving, Note, Step};
+use crate::config::{self, ListenerConfiguration, Loaded, Mistake, StandIn};
+use crate::identity::Peer;
+use crate::inspect::InspectError;
+use crate::inspect::decision::Records;
+use crate::interaction::Interaction;
+use crate::listener::Clients;
+use crate::moment::{Moment, Stopwatch};
+use crate::refusal::Refusal;
+use crate::report::Metrics;
+use crate::report::decisions::Subject;
+use crate::route::{Access, Door, Exposure, Route};
+use known::Known;
+pub use question::Question;
+use question::Request;
+
+/// What would become of a request.
+#[derive(Debug)]
+pub struct Told {
+    /// The record, as a gateway would keep it.
+    pub record: Records,
+    /// Whether it would reach the backend.
+    pub is_allowed: bool,
+    /// What deserves attention in the configuration.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Why nothing can be told.
+#[derive(Debug)]
+pub enum Untold {
+    /// What is asked.
+    Question(InspectError),
+    /// The configuration.
+    Configuration(Vec<Mistake>),
+}
+
+impl From<InspectError> for Untold {
+    fn from(error: InspectError) -> Self {
+        Self::Question(error)
+    }
+}
+
+/// Tells what would become of a request.
+pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
+    let (request, now) = (question.request()?, question.moment()?);
+    let known = Known::new(question.consent()?, question.introspection()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(InspectError::StandIn)?;
+    runtime.block_on(async {
+        let responder = Responder::start(known).await.map_err(InspectError::StandIn)?;
+        let url = responder.url().clone();
+        let stand_in = StandIn { url, key_set: question.key_set() };
+        let metrics = Metrics::new().map_err(|_| Untold::Configuration(Vec::new()))?;
+        let loaded = config::load_offline(config, &metrics, stand_in);
+        let Loaded { configuration, warnings } = loaded.map_err(Untold::Configuration)?;
+        let listeners = &configuration.listeners;
+        let (position, listener) = choose(listeners, question.listener(), &request)?;
+        let (request, responder) = (&request, &responder);
+        let rehearsal = Rehearsal { position, listener, request, responder, now };
+        let record = rehearsal.run(&configuration.serving.admission).await;
+        let is_allowed = record.get("verdict").is_some_and(|verdict| verdict == "allowed");
+        Ok(Told { record: Records::of(record), is_allowed, warnings })
+    })
+}
+
+fn choose<'a>(
+    listeners: &'a [ListenerConfiguration],
+    name: Option<&str>,
+    request: &Request,
+) -> Result<(usize, &'a ListenerConfiguration), InspectError> {
+    let exposure = match request.chain.is_empty() {
+        true => Exposure::Public,
+        false => Exposure::Mutual,
+    };
+    let mut all = listeners.iter().enumerate();
+    let chosen = match name {
+        Some(name) => all.find(|(_, listener)| listener.name == name),
+        None => all.find(|(_, listener)| listener.exposure == exposure),
+    };
+    chosen.ok_or_else(|| {
+        let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let names = names.join(", ");
+        InspectError::Argument(format!("--listener: there is none that fits, accepted: {names}"))
+    })
+}
+
+/// One request, on one listener.
+struct Rehearsal<'a> {
+    position: usize,
+    listener: &'a ListenerConfiguration,
+    request: &'a Request,
+    responder: &'a Responder<Known>,
+    now: Moment,
+}
+
+impl Rehearsal<'_> {
+    async fn run(&self, admission: &Admission) -> Value {
+        let Request { method, path, fields, has_body, address, .. } = self.request;
+        let mut interaction = Interaction::read(fields);
+        let peer = match self.connect() {
+            Ok(peer) => peer,
+            Err(reason) => {
+                let (at, id) = (self.timestamp(), interaction.id().as_str());
+                return record::without_connection(&self.subject(&at, id, None), &reason);
+            }
+        };
+        let (path, query) =
+            path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
+        let mut arriving = Arriving {
+            method,
+            path,
+            query,
+            authority: None,
+            version: Version::HTTP_11,
+            headers: fields,
+            has_body: *has_body,
+            wire_fault: None,
+            address: *address,
+            peer: &peer,
+            door: Door { exposure: self.listener.exposure, listener: self.position },
+            interaction: &mut interaction,
+            route: None,
+            watch: Stopwatch::start(),
+            // What was carried out before is not known here.
+            may_repeat: false,
+        };
+        let admitted = rehearsal::judge(admission, &mut arriving, self.now).await;
+        self.tell(admission, &arriving, admitted.err()).await
+    }
+
+    /// The handshake.
+    fn connect(&self) -> Result<Peer, String> {
+        let Some(Clients { trust, domain }) = &self.listener.clients else {
+            return Ok(Peer::Anonymous);
+        };
+        let server_name = self.request.server_name.as_deref();
+        shake_hands(&rehearsal::Door { trust, domain, server_name }, &self.request.chain, self.now)
+    }
+
+    /// The record of what became of the request.
+    async fn tell(
+        &self,
+        admission: &Admission,
+        arriving: &Arriving<'_>,
+        refusal: Option<Refusal>,
+    ) -> Value {
+        let end = refusal.as_ref().and_then(|refusal| Step::of(refusal, false));
+        let mut notes = admission.account(arriving, end, self.now).await;
+        notes.push(Note { step: Step::Quota, text: "nothing was counted before".to_owned() });
+        let at = self.timestamp();
+        let subject =
+            self.subject(&at, arriving.interaction.id().as_str(), arriving.route.as_deref());
+        let Some(refusal) = refusal else {
+            return match subject.route.map(|route| &route.access) {
+                Some(Access::Event) => record::event(&subject, &notes),
+                _ => record::allowed(&subject, &notes),
+            };
+        };
+        let explanation = admission.explain(arriving, &refusal, self.now).await;
+        let missing = self.responder.with(|known| known.missing(&refusal));
+        record::refused(&subject, &refusal, &explanation, missing, &notes)
+    }
+
+    fn subject<'s>(&'s self, at: &'s str, id: &'s str, route: Option<&'s Route>) -> Subject<'s> {
+        Subject {
+            timestamp: at,
+            interaction_id: id,
+            listener: &self.listener.name,
+            method: &self.request.method,
+            route,
+        }
+    }
+
+    fn timestamp(&self) -> String {
+        let seconds = i64::try_from(self.now.unix_seconds()).unwrap_or_default();
+        let time = OffsetDateTime::from_unix_timestamp(seconds).ok();
+        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,241 @@
+//! What a stage would say to a request of which only its line in the access log is known.
+//!
+//! A stage whose rule did not change says what it said. One whose rule did change is decided from what the
+//! old verdict proves of the request; what it does not prove is not guessed.
+
+use super::line::{End, Line, Stage};
+use crate::interaction::Form;
+use crate::review::decision::passes_interaction;
+use crate::route::{Access, Route};
+
+/// What a stage would say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    /// Go on.
+    Pass,
+    /// No, with this code if it is certain.
+    Refuse(Option<String>),
+    /// The log does not tell.
+    Unknown(String),
+}
+
+/// What a stage said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said<'a> {
+    Passed,
+    Refused(&'a str),
+    /// Nothing: the request did not come so far.
+    Nothing,
+}
+
+impl Said<'_> {
+    /// What a stage says again whose rule did not change.
+    fn again(self, unknown: &str) -> Word {
+        match self {
+            Self::Passed => Word::Pass,
+            Self::Refused(code) => refuse(code),
+            Self::Nothing => unknown_if(unknown),
+        }
+    }
+}
+
+fn refuse(code: &str) -> Word {
+    Word::Refuse(Some(code.to_owned()))
+}
+
+fn unknown_if(what: &str) -> Word {
+    Word::Unknown(what.to_owned())
+}
+
+/// What becomes of a request to `before` that is one to `after`.
+pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
+    for stage in Stage::ALL {
+        let said = match line.end() {
+            End::At(at, code) if at == stage => Said::Refused(code),
+            End::At(at, _) if at < stage => Said::Nothing,
+            _ => Said::Passed,
+        };
+        let word = match stage {
+            Stage::Lifetime => {
+                rule(said, &before.lifetime, &after.lifetime, "on which day it came")
+            }
+            Stage::Version => {
+                rule(said, &before.negotiated, &after.negotiated, "which x-v was sent")
+            }
+            Stage::Parameters => {
+                rule(said, &before.parameters, &after.parameters, "what the path and query were")
+            }
+            Stage::Media => media(said, before, after),
+            Stage::Access => access(said, line, &before.access, &after.access),
+            Stage::Interaction => interaction(said, line, before, after),
+            Stage::Idempotency => idempotency(said, before, after),
+            Stage::Consent => consent(said, before, after),
+        };
+        if word != Word::Pass {
+            return word;
+        }
+    }
+    Word::Pass
+}
+
+/// A rule whose default asks nothing.
+fn rule<T: Default + PartialEq>(said: Said<'_>, before: &T, after: &T, what: &str) -> Word {
+    if *after == T::default() {
+        Word::Pass
+    } else if before == after {
+        said.again(what)
+    } else {
+        unknown_if(what)
+    }
+}
+
+fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
+    let what = "what the body was written in";
+    match said {
+        Said::Refused(code) if code == "request_not_acceptable" => refuse(code),
+        Said::Passed if before.max_body != after.max_body && after.max_body.is_some() => {
+            unknown_if("how long the body was")
+        }
+        said if before.media == after.media => said.again(what),
+        _ => unknown_if(what),
+    }
+}
+
+/// Certificate, token, grant and scope. Permissions are the consent's.
+fn access(said: Said<'_>, line: &Line, before: &Access, after: &Access) -> Word {
+    if is_same_token(before, after) {
+        return said.again("what the token was");
+    }
+    if after.is_open() {
+        return Word::Pass;
+    }
+    match said {
+        Said::Refused(code) => after_refusal(code, before, after),
+        Said::Passed | Said::Nothing => after_passing(line, before, after),
+    }
+}
+
+fn after_passing(line: &Line, before: &Access, after: &Access) -> Word {
+    if !line.has_participant() {
+        return Word::Refuse(None);
+    }
+    match (before, after) {
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
+        (Access::Client { .. }, Access::Consented { .. })
+        | (Access::Consented { .. }, Access::Client { .. }) => refuse("token_grant"),
+        (Access::Open | Access::Certificate | Access::Event, _) => {
+            unknown_if("whether there was a token")
+        }
+        (_, Access::Client { scope } | Access::Consented { scope, .. }) => {
+            Word::Unknown(format!("whether the token has scope {} too", scope.as_str()))
+        }
+    }
+}
+
+fn after_refusal(code: &str, before: &Access, after: &Access) -> Word {
+    let is_other_grant = is_consented(before) != is_consented(after);
+    match (code, after) {
+        (code, _) if code.starts_with("identity_") => refuse(code),
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
+        ("token_grant", Access::Client { scope } | Access::Consented { scope, .. })
+            if is_other_grant =>
+        {
+            Word::Unknown(format!("whether the token has scope {}", scope.as_str()))
+        }
+        ("scope_insufficient", _) if is_other_grant => refuse("token_grant"),
+        ("scope_insufficient", Access::Client { scope } | Access::Consented { scope, .. }) => {
+            Word::Unknown(format!("whether the token has scope {}", scope.as_str()))
+        }
+        (code, _) => refuse(code),
+    }
+}
+
+fn is_consented(access: &Access) -> bool {
+    matches!(access, Access::Consented { .. })
+}
+
+fn is_same_token(before: &Access, after: &Access) -> bool {
+    match (before, after) {
+        (Access::Consented { scope, .. }, Access::Consented { scope: other, .. }) => scope == other,
+        (before, after) => before == after,
+    }
+}
+
+/// Nothing sent, a UUID, another known form, none.
+const IDS: [Option<&str>; 4] =
+    [None, Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"), Some("a-1"), Some("-")];
+
+fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Word {
+    let (before, after) = (&before.interaction, &after.interaction);
+    let what = "which x-fapi-interaction-id was sent";
+    if before == after && said != Said::Nothing {
+        return said.again(what);
+    }
+    // What was minted is a UUID; anything else in the log is what was sent.
+    let is_uuid = Form::Uuid.admits(line.interaction_id.as_bytes());
+    let could_be = |id: &Option<&'static str>| match said {
+        _ if !is_uuid => *id == Some("a-1"),
+        Said::Passed => passes_interaction(before, *id),
+        Said::Refused("interaction_missing") => id.is_none(),
+        Said::Refused(_) => id.is_some() && !passes_interaction(before, *id),
+        Said::Nothing => true,
+    };
+    let mut verdicts =
+        IDS.iter().filter(|id| could_be(id)).map(|id| passes_interaction(after, *id));
+    let first = verdicts.next();
+    match first {
+        Some(first) if verdicts.all(|other| other == first) => match (first, said) {
+            (true, _) => Word::Pass,
+            (false, Said::Refused(code)) => refuse(code),
+            (false, _) => Word::Refuse(None),
+        },
+        _ => unknown_if(what),
+    }
+}
+
+fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
+    let what = "whether there was an x-idempotency-key";
+    match (before.idempotency_key, after.idempotency_key) {
+        (_, false) => Word::Pass,
+        (true, true) => said.again(what),
+        (false, true) => unknown_if(what),
+    }
+}
+
+fn consent(said: Said<'_>, before: &Route, after: &Route) -> Word {
+    let parameters = (before.consent_parameter.is_some(), after.consent_parameter.is_some());
+    match (&before.access, &after.access) {
+        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
+        (_, Access::Client { .. }) if !parameters.1 => Word::Pass,
+        (Access::Client { .. }, Access::Client { .. })
+            if parameters.0 && before.inquiry.kind == after.inquiry.kind =>
+        {
+            said.again("what the consent was")
+        }
+        (_, Access::Client { .. }) => unknown_if("whose consent the path names"),
+        (Access::Consented { permission: old, .. }, Access::Consented { permission: new, .. }) => {
+            let has_new = if old == new { None } else { Some(new.as_str()) };
+            match before.inquiry.kind == after.inquiry.kind {
+                true => customer(said, parameters, has_new),
+                false => unknown_if("what the token's other consent is"),
+            }
+        }
+        (_, Access::Consented { .. }) => unknown_if("what the consent was"),
+    }
+}
+
+/// `other` is the permission that is asked for instead of the one that was.
+fn customer(said: Said<'_>, parameters: (bool, bool), other: Option<&str>) -> Word {
+    match (said, other) {
+        (Said::Refused("consent_other_consent"), _) if !parameters.1 => {
+            unknown_if("what the consent was")
+        }
+        (Said::Refused("consent_permission") | Said::Passed, Some(permission)) => {
+            Word::Unknown(format!("whether the consent has permission {permission}"))
+        }
+        (Said::Passed, None) if !parameters.0 && parameters.1 => {
+            unknown_if("whose consent the path names")
+        }
+        (said, _) => said.again("what the consent was"),
+    }
+}

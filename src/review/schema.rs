@@ -1,0 +1,123 @@
+//! `portaria schema`: the keys of the configuration and of policy files as JSON Schema, for editors.
+//!
+//! The parser is the one that decides; the schema says beforehand what it will say. It leaves out what
+//! no schema can tell: whether files exist, names are known, and routes overlap. A test holds both
+//! together, key by key. Standard: JSON Schema 2020-12.
+
+mod configuration;
+mod services;
+mod policy;
+mod kind;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+pub use kind::Kind;
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Subject {
+    /// config.toml.
+    Config,
+    /// A policy file.
+    Policy,
+}
+
+/// One key that the parser knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// From the top of the file, such as `listeners[].tls.groups`; `[]` stands for each table of an array.
+    pub path: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it is missed, wherever its table stands.
+    pub required: bool,
+    /// What it means.
+    pub says: &'static str,
+}
+
+fn required(path: &str, kind: Kind, says: &'static str) -> Key {
+    Key { path: path.to_owned(), kind, required: true, says }
+}
+
+fn optional(path: &str, kind: Kind, says: &'static str) -> Key {
+    Key { path: path.to_owned(), kind, required: false, says }
+}
+
+/// Keys of a table; of the top, if it has no name.
+fn within(table: &str, keys: impl IntoIterator<Item = Key>) -> Vec<Key> {
+    let dot = if table.is_empty() { "" } else { "." };
+    let prefixed = |key: Key| Key { path: format!("{table}{dot}{}", key.path), ..key };
+    keys.into_iter().map(prefixed).collect()
+}
+
+/// The keys of a kind of file.
+pub fn keys(of: Subject) -> Vec<Key> {
+    match of {
+        Subject::Config => configuration::keys(),
+        Subject::Policy => policy::keys(),
+    }
+}
+
+/// The JSON Schema of a kind of file.
+pub fn schema(of: Subject) -> Value {
+    let mut schema = table();
+    for key in keys(of) {
+        add(&mut schema, &key);
+    }
+    let title = match of {
+        Subject::Config => "portaria configuration",
+        Subject::Policy => "portaria policy",
+    };
+    if let (Subject::Policy, Some(routes)) = (of, schema.pointer_mut("/properties/routes/items")) {
+        set(routes, "allOf", policy::rules_of_a_route());
+    }
+    if of == Subject::Policy {
+        set(&mut schema, "allOf", policy::rules_of_a_file());
+    }
+    set(&mut schema, "$schema", "https://json-schema.org/draft/2020-12/schema".into());
+    set(&mut schema, "title", title.into());
+    schema
+}
+
+fn table() -> Value {
+    json!({"type": "object", "additionalProperties": false, "properties": {}, "required": []})
+}
+
+fn set(schema: &mut Value, name: &str, value: Value) {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert(name.to_owned(), value);
+    }
+}
+
+/// Puts a key into the table that its path leads to; tables on the way must stand before it.
+fn add(root: &mut Value, key: &Key) {
+    let (parents, name) = key.path.rsplit_once('.').unwrap_or(("", &key.path));
+    let name = name.trim_end_matches("[]");
+    let Some(table) = find(root, parents) else {
+        return;
+    };
+    let mut told = key.kind.schema();
+    set(&mut told, "description", key.says.into());
+    if let Some(properties) = table.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert(name.to_owned(), told);
+    }
+    if key.required {
+        let required = table.get_mut("required").and_then(Value::as_array_mut);
+        if let Some(required) = required {
+            required.push(name.into());
+        }
+    }
+}
+
+fn find<'a>(root: &'a mut Value, path: &str) -> Option<&'a mut Value> {
+    let mut table = root;
+    for step in path.split('.').filter(|step| !step.is_empty()) {
+        let name = step.trim_end_matches("[]");
+        table = table.get_mut("properties")?.get_mut(name)?;
+        if step.ends_with("[]") {
+            table = table.get_mut("items")?;
+        }
+    }
+    Some(table)
+}

@@ -1,0 +1,282 @@
+//! The gateway of a test run: the stages as a configuration would build them, and a request that goes
+//! through them as it does in service.
+//!
+//! Nothing is forged: the certificate is verified up to an anchor, the token by its signature, the consent by
+//! asking a registry. What is new is only who vouches: [`Authority`] and [`Responder`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderValue, Version, header};
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
+
+use super::authority::Authority;
+use super::case::{Before, Case, HOST};
+use super::certificate::Certificate;
+use super::registry::{self, Registry};
+use super::token::{AUDIENCE, ISSUER};
+use super::verdict::Verdict;
+use crate::admission::{Admission, Arriving, Comparison};
+use crate::config::Judging;
+use crate::config::offline::Policies;
+use crate::consent::{Consents, Memory, Preset, Teller, Witness};
+use crate::identity::{Peer, Trust, TrustDomain};
+use crate::interaction::Interaction;
+use crate::limits::Limits;
+use crate::moment::{Moment, Stopwatch};
+use crate::refusal::Refusal;
+use crate::remote::Remote;
+use crate::review::rehearsal::{self, Door, shake_hands};
+use crate::review::responder::Responder;
+use crate::route::{self, Exposure, Route, Routes};
+use crate::token::jwks::source::Setup;
+use crate::token::jwks::{KeySource, Origin, Pace};
+use crate::token::{
+    Algorithm, ClaimRules, GrantRule, Issuer, Issuers, ParticipantRule, SignedRules, TokenLimits,
+    Tokens,
+};
+
+/// Since the start of a process that the limits count in: late enough for cases that look back.
+const UPTIME: Duration = Duration::from_secs(10 * 86_400);
+
+/// Why a test run cannot be.
+#[derive(Debug, Error)]
+pub enum SetUpError {
+    /// No keys.
+    #[error("the keys of the test run cannot be made")]
+    Keys,
+    /// No registry.
+    #[error("the registry of the test run cannot listen on a loopback address: {0}")]
+    Registry(std::io::Error),
+}
+
+/// What became of a case.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    /// What the log would say of a refusal.
+    pub(super) reason: Option<String>,
+    pub(super) compared: Option<Comparison>,
+    pub(super) route: Option<Arc<Route>>,
+}
+
+/// The gateway.
+pub(super) struct Gateway {
+    routes: Arc<Routes>,
+    settings: Judging,
+    authority: Authority,
+    trust: Arc<Trust>,
+    domain: Arc<TrustDomain>,
+    tokens: Arc<Tokens>,
+    registry: Responder<Registry>,
+    remote: Remote,
+    /// Certificates that were issued: most cases have the same.
+    issued: HashMap<Certificate, Chain>,
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+impl Gateway {
+    pub(super) async fn new(policies: Policies, settings: Judging) -> Result<Self, SetUpError> {
+        let organisation = &settings.profile.issuer_organisation;
+        let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
+        let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
+        let tokens = Arc::new(tokens(&authority).ok_or(SetUpError::Keys)?);
+        let registry = Responder::start(Registry::default()).await.map_err(SetUpError::Registry)?;
+        let remote = registry::client(&registry).map_err(SetUpError::Registry)?;
+        let domain = Arc::new(TrustDomain::new(trust.clone()));
+        let routes = Arc::new(policies.routes);
+        let issued = HashMap::new();
+        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, remote, issued })
+    }
+
+    /// Judges a case. Each has limits and a memory of consents of its own.
+    pub(super) async fn judge(&mut self, case: &Case) -> Result<Judged, SetUpError> {
+        let wall = SystemTime::from(case.clock);
+        let now = Moment::at(UPTIME, wall);
+        let chain = self.chain(case.certificate.as_ref())?;
+        let peer = match self.connect(case.exposure, &chain, now) {
+            Ok(peer) => peer,
+            Err(reason) => return Ok(Judged::without_connection(reason)),
+        };
+        let mut headers = case.headers.clone();
+        if let Some(token) = &case.token {
+            let token = self.authority.sign(token, &chain);
+            let token = format!("Bearer {}", token.map_err(|_| SetUpError::Keys)?);
+            let value = HeaderValue::from_str(&token).map_err(|_| SetUpError::Keys)?;
+            headers.append(header::AUTHORIZATION, value);
+        }
+        self.registry.with(|registry| registry.tell(case.consents.as_deref()));
+        let admission = self.admission(case, wall);
+        let mut interaction = Interaction::read(&headers);
+        let (path, query) =
+            case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
+        let mut request = Arriving {
+            method: &case.method,
+            path,
+            query,
+            authority: None,
+            version: Version::HTTP_11,
+            headers: &headers,
+            has_body: case.has_body,
+            wire_fault: None,
+            address: case.address,
+            peer: &peer,
+            door: route::Door { exposure: case.exposure, listener: 0 },
+            interaction: &mut interaction,
+            route: None,
+            watch: Stopwatch::start(),
+            may_repeat: false,
+        };
+        Ok(judge(&admission, &mut request, now).await)
+    }
+
+    /// What the client sends of certificates: nothing, if it has none.
+    fn chain(&mut self, certificate: Option<&Certificate>) -> Result<Chain, SetUpError> {
+        let Some(certificate) = certificate else {
+            return Ok(Vec::new());
+        };
+        if let Some(chain) = self.issued.get(certificate) {
+            return Ok(chain.clone());
+        }
+        let chain = self.authority.issue(certificate).map_err(|_| SetUpError::Keys)?;
+        self.issued.insert(certificate.clone(), chain.clone());
+        Ok(chain)
+    }
+
+    fn connect(
+        &self,
+        exposure: Exposure,
+        chain: &[CertificateDer<'static>],
+        now: Moment,
+    ) -> Result<Peer, String> {
+        let door = Door { trust: &self.trust, domain: &self.domain, server_name: Some(HOST) };
+        match exposure {
+            Exposure::Public => Ok(Peer::Anonymous),
+            Exposure::Mutual => shake_hands(&door, chain, now),
+        }
+    }
+
+    fn admission(&self, case: &Case, wall: SystemTime) -> Admission {
+        let limits = self.settings.limits();
+        count(&limits, case, wall);
+        // Kept for the length of the case: a wall clock that stands still ages nothing.
+        let five_seconds = Duration::from_secs(5);
+        let memory = Memory {
+            keep: five_seconds,
+            keep_unknown: five_seconds,
+            capacity: 100,
+            ended: five_seconds,
+            stale_for: None,
+        };
+        let registry: (_, Witness) = (registry::stage(&self.remote), Arc::new(|_| ()));
+        let rules = Preset::default().rules();
+        let consents =
+            Consents::new(Some(registry), Teller::Registry, rules, memory, Arc::default());
+        Admission {
+            routes: self.routes.clone(),
+            limits: Arc::new(limits),
+            tokens: self.tokens.clone(),
+            consents: Arc::new(consents),
+            max_fields: self.settings.max_fields,
+            max_body: self.settings.max_body,
+            json: self.settings.json,
+        }
+    }
+}
+
+/// Counts the requests that came before. The limits come first, so whatever they were, they counted.
+fn count(limits: &Limits, case: &Case, wall: SystemTime) {
+    let Before { of_address, of_others, within, ago } = case.before;
+    let most = of_address.max(of_others);
+    let began = UPTIME.saturating_sub(ago).saturating_sub(within);
+    for number in 0..most {
+        let now = Moment::at(began + within.mul_f64(f64::from(number) / f64::from(most)), wall);
+        if number < of_address {
+            let _ = limits.admit(case.address, now);
+        }
+        if number < of_others {
+            let _ = limits.admit(other_address(number), now);
+        }
+    }
+}
+
+/// Addresses of the documentation prefix 2001:db8::/32 (RFC 3849).
+fn other_address(number: u32) -> IpAddr {
+    let [a, b, c, d] = number.to_be_bytes().map(u16::from);
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, a, b, c, d))
+}
+
+/// As a configuration without settings of its own has them, with the authority's keys.
+fn tokens(authority: &Authority) -> Option<Tokens> {
+    let rules = ClaimRules {
+        issuers: vec![ISSUER.to_owned()],
+        audiences: vec![AUDIENCE.to_owned()],
+        leeway: 5,
+        longest_lifetime: None,
+        percent_encoded_scopes: false,
+        accept_top_level_thumbprint: false,
+        participant: ParticipantRule::Ignore,
+        consent_scope_prefix: "consent:".to_owned(),
+        enrollment_scope_prefix: "enrollment:".to_owned(),
+        consent_claim: None,
+        grant: GrantRule::ConsentOrSubject,
+        carrying: None,
+    };
+    let algorithms = vec![Algorithm::Ps256];
+    let keys = KeySource::new(key_setup(&algorithms));
+    let now = Moment::at(UPTIME, SystemTime::UNIX_EPOCH);
+    keys.begin_with(authority.keys(&algorithms)?, Duration::ZERO, now);
+    let issuer = Issuer { name: ISSUER.to_owned(), keys: Some(Arc::new(keys)) };
+    let signed = SignedRules { algorithms, types: vec!["at+jwt".to_owned()] };
+    let limits = TokenLimits {
+        longest: 8 * 1024,
+        cached: 1000,
+        introspection_max_age: Duration::from_secs(30),
+        keep_inactive: Duration::from_secs(5),
+    };
+    Some(Tokens::new(rules, signed, limits, Issuers::new(vec![issuer]), None, Arc::default()))
+}
+
+/// Of keys that are there from the beginning and count to the end of the run.
+fn key_setup(algorithms: &[Algorithm]) -> Setup {
+    let pace = Pace {
+        refresh_interval: Duration::from_secs(300),
+        stale_for: Duration::from_secs(3600),
+        lookup_cooldown: Duration::from_secs(10),
+        timeout: Duration::from_secs(2),
+    };
+    Setup {
+        issuer: ISSUER.to_owned(),
+        origin: Origin::File("of the test run".into()),
+        algorithms: algorithms.to_vec(),
+        pace,
+        keeper: None,
+        witness: None,
+    }
+}
+
+async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
+    let admitted = rehearsal::judge(admission, request, now).await;
+    let route = request.route.clone();
+    let Err(refusal) = admitted else {
+        return Judged { verdict: Verdict::Allow, reason: None, compared: None, route };
+    };
+    let compared = admission.explain(request, &refusal, now).await.compared;
+    Judged { verdict: told(&refusal), reason: Some(refusal.to_string()), compared, route }
+}
+
+fn told(refusal: &Refusal) -> Verdict {
+    let verdict = refusal.verdict();
+    Verdict::Refuse { status: verdict.status.as_u16(), code: verdict.code.to_owned() }
+}
+
+impl Judged {
+    fn without_connection(reason: String) -> Self {
+        let verdict = Verdict::NoHandshake { reason };
+        Self { verdict, reason: None, compared: None, route: None }
+    }
+}

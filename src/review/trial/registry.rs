@@ -1,0 +1,83 @@
+//! The consent registry of a test run: it knows what the case in hand says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use percent_encoding::percent_decode_str;
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+
+use super::case::KnownConsent;
+use crate::consent::{ConsentKind, Preset};
+use crate::moment::Moment;
+use crate::remote::{Breaker, BreakerSettings, Endpoint, Remote};
+use crate::review::responder::{Responder, Service};
+use crate::terms::{Members, Reading};
+
+/// Longer than a busy machine lets a loopback address wait: running out of it would fail a case.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Answers by consent id; nothing if the registry is out of order.
+#[derive(Default)]
+pub(super) struct Registry(Option<HashMap<String, String>>);
+
+impl Service for Registry {
+    fn answer(&mut self, path: &str) -> (StatusCode, String) {
+        let of = |collection| path.strip_prefix(collection);
+        let id = of("/consents/").or_else(|| of("/enrollments/")).unwrap_or_default();
+        let id = percent_decode_str(id).decode_utf8_lossy();
+        match &self.0 {
+            None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+            Some(known) => match known.get(&*id) {
+                Some(body) => (StatusCode::OK, body.clone()),
+                None => (StatusCode::NOT_FOUND, String::new()),
+            },
+        }
+    }
+}
+
+impl Registry {
+    /// Answers this from now on.
+    pub(super) fn tell(&mut self, consents: Option<&[KnownConsent]>) {
+        let told = |consents: &[KnownConsent]| {
+            consents.iter().map(|consent| (consent.id.clone(), describe(consent))).collect()
+        };
+        self.0 = consents.map(told);
+    }
+}
+
+/// The gateway's client of it.
+pub(super) fn client(registry: &Responder<Registry>) -> std::io::Result<Remote> {
+    let endpoint = Endpoint { url: registry.url().clone(), tls: None, timeout: PATIENCE };
+    Remote::new(endpoint).map_err(std::io::Error::other)
+}
+
+/// How the gateway asks it.
+pub(super) fn stage(remote: &Remote) -> crate::consent::Registry {
+    let preset = Preset::default();
+    let reading = |kind| Reading {
+        kind,
+        members: Members::of(kind),
+        states: preset.rules().states(),
+        missing_expiration: preset.missing_expiration(),
+    };
+    // It never opens: a case in which the registry fails says nothing of the next one.
+    let settings = BreakerSettings { failures: u64::MAX, open_for: Duration::ZERO };
+    let breaker = Breaker::new(settings, Moment::now, Arc::new(|_| ()));
+    let [consents, enrollments] = [ConsentKind::Consent, ConsentKind::Enrollment].map(reading);
+    crate::consent::Registry::new(remote.clone(), breaker, consents, enrollments)
+}
+
+fn describe(consent: &KnownConsent) -> String {
+    let data = json!({
+        "consentId": consent.id,
+        "enrollmentId": consent.id,
+        "status": consent.status,
+        "permissions": consent.permissions,
+        "expirationDateTime": consent.expires.format(&Rfc3339).unwrap_or_default(),
+        "clientId": consent.client_id,
+    });
+    json!({"data": data}).to_string()
+}

@@ -1,0 +1,384 @@
+//! `portaria policy replay` against the gateway itself: what it foretells from the log of one set of
+//! policies is what becomes of the same requests under another.
+
+use portaria::config::offline;
+use portaria::lab::client::Http1;
+use portaria::review::replay::{Replay, Sets};
+use serde_json::Value;
+
+use super::said;
+use crate::harness::*;
+use crate::reload::reload;
+
+const POLICY: &str = r#"api = "demo"
+version = "1.0.0"
+base_path = "/open-insurance/demo/v1"
+class = "medium"
+interaction_id = { form = "uuid", missing = "mint", malformed = "mint" }
+upstream = "legacy"
+
+[[routes]]
+method = "GET"
+path = "/open"
+access = "open"
+
+[[routes]]
+method = "GET"
+path = "/certificate"
+access = "certificate"
+
+[[routes]]
+method = "GET"
+path = "/own"
+access = "client"
+scope = "demo"
+
+[[routes]]
+method = "GET"
+path = "/managed/{consentId}"
+access = "client"
+scope = "demo"
+consent_parameter = "consentId"
+
+[[routes]]
+method = "GET"
+path = "/read"
+access = "consented"
+scope = "demo"
+permission = "DEMO_READ"
+consent_use = "read"
+
+[[routes]]
+method = "POST"
+path = "/send/{consentId}/now"
+access = "consented"
+scope = "demo"
+permission = "DEMO_SEND"
+consent_use = "initiate"
+consent_parameter = "consentId"
+idempotency_key = "required"
+
+[[routes]]
+method = "POST"
+path = "/plain"
+access = "client"
+scope = "demo"
+idempotency_key = "ignored"
+"#;
+
+const OPEN: &str = "path = \"/open\"\naccess = \"open\"";
+const CERTIFICATE: &str = "path = \"/certificate\"\naccess = \"certificate\"";
+const OWN: &str = "path = \"/own\"\naccess = \"client\"\nscope = \"demo\"";
+const READ: &str = "path = \"/read\"\naccess = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"";
+
+const MANAGED: &str = "path = \"/managed/{consentId}\"\naccess = \"client\"\nscope = \"demo\"\nconsent_parameter = \"consentId\"";
+
+/// Other policies, each by changes of this one that have nothing to do with each other.
+#[rustfmt::skip]
+const CHANGES: &[&[(&str, &str)]] = &[
+    &[
+        (OPEN, "path = \"/open\"\naccess = \"certificate\""),
+        (CERTIFICATE, "path = \"/certificate\"\naccess = \"open\""),
+        (OWN, "path = \"/own\"\naccess = \"open\""),
+        (MANAGED, "path = \"/managed/{id}\"\naccess = \"client\"\nscope = \"demo\""),
+        (READ, "path = \"/read\"\naccess = \"open\""),
+        ("\"required\"", "\"ignored\""),
+    ],
+    &[
+        (OPEN, "path = \"/open\"\naccess = \"client\"\nscope = \"demo\""),
+        (CERTIFICATE, "path = \"/certificate\"\naccess = \"client\"\nscope = \"demo\""),
+        (OWN, "path = \"/own\"\naccess = \"certificate\""),
+        (MANAGED, "path = \"/managed/all\"\naccess = \"client\"\nscope = \"demo\""),
+        (READ, "path = \"/read\"\naccess = \"client\"\nscope = \"demo\""),
+        ("\"initiate\"\nconsent_parameter = \"consentId\"", "\"initiate\"\nconsent_parameter = \"none\""),
+    ],
+    &[
+        (OWN, "path = \"/own\"\naccess = \"client\"\nscope = \"other\""),
+        ("path = \"/managed/{consentId}\"", "path = \"/{any}/{consentId}\""),
+        ("DEMO_READ", "DEMO_LIST"),
+        ("\"ignored\"", "\"required\""),
+    ],
+    &[
+        (OWN, "path = \"/own\"\naccess = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_OWN\"\nconsent_use = \"read\""),
+        ("scope = \"demo\"\npermission = \"DEMO_READ\"", "scope = \"other\"\npermission = \"DEMO_READ\""),
+        ("\"ignored\"", "\"ignored\"\nrequest_body = \"form\""),
+    ],
+    &[
+        (OWN, "path = \"/elsewhere\"\naccess = \"client\"\nscope = \"demo\""),
+        ("\"read\"", "\"initiate\""),
+        ("class = \"medium\"", "class = \"high\""),
+    ],
+    &[("method = \"GET\"\npath = \"/own\"", "method = \"DELETE\"\npath = \"/own\""), ("missing = \"mint\"", "missing = \"refuse\"")],
+    &[("malformed = \"mint\"", "malformed = \"refuse\"")],
+    &[("form = \"uuid\", missing = \"mint\", malformed = \"mint\"", "form = \"alphanumeric\", missing = \"refuse\", malformed = \"refuse\"")],
+];
+
+struct Round<'a> {
+    lab: &'a Lab,
+    sent: usize,
+}
+
+impl Round<'_> {
+    /// Sends requests one after another, so that their lines stand in that order.
+    async fn send(&mut self, listener: &str, requests: &[Request]) {
+        let identity = (listener == "mtls").then_some(&self.lab.pki.one);
+        let mut connection: Option<Http1> = None;
+        for request in requests {
+            let mut open = match connection.take() {
+                Some(open) => open,
+                None => {
+                    // What the last connection ended with is written by now.
+                    self.await_lines().await;
+                    self.lab.connector_to(listener, identity).http1().await.unwrap()
+                }
+            };
+            let response = open.exchange(&request.to_bytes()).await.unwrap();
+            self.sent += 1;
+            connection = (response.field("connection") != Some("close")).then_some(open);
+        }
+        self.await_lines().await;
+    }
+
+    async fn await_lines(&self) {
+        let written = || async { self.lab.gateway.access_log().len() >= self.sent };
+        eventually("the lines are written", written).await;
+    }
+}
+
+const ROUTES: [(&str, &str); 7] = [
+    ("GET", "/open"),
+    ("GET", "/certificate"),
+    ("GET", "/own"),
+    ("GET", "/managed/{}"),
+    ("GET", "/read"),
+    ("POST", "/send/{}/now"),
+    ("POST", "/plain"),
+];
+
+/// Every kind of request to every route: those without client certificate, and those with.
+fn requests(lab: &Lab) -> (Vec<Request>, Vec<Request>) {
+    let all = lab.consent(&["DEMO_READ", "DEMO_SEND", "DEMO_LIST", "DEMO_OWN"]);
+    let usual = lab.consent(&["DEMO_READ", "DEMO_SEND"]);
+    let none = lab.consent(&["DEMO_OTHER"]);
+    let rejected = lab.consent(&["DEMO_READ", "DEMO_SEND"]);
+    lab.consents.set_status(&rejected, "REJECTED");
+    let foreign = lab.consents.create(CLIENT_TWO, &["DEMO_READ", "DEMO_SEND"], "AUTHORISED");
+    let tokens = [
+        (lab.client_token("demo"), &usual),
+        (lab.client_token("demo other"), &foreign),
+        (lab.client_token("other"), &usual),
+        (lab.user_token("demo", &usual), &usual),
+        (lab.user_token("demo other", &all), &all),
+        (lab.user_token("demo", &none), &none),
+        (lab.user_token("demo", &rejected), &rejected),
+        (lab.user_token("demo", &foreign), &foreign),
+        (lab.user_token("other", &usual), &usual),
+        ("nonsense".to_owned(), &usual),
+    ];
+    let (mut public, mut mutual) = (Vec::new(), Vec::new());
+    for (method, path) in ROUTES {
+        let target =
+            |consent: &str| format!("/open-insurance/demo/v1{}", path.replace("{}", consent));
+        let request = |consent: &str| match method {
+            "POST" => Request::post(&target(consent), "{}"),
+            _ => Request::new(method, &target(consent)),
+        };
+        public.push(request(&usual));
+        mutual.push(request(&usual));
+        for (token, consent) in &tokens {
+            mutual.push(request(consent).bearer(token));
+        }
+        for (token, consent) in [&tokens[0], &tokens[3]] {
+            let good = request(consent).bearer(token);
+            let id = "x-fapi-interaction-id";
+            mutual.push(good.clone().without(id));
+            mutual.push(good.clone().without(id).with(id, "flow-1"));
+            mutual.push(good.clone().without(id).with(id, "-"));
+            mutual.push(good.without("x-idempotency-key"));
+            mutual.push(request(&foreign).bearer(token));
+            mutual.push(request(consent).bearer(token).with("Accept", "text/html"));
+        }
+    }
+    mutual.push(Request::get("/open-insurance/demo/v1/nothing"));
+    mutual.push(Request::new("PUT", "/open-insurance/demo/v1/own").content("{}"));
+    mutual.push(Request::get("/open-insurance/demo/v1/%00"));
+    (public, mutual)
+}
+
+/// The code of a refusal; nothing for what was allowed.
+fn code(line: &Value) -> Option<&str> {
+    line["portaria.refusal.code"].as_str()
+}
+
+/// What a replay of one line foretells; an error if it cannot be told.
+fn foretold(line: &Value, sets: Sets<'_>) -> Result<Option<Option<String>>, String> {
+    let text = format!("{line}\n");
+    let replay = Replay::of(text.as_bytes(), sets).unwrap().to_json();
+    let Some(group) = replay["groups"].as_array().unwrap().first() else {
+        return Ok(code(line).map(|code| Some(code.to_owned())));
+    };
+    if let Some(what) = group["untold"].as_str() {
+        return Err(what.to_owned());
+    }
+    match group["will"].as_str() {
+        Some("allowed") => Ok(None),
+        _ => Ok(Some(group["will"]["refused"].as_str().map(str::to_owned))),
+    }
+}
+
+#[tokio::test]
+async fn what_a_replay_foretells_is_what_the_gateway_does() {
+    let limits = "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\n\
+                  per_address = { requests = 1000000, per = \"1m\" }\n";
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let served = tempfile::tempdir().unwrap();
+    let serve = |policy: &str| std::fs::write(served.path().join("demo.toml"), policy).unwrap();
+    serve(POLICY);
+    let (theirs, ours) = (policies().display().to_string(), served.path().display().to_string());
+    // Each request is made again and again: what consumed a consent would be refused the next time.
+    let never = "[consent]\nconsumed_after = \"never\"\n";
+    let lab =
+        lab_with(|config| config.replace(&theirs, &ours).replace("[consent]\n", never) + limits)
+            .await;
+    let (public, mutual) = requests(&lab);
+    let mut round = Round { lab: &lab, sent: 0 };
+    round.send("public", &public).await;
+    round.send("mtls", &mutual).await;
+    let log = lab.gateway.access_log();
+    let before = offline::read(&write("before.toml", POLICY)).unwrap();
+    let (mut foretold_changes, mut untold_changes) = (0, 0);
+    for changes in CHANGES {
+        let mut policy = POLICY.to_owned();
+        for (good, other) in *changes {
+            assert!(policy.contains(good), "{good}");
+            policy = policy.replacen(good, other, 1);
+        }
+        let after = offline::read(&write("after.toml", &policy)).unwrap();
+        serve(&policy);
+        reload(&lab, "configuration reloaded").await;
+        let start = round.sent;
+        round.send("public", &public).await;
+        round.send("mtls", &mutual).await;
+        let actual = lab.gateway.access_log()[start..].to_vec();
+        assert_eq!(actual.len(), log.len());
+        for (line, actual) in log.iter().zip(&actual) {
+            assert_eq!(line["http.request.method"], actual["http.request.method"]);
+            let is_changed = code(line).is_none() != code(actual).is_none();
+            match foretold(line, Sets { before: &before, after: &after }) {
+                Ok(told) => {
+                    foretold_changes += usize::from(is_changed);
+                    let holds = match &told {
+                        None => code(actual).is_none(),
+                        Some(None) => code(actual).is_some(),
+                        Some(code_told) => code(actual) == code_told.as_deref(),
+                    };
+                    assert!(holds, "{told:?}\nwas {line}\nis {actual}");
+                }
+                Err(_) => untold_changes += usize::from(is_changed),
+            }
+        }
+    }
+    // It would be no help if it could tell little.
+    assert!(foretold_changes > 50, "{foretold_changes}, {untold_changes} untold");
+}
+
+/// A line as the gateway writes it, as far as a replay reads it.
+fn line(method: &str, route: Option<&str>, code: Option<&str>) -> String {
+    let route = route.map(|path| format!("/open-insurance/demo/v1{path}"));
+    let line = serde_json::json!({
+        "event": "exchange",
+        "http.request.method": method,
+        "http.route": route,
+        "portaria.refusal.code": code,
+        "portaria.interaction_id": INTERACTION_ID,
+        "portaria.organisation_id": "d7384bd0-842f-43c5-be02-9d2b2d5efc2c",
+    });
+    format!("{line}\n")
+}
+
+#[test]
+fn the_command_counts_what_changes_and_says_what_it_cannot_tell() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let after = POLICY
+        .replacen(OWN, "path = \"/own\"\naccess = \"open\"", 1)
+        .replacen("DEMO_READ", "DEMO_LIST", 1)
+        .replacen("path = \"/plain\"", "path = \"/pure\"", 1);
+    std::fs::write(at.join("before.toml"), POLICY).unwrap();
+    std::fs::write(at.join("after.toml"), after).unwrap();
+    let log = [
+        line("GET", Some("/open"), None),
+        line("GET", Some("/own"), None),
+        line("GET", Some("/own"), Some("token_missing")),
+        line("GET", Some("/own"), Some("token_missing")),
+        line("GET", Some("/own"), Some("limits_address")),
+        line("GET", Some("/read"), None),
+        line("GET", Some("/read"), Some("consent_permission")),
+        line("GET", Some("/read"), Some("consent_expired")),
+        line("POST", Some("/plain"), None),
+        line("POST", Some("/plain"), Some("scope_insufficient")),
+        line("GET", Some("/unheard-of"), None),
+        line("GET", None, Some("route_not_found")),
+        line("GET", None, None),
+        "{\"event\":\"something else\"}\n\nnot JSON\n\u{7f}".to_owned(),
+    ];
+    std::fs::write(at.join("access.log"), log.concat()).unwrap();
+    let arguments =
+        ["policy", "replay", "access.log", "--policies", "after.toml", "--before", "before.toml"];
+    let route = "/open-insurance/demo/v1";
+    let expected = format!(
+        "changes:
+  2  GET   {route}/own    refused token_missing -> allowed
+  1  POST  {route}/plain  allowed -> refused route_not_found
+  1  POST  {route}/plain  refused scope_insufficient -> refused route_not_found
+
+cannot be told:
+  1  GET  -                                   refused route_not_found -> unknown: what the path was
+  1  GET  {route}/read        allowed -> unknown: whether the consent has permission DEMO_LIST
+  1  GET  {route}/read        refused consent_permission -> unknown: whether the consent has permission DEMO_LIST
+  1  GET  {route}/unheard-of  allowed -> unknown: the policies before do not list the route
+
+12 exchanges: 2 become allowed, 1 become refused, 1 are refused otherwise, 4 cannot be told, 4 stay as they are
+left out: 1 that ended undecided, 3 lines of something else
+"
+    );
+    assert_eq!(said(at, &arguments, 1), expected);
+    let json = said(at, &[&arguments[..], &["--json"]].concat(), 1);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    for (name, count) in [
+        ("become_allowed", 2),
+        ("become_refused", 1),
+        ("refused_otherwise", 1),
+        ("cannot_be_told", 4),
+        ("unchanged", 4),
+        ("undecided", 1),
+        ("other_lines", 3),
+    ] {
+        assert_eq!(json[name], count, "{name}");
+    }
+    assert_eq!(json["groups"].as_array().unwrap().len(), 7);
+}
+
+#[test]
+fn a_log_that_no_decision_of_changes_is_a_yes() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("policy.toml"), POLICY).unwrap();
+    std::fs::write(at.join("access.log"), line("GET", Some("/own"), None)).unwrap();
+    let replay = |log: &str, code| {
+        let arguments =
+            ["policy", "replay", log, "--policies", "policy.toml", "--before", "policy.toml"];
+        said(at, &arguments, code)
+    };
+    let yes = "1 exchanges: 0 become allowed, 0 become refused, 0 are refused otherwise, 0 cannot be told, 1 stay as they are\n";
+    assert_eq!(replay("access.log", 0), yes);
+    let complaint = replay("nowhere.log", 64);
+    assert!(complaint.starts_with("nowhere.log:0: cannot be read ("), "{complaint}");
+    // Nothing comes of standard input here: it is empty.
+    assert!(replay("-", 0).starts_with("0 exchanges: "));
+}
