@@ -10,6 +10,7 @@ use super::identity::read_profile;
 use super::traffic::{self, LimitSettings};
 use crate::identity::Profile;
 use crate::limits::Limits;
+use crate::request::json::JsonBounds;
 
 /// The tables that are read.
 const TABLES: [&str; 3] = ["limits", "identity", "http"];
@@ -24,6 +25,8 @@ pub struct Judging {
     pub max_fields: usize,
     /// Bytes of a request body.
     pub max_body: u64,
+    /// What a body of JSON may have.
+    pub json: JsonBounds,
 }
 
 impl Judging {
@@ -54,6 +57,7 @@ impl Judging {
             profile: read_profile(root),
             max_fields: http.wire.head.fields,
             max_body: http.max_body,
+            json: http.json,
         }
     }
 
