@@ -40,6 +40,7 @@ use changes::{Known, Mark};
 pub use event::{EventError, EventKey, Events};
 use preset::Consumption;
 pub use preset::{Lapse, Preset, Rules};
+use registry::Chosen;
 pub use registry::Registry;
 pub use spent::{Held, SpentConsent};
 
@@ -180,6 +181,9 @@ pub struct Memory {
     pub stale_for: Option<Duration>,
 }
 
+/// Tokens that tell of their consents should live for minutes; none is expected to live longer than this.
+const LONGEST_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
+
 /// The stage.
 pub struct Consents {
     answers: Option<Answers>,
@@ -203,7 +207,12 @@ impl Consents {
         let window = rules.authorisation_window;
         let answers =
             registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
-        Self { answers, teller, rules, changes, remember_ended: memory.ended, events: None }
+        // A registry learns at last of what ended; a token goes on telling what held when it was issued.
+        let remember_ended = match teller {
+            Teller::Registry => memory.ended,
+            Teller::Token => memory.ended.max(LONGEST_TOKEN_LIFE),
+        };
+        Self { answers, teller, rules, changes, remember_ended, events: None }
     }
 
     /// The same stage, which takes events of the registry.
@@ -266,7 +275,7 @@ impl Consents {
             return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
         }
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        self.answers()?.of(key, id, inquiry.stale_for, now).await
+        self.answers()?.of(key, id, Chosen::ByToken, inquiry.stale_for, now).await
     }
 
     /// No token tells of an enrollment.
@@ -322,7 +331,7 @@ impl Consents {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let terms = self.answers()?.of(key, &id, inquiry.stale_for, now).await?;
+        let terms = self.answers()?.of(key, &id, Chosen::ByCaller, inquiry.stale_for, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }

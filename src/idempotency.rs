@@ -163,8 +163,7 @@ impl Idempotency {
             claim.was_known(&record);
             return Ok(Turn::Past(record));
         }
-        let room = self.keeper.room(self.longest_answer().unwrap_or(0))?;
-        Ok(Turn::Own(Lead { stage: self.clone(), claim, room }))
+        Ok(Turn::Own(Lead { stage: self.clone(), claim, room: None }))
     }
 
     /// Bytes of an answer that is kept. What cannot be sealed is not kept, however short.
@@ -204,7 +203,7 @@ impl Idempotency {
 pub struct Lead {
     stage: Arc<Idempotency>,
     claim: Claim,
-    room: OwnedSemaphorePermit,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl fmt::Debug for Lead {
@@ -214,6 +213,13 @@ impl fmt::Debug for Lead {
 }
 
 impl Lead {
+    /// Takes room for the answer; none if the disk does not keep up. Taken before a backend has the whole
+    /// request, and not before the caller has sent it: who only announces one must not keep others from theirs.
+    pub fn take_room(&mut self) -> Result<(), IdempotencyError> {
+        self.room = Some(self.stage.keeper.room(self.stage.longest_answer().unwrap_or(0))?);
+        Ok(())
+    }
+
     /// An answer of which the head has come: to be kept, or nothing if it makes no record.
     pub fn passing(&self, status: u16, fields: HeaderMap) -> Option<Passing> {
         let longest = self.stage.longest_answer();
@@ -223,7 +229,7 @@ impl Lead {
     /// Makes the record of an operation whose answer has passed whole. Those who wait for it have it at
     /// once; the disk, a moment later.
     pub fn settle(self, asked: Fingerprint, answer: Passing, now: Moment) {
-        let Self { stage, claim, room } = self;
+        let Self { stage, claim, room: Some(room) } = self else { return };
         let record = Arc::new(answer.into_record(asked));
         let expires = now.unix_seconds().saturating_add(stage.rules.retention.as_secs());
         let occasion = stage.occasion(now);
@@ -273,7 +279,11 @@ mod tests {
 
         async fn turn(&self, number: usize, seconds: u64) -> Result<Turn, IdempotencyError> {
             let id = self.operation(number).0;
-            Ok(self.stage.take_turn(id, Patience::None, at(seconds)).await?.0)
+            let mut turn = self.stage.take_turn(id, Patience::None, at(seconds)).await?.0;
+            if let Turn::Own(lead) = &mut turn {
+                lead.take_room()?;
+            }
+            Ok(turn)
         }
 
         async fn carry_out(&self, number: usize, seconds: u64) {

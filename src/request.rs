@@ -86,6 +86,9 @@ pub enum RequestError {
     /// A body of undeclared length is longer than what the gateway keeps.
     #[error("a long body needs a declared length")]
     LengthRequired,
+    /// A form that revokes a token has more than one.
+    #[error("the form has more than one token")]
+    RepeatedToken,
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     BodyTimeout,

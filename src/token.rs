@@ -72,6 +72,8 @@ pub struct VerifiedToken {
     software_statement: Option<Box<str>>,
     issued_at: Option<u64>,
     expires_at: Option<u64>,
+    /// The digest of what its signature is over, if it is signed.
+    signed: Option<Digest>,
 }
 
 impl VerifiedToken {
@@ -98,7 +100,7 @@ impl VerifiedToken {
         self.terms.as_ref()
     }
 
-    /// When it was issued, in seconds since 1970.
+    /// When it was issued at the earliest, in seconds since 1970: its server's clock may run ahead.
     pub fn issued_at(&self) -> Option<u64> {
         self.issued_at
     }
@@ -202,7 +204,7 @@ impl Tokens {
         let token = self.verify(key, text, now).await?;
         token.still_valid(now)?;
         // Last: while an answer was awaited, the token may have been revoked.
-        if self.revoked.contain(&key) {
+        if self.revoked.contain(&key, token.signed.as_ref()) {
             return Err(TokenError::Revoked);
         }
         binding::bind(token, key, participant)
@@ -211,7 +213,11 @@ impl Tokens {
     /// Judges again what may have ended since a token was admitted.
     pub fn confirm(&self, token: &BoundToken, now: Moment) -> Result<(), TokenError> {
         token.token().still_valid(now)?;
-        if self.revoked.contain(token.digest()) { Err(TokenError::Revoked) } else { Ok(()) }
+        if self.revoked.contain(token.digest(), token.token().signed.as_ref()) {
+            Err(TokenError::Revoked)
+        } else {
+            Ok(())
+        }
     }
 
     /// The request's token as far as it was verified and is kept: for explaining a refusal, never for
@@ -270,7 +276,8 @@ impl Tokens {
         header.require_type(&self.signed_rules.types)?;
         let set = keys.with_key(header.kid(), now).await?;
         parts.verify(set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?, algorithm)?;
-        let token = claims.judge(Source::Jwt, &self.rules, now)?;
+        let mut token = claims.judge(Source::Jwt, &self.rules, now)?;
+        token.signed = Some(Digest::of(parts.signed()));
         let signed = Signed { issuer: position, revision: set.revision };
         let cached = Cached::new(token, Some(signed), now);
         self.signed.insert(key, cached.clone());

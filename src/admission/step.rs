@@ -159,7 +159,9 @@ fn of_request(error: RequestError, is_admitted: bool) -> Step {
         E::Target(_) => Step::Target,
         E::NotAcceptable | E::UnsupportedMedia => Step::Media,
         E::IdempotencyKeyMissing | E::IdempotencyKeyMalformed => Step::Repetition,
-        E::Chunk | E::LengthRequired | E::BodyTimeout | E::BodyIncomplete => Step::Body,
+        E::Chunk | E::LengthRequired | E::BodyTimeout | E::BodyIncomplete | E::RepeatedToken => {
+            Step::Body
+        }
         E::BodyTooLarge if is_admitted => Step::Body,
         E::BodyTooLarge
         | E::Line

@@ -8,9 +8,13 @@ use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::document::{Located, Place, Table};
+use super::services::read_age;
 use super::{pem, values};
 use crate::listener::tls::provider;
 use crate::remote::{Endpoint, Remote, is_loopback};
+
+/// Callers wait for services.
+const LONGEST_TIMEOUT: (Duration, &str) = (Duration::from_secs(30), "30s");
 
 /// What the configuration says of an endpoint.
 #[derive(PartialEq, Eq)]
@@ -46,8 +50,7 @@ pub(super) fn read_at(
     url: Option<Located<Url>>,
     needs: Needs,
 ) -> Option<(EndpointSettings, Place)> {
-    let timeout = table.parsed("timeout", values::DURATION, values::duration);
-    let timeout = timeout.map_or(Duration::from_secs(2), |timeout| timeout.value);
+    let timeout = read_age(table, "timeout", LONGEST_TIMEOUT).unwrap_or(Duration::from_secs(2));
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
     let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
     let trust_anchors = match is_secure {

@@ -24,8 +24,6 @@ const ISSUER_URL: &str = "an issuer that is an https:// URL without query";
 const KEYS: &str = "a JSON Web Key Set with RSA keys of at least 2048 bits for PS256";
 const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
-/// Requests wait for a read no longer than this.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all issuers have in common.
@@ -137,9 +135,6 @@ fn read_keys(
         OriginSettings::Url(endpoint) | OriginSettings::Metadata(endpoint) => Some(endpoint),
     };
     pace.timeout = endpoint.map_or(FILE_TIMEOUT, EndpointSettings::timeout);
-    if pace.timeout > LONGEST_TIMEOUT {
-        table.place("timeout").reject("is too long, accepted: a duration up to 30s");
-    }
     let directory = endpoint.and(common.directory).map(Path::to_owned);
     let algorithms = common.algorithms.to_vec();
     Some((KeySettings { origin, pace, algorithms, directory }, found))

@@ -8,6 +8,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::registry::Chosen;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
 use crate::digest::Digest;
 use crate::moment::Moment;
@@ -84,6 +85,7 @@ impl Answers {
         &self,
         key: Key,
         id: &ConsentId,
+        chosen: Chosen,
         stale_for: Option<Duration>,
         now: Moment,
     ) -> Result<Arc<Terms>, ConsentError> {
@@ -93,7 +95,7 @@ impl Answers {
         if self.unknown.contains_key(&key) {
             return Err(ConsentError::Unknown);
         }
-        match self.kept.try_get_with(key, self.ask(key, id, now)).await {
+        match self.kept.try_get_with(key, self.ask(key, id, chosen, now)).await {
             Ok(terms) => Ok(terms),
             Err(not_kept) => match &*not_kept {
                 NotKept::Fleeting(terms) => Ok(terms.clone()),
@@ -121,8 +123,14 @@ impl Answers {
         Some(old.terms)
     }
 
-    async fn ask(&self, key: Key, id: &ConsentId, now: Moment) -> Result<Arc<Terms>, NotKept> {
-        let answer = self.registry.look_up(key.kind, id).await;
+    async fn ask(
+        &self,
+        key: Key,
+        id: &ConsentId,
+        chosen: Chosen,
+        now: Moment,
+    ) -> Result<Arc<Terms>, NotKept> {
+        let answer = self.registry.look_up(key.kind, id, chosen).await;
         (self.witness)(match &answer {
             Ok(_) => Notice::Answered,
             Err(ConsentError::Unknown) => Notice::Unknown,

@@ -51,6 +51,17 @@ pub(super) enum Mark {
     },
 }
 
+impl Mark {
+    /// What weighs more is not replaced by what weighs less.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Outdated { .. } => 0,
+            Self::Consumed => 1,
+            Self::Rejected => 2,
+        }
+    }
+}
+
 struct Marked {
     id: Digest,
     mark: Mark,
@@ -106,9 +117,9 @@ impl Changes {
             let mut marks = slot.marks.lock();
             marks.retain(|marked| marked.is_live(now));
             match marks.iter_mut().find(|marked| marked.id == id) {
-                // What is final stays so.
-                Some(marked) if matches!(mark, Mark::Outdated { .. }) && marked.is_final() => {
-                    return;
+                // What is final stays so: a deletion most of all, though an initiation ends after it.
+                Some(marked) if mark.weight() < marked.mark.weight() => {
+                    marked.until = marked.until.max(until);
                 }
                 Some(marked) => *marked = Marked { id, mark, until },
                 None => marks.push(Marked { id, mark, until }),
@@ -155,10 +166,6 @@ impl Slot {
 }
 
 impl Marked {
-    fn is_final(&self) -> bool {
-        matches!(self.mark, Mark::Consumed | Mark::Rejected)
-    }
-
     fn is_live(&self, now: Moment) -> bool {
         now.since_start() < self.until
     }

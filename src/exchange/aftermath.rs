@@ -35,7 +35,8 @@ impl Exchange {
             return Err(RequestError::BodyTooLarge.into());
         }
         let tokens = &self.serving.admission.tokens;
-        self.revocation = Some(tokens.read_revocation(body, Moment::now()).await);
+        let revocation = tokens.read_revocation(body, Moment::now()).await;
+        self.revocation = Some(revocation.ok_or(RequestError::RepeatedToken)?);
         Ok(())
     }
 
@@ -52,7 +53,7 @@ impl Exchange {
     /// Tokens that were revoked, or may have been, are refused from now on.
     fn note_revocation(&mut self, answer: Option<StatusCode>) {
         if let Some(revocation) = self.revocation.take()
-            && matches!(answer, Some(StatusCode::OK) | None)
+            && answer.is_none_or(|status| status == StatusCode::OK || status.is_server_error())
         {
             self.serving.admission.tokens.revoke(&revocation);
         }

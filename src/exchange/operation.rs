@@ -100,13 +100,24 @@ impl Exchange {
             Turn::Own(_) => self.begins_anew(has_waited).await?,
         }
         match (turn, &mut self.operation) {
-            (Turn::Own(lead), Some(operation)) => {
+            (Turn::Own(mut lead), Some(operation)) => {
+                if !self.awaits_body {
+                    lead.take_room()?;
+                }
                 operation.part = Part::Leads(lead);
                 Ok(None)
             }
             (Turn::Past(record), _) => Ok(Some(record)),
             (Turn::Own(_), None) => Err(Refusal::Internal),
         }
+    }
+
+    /// Takes room for the answer to a body that has come whole.
+    pub fn take_room(&mut self) -> Result<(), Refusal> {
+        if let Some(OwnOperation { part: Part::Leads(lead), .. }) = self.operation.as_deref_mut() {
+            lead.take_room()?;
+        }
+        Ok(())
     }
 
     /// Nothing was answered yet to what is asked here: a consent that is used up does not do any more.

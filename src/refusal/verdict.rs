@@ -59,6 +59,7 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         }
         E::BodyTimeout => slow("request_body_timeout"),
         E::BodyIncomplete => bad("request_body_incomplete"),
+        E::RepeatedToken => bad("request_repeated_token"),
         E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
         E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
     }

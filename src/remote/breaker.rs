@@ -69,6 +69,19 @@ impl Breaker {
         outcome
     }
 
+    /// Asks unless the breaker is open, and learns nothing from it: for questions of a caller's choice, who could
+    /// choose those that the service fails at, and have it left alone for all others.
+    pub async fn ask_apart(
+        &self,
+        question: impl Future<Output = Result<Answer, RemoteError>>,
+    ) -> Result<Answer, RemoteError> {
+        let open_until = self.state.lock().open_until;
+        if open_until.is_some_and(|until| self.now() < until) {
+            return Err(RemoteError::LeftAlone);
+        }
+        question.await
+    }
+
     fn attempt(&self) -> Result<Attempt<'_>, RemoteError> {
         let mut state = self.state.lock();
         let is_probe = match state.open_until {

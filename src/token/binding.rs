@@ -32,7 +32,7 @@ impl BoundToken {
     }
 
     /// The digest of its text.
-    pub fn digest(&self) -> &Digest {
+    pub(super) fn digest(&self) -> &Digest {
         &self.digest
     }
 }

@@ -149,8 +149,9 @@ impl Claims {
             thumbprint,
             organisation: self.organisation.map(String::into_boxed_str),
             software_statement: self.software_statement.map(String::into_boxed_str),
-            issued_at: self.issued_at,
+            issued_at: self.issued_at.map(|at| at.saturating_sub(rules.leeway)),
             expires_at,
+            signed: None,
         })
     }
 

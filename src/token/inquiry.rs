@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::cache::{Cached, Hash, UntilExpiry};
 use super::introspection::{Introspection, Introspector};
-use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken};
+use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken, jwt};
 use crate::digest::Digest;
 use crate::moment::Moment;
 
@@ -98,7 +98,10 @@ impl Inquiries {
         now: Moment,
     ) -> Result<Cached, TokenError> {
         let answer = match self.introspector.ask(text, rules, now).await {
-            Ok(Introspection::Active(token)) => Ok(Cached::new(*token, None, now)),
+            Ok(Introspection::Active(mut token)) => {
+                token.signed = jwt::Parts::split(text).map(|parts| Digest::of(parts.signed()));
+                Ok(Cached::new(*token, None, now))
+            }
             Ok(Introspection::Inactive) => Err(TokenError::Inactive),
             Err(error) => Err(error),
         };

@@ -76,7 +76,6 @@ impl Introspector {
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Introspection, TokenError> {
-        let form = self.form(token, now)?;
         let basic = match &self.authentication {
             ClientAuthentication::ClientSecretBasic { client_id, client_secret } => {
                 Some((encoded(client_id), encoded(client_secret)))
@@ -86,7 +85,11 @@ impl Introspector {
             }
         };
         let basic = basic.as_ref().map(|(id, secret)| (id.as_str(), secret.as_str()));
-        let answer = self.breaker.ask(self.remote.post_form(form, basic)).await;
+        let question = async {
+            let form = self.form(token, now).ok_or(RemoteError::Client)?;
+            self.remote.post_form(form, basic).await
+        };
+        let answer = self.breaker.ask(question).await;
         let answer = answer.map_err(TokenError::Introspection)?;
         if answer.status != StatusCode::OK {
             return Err(TokenError::Introspection(RemoteError::Status(answer.status)));
@@ -107,21 +110,20 @@ impl Introspector {
         }
     }
 
-    fn form(&self, token: &str, now: Moment) -> Result<String, TokenError> {
+    fn form(&self, token: &str, now: Moment) -> Option<String> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
         match &self.authentication {
             ClientAuthentication::ClientSecretBasic { .. } => {}
             ClientAuthentication::PrivateKeyJwt(assertion) => {
-                let failed = TokenError::Introspection(RemoteError::Client);
                 form.append_pair("client_assertion_type", assertion::TYPE);
-                form.append_pair("client_assertion", &assertion.sign(now).ok_or(failed)?);
+                form.append_pair("client_assertion", &assertion.sign(now)?);
             }
             ClientAuthentication::TlsClientAuth { client_id } => {
                 form.append_pair("client_id", client_id);
             }
         }
-        Ok(form.finish())
+        Some(form.finish())
     }
 }
 

@@ -81,6 +81,11 @@ impl<'a> Parts<'a> {
         shape.then_some(Self { header, payload, signature, signed })
     }
 
+    /// What the signature is over.
+    pub fn signed(&self) -> &'a str {
+        self.signed
+    }
+
     /// The header.
     pub fn header(&self) -> Result<Header, TokenError> {
         let json = URL_SAFE_NO_PAD.decode(self.header).map_err(|_| TokenError::Header)?;

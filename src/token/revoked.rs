@@ -14,60 +14,88 @@ use moka::policy::EvictionPolicy;
 use url::form_urlencoded;
 
 use super::cache::Hash;
-use super::{Tokens, VerifiedToken, jwt};
+use super::{TokenError, Tokens, VerifiedToken, jwt};
 use crate::digest::Digest;
 use crate::moment::Moment;
 
-/// Revoked tokens that are remembered; the one that was asked for least lately makes room.
+/// Revoked tokens of each kind that are remembered; the one that was revoked first makes room.
 const MOST: u64 = 100_000;
 
 /// How long a token is remembered of which nobody knows how long it lives.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(86_400);
 
-/// How long an answer about a token may be under way, and then some.
+/// How long an answer about a token may be under way, and then some: no deadline of a service is longer than half
+/// of it.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// Which tokens were revoked, shared with the stage of the next configuration.
 pub struct Revoked {
-    marks: moka::sync::Cache<Digest, Duration, Hash>,
+    /// Tokens whose signature was verified, and those that an operator named.
+    known: Marks,
+    /// Others, which anybody may have made up: apart, so that no flood of them displaces one that was issued.
+    alleged: Marks,
     /// Most gateways never see a revocation, and need not look for any.
     any: AtomicBool,
 }
 
+type Marks = moka::sync::Cache<Digest, Duration, Hash>;
+
 impl Default for Revoked {
     fn default() -> Self {
-        let marks = moka::sync::Cache::builder()
-            .max_capacity(MOST)
-            // The default policy would prefer what is asked for often to a new mark.
-            .eviction_policy(EvictionPolicy::lru())
-            .expire_after(AsMarked)
-            .build_with_hasher(Hash::default());
-        Self { marks, any: AtomicBool::new(false) }
+        let marks = || {
+            moka::sync::Cache::builder()
+                .max_capacity(MOST)
+                // The default policy would prefer what is asked for often to a new mark.
+                .eviction_policy(EvictionPolicy::lru())
+                .expire_after(AsMarked)
+                .build_with_hasher(Hash::default())
+        };
+        Self { known: marks(), alleged: marks(), any: AtomicBool::new(false) }
     }
 }
 
 impl Revoked {
-    /// Whether a token was revoked.
-    pub(super) fn contain(&self, token: &Digest) -> bool {
-        self.any.load(Ordering::Acquire) && self.marks.contains_key(token)
+    /// Whether a token was revoked, in this text or, if it is signed, in any other that the same signer signed:
+    /// whoever has one of ES256 can write a second signature under it.
+    pub(super) fn contain(&self, text: &Digest, signed: Option<&Digest>) -> bool {
+        self.any.load(Ordering::Acquire)
+            && (self.has(text) || signed.is_some_and(|signed| self.has(signed)))
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        self.known.contains_key(digest) || self.alleged.contains_key(digest)
     }
 
     /// How many are remembered.
     pub fn count(&self) -> u64 {
-        self.marks.run_pending_tasks();
-        self.marks.entry_count()
+        let count = |marks: &Marks| {
+            marks.run_pending_tasks();
+            marks.entry_count()
+        };
+        count(&self.known) + count(&self.alleged)
     }
 
-    /// Remembers a token for a time; one that is remembered for longer stays so.
-    pub(super) fn mark(&self, token: Digest, time: Duration) {
-        self.marks.insert(token, time);
+    fn mark(&self, token: Digest, memory: Memory) {
+        match memory {
+            Memory::Known(time) => self.known.insert(token, time),
+            Memory::Alleged(time) => self.alleged.insert(token, time),
+        }
         self.any.store(true, Ordering::Release);
     }
 }
 
-/// The tokens of a revocation request, as their digests, and for how long each must be remembered once they
-/// are revoked.
-pub struct Revocation(Vec<(Digest, Duration)>);
+/// How long a revoked token is remembered, and among which.
+#[derive(Clone, Copy)]
+enum Memory {
+    Known(Duration),
+    Alleged(Duration),
+}
+
+/// The token of a revocation request, as its digest, and how it must be remembered once it is revoked.
+pub struct Revocation {
+    digest: Option<Digest>,
+    memory: Memory,
+}
 
 impl fmt::Debug for Revocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,43 +104,51 @@ impl fmt::Debug for Revocation {
 }
 
 impl Tokens {
-    /// Reads the form of a revocation request (RFC 7009 section 2.1). Of one with several tokens, which no
-    /// reader should have to choose from, all count.
-    pub async fn read_revocation(&self, form: &[u8], now: Moment) -> Revocation {
-        let mut tokens = Vec::new();
-        for (name, text) in form_urlencoded::parse(form) {
-            if name == "token" && text.len() <= self.limits.longest {
-                tokens.push((Digest::of(&text), self.time_to_remember(&text, now).await));
-            }
+    /// Reads the form of a revocation request (RFC 7009 section 2.1). Nothing, if it has more than one token: no
+    /// reader should have to choose (RFC 6749 section 3.2).
+    pub async fn read_revocation(&self, form: &[u8], now: Moment) -> Option<Revocation> {
+        let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
+        let token = tokens.next().map(|(_, text)| text);
+        if tokens.next().is_some() {
+            return None;
         }
-        Revocation(tokens)
+        let Some(text) = token.filter(|text| text.len() <= self.limits.longest) else {
+            return Some(Revocation { digest: None, memory: Memory::Alleged(Duration::ZERO) });
+        };
+        // Under one signed text, whoever has an ES256 token can write another signature.
+        let named = jwt::Parts::split(&text).map_or(&*text, |parts| parts.signed());
+        let digest = Some(Digest::of(named));
+        Some(Revocation { digest, memory: self.memory(&text, now).await })
     }
 
-    /// Signed tokens are verified first: of made-up ones nothing need be remembered for long.
-    async fn time_to_remember(&self, text: &str, now: Moment) -> Duration {
+    /// Signed tokens are verified first: a made-up one must not be remembered like one that was issued.
+    async fn memory(&self, text: &str, now: Moment) -> Memory {
         let answers_end = self.limits.introspection_max_age + UNDER_WAY;
         let is_signed = jwt::Parts::split(text).is_some() && self.issuers.have_keys();
         if !is_signed {
-            return answers_end;
+            return Memory::Alleged(answers_end);
         }
         match self.verify(Digest::of(text), text, now).await {
-            Ok(token) => life(&token, now).max(answers_end),
-            Err(error) if error.is_verdict() => answers_end,
-            Err(_) => UNKNOWN_LIFE,
+            Ok(token) => Memory::Known(life(&token, now).max(answers_end)),
+            // What may come to hold.
+            Err(TokenError::NotYetValid | TokenError::UnknownKey) => Memory::Alleged(UNKNOWN_LIFE),
+            Err(error) if error.is_verdict() => Memory::Alleged(answers_end),
+            Err(_) => Memory::Alleged(UNKNOWN_LIFE),
         }
     }
 
-    /// Refuses the tokens from now on: their authorization server has revoked them, or may have.
+    /// Refuses the token from now on: its authorization server has revoked it, or may have.
     pub fn revoke(&self, revocation: &Revocation) {
-        for (token, time) in &revocation.0 {
-            self.revoked.mark(*token, *time);
+        if let Some(digest) = revocation.digest {
+            self.revoked.mark(digest, revocation.memory);
         }
     }
 
-    /// Refuses a token from now on, of which somebody says that it was revoked.
+    /// Refuses a token from now on, of which somebody says that it was revoked. The digest is of its text, or
+    /// of what its signature is over.
     pub fn purge(&self, token: Digest, now: Moment) {
         let known = self.signed.get(&token).map(|cached| life(&cached.token, now));
-        self.revoked.mark(token, known.unwrap_or(UNKNOWN_LIFE));
+        self.revoked.mark(token, Memory::Known(known.unwrap_or(UNKNOWN_LIFE)));
     }
 
     /// What is known to have been revoked, which the stage of the next configuration shares.

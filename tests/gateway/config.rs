@@ -363,7 +363,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "file = \"jwks.json\"",
         "url = \"http://127.0.0.1:1/jwks\"\ntimeout = \"1m\"",
-        "config.toml:LINE+1 token.issuers[0].jwks.timeout: is too long, accepted: a duration up to 30s",
+        "config.toml:LINE+1 token.issuers[0].jwks.timeout: \"1m\" is not understood, accepted: a duration up to 30s",
     ),
     (
         "[token.issuers.jwks]",

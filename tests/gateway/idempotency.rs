@@ -976,3 +976,97 @@ async fn what_may_be_given_to_others_is_asked_for_in_plain() {
     keeping.create(&gzip("/open-insurance/demo/v1/others")).await;
     assert_eq!(keeping.lab.last_recorded().field("accept-encoding"), Some("gzip"));
 }
+
+/// The customer's deletion comes while an initiation is under way, which is then answered 201. The registry
+/// has not heard of either.
+#[tokio::test]
+async fn a_consent_that_was_deleted_is_not_one_that_was_used_up() {
+    let keeping = Keeping::with("", patient).await;
+    let lab = &keeping.lab;
+    let consent = lab.consents.create(CLIENT_ONE, &[ORDER], "AUTHORISED");
+    let slow = Request::post(&format!("{ORDERS}?lab=slow:700"), "{}")
+        .bearer(&lab.user_token("demo", &consent));
+    let mut connection = lab.http1().await;
+    connection.send(&slow.to_bytes()).await.unwrap();
+    eventually("the backend has it", || async { keeping.reached() == 1 }).await;
+    let delete = Request::new("DELETE", &format!("{CONSENTS}/{consent}?lab=status:204"));
+    let delete = delete.bearer(&lab.client_token("consents"));
+    assert_eq!(keeping.send(&delete).await.status, 204);
+    assert_refused(
+        &keeping.send(&keeping.order(&consent)).await,
+        403,
+        "CONSENTIMENTO_NAO_AUTORIZADO",
+    );
+    assert_eq!(connection.receive(false).await.unwrap().status, 201);
+    assert_refused(&keeping.send(&slow).await, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+    assert_eq!(keeping.reached(), 2);
+}
+
+/// A body that is announced and does not come holds the room of the longest answer, though no backend has
+/// anything to answer yet.
+#[tokio::test]
+async fn uploads_that_stall_leave_other_participants_their_turn() {
+    let keeping = Keeping::with("max_answer_size = \"1MiB\"", slow_bodies).await;
+    let lab = &keeping.lab;
+    let token = lab.client_token("demo");
+    let connector = lab.connector(Some(&lab.pki.one));
+    let connector = connector.adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+    let (mut drivers, mut streams) = (JoinSet::new(), Vec::new());
+    for number in 0..3 {
+        let (mut sender, connection) =
+            h2::client::handshake(connector.tls().await.unwrap()).await.unwrap();
+        drivers.spawn(connection);
+        for stream in 0..90 {
+            sender = sender.ready().await.unwrap();
+            let request = http::Request::post(format!("https://localhost{THINGS}"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", "application/json")
+                .header("content-length", "100000")
+                .header("x-idempotency-key", format!("key-{number}-{stream}"))
+                .header("x-fapi-interaction-id", INTERACTION_ID)
+                .body(())
+                .unwrap();
+            let (answer, mut body) = sender.send_request(request, false).unwrap();
+            body.send_data(Bytes::from_static(b"1"), false).unwrap();
+            streams.push((answer, body));
+        }
+    }
+    let are_under_way = || async { lab.backend.connections() >= 255 };
+    eventually("they are under way", are_under_way).await;
+    let grant = portaria::lab::authorization::Grant {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.client_grant("demo")
+    };
+    let other = lab.authorization.issue_signed(&grant).unwrap();
+    let request = Request::post(THINGS, "{}").bearer(&other).to_bytes();
+    let mut connection = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    let answer = connection.exchange(&request).await.unwrap();
+    assert_eq!(answer.status, 201, "{} stalled uploads", streams.len());
+}
+
+/// Over HTTP/2 the end of a body may be said after its last byte, and after the backend's answer.
+#[tokio::test]
+async fn an_operation_whose_stream_ends_late_is_carried_out_once() {
+    let keeping = Keeping::with("", slow_bodies).await;
+    let long = "1".repeat(100_000);
+    let connector = keeping.lab.connector(Some(&keeping.lab.pki.one));
+    let connector = connector.adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+    let (sender, connection) = h2::client::handshake(connector.tls().await.unwrap()).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut sender = sender.ready().await.unwrap();
+    let mut request = http2_post(&keeping, CONSENTS);
+    request.headers_mut().insert("content-length", "100000".parse().unwrap());
+    let (answer, mut stream) = sender.send_request(request, false).unwrap();
+    stream.send_data(Bytes::from(long.clone()), false).unwrap();
+    let first = answer.await.unwrap();
+    assert_eq!(first.status(), 201);
+    let mut body = first.into_body();
+    while let Some(piece) = body.data().await {
+        piece.unwrap();
+    }
+    let _ = stream.send_data(Bytes::new(), true);
+    keeping.create(&keeping.consent(&long)).await;
+    assert_eq!(keeping.reached(), 1);
+    driver.abort();
+}

@@ -6,7 +6,7 @@ mod command;
 mod introspection;
 mod keys;
 mod outage;
-mod revoked;
+pub mod revoked;
 mod rules;
 
 use portaria::lab::authorization::{AuthorizationServer, Grant, Signer, now};

@@ -100,3 +100,38 @@ async fn a_consent_that_appears_is_seen_in_time() {
     lab.consents.put(ID, record);
     eventually("it is seen", || async { lab.send(&request).await.status == 200 }).await;
 }
+
+/// Whose consent a path names is its caller's choice; a registry that chokes on some ids is well.
+#[tokio::test]
+async fn ids_that_one_participant_chooses_leave_the_registry_to_the_others() {
+    let registry = KeyServer::start(Answering::Silent).await;
+    let description = serde_json::json!({"data": {
+        "consentId": ID,
+        "status": "AUTHORISED",
+        "permissions": [PERMISSION],
+        "expirationDateTime": "2200-01-01T00:00:00Z",
+        "clientId": CLIENT_ONE,
+    }});
+    registry.answer(&format!("/consents/{ID}"), Answering::Json(description.to_string(), ""));
+    for number in 0..3 {
+        let choked = Answering::Raw(answer("500", "", ""));
+        registry.answer(&format!("/consents/urn:x:choke{number}"), choked);
+    }
+    let url = format!("http://{}", registry.address);
+    let lab = lab_asking(&url, "").await;
+    lab.rewrite_config(|config| config.replace("open_for = \"100ms\"", "open_for = \"5m\""));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    let grant = portaria::lab::authorization::Grant {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.client_grant("consents")
+    };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let mut other = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    for number in 0..3 {
+        let choked = Request::get(&format!("{CONSENTS}/urn:x:choke{number}")).bearer(&token);
+        let response = other.exchange(&choked.to_bytes()).await.unwrap();
+        assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
+    }
+    assert_eq!(lab.send(&read(&lab, ID)).await.status, 200, "another participant's consent");
+}

@@ -99,14 +99,18 @@ async fn after_a_purge_only_newer_tokens_are_believed() {
     purge(&lab, carried::ID).await;
     let reached = lab.recorded().len();
     assert_refused(&lab.send(&old).await, 401, CODE);
-    let issued = claims["iat"].as_u64().unwrap();
     claims.as_object_mut().unwrap().remove("iat");
     let undated = carried::policies_of(&signer.sign(&signer.header(), &claims).unwrap());
     assert_refused(&lab.send(&undated).await, 401, CODE);
     assert_eq!(lab.recorded().len(), reached);
-    claims["iat"] = (issued + 4).into();
-    let new = carried::policies_of(&signer.sign(&signer.header(), &claims).unwrap());
-    assert_eq!(lab.send(&new).await.status, 200);
+    // Newer by more than clocks may differ.
+    let newer = || {
+        let mut claims = carried::claims(&lab, &carried::details(&[carried::consent()]));
+        claims["iat"] = (claims["iat"].as_u64().unwrap() + 5).into();
+        carried::policies_of(&signer.sign(&signer.header(), &claims).unwrap())
+    };
+    let is_believed = || async { lab.send(&newer()).await.status == 200 };
+    eventually("a newer one is believed", is_believed).await;
 }
 
 #[tokio::test]
@@ -126,4 +130,36 @@ async fn the_admin_endpoint_takes_a_digest_and_nothing_else() {
     }
     assert_eq!(lab.gateway.admin("/consents").await.0, 404);
     assert_eq!(lab.metric("portaria_consent_purges_total{by=\"admin\"}").await, 0.0);
+}
+
+/// The authorization server's clock runs ahead, as `token.leeway` admits.
+#[tokio::test]
+async fn after_a_purge_a_token_that_was_used_before_is_not_believed() {
+    let (lab, _policies) = lab_told(DETAILS, "").await;
+    let signer = lab.authorization.signer();
+    let mut claims = carried::claims(&lab, &carried::details(&[carried::consent()]));
+    claims["iat"] = (claims["iat"].as_u64().unwrap() + 4).into();
+    let old = carried::policies_of(&signer.sign(&signer.header(), &claims).unwrap());
+    assert_eq!(lab.send(&old).await.status, 200);
+    purge(&lab, carried::ID).await;
+    let reached = lab.recorded().len();
+    assert_refused(&lab.send(&old).await, 401, CODE);
+    assert_eq!(lab.recorded().len(), reached);
+}
+
+/// A registry says again what holds; a token only ever says what held when it was issued.
+#[tokio::test]
+async fn a_token_that_outlives_the_memory_of_a_purge_is_not_believed_again() {
+    let (lab, _policies) = lab_told(DETAILS, "remember_ended = \"1s\"").await;
+    let signer = lab.authorization.signer();
+    let claims = carried::claims(&lab, &carried::details(&[carried::consent()]));
+    let old = carried::policies_of(&signer.sign(&signer.header(), &claims).unwrap());
+    assert_eq!(lab.send(&old).await.status, 200);
+    purge(&lab, carried::ID).await;
+    let reached = lab.recorded().len();
+    let purged = std::time::Instant::now();
+    while purged.elapsed() < std::time::Duration::from_millis(1500) {
+        assert_refused(&lab.send(&old).await, 401, CODE);
+    }
+    assert_eq!(lab.recorded().len(), reached);
 }

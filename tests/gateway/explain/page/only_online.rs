@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{Example, ask, digest_of, fresh, look_up};
 use crate::harness::*;
 use crate::reload::reload;
+use crate::token::revoked::{form, lab_revoking, revocation};
 
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 const RESOURCES: &str = "/open-insurance/resources/v3/resources";
@@ -28,6 +29,7 @@ pub async fn all() -> Vec<Example> {
     examples.extend(repetitions().await);
     examples.push(outdated().await);
     examples.push(revoked().await);
+    examples.push(repeated_token().await);
     examples.push(untrusted().await);
     examples
 }
@@ -250,4 +252,12 @@ async fn untrusted() -> Example {
     let told = look_up(&lab, &response).await;
     lab.assert_untouched();
     example("identity_untrusted", told)
+}
+
+async fn repeated_token() -> Example {
+    let (lab, _policies) = lab_revoking(|config| config).await;
+    let request = revocation("status:200", &form(&["one", "two"]));
+    let online = ask(&lab, "mtls", Some("chain.pem"), &request.to_bytes()).await;
+    lab.assert_untouched();
+    example("request_repeated_token", online)
 }
