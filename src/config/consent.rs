@@ -177,6 +177,15 @@ impl ConsentSettings {
     }
 }
 
+/// The rules by which consents are judged, and nothing else that the table says.
+pub(super) fn read_judging(root: &Table<'_>) -> (Rules, MissingExpiration) {
+    let mut settings = ConsentSettings::default();
+    if let Some(table) = root.table("consent") {
+        read_rules(&table, &mut settings);
+    }
+    (settings.rules, settings.consents.missing_expiration)
+}
+
 /// The preset, and what single settings say otherwise.
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
     let presets = Preset::ALL.map(|preset| (preset.name(), preset));

@@ -62,7 +62,7 @@ impl From<InspectError> for Untold {
 
 /// Tells what would become of a request.
 pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
-    let (request, now) = (question.request()?, question.moment()?);
+    let (request, at) = (question.request()?, question.time()?);
     let known = Known::new(question.consent()?, question.introspection()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(InspectError::StandIn)?;
@@ -76,6 +76,9 @@ pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
         let listeners = &configuration.listeners;
         let (position, listener) = choose(listeners, question.listener(), &request)?;
         let (request, responder) = (&request, &responder);
+        // Read now, for what was loaded counts its age from when it was.
+        let loaded = Moment::now();
+        let now = at.map_or(loaded, |at| Moment::at(loaded.since_start(), at));
         let rehearsal = Rehearsal { position, listener, request, responder, now };
         let record = rehearsal.run(&configuration.serving.admission).await;
         let is_allowed = record.get("verdict").is_some_and(|verdict| verdict == "allowed");

@@ -188,7 +188,7 @@ async fn a_balancers_connection_without_a_valid_header_is_closed_before_its_hand
     }
     lab.expect_metric(&handshakes("failed"), 2.0).await;
     assert_eq!(lab.metric(&handshakes("ok")).await, 0.0);
-    assert!(lab.gateway.log_contains("no PROXY protocol header"));
+    lab.gateway.expect_log("no PROXY protocol header").await;
     assert!(!lab.gateway.log_contains(CLIENT), "nothing of it is logged");
     lab.assert_untouched();
 }

@@ -917,7 +917,7 @@ async fn what_cannot_be_written_is_known_all_the_same_and_written_later() {
     assert_eq!(keeping.reached(), 1);
     store.execute_batch("DROP TRIGGER full;").unwrap();
     keeping.lab.expect_metric(ON_DISK, 1.0).await;
-    assert!(keeping.lab.gateway.log_contains("idempotent answers are written again"));
+    keeping.lab.gateway.expect_log("idempotent answers are written again").await;
     assert_eq!(keeping.create(&request).await.body, first.body);
     assert_eq!(keeping.reached(), 1);
 }
@@ -933,7 +933,7 @@ async fn a_damaged_store_is_not_served_and_a_reload_with_one_changes_nothing() {
     let (old, new) = (keeping.directory().display().to_string(), damaged.display().to_string());
     keeping.lab.rewrite_config(|config| config.replace(&old, &new));
     reload(&keeping.lab, "the one in force stays").await;
-    assert!(keeping.lab.gateway.log_contains("has a store that cannot be read"));
+    keeping.lab.gateway.expect_log("has a store that cannot be read").await;
     assert_eq!(keeping.create(&request).await.body, first.body);
     assert_eq!(keeping.reached(), 1);
     for command in ["check", "run"] {

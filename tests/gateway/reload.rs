@@ -62,7 +62,7 @@ async fn a_reload_with_mistakes_changes_nothing_and_says_why() {
         config.replace("[limits]", "").replace("threads = 1", "thraeds = 1")
     });
     reload(&lab, "the one in force stays").await;
-    assert!(lab.gateway.log_contains("server.thraeds: is an unknown key (meant: threads?)"));
+    lab.gateway.expect_log("server.thraeds: is an unknown key (meant: threads?)").await;
     assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
     lab.expect_metric("portaria_reloads_total{result=\"refused\"}", 1.0).await;
     // What only a restart can change is refused as well.

@@ -372,7 +372,7 @@ async fn no_bad_list_takes_the_place_of_a_good_one() {
     assert_eq!(readiness(&lab).await.0, 200);
     for said in ["\"reason\":\"older\"", "\"reason\":\"bad_signature\"", &points.point.url(ISSUING)]
     {
-        assert!(lab.gateway.log_contains(said), "{said}");
+        lab.gateway.expect_log(said).await;
     }
     // And a good one does.
     points.point.serve(ISSUING, Serving::Document(in_der(&of_issuing(6, &[]))));
@@ -496,7 +496,7 @@ async fn a_kept_file_that_is_no_good_list_is_fetched_anew() {
     for bad in ["", "garbage", &foreign, &future] {
         std::fs::write(points.kept(ISSUING), bad).unwrap();
         restart(&mut lab).await;
-        assert!(lab.gateway.log_contains("is not used: it is fetched anew"));
+        lab.gateway.expect_log("is not used: it is fetched anew").await;
         assert_one_is_revoked(&lab).await;
         assert_eq!(std::fs::read(points.kept(ISSUING)).unwrap(), points.point.document(ISSUING));
     }
@@ -583,7 +583,7 @@ async fn other_settings_of_a_point_forget_nothing() {
     std::fs::write(strangers, pki().other_root.pem()).unwrap();
     lab.rewrite_config(|config| config);
     reload(&lab, "the one in force stays").await;
-    assert!(lab.gateway.log_contains("neither a trust anchor nor among the issuers"));
+    lab.gateway.expect_log("neither a trust anchor nor among the issuers").await;
     assert_one_is_revoked(&lab).await;
 }
 
@@ -594,7 +594,7 @@ async fn a_reload_that_brings_a_point_without_a_list_is_refused() {
     let more = format!("distribution_points = [{:?}, ", points.point.url("/nothing.crl"));
     lab.rewrite_config(|config| config.replace("distribution_points = [", &more));
     reload(&lab, "the one in force stays").await;
-    assert!(lab.gateway.log_contains("the new distribution points gave no revocation list"));
+    lab.gateway.expect_log("the new distribution points gave no revocation list").await;
     assert_one_is_revoked(&lab).await;
     assert_eq!(readiness(&lab).await.0, 200);
     // Nobody goes on asking for it: the reload after this one finds it new again.

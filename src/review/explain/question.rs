@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -13,7 +13,6 @@ use rustls::pki_types::pem::PemObject;
 use super::known::Said;
 use crate::config::offline::CONTENT_METHODS;
 use crate::inspect::{InspectError, cert, read};
-use crate::moment::Moment;
 use crate::review::rehearsal::{good_fields, parse_field, replace};
 
 const HOST: &str = "gateway.example";
@@ -97,13 +96,10 @@ impl Question {
         self.listener.as_deref()
     }
 
-    /// When the request is judged.
-    pub(super) fn moment(&self) -> Result<Moment, InspectError> {
-        let Some(at) = &self.at else {
-            return Ok(Moment::now());
-        };
-        let since_epoch = Duration::from_secs(cert::time_of(Some(at))?.as_secs());
-        Ok(Moment::at(Moment::now().since_start(), UNIX_EPOCH + since_epoch))
+    /// When the request is judged; nothing for now.
+    pub(super) fn time(&self) -> Result<Option<SystemTime>, InspectError> {
+        let at = self.at.as_deref().map(|at| cert::time_of(Some(at))).transpose()?;
+        Ok(at.map(|at| UNIX_EPOCH + Duration::from_secs(at.as_secs())))
     }
 
     /// What the registry says.

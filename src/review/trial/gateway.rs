@@ -22,7 +22,7 @@ use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison};
 use crate::config::Judging;
 use crate::config::offline::Policies;
-use crate::consent::{Consents, Memory, Preset, Teller, Witness};
+use crate::consent::{Consents, Memory, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
@@ -172,8 +172,9 @@ impl Gateway {
             ended: five_seconds,
             stale_for: None,
         };
-        let registry: (_, Witness) = (registry::stage(&self.remote), Arc::new(|_| ()));
-        let rules = Preset::default().rules();
+        let registry: (_, Witness) =
+            (registry::stage(&self.remote, &self.settings), Arc::new(|_| ()));
+        let rules = self.settings.consent_rules;
         let consents =
             Consents::new(Some(registry), Teller::Registry, rules, memory, Arc::default());
         Admission {

@@ -10,7 +10,8 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::case::KnownConsent;
-use crate::consent::{ConsentKind, Preset};
+use crate::config::Judging;
+use crate::consent::ConsentKind;
 use crate::moment::Moment;
 use crate::remote::{Breaker, BreakerSettings, Endpoint, Remote};
 use crate::review::responder::{Responder, Service};
@@ -55,13 +56,12 @@ pub(super) fn client(registry: &Responder<Registry>) -> std::io::Result<Remote> 
 }
 
 /// How the gateway asks it.
-pub(super) fn stage(remote: &Remote) -> crate::consent::Registry {
-    let preset = Preset::default();
+pub(super) fn stage(remote: &Remote, settings: &Judging) -> crate::consent::Registry {
     let reading = |kind| Reading {
         kind,
         members: Members::of(kind),
-        states: preset.rules().states(),
-        missing_expiration: preset.missing_expiration(),
+        states: settings.consent_rules.states(),
+        missing_expiration: settings.missing_expiration,
     };
     // It never opens: a case in which the registry fails says nothing of the next one.
     let settings = BreakerSettings { failures: u64::MAX, open_for: Duration::ZERO };

@@ -27,7 +27,7 @@ async fn a_registry_that_fails_is_left_alone_for_a_while() {
     lab.assert_untouched();
     lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 1.0).await;
     lab.expect_metric("portaria_consent_lookups_total{result=\"failed\"}", 6.0).await;
-    assert!(lab.gateway.log_contains("failed repeatedly and is left alone"));
+    lab.gateway.expect_log("failed repeatedly and is left alone").await;
     // Another configuration asks anew.
     lab.rewrite_config(|config| config.replace("failures = 3", "failures = 4"));
     crate::reload::reload(&lab, "configuration reloaded").await;
@@ -48,7 +48,7 @@ async fn one_question_tries_whether_the_registry_is_back() {
     lab.assert_untouched();
     registry.turn(Manner::Good);
     eventually("it is back", || async { lab.send(&request).await.status == 200 }).await;
-    assert!(lab.gateway.log_contains("the consent registry is asked again"));
+    lab.gateway.expect_log("the consent registry is asked again").await;
     lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use portaria::admission::Step;
-use portaria::lab::authorization::{AuthorizationServer, Grant, Signer};
+use portaria::lab::authorization::{AuthorizationServer, Grant, ISSUER, Signer, now};
 use portaria::lab::consents::Store;
+use portaria::token::jwks::kept::Keeper;
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -274,6 +275,34 @@ fn keys_that_would_have_to_be_read_are_given_or_lack() {
     assert_lines(&text, &["refused by   token (token_unknown_key, 401)"]);
     let text = desk.says(&[&question[..], &[&["--jwks", "one.pem"]]].concat(), 64);
     assert!(text.contains("token.issuers[0].jwks: one.pem is not usable"), "{text}");
+}
+
+/// Those that the gateway kept for its next start count as long as they would count there.
+#[test]
+fn keys_that_were_kept_verify() {
+    let desk = desk_with(|config| {
+        config
+            .replace("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+            .replace("[token]\n", "[token]\ndirectory = \"keys\"\n")
+    });
+    let keys = desk.directory.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    let keeper = Keeper::new(&keys, ISSUER);
+    let keep = |read_at: u64| {
+        let key_set = desk.authorization.signer().jwks();
+        let kept = json!({"issuer": ISSUER, "read_at": read_at, "key_set": key_set});
+        std::fs::write(keeper.file(), kept.to_string()).unwrap();
+    };
+    let question = [&GET[..], &CERTIFICATE, &TOKEN, &CONSENT];
+    keep(now() - 60);
+    desk.says(&question, 0);
+    let good = desk.token("resources");
+    let other = Signer::new("key-2", &pki().signer_pem).unwrap();
+    desk.put("token", &other.sign(&other.header(), &desk.grant("resources").claims()).unwrap());
+    assert_lines(&desk.says(&question, 1), &["undecided by token"]);
+    desk.put("token", &good);
+    keep(now() - 7200);
+    assert_lines(&desk.says(&question, 1), &["undecided by token"]);
 }
 
 /// The registry's own route ends at the gateway.

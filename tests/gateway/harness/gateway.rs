@@ -85,6 +85,11 @@ impl Gateway {
         self.log.lock().unwrap().iter().any(|line| line.to_string().contains(text))
     }
 
+    /// Waits for a text in the application log, which is collected a moment after it is written.
+    pub async fn expect_log(&self, text: &str) {
+        super::eventually(text, || async { self.log_contains(text) }).await;
+    }
+
     /// All lines of the application log.
     pub fn log(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()

@@ -330,6 +330,29 @@ fn limits_and_profile_are_those_of_the_configuration() {
     );
 }
 
+/// The rules of consents are the configuration's, whatever else `[consent]` says.
+#[test]
+fn consents_are_judged_by_the_rules_of_the_configuration() {
+    let rejected = GET.replacen("id = \"urn:x:1\"", "id = \"urn:x:1\", status = \"REJECTED\"", 1);
+    let directory = place(&rejected);
+    let at = directory.path();
+    let initiates = POLICY.replacen("consent_use = \"read\"", "consent_use = \"initiate\"", 1);
+    std::fs::write(at.join("demo.toml"), initiates).unwrap();
+    for (rules, got) in [
+        ("", "403 consent_not_authorised"),
+        ("preset = \"ofb\"", "401 consent_not_authorised"),
+        ("lapsed_initiation = \"invalid_token\"", "401 consent_not_authorised"),
+    ] {
+        let config = format!("[consent]\nregistry = \"http://127.0.0.1:1\"\n{rules}\n");
+        std::fs::write(at.join("config.toml"), config).unwrap();
+        let said = test(at, &RUN, 1);
+        assert!(said.contains(&format!("  got       {got}\n")), "{rules}: {said}");
+    }
+    std::fs::write(at.join("config.toml"), "[consent]\npreset = \"opin\"\n").unwrap();
+    let complaint = test(at, &RUN, 64);
+    assert!(complaint.starts_with("config.toml:2 consent.preset: \"opin\" is not"), "{complaint}");
+}
+
 /// Where two sets of policies decide differently, the cases of the one fail under the other; and only there.
 #[test]
 fn the_cases_of_a_policy_fail_where_another_one_decides_differently() {

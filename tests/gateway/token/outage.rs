@@ -282,14 +282,14 @@ async fn what_was_kept_and_is_no_longer_good_decides_nothing() {
         restart(&mut lab).await;
         assert_eq!(ask(&lab, &lab.client_token("consents")).await, 503, "{fault}");
         if let Some(warning) = warning {
-            assert!(lab.gateway.log_contains(warning), "{fault}: {:?}", lab.gateway.log());
+            lab.gateway.expect_log(warning).await;
         }
     }
     std::fs::write(&file, good.to_string()).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
     restart(&mut lab).await;
     assert_eq!(ask(&lab, &lab.client_token("consents")).await, 503);
-    assert!(lab.gateway.log_contains("can be written to by everybody"));
+    lab.gateway.expect_log("can be written to by everybody").await;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     restart(&mut lab).await;
     assert_eq!(ask(&lab, &lab.client_token("consents")).await, 201, "the good one is good");
