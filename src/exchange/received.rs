@@ -8,13 +8,25 @@ use crate::request::json::JsonCheck;
 pub(super) struct Received {
     bytes: u64,
     most: u64,
+    declared: Option<u64>,
     json: Option<JsonCheck>,
 }
 
 impl Received {
-    /// Nothing yet of a body of at most `most` bytes.
-    pub(super) fn new(most: u64, json: Option<JsonCheck>) -> Self {
-        Self { bytes: 0, most, json }
+    /// Nothing yet of a body of at most `most` bytes, which may have declared its length.
+    pub(super) fn new(most: u64, declared: Option<u64>, json: Option<JsonCheck>) -> Self {
+        Self { bytes: 0, most, declared, json }
+    }
+
+    /// The length that was declared.
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
+    /// Whether every byte that was declared is here. Over HTTP/2 the end may be said later, when a backend
+    /// has long taken the body for whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.declared == Some(self.bytes)
     }
 
     /// Judges the next piece.
