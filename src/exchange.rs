@@ -361,9 +361,7 @@ impl Exchange {
             operation.begin_again();
         }
         let Some(permit) = &self.permit else { return };
-        let (admission, route) = (&self.serving.admission, permit.route());
-        let (most, json) = (admission.max_body_of(route), admission.json_of(route));
-        self.received = Received::new(most, declared, json);
+        self.received = Received::new(&self.serving.admission, permit.route(), declared);
     }
 
     /// Bytes that the request's body may have.
@@ -377,11 +375,6 @@ impl Exchange {
             operation.update(piece);
         }
         self.received.take(piece)
-    }
-
-    /// Whether every byte of the request's body is here, whether or not its end was said.
-    pub fn has_whole_body(&self) -> bool {
-        self.received.is_whole()
     }
 
     /// Requires that the request's body is whole.

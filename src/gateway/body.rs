@@ -127,12 +127,10 @@ async fn judge(
         }
         exchange.take_body(piece)?;
     }
-    if is_last || exchange.has_whole_body() {
-        exchange.finish_body()?;
-    }
     if !is_last {
         return Ok(());
     }
+    exchange.finish_body()?;
     exchange.note_body_passed();
     exchange.confirm().await
 }
