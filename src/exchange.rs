@@ -297,7 +297,7 @@ impl Exchange {
     pub fn choose_server(&mut self) -> Option<Chosen> {
         // A body that is passed on as it comes is passed on from its beginning.
         if self.awaits_body {
-            self.await_body();
+            self.await_body(self.received.declared());
         }
         let permit = self.permit.as_ref()?;
         let now = Instant::now();
@@ -356,13 +356,12 @@ impl Exchange {
     }
 
     /// Awaits the request's body, for the first time or again from its first byte.
-    pub fn await_body(&mut self) {
+    pub fn await_body(&mut self, declared: Option<u64>) {
         if let Some(operation) = &mut self.operation {
             operation.begin_again();
         }
         let Some(permit) = &self.permit else { return };
-        let (admission, route) = (&self.serving.admission, permit.route());
-        self.received = Received::new(admission.max_body_of(route), admission.json_of(route));
+        self.received = Received::new(&self.serving.admission, permit.route(), declared);
     }
 
     /// Bytes that the request's body may have.

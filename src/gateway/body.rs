@@ -25,7 +25,7 @@ pub(super) async fn receive(
     if session.is_body_empty() {
         return Ok(None);
     }
-    exchange.await_body();
+    exchange.await_body(declared(session));
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.as_downstream_mut().write_continue_response().await?;
     }

@@ -113,6 +113,23 @@ async fn no_backend_gets_the_whole_of_a_long_body_with_a_fault() {
     lab.assert_untouched();
 }
 
+/// Over HTTP/2 the end of a body may be said after its last byte: by then a backend would have all of it.
+#[tokio::test]
+async fn a_fault_in_the_last_byte_is_found_before_the_end_is_said() {
+    let lab = bounded_lab().await;
+    let size = 200_000;
+    let post = http::Request::post(format!("https://localhost{POST}"))
+        .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+        .header("content-type", "application/json")
+        .header("content-length", size)
+        .header("x-idempotency-key", "k");
+    let open = long(size - 1, None).replace('}', " ") + " ";
+    let request = post.body(()).unwrap();
+    let response = lab.http2().await.exchange_endless(request, open.into()).await.unwrap();
+    assert_refused(&response, 400, "CORPO_INVALIDO");
+    lab.assert_untouched();
+}
+
 #[tokio::test]
 async fn a_route_may_have_a_bound_of_its_own() {
     let own = tempfile::tempdir().unwrap();
