@@ -146,9 +146,9 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 }
 
 fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
-    let admission = case.admission();
+    let (admission, now) = (case.admission(), Moment::now());
     measure(criterion, "route", || {
-        admission.routes.find(&Method::GET, black_box(PATH), DOOR).ok()
+        admission.routes.find(&Method::GET, black_box(PATH), DOOR, now).ok()
     })?;
     measure(criterion, "limits (with the clock)", || {
         admission.limits.admit(black_box(ADDRESS), Moment::now()).ok()
@@ -158,7 +158,7 @@ fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 /// Ten lookups in tables of ten routes, of about the whole catalogue and of ten times as many: what finding a
 /// route costs must not depend on how many there are.
 fn among_routes(criterion: &mut Criterion, case: &Case) -> Result<()> {
-    let catalogue = case.admission().routes.all();
+    let (catalogue, now) = (case.admission().routes.all(), Moment::now());
     let position =
         catalogue.iter().position(|route| &*route.label == PATH).ok_or("no such route")?;
     let few: Vec<&Route> =
@@ -182,7 +182,7 @@ fn among_routes(criterion: &mut Criterion, case: &Case) -> Result<()> {
         let name = format!("route: ten lookups among {count}");
         measure(criterion, &name, || {
             wanted.iter().try_for_each(|(method, path)| {
-                black_box(table.find(method, black_box(path), DOOR).ok()?);
+                black_box(table.find(method, black_box(path), DOOR, now).ok()?);
                 Some(())
             })
         })?;

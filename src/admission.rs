@@ -20,6 +20,8 @@ use crate::interaction::Interaction;
 use crate::limits::{Limits, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
+use crate::request::json::{JsonBounds, JsonCheck};
+use crate::request::media::Media;
 use crate::request::{self, RequestError, Target, media};
 use crate::route::{Access, Door, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
@@ -76,17 +78,23 @@ impl Arriving<'_> {
         }
         let server_name = self.peer.server_name();
         request::check_fields(self.version, self.authority, server_name, self.headers)?;
+        self.is_at_most(max_body)
+    }
+
+    /// A declared length that is too long is refused before the body is asked for.
+    fn is_at_most(&self, max_body: u64) -> Result<(), RequestError> {
         let declared = self.headers.get(http::header::CONTENT_LENGTH);
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > max_body) {
-            return Err(RequestError::BodyTooLarge);
+        match length {
+            Some(length) if length > max_body => Err(RequestError::BodyTooLarge),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn is_spoken_here(&self, route: &Route) -> Result<(), RequestError> {
         media::check_accepted(self.headers)?;
-        media::check_content(self.headers, self.has_body, route.media)
+        media::check_content(self.headers, self.has_body, route.media)?;
+        route.max_body.map_or(Ok(()), |most| self.is_at_most(most))
     }
 
     fn is_repeatable(&self, route: &Route) -> Result<(), RequestError> {
@@ -166,23 +174,38 @@ pub struct Admission {
     pub max_fields: usize,
     /// Bytes of a request body.
     pub max_body: u64,
+    /// What a body of JSON may have.
+    pub json: JsonBounds,
 }
 
 impl Admission {
+    /// Bytes that a body for a route may have.
+    pub fn max_body_of(&self, route: &Route) -> u64 {
+        route.max_body.map_or(self.max_body, |most| most.min(self.max_body))
+    }
+
+    /// What judges the body of a route as it passes, if it is one of JSON.
+    pub fn json_of(&self, route: &Route) -> Option<JsonCheck> {
+        (route.media == Media::Json).then(|| JsonCheck::new(self.json))
+    }
+
     /// Judges a request.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refusal> {
         let target = Target::parse(request.path, request.query);
-        let found = target.as_ref().map(|target| self.find(target, request));
+        let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
         let ticket = self.limits.admit(request.address, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
+        found.route.lifetime.check(now)?;
+        found.route.answers(request.headers)?;
         request.is_spoken_here(found.route)?;
         request.watch.lap();
         let token = self.token(found.route, request, now).await?;
         request.interaction.satisfies(&found.route.interaction)?;
         request.is_repeatable(found.route)?;
+        found.fits(request.query)?;
         request.watch.lap();
         let may_repeat = request.may_repeat && found.route.idempotency_key;
         let consent = self.consent(&found, token.as_ref(), may_repeat, now).await?;
@@ -241,8 +264,9 @@ impl Admission {
         &'a self,
         target: &'a Target<'_>,
         request: &Arriving<'_>,
+        now: Moment,
     ) -> Result<Found<'a>, Refusal> {
-        Ok(self.routes.find(request.method, target.path(), request.door)?)
+        Ok(self.routes.find(request.method, target.path(), request.door, now)?)
     }
 
     /// The token that the route needs: valid, bound to this connection, of the right grant and scope.

@@ -212,6 +212,7 @@ fn read(
     let idempotency = idempotency?;
     if !mistakes.prevent_loading() {
         check_needs(&policies, &listeners, &consent.0);
+        check_bodies(&policies, http.max_body);
     }
     let admission = Admission {
         routes: Arc::new(policies.routes),
@@ -220,6 +221,7 @@ fn read(
         consents: consent.1.clone(),
         max_fields: http.wire.head.fields,
         max_body: http.max_body,
+        json: http.json,
     };
     let serving = Serving {
         meters: meters(&admission.routes, metrics),
@@ -272,6 +274,15 @@ fn check_needs(
         place.reject(
             "needs client certificates, accepted: a listener with client_auth = \"required\"",
         );
+    }
+}
+
+/// What a route asks for beyond the bound of all requests would never be served.
+fn check_bodies(policies: &policy::Policies, most: u64) {
+    for (bytes, place) in policies.bodies.iter().filter(|(bytes, _)| *bytes > most) {
+        place.reject(format!(
+            "has a max_body_size of {bytes} bytes, accepted: up to the {most} of http.max_body_size"
+        ));
     }
 }
 

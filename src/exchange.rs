@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod operation;
+mod received;
 mod under_way;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,14 +25,16 @@ use crate::idempotency::Idempotency;
 use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
+use crate::links::{self, LinkRewriter};
 use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::RequestError;
-use crate::route::{Access, Door, Exposure, Route};
+use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
 use crate::upstream::{Chosen, Upstream, Upstreams};
 use operation::OwnOperation;
+use received::Received;
 pub use under_way::{Entered, UnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
@@ -116,7 +119,8 @@ pub struct Exchange {
     replays: bool,
     status: Option<StatusCode>,
     backend: Backend,
-    received_body: u64,
+    received: Received,
+    links: Option<LinkRewriter>,
     awaits_body: bool,
     concluded: bool,
 }
@@ -154,7 +158,8 @@ impl Exchange {
             replays: false,
             status: None,
             backend: Backend::default(),
-            received_body: 0,
+            received: Received::default(),
+            links: None,
             awaits_body: false,
             concluded: false,
         }
@@ -273,6 +278,11 @@ impl Exchange {
         self.refusal.as_ref()
     }
 
+    /// The form in which a refusal is told: the route's, or what its path has.
+    pub fn error_form(&self, refusal: &Refusal) -> ErrorForm {
+        self.route.as_ref().map_or_else(|| refusal.error_form(), |route| route.errors)
+    }
+
     /// Takes the refusal that ends this exchange.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
@@ -285,8 +295,9 @@ impl Exchange {
 
     /// Chooses a server for the permit, for the first time or for a retry.
     pub fn choose_server(&mut self) -> Option<Chosen> {
-        if let (true, Some(operation)) = (self.awaits_body, &mut self.operation) {
-            operation.begin_again();
+        // A body that is passed on as it comes is passed on from its beginning.
+        if self.awaits_body {
+            self.await_body();
         }
         let permit = self.permit.as_ref()?;
         let now = Instant::now();
@@ -326,29 +337,55 @@ impl Exchange {
         self.backend.ended = Some(Instant::now());
     }
 
+    /// What rewrites the links of an answer, if its upstream has a public URL.
+    pub fn begin_links(&mut self, status: StatusCode, answer: &HeaderMap) -> bool {
+        let public = self.upstream().and_then(|upstream| upstream.settings().public_url.clone());
+        self.links = public.filter(|_| links::are_in(status, answer)).map(LinkRewriter::new);
+        self.links.is_some()
+    }
+
+    /// What rewrites the links of the answer that passes.
+    pub fn links(&mut self) -> Option<&mut LinkRewriter> {
+        self.links.as_mut()
+    }
+
     /// Counts an interim answer (1xx) of the backend.
     pub fn note_interim(&mut self) -> u32 {
         self.backend.interim += 1;
         self.backend.interim
     }
 
-    /// Takes a piece of the request's body, and counts its bytes.
-    pub fn note_body(&mut self, piece: &[u8]) -> u64 {
-        self.note_passing(piece);
-        self.received_body += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        self.received_body
+    /// Awaits the request's body, for the first time or again from its first byte.
+    pub fn await_body(&mut self) {
+        if let Some(operation) = &mut self.operation {
+            operation.begin_again();
+        }
+        let Some(permit) = &self.permit else { return };
+        let (admission, route) = (&self.serving.admission, permit.route());
+        self.received = Received::new(admission.max_body_of(route), admission.json_of(route));
     }
 
-    /// Takes a piece of the request's body that is passed on as it comes.
-    pub fn note_passing(&mut self, piece: &[u8]) {
+    /// Bytes that the request's body may have.
+    pub fn max_body(&self) -> u64 {
+        self.received.most()
+    }
+
+    /// Judges a piece of the request's body as it passes.
+    pub fn take_body(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         if let Some(operation) = &mut self.operation {
             operation.update(piece);
         }
+        self.received.take(piece)
     }
 
-    /// Bytes of the request's body that were received whole.
+    /// Requires that the request's body is whole.
+    pub fn finish_body(&self) -> Result<(), RequestError> {
+        self.received.finish()
+    }
+
+    /// Bytes of the request's body that were received.
     pub fn received_body(&self) -> u64 {
-        self.received_body
+        self.received.bytes()
     }
 
     /// Notes that the request's body is passed on as it comes.
@@ -421,6 +458,7 @@ impl Exchange {
         Some(AnswerFacts {
             interaction: self.interaction.as_ref()?.id(),
             version,
+            lifetime: self.route.as_ref().map(|route| &route.lifetime),
             standing: self.standing(),
         })
     }

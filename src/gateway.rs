@@ -117,12 +117,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         piece: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        body::watch(piece.as_ref(), end_of_stream, exchange).await
+        body::watch(session, piece.as_ref(), end_of_stream, exchange).await
     }
 
     async fn upstream_peer(
@@ -221,6 +221,10 @@ impl ProxyHttp for Gateway {
         if exchange.is_overdue() {
             return Err(Error::new_up(ErrorType::ReadTimedout));
         }
+        // What is kept for a repetition is what the caller gets.
+        if let Some(links) = exchange.links() {
+            *piece = links.rewrite(piece.as_deref().unwrap_or_default(), end_of_stream);
+        }
         exchange.note_answer_piece(piece.as_deref().unwrap_or_default(), end_of_stream);
         Ok(None)
     }
@@ -235,6 +239,7 @@ impl ProxyHttp for Gateway {
             fields::edit_response(response, HeaderMap::clear);
             return Ok(());
         }
+        let rewrites_links = exchange.begin_links(response.status, &response.headers);
         let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
@@ -245,6 +250,9 @@ impl ProxyHttp for Gateway {
             lasting = exchange.may_be_repeated().then(|| headers::lasting(headers));
             if has_no_content {
                 headers.remove(header::CONTENT_LENGTH);
+            }
+            if rewrites_links {
+                answer::leave_length_open(headers);
             }
             headers::complete(headers, facts);
         });
@@ -355,8 +363,9 @@ impl Gateway {
         refusal: Refusal,
     ) -> Result<()> {
         let head = answer::head(session.req_header(), exchange, &refusal);
+        let form = exchange.error_form(&refusal);
         let body = (session.req_header().method != Method::HEAD)
-            .then(|| Bytes::from(refusal.body(exchange.arrived())));
+            .then(|| Bytes::from(refusal.body(form, exchange.arrived())));
         exchange.note_status(head.status);
         if refusal.ends_connection() {
             session.set_keepalive(None);

@@ -6,7 +6,7 @@
 //! every status.
 //!
 //! Sources: OPIN portal, HTTP headers; technical security controls 3.2 pages 24-27; RFC 9110 section
-//! 7.6. Works on `http` types; the gateway applies the result.
+//! 7.6; RFC 9745 and 8594 (Deprecation, Sunset). Works on `http` types; the gateway applies the result.
 
 pub mod connection;
 pub mod caller;
@@ -15,10 +15,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::interaction::{self, InteractionId};
 use crate::limits::Standing;
+use crate::route::Lifetime;
+use crate::version;
 
-/// The version of the API that answers.
-pub const VERSION: HeaderName = HeaderName::from_static("x-v");
-
+const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("x-rate-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-rate-limit-remaining");
 const RATE_LIMIT_TIME: HeaderName = HeaderName::from_static("x-rate-limit-time");
@@ -42,12 +43,14 @@ pub struct AnswerFacts<'a> {
     pub interaction: &'a InteractionId,
     /// The version of the API, where it is known.
     pub version: Option<&'a HeaderValue>,
+    /// Until when the endpoint is in force, where it is known.
+    pub lifetime: Option<&'a Lifetime>,
     /// The standing towards the quota, where it was measured.
     pub standing: Option<Standing>,
 }
 
 /// The most fields that [`complete`] adds.
-pub const ADDED_TO_ANSWER: usize = 10;
+pub const ADDED_TO_ANSWER: usize = 12;
 
 /// Adds the fields that every answer gets, whatever its status and whoever made it.
 pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
@@ -57,7 +60,13 @@ pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
     }
     answer.insert(interaction::FIELD, facts.interaction.as_value().clone());
     if let Some(version) = facts.version {
-        answer.insert(VERSION, version.clone());
+        answer.insert(version::FIELD, version.clone());
+    }
+    if let Some(value) = facts.lifetime.and_then(Lifetime::deprecation) {
+        answer.insert(DEPRECATION, value.clone());
+    }
+    if let Some(value) = facts.lifetime.and_then(Lifetime::sunset) {
+        answer.insert(SUNSET, value.clone());
     }
     if let Some(standing) = facts.standing {
         answer.insert(RATE_LIMIT, HeaderValue::from(standing.limit));
@@ -71,7 +80,7 @@ pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
 pub fn lasting(answer: &HeaderMap) -> HeaderMap {
     let is_set_anew = |name: &HeaderName| {
         let of_exchange =
-            [interaction::FIELD, VERSION, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME];
+            [interaction::FIELD, version::FIELD, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME];
         let of_message = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE];
         of_exchange.contains(name)
             || of_message.contains(name)
@@ -125,7 +134,8 @@ mod tests {
         let interaction = InteractionId::mint();
         let version = HeaderValue::from_static("2.0.0");
         let standing = Some(Standing { limit: 1, remaining: 1, window_seconds: 1 });
-        let facts = AnswerFacts { interaction: &interaction, version: Some(&version), standing };
+        let (version, lifetime) = (Some(&version), None);
+        let facts = AnswerFacts { interaction: &interaction, version, lifetime, standing };
         complete(&mut headers, facts);
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE] {
             headers.insert(name, HeaderValue::from_static("1"));

@@ -15,14 +15,15 @@
 //! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it. The client is who
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
-//!    the [`limits`], the form of the [`request`], the [`token`] and its binding to the connection's
-//!    certificate (RFC 8705), the [`scope`], the [`consent`] by its [`terms`]. It gives a
-//!    [`admission::Permit`] or the first [`refusal::Refusal`].
+//!    the [`limits`], the form of the [`request`], the [`version`] that is asked for, the [`token`] and its
+//!    binding to the connection's certificate (RFC 8705), the [`scope`], the [`parameters`], the [`consent`]
+//!    by its [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
 //! 5. Where the policy asks for an idempotency key, [`idempotency`] knows whether the operation was
 //!    carried out already: then its answer is given again, and no backend is asked.
 //! 6. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a
 //!    caller must not say and tells the backend who calls.
-//! 7. The answer gets the fields of the ecosystem ([`headers`]). A refusal, or a backend's fault, becomes
+//! 7. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host where the
+//!    configuration names one. A refusal, or a backend's fault, becomes
 //!    the ecosystem's error body in one place.
 //! 8. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
 //!
@@ -56,12 +57,15 @@ pub mod scope;
 pub mod terms;
 pub mod token;
 pub mod consent;
+pub mod version;
+pub mod parameters;
 pub mod route;
 pub mod limits;
 pub mod idempotency;
 pub mod refusal;
 pub mod admission;
 pub mod headers;
+pub mod links;
 pub mod upstream;
 pub mod measure;
 pub mod exchange;

@@ -10,14 +10,12 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod body;
 mod text;
 mod verdict;
 
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 use thiserror::Error;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::consent::{ConsentError, EventError};
 use crate::idempotency::IdempotencyError;
@@ -25,10 +23,12 @@ use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{LimitExceeded, Standing};
 use crate::moment::Moment;
+use crate::parameters::ParameterError;
 use crate::request::RequestError;
-use crate::route::RouteError;
+use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
 use crate::token::TokenError;
+use crate::version::VersionError;
 pub use text::Text;
 
 /// Why the backend gave no answer that can be passed on.
@@ -60,6 +60,10 @@ pub enum Refusal {
     Interaction(#[from] InteractionError),
     #[error(transparent)]
     Route(#[from] RouteError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     #[error(transparent)]
     Limits(#[from] LimitExceeded),
     #[error(transparent)]
@@ -122,6 +126,8 @@ impl Refusal {
             Self::Identity(_) => "identity",
             Self::Interaction(_) => "interaction",
             Self::Route(_) => "route",
+            Self::Version(_) => "version",
+            Self::Parameter(_) => "parameters",
             Self::Limits(_) => "limits",
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
@@ -139,6 +145,8 @@ impl Refusal {
             Self::Identity(error) => verdict::of_identity(error),
             Self::Interaction(error) => verdict::of_interaction(*error),
             Self::Route(error) => verdict::of_route(error),
+            Self::Version(error) => verdict::of_version(*error),
+            Self::Parameter(error) => verdict::of_parameter(error),
             Self::Limits(error) => verdict::of_limits(error),
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
@@ -162,6 +170,8 @@ impl Refusal {
             | Self::Identity(_)
             | Self::Interaction(_)
             | Self::Route(_)
+            | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -208,11 +218,15 @@ impl Refusal {
     /// The Allow field of a 405.
     pub fn allow(&self) -> Option<&HeaderValue> {
         match self {
-            Self::Route(RouteError::Method { allow }) => Some(allow),
+            Self::Route(RouteError::Method { allow, .. }) => Some(allow),
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)
-            | Self::Route(RouteError::NotFound)
+            | Self::Route(
+                RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
+            )
+            | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -243,6 +257,8 @@ impl Refusal {
             Self::Identity(_) | Self::Internal => true,
             Self::Interaction(_)
             | Self::Route(_)
+            | Self::Version(_)
+            | Self::Parameter(_)
             | Self::Limits(_)
             | Self::Token(_)
             | Self::Scope(_)
@@ -253,56 +269,40 @@ impl Refusal {
         }
     }
 
-    /// The OPIN error body, `application/json; charset=utf-8`.
-    pub fn body(&self, now: Moment) -> Vec<u8> {
-        let text = self.verdict().text;
-        let body = Body {
-            errors: [Item {
-                code: text.code,
-                title: text.title,
-                detail: text.detail,
-                request_date_time: date_time(now),
-            }],
-            meta: Meta { total_records: 1, total_pages: 1 },
-        };
-        serde_json::to_vec(&body).unwrap_or_default()
+    /// The form of the body where the request means no route: that of its path, if it has one.
+    pub fn error_form(&self) -> ErrorForm {
+        match self {
+            Self::Route(RouteError::Method { errors, .. }) => *errors,
+            Self::Request(_)
+            | Self::Identity(_)
+            | Self::Interaction(_)
+            | Self::Route(
+                RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
+            )
+            | Self::Version(_)
+            | Self::Parameter(_)
+            | Self::Limits(_)
+            | Self::Token(_)
+            | Self::Scope(_)
+            | Self::Consent(_)
+            | Self::Event(_)
+            | Self::Idempotency(_)
+            | Self::Upstream(_)
+            | Self::Internal => ErrorForm::Common,
+        }
     }
-}
 
-#[derive(Serialize)]
-struct Body {
-    errors: [Item; 1],
-    meta: Meta,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    code: &'static str,
-    title: &'static str,
-    detail: &'static str,
-    request_date_time: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    total_records: u32,
-    total_pages: u32,
-}
-
-/// `YYYY-MM-DDThh:mm:ssZ`, the 20 characters of the specifications.
-fn date_time(now: Moment) -> String {
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(0);
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    /// The error body in a form of OPIN's, `application/json; charset=utf-8`.
+    pub fn body(&self, form: ErrorForm, now: Moment) -> Vec<u8> {
+        let Verdict { status, text, .. } = self.verdict();
+        let subject = if let Self::Parameter(error) = self { error.name() } else { None };
+        body::write(status, text, subject, form, now)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
     use crate::limits::Holder;
@@ -348,15 +348,5 @@ mod tests {
         assert_eq!(challenge(TokenError::Expired.into()), named("invalid_token"));
         assert_eq!(challenge(ScopeError::Insufficient.into()), named("insufficient_scope"));
         assert_eq!(challenge(RouteError::NotFound.into()), None);
-    }
-
-    #[test]
-    fn the_body_has_all_four_item_fields_and_meta() {
-        let now = Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-        let body = Refusal::from(ScopeError::Insufficient).body(now);
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(body["errors"][0]["requestDateTime"], "2023-11-14T22:13:20Z");
-        assert_eq!(body["errors"][0].as_object().unwrap().len(), 4);
-        assert_eq!(body["meta"], serde_json::json!({"totalRecords": 1, "totalPages": 1}));
     }
 }

@@ -3,7 +3,8 @@
 //! A legacy backend must receive exactly one request for each that is admitted, and must read it as
 //! the gateway read it. So everything that two parsers could read differently is refused here: line
 //! endings and framing ([`framing`], [`chunked`]), the target ([`target`]), the host, look-alikes of
-//! the framing fields, upgrades; and the media that OPIN does not speak ([`media`]).
+//! the framing fields, upgrades; and the media that OPIN does not speak ([`media`]), JSON that
+//! is none, or more of it than is bounded ([`json`]).
 //!
 //! Standards: RFC 9110, 9112 (stricter than they ask), RFC 3986; OPIN portal, HTTP headers. Leaves to
 //! others: which fields the backend is told (`headers`), whether the target exists (`route`).
@@ -12,6 +13,7 @@ pub mod framing;
 pub mod chunked;
 pub mod target;
 pub mod media;
+pub mod json;
 
 use http::{HeaderMap, Version, header};
 use thiserror::Error;
@@ -95,6 +97,15 @@ pub enum RequestError {
     /// The body ended before its declared length, or bytes arrived after its end.
     #[error("the body is incomplete, or followed by bytes that belong to no request")]
     BodyIncomplete,
+    /// The body is no JSON.
+    #[error("the body is no JSON")]
+    JsonMalformed,
+    /// The body is nested deeper than configured.
+    #[error("the body is nested too deep")]
+    JsonDepth,
+    /// The body has more members and items than configured.
+    #[error("the body has too many members")]
+    JsonMembers,
     /// The route requires an idempotency key and the request has none.
     #[error("x-idempotency-key is missing")]
     IdempotencyKeyMissing,

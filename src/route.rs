@@ -9,20 +9,25 @@
 
 pub mod template;
 pub mod access;
+pub mod errors;
 pub mod lifetime;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::consent::Inquiry;
 use crate::interaction::InteractionRule;
+use crate::moment::Moment;
+use crate::parameters::{ParameterError, ParameterRules};
 use crate::request::media::Media;
+use crate::version::{FullVersion, VersionError};
 pub use access::Access;
+pub use errors::ErrorForm;
 pub use lifetime::Lifetime;
 pub use template::{Template, TemplateError};
 
@@ -60,17 +65,6 @@ impl PriorityClass {
     }
 }
 
-/// The form of the errors in a body of status 422. The 1.x specifications of initiation services have one
-/// object where every other body has an array.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ErrorForm {
-    /// `{"errors": [{...}]}`.
-    #[default]
-    Array,
-    /// `{"errors": {...}}`.
-    Object,
-}
-
 /// One endpoint and its policy.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -94,6 +88,10 @@ pub struct Route {
     pub idempotency_key: bool,
     /// What a body is written in.
     pub media: Media,
+    /// What its path and query may be.
+    pub parameters: ParameterRules,
+    /// Bytes of a body, if fewer than of every request.
+    pub max_body: Option<u64>,
     /// Whether an answer of 200 means that the token of the form was revoked (RFC 7009).
     pub revokes_tokens: bool,
     /// The parameter that names a consent.
@@ -102,17 +100,24 @@ pub struct Route {
     pub inquiry: Inquiry,
     /// The full version of the API (`x-v`).
     pub version: HeaderValue,
+    /// What a caller's `x-v` and `x-min-v` are held against, if they are.
+    pub negotiated: Option<FullVersion>,
     /// The upstream, as an index into the configured ones.
     pub upstream: usize,
-    /// When it is deprecated and retired.
+    /// From when and until when it exists, and when it is deprecated.
     pub lifetime: Lifetime,
-    /// The form that its specification gives a body of status 422.
-    pub error_422: ErrorForm,
+    /// The form of its errors.
+    pub errors: ErrorForm,
     /// The position of the only listener that has it, if there is but one.
     pub listener: Option<usize>,
 }
 
 impl Route {
+    /// Requires that it answers with a version that the caller asks for.
+    pub fn answers(&self, headers: &HeaderMap) -> Result<(), VersionError> {
+        self.negotiated.map_or(Ok(()), |version| version.serves(headers))
+    }
+
     /// Whether a request to it may change the consent that it names, wherever that is named.
     pub fn may_change_consent(&self) -> bool {
         match &self.access {
@@ -129,11 +134,19 @@ pub enum RouteError {
     /// No policy lists the path, or not on this listener.
     #[error("no policy lists the path on this listener")]
     NotFound,
+    /// Its first day is still to come.
+    #[error("the route is not available yet")]
+    NotYetAvailable,
+    /// Its last day has passed.
+    #[error("the route is retired")]
+    Retired,
     /// The path exists with other methods.
     #[error("the path has other methods")]
     Method {
         /// The methods it has, for the Allow field.
         allow: HeaderValue,
+        /// The form of the path's errors.
+        errors: ErrorForm,
     },
 }
 
@@ -146,6 +159,14 @@ pub struct Found<'a> {
     pub route: &'a Arc<Route>,
     /// The decoded value of the route's consent parameter.
     pub consent_in_path: Option<Cow<'a, str>>,
+    params: matchit::Params<'a, 'a>,
+}
+
+impl Found<'_> {
+    /// Requires that the parts of the path and the query are what the route's specification publishes.
+    pub fn fits(&self, query: Option<&str>) -> Result<(), ParameterError> {
+        self.route.parameters.check(self.params.iter(), query)
+    }
 }
 
 /// Says nothing of the consent.
@@ -249,17 +270,19 @@ impl Routes {
         &self.all
     }
 
-    /// Finds the route of a request.
+    /// Finds the route of a request, in force or not. Other methods of its path are told only while they are.
     pub fn find<'a>(
         &'a self,
         method: &Method,
         path: &'a str,
         door: Door,
+        now: Moment,
     ) -> Result<Found<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
         let exposed = |route: &&Arc<Route>| door.has(route);
         let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
-            return Err(refuse_method(matched.value.iter().filter(exposed)));
+            let in_force = |route: &&Arc<Route>| route.lifetime.check(now).is_ok();
+            return Err(refuse_method(matched.value.iter().filter(exposed).filter(in_force)));
         };
         let mut consent_in_path = None;
         for (name, value) in matched.params.iter() {
@@ -271,7 +294,7 @@ impl Routes {
                 return Err(RouteError::NotFound);
             }
         }
-        Ok(Found { route, consent_in_path })
+        Ok(Found { route, consent_in_path, params: matched.params })
     }
 
     /// The version of the API that a path belongs to, whether or not the path exists.
@@ -284,9 +307,10 @@ impl Routes {
 }
 
 fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError {
-    let methods: Vec<&str> = routes.map(|route| route.method.as_str()).collect();
-    match HeaderValue::from_str(&methods.join(", ")) {
-        Ok(allow) if !methods.is_empty() => RouteError::Method { allow },
+    let routes: Vec<&Arc<Route>> = routes.collect();
+    let methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    match (HeaderValue::from_str(&methods.join(", ")), routes.first()) {
+        (Ok(allow), Some(first)) => RouteError::Method { allow, errors: first.errors },
         _ => RouteError::NotFound,
     }
 }
@@ -316,15 +340,19 @@ mod tests {
             },
             idempotency_key: false,
             media: Media::Json,
+            parameters: ParameterRules::default(),
+            max_body: None,
             revokes_tokens: false,
             version: HeaderValue::from_static("1.0.0"),
+            negotiated: None,
             upstream: 0,
             lifetime: Lifetime::default(),
-            error_422: ErrorForm::Array,
+            errors: ErrorForm::Common,
             listener: None,
         }
     }
 
+    static NOW: std::sync::LazyLock<Moment> = std::sync::LazyLock::new(Moment::now);
     const MUTUAL: Door = Door { exposure: Exposure::Mutual, listener: 0 };
     const PUBLIC: Door = Door { exposure: Exposure::Public, listener: 1 };
 
@@ -343,7 +371,7 @@ mod tests {
     fn a_percent_encoded_consent_id_is_one_segment() {
         let routes = routes();
         let path = "/c/v3/consents/urn%3Aopin%3Aa%2Fb";
-        let found = routes.find(&Method::DELETE, path, MUTUAL).unwrap();
+        let found = routes.find(&Method::DELETE, path, MUTUAL, *NOW).unwrap();
         assert_eq!(found.route.index, 1);
         assert_eq!(found.consent_in_path.as_deref(), Some("urn:opin:a/b"));
     }
@@ -360,7 +388,7 @@ mod tests {
             "/i/a%2Fb/claim",
             "/OPEN",
         ] {
-            let found = routes.find(&Method::GET, path, MUTUAL);
+            let found = routes.find(&Method::GET, path, MUTUAL, *NOW);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{path}");
         }
     }
@@ -368,16 +396,17 @@ mod tests {
     #[test]
     fn another_method_is_told_which_ones_there_are() {
         let routes = routes();
-        let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL).unwrap_err();
-        assert_eq!(error, RouteError::Method { allow: HeaderValue::from_static("GET, DELETE") });
+        let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL, *NOW).unwrap_err();
+        let allow = HeaderValue::from_static("GET, DELETE");
+        assert_eq!(error, RouteError::Method { allow, errors: ErrorForm::Common });
     }
 
     #[test]
     fn a_public_listener_has_open_routes_only() {
         let routes = routes();
-        assert!(routes.find(&Method::GET, "/open", PUBLIC).is_ok());
+        assert!(routes.find(&Method::GET, "/open", PUBLIC, *NOW).is_ok());
         for method in [Method::GET, Method::PUT] {
-            let found = routes.find(&method, "/c/v3/consents/a", PUBLIC);
+            let found = routes.find(&method, "/c/v3/consents/a", PUBLIC, *NOW);
             assert_eq!(found.unwrap_err(), RouteError::NotFound, "{method}");
         }
     }
@@ -389,9 +418,9 @@ mod tests {
                 Route { listener: Some(listener), ..route(0, Method::POST, "/e", Access::Event) };
             let routes = Routes::new(vec![event], vec![]).unwrap();
             for door in [MUTUAL, PUBLIC] {
-                let found = routes.find(&Method::POST, "/e", door);
+                let found = routes.find(&Method::POST, "/e", door, *NOW);
                 assert_eq!(found.is_ok(), door.listener == listener);
-                let wrong_method = routes.find(&Method::GET, "/e", door).unwrap_err();
+                let wrong_method = routes.find(&Method::GET, "/e", door, *NOW).unwrap_err();
                 assert_eq!(wrong_method == RouteError::NotFound, door.listener != listener);
             }
         }

@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::admission::Permit;
 use crate::headers::caller::Passing;
+use crate::links::PublicUrl;
 use crate::moment::Moment;
 
 /// How the servers of an upstream are spoken to over TLS.
@@ -38,6 +39,8 @@ pub struct UpstreamSettings {
     pub tls: Option<UpstreamTls>,
     /// The Host field that the servers get; the caller's without.
     pub host: Option<HeaderValue>,
+    /// What callers know it by: links in its answers are rewritten to it.
+    pub public_url: Option<PublicUrl>,
     /// What of a caller's fields the servers get.
     pub passing: Passing,
     /// Time to a connection, TLS included.
@@ -196,6 +199,7 @@ mod tests {
             name: "legacy".into(),
             servers: ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect(),
             tls: None,
+            public_url: None,
             host: None,
             passing: Passing::default(),
             connect_timeout: Duration::from_secs(1),

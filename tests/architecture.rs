@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 32] = [
+const LADDER: [&str; 35] = [
     "moment",
     "pseudonym",
     "digest",
@@ -25,12 +25,15 @@ const LADDER: [&str; 32] = [
     "terms",
     "token",
     "consent",
+    "version",
+    "parameters",
     "route",
     "limits",
     "idempotency",
     "refusal",
     "admission",
     "headers",
+    "links",
     "upstream",
     "measure",
     "exchange",

@@ -24,10 +24,12 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_refusal_code_is_described() {
-    const STAGES: [&str; 11] = [
+    const STAGES: [&str; 13] = [
         "request_",
         "identity_",
         "interaction_",
+        "version_",
+        "parameters_",
         "route_",
         "limits_",
         "token_",

@@ -46,9 +46,11 @@ impl Admission {
             Step::Quota
             | Step::Head
             | Step::Target
+            | Step::Version
             | Step::Media
             | Step::Interaction
             | Step::Repetition
+            | Step::Parameters
             | Step::Body
             | Step::Operation
             | Step::Event

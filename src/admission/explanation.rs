@@ -82,6 +82,8 @@ impl Admission {
             | Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Route(_)
+            | Refusal::Version(_)
+            | Refusal::Parameter(_)
             | Refusal::Idempotency(_)
             | Refusal::Upstream(_)
             | Refusal::Event(_)

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::identity::IdentityError;
+use crate::parameters::ParameterRules;
 use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Route};
@@ -24,6 +25,8 @@ pub enum Step {
     Target,
     /// Which route it is.
     Route,
+    /// Which version of it is asked for.
+    Version,
     /// What may be answered, and how the body is written.
     Media,
     /// Who sends it.
@@ -36,6 +39,8 @@ pub enum Step {
     Interaction,
     /// The idempotency key.
     Repetition,
+    /// What its path and query are.
+    Parameters,
     /// The consent.
     Consent,
     /// The body, as it comes.
@@ -50,18 +55,20 @@ pub enum Step {
 
 impl Step {
     /// All, in their order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Quota,
         Self::Head,
         Self::Trust,
         Self::Target,
         Self::Route,
+        Self::Version,
         Self::Media,
         Self::Participant,
         Self::Token,
         Self::Scope,
         Self::Interaction,
         Self::Repetition,
+        Self::Parameters,
         Self::Consent,
         Self::Body,
         Self::Operation,
@@ -76,6 +83,8 @@ impl Step {
             Self::Head | Self::Target | Self::Media | Self::Repetition | Self::Body => "request",
             Self::Trust | Self::Participant => "identity",
             Self::Route => "route",
+            Self::Version => "version",
+            Self::Parameters => "parameters",
             Self::Token => "token",
             Self::Scope => "scope",
             Self::Interaction => "interaction",
@@ -93,6 +102,8 @@ impl Step {
             Self::Trust => "trust",
             Self::Target => "path",
             Self::Route => "route",
+            Self::Version => "version",
+            Self::Parameters => "parameters",
             Self::Media => "media types",
             Self::Participant => "participant",
             Self::Token => "token",
@@ -116,6 +127,8 @@ impl Step {
             Refusal::Identity(error) => of_identity(error),
             Refusal::Interaction(_) => Self::Interaction,
             Refusal::Route(_) => Self::Route,
+            Refusal::Version(_) => Self::Version,
+            Refusal::Parameter(_) => Self::Parameters,
             Refusal::Token(_) => Self::Token,
             Refusal::Scope(_) => Self::Scope,
             Refusal::Consent(_) => Self::Consent,
@@ -134,6 +147,8 @@ impl Step {
                 matches!(route.access, Access::Client { .. } | Access::Consented { .. })
             }
             Self::Repetition | Self::Operation => route.idempotency_key,
+            Self::Version => route.negotiated.is_some(),
+            Self::Parameters => route.parameters != ParameterRules::default(),
             Self::Consent => match route.access {
                 Access::Consented { .. } => true,
                 Access::Client { .. } => route.consent_parameter.is_some(),
@@ -159,9 +174,14 @@ fn of_request(error: RequestError, is_admitted: bool) -> Step {
         E::Target(_) => Step::Target,
         E::NotAcceptable | E::UnsupportedMedia => Step::Media,
         E::IdempotencyKeyMissing | E::IdempotencyKeyMalformed => Step::Repetition,
-        E::Chunk | E::LengthRequired | E::BodyTimeout | E::BodyIncomplete | E::RepeatedToken => {
-            Step::Body
-        }
+        E::Chunk
+        | E::LengthRequired
+        | E::BodyTimeout
+        | E::BodyIncomplete
+        | E::RepeatedToken
+        | E::JsonMalformed
+        | E::JsonDepth
+        | E::JsonMembers => Step::Body,
         E::BodyTooLarge if is_admitted => Step::Body,
         E::BodyTooLarge
         | E::Line

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use crate::config::document::{Document, Mistakes, Place, Table};
 use crate::consent::Permission;
-use crate::route::{CONSENT_ID, PriorityClass, Template};
+use crate::route::lifetime::disorder;
+use crate::route::{CONSENT_ID, ErrorForm, PriorityClass, Template};
 use crate::scope::Scope;
 
 /// The file that is shipped.
@@ -20,17 +21,20 @@ const NAME_OF_SHIPPED: &str = "policies/catalogue/decisions.toml";
 type Accepted = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The facts, but for `left_out` and `interaction_id`.
-const FACTS: [Accepted; 12] = [
+const FACTS: [Accepted; 14] = [
     ("access", "\"open\", \"client\" or \"consented\"", |text| {
         matches!(text, "open" | "client" | "consented")
     }),
+    ("available_from", "a day such as \"2026-12-31\"", is_day),
     ("class", "\"high\", \"medium\" or \"admin\"", |text| {
         PriorityClass::ALL.iter().any(|class| class.as_str() == text)
     }),
     ("consent_parameter", "\"consentId\" or \"none\"", |text| text == CONSENT_ID || text == "none"),
     ("consent_use", "\"read\" or \"initiate\"", |text| matches!(text, "read" | "initiate")),
     ("deprecated_from", "a day such as \"2026-12-31\"", is_day),
-    ("error_422", "\"array\" or \"object\"", |text| matches!(text, "array" | "object")),
+    ("errors", "\"common\", \"closed\", \"object\", \"dated-meta\" or \"misspelt\"", |text| {
+        ErrorForm::ALL.iter().any(|form| form.as_str() == text)
+    }),
     ("idempotency_key", "\"required\" or \"ignored\"", |text| {
         matches!(text, "required" | "ignored")
     }),
@@ -41,7 +45,11 @@ const FACTS: [Accepted; 12] = [
     ("retired_from", "a day such as \"2026-12-31\"", is_day),
     ("scope", "one scope", |text| Scope::new(text).is_some()),
     ("security", "\"all\": every alternative is asked for", |text| text == "all"),
+    ("x_v", "\"negotiated\" or \"ignored\"", |text| matches!(text, "negotiated" | "ignored")),
 ];
+
+/// The facts that are days, in their order.
+const DAYS: [&str; 3] = ["available_from", "deprecated_from", "retired_from"];
 
 /// The parts of `interaction_id`.
 const INTERACTION: [Accepted; 3] = [
@@ -157,13 +165,10 @@ fn read_decision(table: &Table<'_>) -> Option<Decision> {
         let text = format!("decides nothing, accepted: {}, interaction_id", known.join(", "));
         table.place("").reject(text);
     }
-    let days = (facts.get("deprecated_from"), facts.get("retired_from"));
     // Days are written so that their order is that of their texts.
-    if let (Some(deprecated), Some(retired)) = days
-        && retired < deprecated
-    {
-        let text = format!("retired on {retired}, before it is deprecated on {deprecated}");
-        table.place("retired_from").reject(format!("{text}, accepted: days in their order"));
+    if let Some((later, text)) = disorder(&DAYS.map(|day| facts.get(day))) {
+        let key = DAYS.get(later).copied().unwrap_or_default();
+        table.place(key).reject(format!("{text}, accepted: days in their order"));
     }
     let (place, source) = (table.place(""), source.map(|source| source.value));
     Some(Decision { place, below, routes, facts, reason: reason?.value, source })

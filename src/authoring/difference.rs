@@ -8,8 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 
 /// Keys that a file says for its routes.
-const FOR_ROUTES: [&str; 6] =
-    ["version", "class", "interaction_id", "upstream", "deprecated_from", "retired_from"];
+const FOR_ROUTES: [&str; 8] = [
+    "version",
+    "x_v",
+    "class",
+    "interaction_id",
+    "upstream",
+    "available_from",
+    "deprecated_from",
+    "retired_from",
+];
 
 type Keys = BTreeMap<String, String>;
 

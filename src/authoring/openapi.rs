@@ -7,7 +7,9 @@
 //! Leaves to others: what becomes of an operation (`settle`), the tables of permissions in the prose of a
 //! specification (`permissions`).
 
+mod errors;
 mod fields;
+mod parameters;
 mod reference;
 mod security;
 
@@ -17,9 +19,10 @@ use super::permissions::PermissionTable;
 use super::source;
 use super::yaml::Node;
 use crate::config::document::{Mistakes, Place};
-use crate::route::Template;
+use crate::route::{ErrorForm, Template};
 use fields::Fields;
 pub(super) use fields::Interaction;
+use parameters::Parameters;
 use reference::References;
 pub(super) use security::{Grant, Requirement};
 
@@ -70,8 +73,12 @@ pub(super) struct Operation {
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
     pub(super) request_body: Told<Option<&'static str>>,
-    /// The form of the errors of a body of status 422, if it is not an array.
-    pub(super) error_422: Told<Option<&'static str>>,
+    /// What its path and query may be.
+    pub(super) parameters: Parameters,
+    /// Whether `x-v` is declared.
+    pub(super) negotiates: bool,
+    /// The form of its errors.
+    pub(super) errors: Told<ErrorForm>,
 }
 
 impl Specification {
@@ -199,7 +206,9 @@ impl Specification {
                     interaction: fields.interaction(),
                     idempotency_key: fields.is_required("x-idempotency-key"),
                     request_body: fields.request_body(),
-                    error_422: fields.error_422(),
+                    errors: fields.errors(),
+                    parameters: fields.parameters(),
+                    negotiates: fields.negotiates(),
                     place: fields.place,
                     base: base.to_owned(),
                     path: path.to_owned(),

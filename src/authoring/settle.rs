@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decisions::{Decisions, LEFT_OUT};
 use super::openapi::{Grant, Operation, Requirement, Told};
 use crate::config::document::Place;
+use crate::route::lifetime::disorder;
 use crate::route::{CONSENT_ID, Template};
 
 /// Keys of a policy and their values, as text.
@@ -75,6 +76,7 @@ pub(super) fn settle(
     settling.keys.insert("version", version.to_owned());
     settling.access();
     settling.consent_parameter();
+    settling.parameters();
     settling.content();
     settling.class_and_interaction();
     settling.lifetime();
@@ -224,22 +226,36 @@ impl Settling<'_> {
             }
             method => self.unknown.push(format!("{method} is no method that a policy can have")),
         }
-        // No reason to leave a route out: an array is what nearly all have.
-        match self.operation.error_422.clone() {
-            Ok(form) => self.key("error_422", Ok(form.unwrap_or("array").to_owned())),
-            Err(why) => match self.decided("error_422", None) {
+        // No reason to leave a route out: nearly all have the common schema.
+        match self.operation.errors.clone() {
+            Ok(form) => self.key("errors", Ok(form.as_str().to_owned())),
+            Err(why) => match self.decided("errors", None) {
                 Some(form) => {
-                    self.keys.insert("error_422", form);
+                    self.keys.insert("errors", form);
                 }
                 None => {
-                    let taken = "the errors of a body of status 422 are taken for an array";
+                    let taken = "the errors are taken for those of the common schema";
                     self.operation.place.warn(format!("{taken}: {why}"));
                 }
             },
         }
     }
 
+    fn parameters(&mut self) {
+        let parameters = &self.operation.parameters;
+        for (name, rules) in [("path_parameters", &parameters.path), ("query", &parameters.query)] {
+            if !rules.is_empty() {
+                self.keys.insert(name, rules.clone());
+            }
+        }
+        for unchecked in &parameters.unchecked {
+            self.operation.place.warn(format!("not checked: {unchecked}, accepted: a bound"));
+        }
+    }
+
     fn class_and_interaction(&mut self) {
+        let x_v = if self.operation.negotiates { "negotiated" } else { "ignored" };
+        self.key("x_v", Ok(x_v.to_owned()));
         self.key("class", Err("specifications do not say it".to_owned()));
         let told = self.operation.interaction.clone();
         let form = self.fact("form", told.clone().map(|rule| rule.form.to_owned()));
@@ -257,17 +273,15 @@ impl Settling<'_> {
     }
 
     fn lifetime(&mut self) {
-        for name in ["deprecated_from", "retired_from"] {
+        const DAYS: [&str; 3] = ["available_from", "deprecated_from", "retired_from"];
+        for name in DAYS {
             if let Some(day) = self.decided(name, None) {
                 self.keys.insert(name, day);
             }
         }
-        let days = (self.keys.get("deprecated_from"), self.keys.get("retired_from"));
         // Days are written so that their order is that of their texts.
-        if let (Some(deprecated), Some(retired)) = days
-            && retired < deprecated
-        {
-            self.unknown.push(format!("retired on {retired}, before deprecated on {deprecated}"));
+        if let Some((_, text)) = disorder(&DAYS.map(|name| self.keys.get(name))) {
+            self.unknown.push(text);
         }
     }
 
@@ -277,7 +291,10 @@ impl Settling<'_> {
         }
         // What a policy means where it says nothing.
         self.keys.retain(|name, value| {
-            !matches!((*name, value.as_str()), ("request_body", "json") | ("error_422", "array"))
+            !matches!(
+                (*name, value.as_str()),
+                ("request_body", "json") | ("errors", "common") | ("x_v", "ignored")
+            )
         });
         let operation = self.operation;
         Settled::Route(Box::new(Rule {

@@ -12,17 +12,29 @@ use super::settle::{Keys, Rule};
 const WIDTH: usize = 100;
 
 /// The keys of the top and of a route, in the order in which they stand.
-const HEAD: [&str; 5] = ["deprecated_from", "retired_from", "class", "interaction_id", "upstream"];
-const ROUTE: [&str; 14] = [
+const HEAD: [&str; 7] = [
+    "x_v",
+    "available_from",
+    "deprecated_from",
+    "retired_from",
+    "class",
+    "interaction_id",
+    "upstream",
+];
+const ROUTE: [&str; 18] = [
     "version",
+    "x_v",
     "access",
     "scope",
     "permission",
     "consent_use",
     "idempotency_key",
+    "path_parameters",
+    "query",
     "consent_parameter",
     "request_body",
-    "error_422",
+    "errors",
+    "available_from",
     "deprecated_from",
     "retired_from",
     "class",
@@ -105,7 +117,9 @@ fn in_words(decision: &Decision) -> String {
 fn keys(text: &mut String, order: &[&'static str], keys: &Keys) {
     for name in order {
         match keys.get(name) {
-            Some(value) if value.starts_with('{') => line(text, &format!("{name} = {value}")),
+            Some(value) if value.starts_with(['{', '[']) => {
+                line(text, &format!("{name} = {value}"))
+            }
             Some(value) => pair(text, name, value),
             None => {}
         }

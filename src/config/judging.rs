@@ -12,6 +12,7 @@ use super::traffic::{self, LimitSettings};
 use crate::consent::Rules;
 use crate::identity::Profile;
 use crate::limits::Limits;
+use crate::request::json::JsonBounds;
 use crate::terms::MissingExpiration;
 
 /// The tables that are read.
@@ -31,6 +32,8 @@ pub struct Judging {
     pub consent_rules: Rules,
     /// What a consent without expiration means.
     pub missing_expiration: MissingExpiration,
+    /// What a body of JSON may have.
+    pub json: JsonBounds,
 }
 
 impl Judging {
@@ -66,6 +69,7 @@ impl Judging {
             profile: read_profile(root),
             max_fields: http.wire.head.fields,
             max_body: http.max_body,
+            json: http.json,
         }
     }
 

@@ -8,6 +8,8 @@ mod access;
 mod content;
 mod lifetime;
 pub mod offline;
+mod parameters;
+mod published;
 mod upstreams;
 
 use std::collections::HashMap;
@@ -20,17 +22,17 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
-use crate::route::{Access, Lifetime, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
-use content::{read_error_422, read_idempotency, read_media, read_token_revocation};
-use lifetime::read_lifetime;
+use content::read_content;
+use parameters::{read_other_query, read_parameters};
+use published::Published;
 use upstreams::{UPSTREAM, Upstreams};
 
 const DIRECTORY: &str = "a directory of policy files (*.toml)";
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
 const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"refuse\" | \"mint\", malformed = \"refuse\" | \"mint\" }";
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
-const VERSION: &str = "a full version such as \"2.0.0\"";
 
 /// All policies, and what they need.
 pub(super) struct Policies {
@@ -43,6 +45,8 @@ pub(super) struct Policies {
     pub(super) needs_registry: Option<Place>,
     /// Where the first route stands that needs a listener with client certificates.
     pub(super) needs_certificates: Option<Place>,
+    /// How many bytes a body may have at most, where a route stands that says so.
+    pub(super) bodies: Vec<(u64, Place)>,
 }
 
 /// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
@@ -70,10 +74,12 @@ pub(super) fn read_policies(
         Access::Open | Access::Certificate | Access::Event => false,
     });
     let needs_certificates = first(|route| route.access.needs_participant());
+    let bounded = |(route, place): &(Route, Place)| Some((route.max_body?, place.clone()));
+    let bodies = reader.routes.iter().filter_map(bounded).collect();
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
-    Some(Policies { routes, needs_consents, needs_registry, needs_certificates })
+    Some(Policies { routes, needs_consents, needs_registry, needs_certificates, bodies })
 }
 
 /// The `.toml` files of the directory, in the order of their names.
@@ -128,13 +134,13 @@ struct Reader<'a> {
 /// What a file says once for its routes.
 struct Head {
     api: String,
-    version: HeaderValue,
+    published: Published,
     base_path: String,
     class: Option<PriorityClass>,
     upstream: Option<usize>,
     interaction: Option<InteractionRule>,
     scopes: Option<Vec<String>>,
-    lifetime: Lifetime,
+    refuses_other_query: bool,
 }
 
 impl Reader<'_> {
@@ -184,13 +190,13 @@ impl Reader<'_> {
             self.routes.push((route, table.place("path")));
         }
         if let Some(head) = head {
-            self.versions.push((head.base_path.into(), head.version));
+            self.versions.push((head.base_path.into(), head.published.version));
         }
     }
 
     fn read_head(&self, root: &Table<'_>) -> Option<Head> {
         let api = root.required_parsed("api", values::NAME, values::name);
-        let version = root.required_parsed("version", VERSION, parse_version);
+        let published = Published::of_file(root);
         let base_path = root.required_parsed(
             "base_path",
             "a path without parameters such as \"/open-insurance/consents/v3\"",
@@ -200,16 +206,15 @@ impl Reader<'_> {
         let upstream = self.upstreams.read(root);
         let interaction = read_interaction(root);
         let scopes = root.strings("scopes", "the scopes of the API's routes");
-        let lifetime = read_lifetime(root, Lifetime::default());
         Some(Head {
             api: api?.value,
-            version: version?.value,
+            published: published?,
             base_path: base_path?.value,
             class,
             upstream,
             interaction,
             scopes: scopes.map(|scopes| scopes.value),
-            lifetime,
+            refuses_other_query: read_other_query(root).unwrap_or(false),
         })
     }
 
@@ -228,19 +233,16 @@ impl Reader<'_> {
         if head.is_some() {
             demand(table, class.is_none(), upstream.is_none(), interaction.is_none());
         }
-        let idempotency_key = read_idempotency(table, method.as_ref().map(|method| &method.value));
-        let media = read_media(table, method.as_ref().map(|method| &method.value));
-        let revokes_tokens = read_token_revocation(table, media);
+        let content = read_content(table, method.as_ref().map(|method| &method.value));
+        let others = head.is_some_and(|head| head.refuses_other_query);
+        let parameters = read_parameters(table, template.as_ref(), others);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
-        let version = table.parsed("version", VERSION, parse_version);
-        let error_422 = read_error_422(table);
-        let of_file = head.map(|head| head.lifetime).unwrap_or_default();
-        let lifetime = read_lifetime(table, of_file);
+        let published = Published::of_route(table, head.map(|head| &head.published));
         if let (Some(access), Some(head)) = (&access, head) {
             check_scope(table, access, head.scopes.as_deref());
         }
         let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
-        let (head, template) = (head?, template?);
+        let (head, template, published, content) = (head?, template?, published?, content?);
         Some(Route {
             index: self.routes.len(),
             api: head.api.as_str().into(),
@@ -250,16 +252,19 @@ impl Reader<'_> {
             access: access?,
             class: class?,
             interaction: interaction?,
-            idempotency_key: idempotency_key?,
-            media: media?,
-            revokes_tokens,
+            idempotency_key: content.idempotency_key,
+            media: content.media,
+            parameters,
+            max_body: content.max_body,
+            revokes_tokens: content.revokes_tokens,
             consent_parameter: consent_parameter?,
             inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
-            version: version.map_or_else(|| head.version.clone(), |version| version.value),
+            negotiated: published.negotiated(),
+            version: published.version,
             upstream: upstream?,
             listener: None,
-            lifetime,
-            error_422,
+            lifetime: published.lifetime,
+            errors: published.errors,
         })
     }
 
@@ -305,13 +310,6 @@ fn full_template(head: &Head, path: &Located<String>) -> Option<Template> {
             path.place.reject(format!("{:?}: {error}, accepted: {TEMPLATE}", path.value));
         })
         .ok()
-}
-
-fn parse_version(text: &str) -> Option<HeaderValue> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let numeric = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let fits = parts.len() == 3 && parts.iter().all(numeric);
-    if fits { HeaderValue::from_str(text).ok() } else { None }
 }
 
 fn parse_method(text: &str) -> Option<Method> {

@@ -13,9 +13,13 @@ use super::document::{Located, Table};
 use super::{pem, values};
 use crate::headers::caller::{self, Certificate, Passing};
 use crate::limits::{Limits, Quota};
+use crate::links::PublicUrl;
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
+use crate::request::json::JsonBounds;
 use crate::upstream::{Upstream, UpstreamSettings, UpstreamTls};
+
+const PUBLIC_URL: &str = "an https:// URL without a path";
 
 /// What `[http]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub(super) struct HttpSettings {
     pub(super) write_timeout: Duration,
     /// Bytes of a body.
     pub(super) max_body: u64,
+    /// What a body of JSON may have.
+    pub(super) json: JsonBounds,
 }
 
 /// Reads `[http]`; every key has a default.
@@ -60,6 +66,19 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
         body_timeout,
         write_timeout,
         max_body: size("max_body_size", 1024 * 1024),
+        json: read_json(table),
+    }
+}
+
+/// No body of the ecosystem has a tenth of these.
+fn read_json(table: Option<&Table<'_>>) -> JsonBounds {
+    let bound = |key, most, default| {
+        let read = table.and_then(|table| table.number(key, 1, u64::from(most)));
+        read.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
+    };
+    JsonBounds {
+        depth: bound("max_json_depth", JsonBounds::DEEPEST, 64),
+        members: bound("max_json_members", 10_000_000, 100_000),
     }
 }
 
@@ -169,6 +188,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
     let servers = read_servers(table);
     let tls = table.table("tls").map(|table| read_tls(&table));
     let host = table.parsed("host", "a host name", |text| HeaderValue::from_str(text).ok());
+    let public_url = table.parsed("public_url", PUBLIC_URL, public_url);
     let connect_timeout = duration("connect_timeout", seconds(2));
     let first_byte_timeout = duration("first_byte_timeout", seconds(10));
     let total_timeout = duration("total_timeout", seconds(30));
@@ -181,6 +201,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         servers: servers?,
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         host: host.map(|host| host.value),
+        public_url: public_url.map(|url| url.value),
         passing,
         connect_timeout,
         first_byte_timeout,
@@ -189,6 +210,12 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         eject_after: u32::try_from(eject_after).unwrap_or(3),
         eject_for,
     })
+}
+
+/// Scheme and authority, and nothing behind them.
+fn public_url(text: &str) -> Option<PublicUrl> {
+    let url = values::url(text).filter(|url| url.path() == "/" && url.query().is_none())?;
+    PublicUrl::new(&url.origin().ascii_serialization())
 }
 
 fn read_passing(table: &Table<'_>) -> Passing {

@@ -10,6 +10,7 @@ use super::listeners::ListenerConfiguration;
 use super::pem;
 use crate::consent::{ConsentKind, EventKey, Events, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::parameters::ParameterRules;
 use crate::report::Metrics;
 use crate::request::media::Media;
 use crate::route::{Access, ErrorForm, Lifetime, PriorityClass, Route, Template};
@@ -130,15 +131,18 @@ impl WebhookSettings {
             interaction: InteractionRule { form: Form::Uuid, missing: mint, malformed: mint },
             idempotency_key: false,
             media: Media::Jws,
+            parameters: ParameterRules::default(),
+            max_body: None,
             revokes_tokens: false,
             consent_parameter: None,
             inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
             version: HeaderValue::from_static("1.0.0"),
+            negotiated: None,
             // No backend has it: the gateway itself answers.
             upstream: usize::MAX,
             listener: Some(self.listener),
             lifetime: Lifetime::default(),
-            error_422: ErrorForm::Array,
+            errors: ErrorForm::Common,
         })
     }
 }

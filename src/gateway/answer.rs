@@ -60,6 +60,12 @@ fn explain(headers: &mut HeaderMap, refusal: &Refusal) {
     }
 }
 
+/// Of an answer that is rewritten as it passes nobody knows the length beforehand.
+pub(super) fn leave_length_open(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+}
+
 /// HTTP/1.0 knows no chunks: there, an answer of undeclared length ends with its connection.
 pub(super) fn suit_version(session: &mut Session, answer: &mut ResponseHeader) {
     let is_chunked = answer.headers.contains_key(header::TRANSFER_ENCODING);

@@ -25,6 +25,7 @@ pub(super) async fn receive(
     if session.is_body_empty() {
         return Ok(None);
     }
+    exchange.await_body();
     if session.req_header().headers.contains_key(header::EXPECT) {
         session.as_downstream_mut().write_continue_response().await?;
     }
@@ -48,7 +49,7 @@ pub(super) async fn discard(
         return Ok(None);
     }
     exchange.note_discarded();
-    let longest = exchange.serving().admission.max_body;
+    let longest = exchange.max_body();
     match receive_in_time(session, exchange, longest).await? {
         None => Ok(exchange.confirm_repetition().await.err()),
         refusal => Ok(refusal),
@@ -75,15 +76,14 @@ async fn receive_whole(
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
-                let received = exchange.note_body(&piece);
-                if received > exchange.serving().admission.max_body {
-                    return Ok(Some(RequestError::BodyTooLarge.into()));
+                if let Err(error) = exchange.take_body(&piece) {
+                    return Ok(Some(error.into()));
                 }
-                if received > longest {
+                if exchange.received_body() > longest {
                     return Ok(Some(RequestError::LengthRequired.into()));
                 }
             }
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(exchange.finish_body().err().map(Refusal::from)),
             Err(error) if *error.etype() == ErrorType::ReadTimedout => {
                 return Ok(Some(RequestError::BodyTimeout.into()));
             }
@@ -98,30 +98,47 @@ pub(super) fn be_patient(peer: &mut HttpPeer, exchange: &Exchange) {
     peer.options.read_timeout = Some(silence + exchange.serving().body_timeout);
 }
 
-/// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and the last piece
-/// passes only if the permit still holds: without it, no backend has a whole request.
+/// Watches a body that is passed on as it comes. A caller that is too slow is cut off, and so is one whose
+/// JSON is none; the last piece passes only if the permit still holds: without it, no backend has a whole
+/// request.
 pub(super) async fn watch(
+    session: &Session,
     piece: Option<&Bytes>,
-    is_last: bool,
+    ends: bool,
     exchange: &mut Exchange,
 ) -> Result<()> {
     if !exchange.awaits_body() {
         return Ok(());
     }
-    exchange.note_passing(piece.map_or(&[], |piece| piece));
-    let refusal = if piece.is_some() && exchange.is_body_late() {
-        Some(RequestError::BodyTimeout.into())
-    } else if is_last {
-        exchange.note_body_passed();
-        exchange.confirm().await.err()
-    } else {
-        None
-    };
-    let Some(refusal) = refusal else {
+    let Err(refusal) = judge(session, piece, ends, exchange).await else {
         return Ok(());
     };
     exchange.refuse(refusal);
     Err(Error::new_down(ErrorType::ReadTimedout))
+}
+
+async fn judge(
+    session: &Session,
+    piece: Option<&Bytes>,
+    ends: bool,
+    exchange: &mut Exchange,
+) -> std::result::Result<(), Refusal> {
+    if let Some(piece) = piece {
+        if exchange.is_body_late() {
+            return Err(RequestError::BodyTimeout.into());
+        }
+        exchange.take_body(piece)?;
+    }
+    // Over HTTP/2 a stream may end long after its body: the backend has a whole request as soon as the
+    // declared length has passed.
+    let is_whole = declared(session).is_some_and(|length| exchange.received_body() >= length);
+    if !ends && !is_whole {
+        return Ok(());
+    }
+    exchange.finish_body()?;
+    exchange.note_body_passed();
+    exchange.take_room()?;
+    exchange.confirm().await
 }
 
 /// The length that the backend is told: always the whole body's, never a chunked one.

@@ -3,7 +3,7 @@
 //!
 //! The query parameter `lab` asks for misbehaviour: `slow:MS`, `silent`, `status:NNN`, `malformed`,
 //! `truncated`, `truncated-chunked`, `switching`, `interim`, `close`, `close-once`, `drip`, `big:BYTES`,
-//! `chunked`, `verbose` (fields that must not reach a caller, in a 100 before the answer as well).
+//! `chunked`, `echo`, `verbose` (fields that must not reach a caller, in a 100 before the answer as well).
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -259,6 +259,9 @@ fn answer(request: &Recorded, demand: &str, consents: &Store) -> (u16, Vec<u8>) 
     }
     if let Some(size) = demand.strip_prefix("big:").and_then(|text| text.parse().ok()) {
         return (200, vec![b' '; size]);
+    }
+    if demand == "echo" {
+        return (200, request.body.clone());
     }
     let path = request.path();
     if path.starts_with("/open-insurance/consents/") {

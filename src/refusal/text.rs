@@ -36,6 +36,11 @@ pub(super) const BODY_TOO_LARGE: Text = text(
     "Corpo excede o limite",
     "O corpo da requisição excede o tamanho permitido.",
 );
+pub(super) const JSON: Text = text(
+    "CORPO_INVALIDO",
+    "Corpo inválido",
+    "O corpo da requisição não é JSON bem formado, ou excede a profundidade ou a quantidade de membros permitida.",
+);
 pub(super) const LENGTH_REQUIRED: Text = text(
     "TAMANHO_OBRIGATORIO",
     "Tamanho obrigatório",
@@ -66,6 +71,11 @@ pub(super) const PARAMETER: Text = text(
     "Parâmetro inválido",
     "O cabeçalho x-fapi-interaction-id está ausente ou fora do padrão.",
 );
+pub(super) const OF_TARGET: Text = text(
+    "PARAMETRO_INVALIDO",
+    "Parâmetro inválido",
+    "Um parâmetro do endereço está fora dos limites ou do padrão da especificação.",
+);
 pub(super) const IDEMPOTENCY: Text = text(
     "ERRO_IDEMPOTENCIA",
     "Erro de idempotência",
@@ -85,6 +95,11 @@ pub(super) const NOT_FOUND: Text = text(
     "RECURSO_NAO_ENCONTRADO",
     "Recurso não encontrado",
     "O endereço solicitado não existe neste serviço.",
+);
+pub(super) const VERSION: Text = text(
+    "VERSAO_NAO_SUPORTADA",
+    "Versão não suportada",
+    "Nenhuma versão solicitada em x-v e x-min-v é atendida neste endereço.",
 );
 pub(super) const METHOD: Text = text(
     "METODO_NAO_PERMITIDO",

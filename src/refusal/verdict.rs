@@ -11,16 +11,19 @@ use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Holder, LimitExceeded};
+use crate::parameters::ParameterError;
 use crate::request::RequestError;
 use crate::route::RouteError;
 use crate::scope::ScopeError;
 use crate::token::TokenError;
+use crate::version::VersionError;
 
 pub(super) type Answer = (StatusCode, &'static str, Text);
 
 pub(super) fn of_request(error: RequestError) -> Answer {
     use RequestError as E;
     let bad = |code| (StatusCode::BAD_REQUEST, code, text::MALFORMED);
+    let json = |code| (StatusCode::BAD_REQUEST, code, text::JSON);
     let head = |code| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, text::HEAD_TOO_LARGE);
     let slow = |code| (StatusCode::REQUEST_TIMEOUT, code, text::TOO_SLOW);
     let key = |code| (StatusCode::UNPROCESSABLE_ENTITY, code, text::IDEMPOTENCY);
@@ -60,6 +63,9 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         E::BodyTimeout => slow("request_body_timeout"),
         E::BodyIncomplete => bad("request_body_incomplete"),
         E::RepeatedToken => bad("request_repeated_token"),
+        E::JsonMalformed => json("request_json_malformed"),
+        E::JsonDepth => json("request_json_depth"),
+        E::JsonMembers => json("request_json_members"),
         E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
         E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
     }
@@ -90,7 +96,32 @@ pub(super) fn of_interaction(error: InteractionError) -> Answer {
 pub(super) fn of_route(error: &RouteError) -> Answer {
     match error {
         RouteError::NotFound => (StatusCode::NOT_FOUND, "route_not_found", text::NOT_FOUND),
+        RouteError::NotYetAvailable => {
+            (StatusCode::NOT_FOUND, "route_not_yet_available", text::NOT_FOUND)
+        }
+        RouteError::Retired => (StatusCode::NOT_FOUND, "route_retired", text::NOT_FOUND),
         RouteError::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "route_method", text::METHOD),
+    }
+}
+
+pub(super) fn of_version(error: VersionError) -> Answer {
+    let code = match error {
+        VersionError::Malformed => "version_malformed",
+        VersionError::Unsupported => "version_unsupported",
+    };
+    (StatusCode::NOT_ACCEPTABLE, code, text::VERSION)
+}
+
+pub(super) fn of_parameter(error: &ParameterError) -> Answer {
+    let bad = |code| (StatusCode::BAD_REQUEST, code, text::OF_TARGET);
+    match error {
+        ParameterError::Path(_) => bad("parameters_path"),
+        ParameterError::Bounds(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "parameters_bounds", text::OF_TARGET)
+        }
+        ParameterError::Value(_) => bad("parameters_value"),
+        ParameterError::Repeated(_) => bad("parameters_repeated"),
+        ParameterError::Unknown => bad("parameters_unknown"),
     }
 }
 

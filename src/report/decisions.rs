@@ -135,13 +135,16 @@ impl Decisions {
             return;
         };
         let ring = match refusal {
-            Refusal::Limits(_) | Refusal::Route(_) | Refusal::Request(_) | Refusal::Event(_) => {
-                &self.of_anybody
-            }
+            Refusal::Limits(_)
+            | Refusal::Route(_)
+            | Refusal::Version(_)
+            | Refusal::Request(_)
+            | Refusal::Event(_) => &self.of_anybody,
             Refusal::Identity(_)
             | Refusal::Interaction(_)
             | Refusal::Token(_)
             | Refusal::Scope(_)
+            | Refusal::Parameter(_)
             | Refusal::Consent(_)
             | Refusal::Idempotency(_)
             | Refusal::Upstream(_)

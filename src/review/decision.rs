@@ -135,6 +135,8 @@ fn conditions(before: &Route, after: &Route) -> Vec<Condition> {
     let mut conditions: Vec<Condition> = Vec::new();
     let mut add = |request, (was, is): (bool, bool)| conditions.push((request, was, is));
     add("without x-idempotency-key", both(|route| !route.idempotency_key));
+    add("asking for a version that is not served", both(|route| route.negotiated.is_none()));
+    add("with an unknown name in its query", both(|route| !route.parameters.refuses_others));
     add("with a body of application/json", both(|route| route.media == Media::Json));
     add("with a body of a form", both(|route| route.media == Media::Form));
     let other = "for a consent of the path that is not the token's or the client's own";

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::columns;
 use super::statement::{Statement, shape};
 use crate::config::offline::{Entry, Policies};
+use crate::moment::Moment;
 use crate::request::{Target, TargetError};
 use crate::route::{Door, Exposure, PriorityClass, RouteError};
 
@@ -68,16 +69,18 @@ pub fn find(policies: &Policies, method: &str, path: &str) -> Result<Statement, 
     }
     let target = Target::parse(path, query).map_err(NotShown::Target)?;
     let known = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
-    match policies.routes.find(&known, target.path(), DOOR) {
+    match policies.routes.find(&known, target.path(), DOOR, Moment::now()) {
         Ok(found) => {
             let entry = policies.entries.get(found.route.index);
             entry.map(Statement::of).ok_or_else(|| unknown(policies, path))
         }
-        Err(RouteError::Method { allow }) => {
+        Err(RouteError::Method { allow, .. }) => {
             let allow = allow.to_str().unwrap_or_default().to_owned();
             Err(NotShown::Method { path: path.to_owned(), method, allow })
         }
-        Err(RouteError::NotFound) => Err(unknown(policies, path)),
+        Err(RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired) => {
+            Err(unknown(policies, path))
+        }
     }
 }
 

@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::config::offline::{CONTENT_METHODS, Entry};
 use crate::consent::{ConsentKind, ConsentUse};
 use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::parameters::{Admitted, ParameterRules, PathForm};
 use crate::request::media::Media;
-use crate::route::{Access, ErrorForm, Route};
+use crate::route::{Access, ErrorForm, Lifetime, Route};
 
 /// One route, told. Keys are those of a policy file; what has no meaning for the route is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,11 +30,33 @@ pub struct Statement {
     pub request_body: Option<&'static str>,
     pub token_revocation: Option<&'static str>,
     pub upstream: String,
-    pub deprecated_from: Option<String>,
-    pub retired_from: Option<String>,
-    pub error_422: &'static str,
+    #[serde(flatten)]
+    pub bounds: Bounds,
+    #[serde(flatten)]
+    pub published: Published,
     pub file: String,
     pub line: usize,
+}
+
+/// What requests may have in path, query and body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the keys of a policy file")]
+pub struct Bounds {
+    pub path_parameters: Option<String>,
+    pub query: Option<String>,
+    pub other_query: &'static str,
+    pub max_body_size: Option<String>,
+}
+
+/// What the API publishes of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the keys of a policy file")]
+pub struct Published {
+    pub x_v: &'static str,
+    pub available_from: Option<String>,
+    pub deprecated_from: Option<String>,
+    pub retired_from: Option<String>,
+    pub errors: &'static str,
 }
 
 /// The rule of the interaction id.
@@ -65,8 +88,11 @@ impl Statement {
             version,
             upstream: _,
             lifetime,
-            error_422,
+            errors,
             revokes_tokens,
+            negotiated,
+            parameters,
+            max_body,
         } = &entry.route;
         let (name, scope, permission, consent_use) = told(access);
         let content = CONTENT_METHODS.contains(method);
@@ -87,16 +113,15 @@ impl Statement {
             request_body: content.then(|| body_of(*media)),
             token_revocation: revokes_tokens.then_some("true"),
             upstream: entry.upstream.clone(),
-            deprecated_from: lifetime.deprecated_from.map(|day| day.to_string()),
-            retired_from: lifetime.retired_from.map(|day| day.to_string()),
-            error_422: form_of(*error_422),
+            bounds: Bounds::of(parameters, *max_body),
+            published: Published::of(negotiated.is_some(), lifetime, *errors),
             file: entry.place.file().to_owned(),
             line: entry.place.line(),
         }
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 19] {
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 25] {
         let InteractionId { form, missing, malformed } = self.interaction_id;
         [
             ("api", Some(&self.api)),
@@ -115,9 +140,15 @@ impl Statement {
             ("request_body", self.request_body),
             ("token_revocation", self.token_revocation),
             ("upstream", Some(&self.upstream)),
-            ("deprecated_from", self.deprecated_from.as_deref()),
-            ("retired_from", self.retired_from.as_deref()),
-            ("error_422", Some(self.error_422)),
+            ("x_v", Some(self.published.x_v)),
+            ("path_parameters", self.bounds.path_parameters.as_deref()),
+            ("query", self.bounds.query.as_deref()),
+            ("other_query", Some(self.bounds.other_query)),
+            ("max_body_size", self.bounds.max_body_size.as_deref()),
+            ("available_from", self.published.available_from.as_deref()),
+            ("deprecated_from", self.published.deprecated_from.as_deref()),
+            ("retired_from", self.published.retired_from.as_deref()),
+            ("errors", Some(self.published.errors)),
         ]
     }
 
@@ -139,11 +170,55 @@ fn body_of(media: Media) -> &'static str {
     }
 }
 
-fn form_of(errors: ErrorForm) -> &'static str {
-    match errors {
-        ErrorForm::Array => "array",
-        ErrorForm::Object => "object",
+impl Bounds {
+    fn of(rules: &ParameterRules, max_body: Option<u64>) -> Self {
+        Self {
+            path_parameters: path_of(rules),
+            query: query_of(rules),
+            other_query: if rules.refuses_others { "refused" } else { "ignored" },
+            max_body_size: max_body.map(|bytes| format!("{bytes}B")),
+        }
     }
+}
+
+impl Published {
+    fn of(is_negotiated: bool, lifetime: &Lifetime, errors: ErrorForm) -> Self {
+        let [available, deprecated, retired] =
+            lifetime.days().map(|day| day.map(|day| day.to_string()));
+        Self {
+            x_v: if is_negotiated { "negotiated" } else { "ignored" },
+            available_from: available,
+            deprecated_from: deprecated,
+            retired_from: retired,
+            errors: errors.as_str(),
+        }
+    }
+}
+
+/// `policyId up to 60, consentId up to 256 as urn`.
+fn path_of(rules: &ParameterRules) -> Option<String> {
+    let told = rules.path.iter().map(|rule| {
+        let form = match rule.form {
+            PathForm::Any => "",
+            PathForm::Urn => " as urn",
+        };
+        format!("{} up to {}{form}", rule.name, rule.longest)
+    });
+    listed(told.collect())
+}
+
+/// `line, page 1 to 2147483647, period CURRENT|ALL`.
+fn query_of(rules: &ParameterRules) -> Option<String> {
+    let told = rules.query.iter().map(|rule| match &rule.admitted {
+        Admitted::Any => rule.name.to_string(),
+        Admitted::Number { least, most } => format!("{} {least} to {most}", rule.name),
+        Admitted::OneOf(values) => format!("{} {}", rule.name, values.join("|")),
+    });
+    listed(told.collect())
+}
+
+fn listed(told: Vec<String>) -> Option<String> {
+    if told.is_empty() { None } else { Some(told.join(", ")) }
 }
 
 /// Told where it is not the usual one.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::errors::Forms;
 use crate::harness::*;
 
 /// A specification with what the official ones have: a customer's route, a client's, a table of permissions.
@@ -49,7 +50,7 @@ components:
       content: {application/json; charset=utf-8: {schema: {type: object}}}
   responses:
     refused:
-      content: {application/json: {schema: {properties: {errors: {type: object}}}}}
+      content: {application/json: {schema: {properties: {errors: {type: object, properties: {code: {enum: [ERRO_IDEMPOTENCIA, NAO_INFORMADO]}}}}}}}
   schemas:
     id:
       type: string
@@ -89,7 +90,7 @@ path = "/orders"
 access = "client"
 scope = "demo-orders"
 idempotency_key = "required"
-error_422 = "object"
+errors = "object"
 
 [[routes]]
 method = "GET"
@@ -188,12 +189,103 @@ async fn an_imported_policy_is_enforced() {
     let things = things.bearer(&lab.user_token("demo", &consent));
     assert_refused(&lab.send(&things).await, 403, "PERMISSAO_INSUFICIENTE");
     let orders = order("/open-insurance/demo/v2/orders").without("x-idempotency-key");
-    assert_refused(&lab.send(&orders).await, 422, "ERRO_IDEMPOTENCIA");
+    Forms::read().assert_accepts("object", &lab.send(&orders).await);
     lab.assert_untouched();
     for (path, version) in [("orders", "2.1.0"), ("others", "2.0.3")] {
         let response = lab.send(&order(&format!("/open-insurance/demo/v2/{path}"))).await;
         assert!(response.status.is_success(), "{response:?}");
         assert_eq!(response.field("x-v"), Some(version), "{path}");
+    }
+}
+
+#[test]
+fn the_form_of_errors_is_told_from_their_schemas() {
+    let (object, closed) =
+        ("type: object", "properties: {code: {enum: [ERRO_IDEMPOTENCIA, NAO_INFORMADO]}}");
+    let meta = "}, meta: {required: [requestDateTime]}}";
+    for (schema, form) in [
+        ("type: array, items: {type: object}}}".to_owned(), None),
+        (format!("type: array, items: {{type: object, {closed}}}}}}}"), Some("closed")),
+        (format!("type: array, items: {{type: object}}, {closed}}}}}"), Some("closed")),
+        (format!("{object}, {closed}}}}}"), Some("object")),
+        (format!("{object}, {closed}{meta}"), Some("dated-meta")),
+        (
+            format!("type: array, items: {{required: [resquetDateTime], {closed}}}}}}}"),
+            Some("misspelt"),
+        ),
+        // What is like none of them is taken for the common one, and said.
+        (format!("{object}}}}}"), Some("unusual")),
+        ("type: array, items: {required: [resquetDateTime]}}}".to_owned(), Some("unusual")),
+        ("type: array, items: {properties: {code: {enum: [A]}}}}}".to_owned(), Some("unusual")),
+    ] {
+        let desk = Desk::new();
+        let was = format!("{object}, {closed}}}}}");
+        assert!(DEMO.contains(&was));
+        desk.write("specs/demo.yaml", &DEMO.replace(&was, &schema));
+        let (code, report, complaints) = desk.import(&[]);
+        assert_eq!(code, Some(0), "{report}{complaints}");
+        let expected = match form {
+            None | Some("unusual") => POLICY.replace("errors = \"object\"\n", ""),
+            Some(form) => POLICY.replace("\"object\"", &format!("{form:?}")),
+        };
+        assert_eq!(desk.read("policies/demo-v2.toml"), Some(expected), "{schema}");
+        assert_eq!(
+            complaints.contains("is unusual"),
+            form == Some("unusual"),
+            "{schema}: {complaints}"
+        );
+    }
+}
+
+#[test]
+fn bounds_of_path_and_query_are_taken_from_their_schemas() {
+    let desk = Desk::new();
+    let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
+    let declared = |text: &str| format!("      - {{{text}}}\n");
+    let parameters = [
+        "name: thingId, in: path, schema: {maxLength: 60}",
+        "name: consentId, in: path, schema: {pattern: '^urn:[a-zA-Z0-9][a-zA-Z0-9-]{0,31}:[a-zA-Z0-9()+,\\-.:=@;$_!*''%\\/?#]+$', maxLength: 256}",
+        "name: page-size, in: query, schema: {type: integer, minimum: 1, maximum: 1000}",
+        "name: period, in: query, schema: {type: string, enum: [CURRENT, ALL]}",
+        "name: line, in: query, schema: {type: string}",
+        "name: other, in: path, schema: {pattern: '^(?!x)'}",
+        "name: 'a\"b', in: query, schema: {type: string}",
+    ];
+    let all: String = parameters.iter().map(|text| declared(text)).collect();
+    let specification = DEMO
+        .replace(everywhere, &format!("{everywhere}{all}"))
+        .replace("  /things:\n", "  /things/{thingId}/{consentId}/{other}:\n");
+    desk.write("specs/demo.yaml", &specification);
+    let decisions = DECISIONS
+        .replace("class =", "consent_parameter = \"none\"\npermission = \"DEMO_READ\"\nclass =");
+    desk.write("decisions.toml", &decisions);
+    let (_, _, complaints) = desk.import(&[]);
+    let written = desk.read("policies/demo-v2.toml").unwrap_or(complaints.clone());
+    for line in [
+        "path_parameters = [{ name = \"consentId\", max_length = 256, form = \"urn\" }, { name = \"thingId\", max_length = 60 }]\n",
+        "query = [{ name = \"line\" }, { name = \"page-size\", least = 1, most = 1000 }, { name = \"period\", values = [\"CURRENT\", \"ALL\"] }]\n",
+    ] {
+        assert!(written.contains(line), "{written}");
+    }
+    assert!(complaints.contains("not checked: the pattern of other is not known"), "{complaints}");
+}
+
+#[test]
+fn x_v_is_negotiated_where_it_is_declared() {
+    let at = "        - $ref: '#/components/parameters/id'\n        - {name: X-Idemp";
+    let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
+    assert!(DEMO.contains(at) && DEMO.contains(everywhere));
+    let declared = "{name: x-v, in: header}";
+    let of_one = DEMO.replace(at, &format!("        - {declared}\n{at}"));
+    let of_all = of_one.replace(everywhere, &format!("{everywhere}      - {declared}\n"));
+    let (route, top) = ("path = \"/orders\"\n", "scopes = [\"demo\", \"demo-orders\"]\n");
+    for (specification, after) in [(of_one, route), (of_all, top)] {
+        let desk = Desk::new();
+        desk.write("specs/demo.yaml", &specification);
+        let (code, report, complaints) = desk.import(&[]);
+        assert_eq!(code, Some(0), "{report}{complaints}");
+        let expected = POLICY.replace(after, &format!("{after}x_v = \"negotiated\"\n"));
+        assert_eq!(desk.read("policies/demo-v2.toml"), Some(expected));
     }
 }
 
@@ -686,7 +778,7 @@ const BAD_DECISIONS: &[(&str, &str, &str)] = &[
     (
         "class = \"medium\"\n",
         "",
-        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, class, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, permission, request_body, retired_from, scope, security, interaction_id",
+        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, available_from, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, permission, request_body, retired_from, scope, security, x_v, interaction_id",
     ),
     (
         "\"medium\"",
@@ -696,7 +788,7 @@ const BAD_DECISIONS: &[(&str, &str, &str)] = &[
     (
         "class",
         "clas",
-        "decisions.toml:3 decisions[0].clas: is an unknown key (meant: class?), accepted: access, below, class,",
+        "decisions.toml:3 decisions[0].clas: is an unknown key (meant: class?), accepted: access, available_from, below, class,",
     ),
     (
         "class = \"medium\"",

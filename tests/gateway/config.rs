@@ -497,6 +497,21 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"http://api.example.com.br\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"http://api.example.com.br\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"https://api.example.com.br/open-insurance\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"https://api.example.com.br/open-insurance\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:0\"]\npublic_url = \"api.example.com.br\"",
+        "config.toml:LINE+1 upstreams[0].public_url: \"api.example.com.br\" is not understood, accepted: an https:// URL without a path",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
         "servers = [\"127.0.0.1:0\"]\nrequest_fields = [\"x-portaria-client-id\"]",
         "config.toml:LINE+1 upstreams[0].request_fields: \"x-portaria-client-id\" cannot be passed on, accepted: names of fields that do not pass anyway and that the gateway does not set",
     ),
@@ -833,7 +848,7 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, class, consent, consent_parameter, consent_use, deprecated_from, error_422, idempotency_key, interaction_id, method, path, permission, request_body, retired_from, scope, token_revocation, upstream, version",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, max_body_size, method, other_query, path, path_parameters, permission, query, request_body, retired_from, scope, token_revocation, upstream, version, x_v",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -861,6 +876,76 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
         "policies/demo.toml:LINE+4 routes[0].deprecated_from: retired on 2026-08-31, before it is deprecated on 2026-09-01, accepted: days in their order",
     ),
     (
+        "upstream = \"legacy\"\n",
+        "upstream = \"legacy\"\navailable_from = \"2026-09-02\"\ndeprecated_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+2 deprecated_from: deprecated on 2026-09-01, before it is available on 2026-09-02, accepted: days in their order",
+    ),
+    (
+        "upstream = \"legacy\"\n\n[[routes]]\n",
+        "upstream = \"legacy\"\nretired_from = \"2026-08-31\"\n\n[[routes]]\navailable_from = \"2026-09-01\"\n",
+        "policies/demo.toml:LINE+4 routes[0].available_from: retired on 2026-08-31, before it is available on 2026-09-01, accepted: days in their order",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\npath_parameters = [{ name = \"policyId\", max_length = 60 }]",
+        "policies/demo.toml:LINE+1 routes[0].path_parameters[0].name: \"policyId\" is no parameter of the path, accepted: the name of one",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\npath_parameters = [{ name = \"thingId\" }]",
+        "policies/demo.toml:LINE+1 routes[0].path_parameters[0]: asks for nothing, accepted: max_length or form",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\npath_parameters = [{ name = \"thingId\", max_length = 0 }]",
+        "policies/demo.toml:LINE+1 routes[0].path_parameters[0].max_length: 0 is out of bounds, accepted: a whole number from 1 to 4096",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\npath_parameters = [{ name = \"thingId\", form = \"uuid\" }]",
+        "policies/demo.toml:LINE+1 routes[0].path_parameters[0].form: \"uuid\" is not understood, accepted: \"urn\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nquery = [{ name = \"page\" }, { name = \"page\" }]",
+        "policies/demo.toml:LINE+1 routes[0].query[1].name: \"page\" stands twice, accepted: each name once",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nquery = [{ name = \"page\", least = 5, most = 4 }]",
+        "policies/demo.toml:LINE+1 routes[0].query[0].most: 4 is out of bounds, accepted: a whole number from 5 to 4294967295",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nquery = [{ name = \"page\", least = 1, values = [\"1\"] }]",
+        "policies/demo.toml:LINE+1 routes[0].query[0].values: stands with bounds, or empty, accepted: values, or least and most",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nquery = [{ name = \"a b\" }]",
+        "policies/demo.toml:LINE+1 routes[0].query[0].name: \"a b\" is not understood, accepted: a name of up to 64 letters, digits, hyphens, dots and underscores",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nother_query = \"dropped\"",
+        "policies/demo.toml:LINE+1 routes[0].other_query: \"dropped\" is not understood, accepted: \"ignored\" or \"refused\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nmax_body_size = \"1KiB\"",
+        "policies/demo.toml:LINE+1 routes[0].max_body_size: has no effect with this method, accepted: POST, PUT or PATCH",
+    ),
+    (
+        "method = \"POST\"\n",
+        "max_body_size = \"2MiB\"\nmethod = \"POST\"\n",
+        "policies/demo.toml:LINE+2 routes[1].path: has a max_body_size of 2097152 bytes, accepted: up to the 1048576 of http.max_body_size",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nx_v = \"asked\"",
+        "policies/demo.toml:LINE+1 routes[0].x_v: \"asked\" is not understood, accepted: \"negotiated\" or \"ignored\"",
+    ),
+    (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nretired_from = \"2026-02-30\"",
         "policies/demo.toml:LINE+1 routes[0].retired_from: \"2026-02-30\" is not understood, accepted: a day such as \"2026-12-31\"",
@@ -872,8 +957,8 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "consent_use = \"read\"",
-        "consent_use = \"read\"\nerror_422 = \"list\"",
-        "policies/demo.toml:LINE+1 routes[0].error_422: \"list\" is not understood, accepted: \"array\" or \"object\"",
+        "consent_use = \"read\"\nerrors = \"list\"",
+        "policies/demo.toml:LINE+1 routes[0].errors: \"list\" is not understood, accepted: \"common\", \"closed\", \"object\", \"dated-meta\", \"misspelt\"",
     ),
     (
         "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",

@@ -1070,3 +1070,20 @@ async fn an_operation_whose_stream_ends_late_is_carried_out_once() {
     assert_eq!(keeping.reached(), 1);
     driver.abort();
 }
+
+#[tokio::test]
+async fn a_repeated_answer_has_the_links_that_the_first_one_had() {
+    let keeping = Keeping::with("", |config| {
+        let key = "name = \"legacy\"\npublic_url = \"https://api.seguradora.example\"";
+        config.replace("name = \"legacy\"", key)
+    })
+    .await;
+    let body = "{\"links\":{\"self\":\"http://legacy.internal/a\"}}";
+    let request = keeping.post(&format!("{THINGS}?lab=echo"), body);
+    for _ in 0..2 {
+        let response = keeping.lab.send(&request).await;
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.json()["links"]["self"], "https://api.seguradora.example/a");
+    }
+    assert_eq!(keeping.reached(), 1);
+}

@@ -243,7 +243,7 @@ async fn an_exchange_ends_in_its_time_whatever_holds_it_up() {
 async fn several_requests_share_a_connection() {
     let lab = lab().await;
     let mut connection = lab.http1().await;
-    for number in 0..3 {
+    for number in 1..=3 {
         let target = format!("{OPEN}?page={number}");
         let response = connection.exchange(&Request::get(&target).to_bytes()).await.unwrap();
         assert_eq!(response.status, 200);

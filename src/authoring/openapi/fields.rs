@@ -46,6 +46,11 @@ impl<'a> Fields<'a> {
         self.header(name).is_some_and(|node| node.text_of("required") == Some("true"))
     }
 
+    /// Whether callers may ask for a version.
+    pub(super) fn negotiates(&self) -> bool {
+        self.header("x-v").is_some()
+    }
+
     /// The rule of the interaction id. Where an operation does not know it, every exchange gets one.
     pub(super) fn interaction(&self) -> Told<Interaction> {
         let Some(header) = self.header("x-fapi-interaction-id") else {
@@ -76,34 +81,6 @@ impl<'a> Fields<'a> {
             ["application/json"] => Ok(None),
             ["application/x-www-form-urlencoded"] => Ok(Some("form")),
             _ => Err(format!("the body is {}", types.join(" or "))),
-        }
-    }
-
-    /// The form of the errors of a body of status 422, if it is not an array.
-    pub(super) fn error_422(&self) -> Told<Option<&'static str>> {
-        let Some(response) = self.operation.get("responses").and_then(|all| all.get("422")) else {
-            return Ok(None);
-        };
-        let lost = "a $ref leads nowhere";
-        let response = self.references.resolve(response).ok_or(lost)?;
-        let mut form = None;
-        for (_, _, media) in response.get("content").iter().flat_map(|content| content.entries()) {
-            let of_media =
-                self.form_of_errors(media).ok_or("the schema of its errors is unusual")?;
-            if *form.get_or_insert(of_media) != of_media {
-                return Err("its media types have different schemas".to_owned());
-            }
-        }
-        Ok(form.flatten())
-    }
-
-    fn form_of_errors(&self, media: &'a Node) -> Option<Option<&'static str>> {
-        let schema = self.references.resolve(media.get("schema")?)?;
-        let errors = self.references.resolve(schema.get("properties")?.get("errors")?)?;
-        match errors.text_of("type")? {
-            "array" => Some(None),
-            "object" => Some(Some("object")),
-            _ => None,
         }
     }
 }

@@ -1,17 +1,34 @@
 //! What requests and answers of a route carry, as a policy says it: the key that makes a request
-//! idempotent, the media type of a body, the form of its errors.
+//! idempotent, the media type of a body and its size.
 
 use http::Method;
 
 use crate::config::document::{Located, Table};
+use crate::config::values;
 use crate::request::media::Media;
-use crate::route::ErrorForm;
 
 /// The methods whose requests carry content.
 pub const CONTENT_METHODS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
+/// What the bodies of a route's requests are.
+pub(super) struct Content {
+    pub(super) idempotency_key: bool,
+    pub(super) media: Media,
+    pub(super) max_body: Option<u64>,
+    pub(super) revokes_tokens: bool,
+}
+
+pub(super) fn read_content(table: &Table<'_>, method: Option<&Method>) -> Option<Content> {
+    let idempotency_key = read_idempotency(table, method);
+    let media = read_media(table, method);
+    let max_body = read_max_body(table, method);
+    let revokes_tokens = read_token_revocation(table, media);
+    let (idempotency_key, media) = (idempotency_key?, media?);
+    Some(Content { idempotency_key, media, max_body, revokes_tokens })
+}
+
 /// Methods that carry content must say whether they need a key; for the others there is nothing to say.
-pub(super) fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
+fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
     let accepted = "\"required\" or \"ignored\"";
     let parse = |text: &str| match text {
         "required" => Some(true),
@@ -30,7 +47,7 @@ pub(super) fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Op
 }
 
 /// What a body is written in; JSON, if nothing is said.
-pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
+fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
     let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
         "json" => Some(Media::Json),
         "form" => Some(Media::Form),
@@ -48,21 +65,25 @@ pub(super) fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<M
     }
 }
 
+/// How many bytes a body of the route may have, if fewer than of every request.
+fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
+    let size = table.parsed("max_body_size", values::SIZE, values::size)?;
+    if method.is_some_and(|method| !CONTENT_METHODS.contains(method)) {
+        size.place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
+    }
+    Some(size.value)
+}
+
 /// Whether the route revokes tokens (RFC 7009): then the gateway, too, refuses those that it revoked.
-pub(super) fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
+fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
     let revokes = table.boolean("token_revocation").unwrap_or(false);
+    if revokes && table.raw_is("access", "open") {
+        let text = "would let anybody have tokens refused, accepted: another access";
+        table.place("token_revocation").reject(text);
+    }
     if revokes && media != Some(Media::Form) {
         let text = "needs a form, accepted: with request_body = \"form\"";
         table.place("token_revocation").reject(text);
     }
     revokes
-}
-
-pub(super) fn read_error_422(table: &Table<'_>) -> ErrorForm {
-    let form = table.parsed("error_422", "\"array\" or \"object\"", |text| match text {
-        "array" => Some(ErrorForm::Array),
-        "object" => Some(ErrorForm::Object),
-        _ => None,
-    });
-    form.map_or(ErrorForm::Array, |form| form.value)
 }

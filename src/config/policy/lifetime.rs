@@ -1,31 +1,37 @@
-//! When an API is deprecated and when it is retired, as a policy says it.
+//! From when an API is available, when it is deprecated and when it is retired, as a policy says it.
 
 use time::Date;
 use time::macros::format_description;
 
 use crate::config::document::{Located, Table};
 use crate::route::Lifetime;
+use crate::route::lifetime::disorder;
 
 const DAY: &str = "a day such as \"2026-12-31\"";
 
 /// The days that a table names. What it leaves out is as the file has it.
-pub(super) fn read_lifetime(table: &Table<'_>, of_file: Lifetime) -> Lifetime {
-    let deprecated = table.parsed("deprecated_from", DAY, day);
-    let retired = table.parsed("retired_from", DAY, day);
-    let from =
-        |day: &Option<Located<Date>>, otherwise| day.as_ref().map(|day| day.value).or(otherwise);
-    let lifetime = Lifetime {
-        deprecated_from: from(&deprecated, of_file.deprecated_from),
-        retired_from: from(&retired, of_file.retired_from),
-    };
-    if let (Some(first), Some(last)) = (lifetime.deprecated_from, lifetime.retired_from)
-        && last < first
-        && let Some(later) = retired.or(deprecated)
-    {
-        let text = format!("retired on {last}, before it is deprecated on {first}");
-        later.place.reject(format!("{text}, accepted: days in their order"));
+pub(super) fn read_lifetime(table: &Table<'_>, of_file: &Lifetime) -> Lifetime {
+    let here = ["available_from", "deprecated_from", "retired_from"]
+        .map(|key| table.parsed(key, DAY, day));
+    let mut days = of_file.days();
+    for (day, here) in days.iter_mut().zip(&here) {
+        *day = here.as_ref().map(|day| day.value).or(*day);
     }
-    lifetime
+    if let Some((later, text)) = disorder(&days)
+        && let Some(place) = place_of(&here, later)
+    {
+        place.reject(format!("{text}, accepted: days in their order"));
+        return of_file.clone();
+    }
+    Lifetime::new(days)
+}
+
+/// The place of the later day, or of the last one that the table names before it.
+fn place_of(
+    here: &[Option<Located<Date>>; 3],
+    later: usize,
+) -> Option<&crate::config::document::Place> {
+    here.iter().take(later + 1).rev().flatten().next().map(|day| &day.place)
 }
 
 fn day(text: &str) -> Option<Date> {

@@ -56,6 +56,15 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
             _ => Said::Passed,
         };
         let word = match stage {
+            Stage::Lifetime => {
+                rule(said, &before.lifetime, &after.lifetime, "on which day it came")
+            }
+            Stage::Version => {
+                rule(said, &before.negotiated, &after.negotiated, "which x-v was sent")
+            }
+            Stage::Parameters => {
+                rule(said, &before.parameters, &after.parameters, "what the path and query were")
+            }
             Stage::Media => media(said, before, after),
             Stage::Access => access(said, line, &before.access, &after.access),
             Stage::Interaction => interaction(said, line, before, after),
@@ -69,10 +78,24 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
     Word::Pass
 }
 
+/// A rule whose default asks nothing.
+fn rule<T: Default + PartialEq>(said: Said<'_>, before: &T, after: &T, what: &str) -> Word {
+    if *after == T::default() {
+        Word::Pass
+    } else if before == after {
+        said.again(what)
+    } else {
+        unknown_if(what)
+    }
+}
+
 fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
     let what = "what the body was written in";
     match said {
         Said::Refused(code) if code == "request_not_acceptable" => refuse(code),
+        Said::Passed if before.max_body != after.max_body && after.max_body.is_some() => {
+            unknown_if("how long the body was")
+        }
         said if before.media == after.media => said.again(what),
         _ => unknown_if(what),
     }

@@ -41,7 +41,10 @@ impl Line {
         let stage = code.split('_').next().unwrap_or_default();
         match (stage, code) {
             ("upstream", _) => End::Admitted,
+            (_, "route_not_yet_available" | "route_retired") => End::At(Stage::Lifetime, code),
             ("route", _) => End::NoRoute,
+            ("version", _) => End::At(Stage::Version, code),
+            ("parameters", _) => End::At(Stage::Parameters, code),
             (_, "request_not_acceptable" | "request_media_type") => End::At(Stage::Media, code),
             (_, "request_idempotency_key_missing" | "request_idempotency_key_malformed") => {
                 End::At(Stage::Idempotency, code)
@@ -73,15 +76,26 @@ pub(super) enum End<'a> {
 /// The stages whose decisions depend on the route, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
+    Lifetime,
+    Version,
     Media,
     /// Certificate, token, grant and scope.
     Access,
     Interaction,
     Idempotency,
+    Parameters,
     Consent,
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Media, Self::Access, Self::Interaction, Self::Idempotency, Self::Consent];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Lifetime,
+        Self::Version,
+        Self::Media,
+        Self::Access,
+        Self::Interaction,
+        Self::Idempotency,
+        Self::Parameters,
+        Self::Consent,
+    ];
 }

@@ -7,6 +7,7 @@ use crate::identity::{Preset, Rule};
 use crate::listener::parameters;
 
 const NAME: Kind = Form("[a-z0-9-]{1,64}");
+const PUBLIC_URL: Kind = Form("https://[^/?#]+/?");
 const IP_AND_PORT: Kind = Form(".+:[0-9]{1,5}");
 const FILE: Kind = Text;
 
@@ -133,6 +134,8 @@ fn http() -> Vec<Key> {
         optional("max_head_size", Size, "Default \"16KiB\"."),
         optional("max_fields", Number(1, 256), "Default 64."),
         optional("max_body_size", Size, "Default \"1MiB\"."),
+        optional("max_json_depth", Number(1, 128), "Of a body; default 64."),
+        optional("max_json_members", Number(1, 10_000_000), "Of a body; default 100000."),
     ];
     within("http", own)
 }
@@ -143,6 +146,7 @@ fn upstreams() -> Vec<Key> {
         required("name", NAME, "Its name in policies."),
         required("servers", Texts, "\"host:port\", in turn."),
         optional("host", Text, "The Host that the servers get; default: the caller's."),
+        optional("public_url", PUBLIC_URL, "What links in answers get; default: nothing."),
         optional("forward_authorization", Flag, "Whether they get the token; default false."),
         optional("forward_certificate", certificates, "RFC 9440; default \"none\"."),
         optional("request_fields", Texts, "Callers' fields that pass besides the usual ones."),

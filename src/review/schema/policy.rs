@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::kind::Kind::{self, Flag, Form, Table, Tables, Text, Texts};
+use super::kind::Kind::{self, Flag, Form, Number, Size, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
 use crate::config::offline::CONTENT_METHODS;
-use crate::route::{CONSENT_ID, PriorityClass};
+use crate::route::{CONSENT_ID, ErrorForm, PriorityClass};
 
 const NAME: Kind = Form("[a-z0-9-]{1,64}");
-const VERSION: Kind = Form("[0-9]+\\.[0-9]+\\.[0-9]+");
+const VERSION: Kind = Form("[0-9]{1,9}\\.[0-9]{1,9}\\.[0-9]{1,9}");
+const PARAMETER: Kind = Form("[A-Za-z0-9._-]{1,64}");
 const DAY: Kind = Form("[0-9]{4}-[0-9]{2}-[0-9]{2}");
 const BASE_PATH: Kind = Form("(/[A-Za-z0-9._~-]+)+");
 const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9]*\\}))+");
@@ -29,16 +30,18 @@ pub(super) fn keys() -> Vec<Key> {
         within("", of_file_or_route()),
         within("routes[]", of_route()),
         within("routes[]", of_file_or_route()),
+        within("routes[]", of_parameters()),
     ];
     parts.into_iter().flatten().collect()
 }
 
-fn of_route() -> [Key; 13] {
+fn of_route() -> [Key; 14] {
     let methods = Kind::OneOf(vec!["GET", "POST", "PUT", "PATCH", "DELETE"]);
     let access = Kind::OneOf(vec!["open", "certificate", "client", "consented"]);
     let uses = Kind::OneOf(vec!["read", "initiate"]);
     let kinds = Kind::OneOf(vec!["consent", "enrollment"]);
     let idempotency = Kind::OneOf(vec!["required", "ignored"]);
+    let errors = Kind::OneOf(ErrorForm::ALL.map(ErrorForm::as_str).to_vec());
     [
         required("method", methods, "The method."),
         required("path", TEMPLATE, "A template below base_path; {name} is one whole segment."),
@@ -60,18 +63,40 @@ fn of_route() -> [Key; 13] {
         optional("request_body", Kind::OneOf(vec!["json", "form"]), "Default \"json\"."),
         optional("token_revocation", Flag, "Whether 200 revokes the form's token (RFC 7009)."),
         optional("version", VERSION, "The x-v of its answers, if not the file's."),
-        optional("error_422", Kind::OneOf(vec!["array", "object"]), "Default \"array\"."),
+        optional("errors", errors, "The schema of its errors; default \"common\"."),
+        optional("max_body_size", Size, "The most that a body may have, if less than elsewhere."),
+    ]
+}
+
+/// What the path and the query may be.
+fn of_parameters() -> [Key; 9] {
+    let most = u64::from(u32::MAX);
+    [
+        optional("path_parameters", Tables, "The bounds of parts of the path."),
+        required("path_parameters[].name", PARAMETER, "As in the template."),
+        optional("path_parameters[].max_length", Number(1, 4096), "The most characters, decoded."),
+        optional("path_parameters[].form", Kind::OneOf(vec!["urn"]), "The pattern of consent ids."),
+        optional("query", Tables, "The parameters of the query, and their bounds."),
+        required("query[].name", PARAMETER, "Decoded."),
+        optional("query[].least", Number(0, most), "The lowest number."),
+        optional("query[].most", Number(0, most), "The highest number."),
+        optional("query[].values", Texts, "The values, if it is no number."),
     ]
 }
 
 /// What may be said once for the file, or for a route.
-fn of_file_or_route() -> [Key; 8] {
+fn of_file_or_route() -> [Key; 11] {
     let classes = Kind::OneOf(PriorityClass::ALL.map(PriorityClass::as_str).to_vec());
     let forms = Kind::OneOf(vec!["uuid", "alphanumeric"]);
     let unusable = || Kind::OneOf(vec!["refuse", "mint"]);
+    let negotiated = Kind::OneOf(vec!["negotiated", "ignored"]);
+    let others = Kind::OneOf(vec!["ignored", "refused"]);
     [
         optional("class", classes, "The legal response time."),
         optional("upstream", NAME, "An [[upstreams]] of the configuration."),
+        optional("x_v", negotiated, "Whether x-v is heeded; default \"ignored\"."),
+        optional("other_query", others, "Names that query does not have; default \"ignored\"."),
+        optional("available_from", DAY, "The day the version begins to exist."),
         optional("deprecated_from", DAY, "The day the version is deprecated."),
         optional("retired_from", DAY, "The day the version is retired."),
         optional("interaction_id", Table, "The rule of x-fapi-interaction-id."),
@@ -103,7 +128,8 @@ pub(super) fn rules_of_a_route() -> Value {
         when("access", &["consented"], json!({"required": consented})),
         when("method", &content, json!({"required": ["idempotency_key"]})),
         when("method", &["GET", "DELETE"],
-            json!({"properties": {"idempotency_key": false, "request_body": false}})),
+            json!({"properties": {"idempotency_key": false, "request_body": false,
+                "max_body_size": false}})),
         {
             "if": {"properties": {"path": {"pattern": names_consent}}, "required": ["path"]},
             "then": {"required": ["consent_parameter"]},

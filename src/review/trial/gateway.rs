@@ -184,6 +184,7 @@ impl Gateway {
             consents: Arc::new(consents),
             max_fields: self.settings.max_fields,
             max_body: self.settings.max_body,
+            json: self.settings.json,
         }
     }
 }

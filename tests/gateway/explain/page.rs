@@ -19,7 +19,7 @@ use crate::harness::*;
 const MARK: &str = "<!-- From here on written by the test explain::page -->\n";
 
 /// Codes that nobody can cause at will.
-const NOT_SHOWN: [&str; 10] = [
+const NOT_SHOWN: [&str; 13] = [
     "consent_event_unavailable",
     "consent_event_unwanted",
     "consent_no_registry",
@@ -29,7 +29,10 @@ const NOT_SHOWN: [&str; 10] = [
     "identity_absent",
     "identity_expired",
     "identity_unreadable",
+    "parameters_unknown",
     "request_body_incomplete",
+    "route_not_yet_available",
+    "route_retired",
 ];
 
 /// An example of one code.

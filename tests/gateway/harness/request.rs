@@ -62,7 +62,7 @@ impl Request {
 }
 
 /// Fields that an answer may carry. Anything else leaks something.
-const ALLOWED: [&str; 19] = [
+const ALLOWED: [&str; 21] = [
     "allow",
     "cache-control",
     "connection",
@@ -70,8 +70,10 @@ const ALLOWED: [&str; 19] = [
     "content-security-policy",
     "content-type",
     "date",
+    "deprecation",
     "retry-after",
     "strict-transport-security",
+    "sunset",
     "transfer-encoding",
     "www-authenticate",
     "x-content-type-options",

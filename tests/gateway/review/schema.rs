@@ -199,7 +199,11 @@ impl Parser for PolicyFiles {
         let mut open = good.clone();
         let route = parse("method = \"GET\"\npath = \"/things\"\naccess = \"open\"");
         open.insert("routes".into(), Value::Array(vec![Value::Table(route)]));
-        vec![good, reversed, consent_in_path, each, open]
+        let mut bounded = good.clone();
+        put(&mut bounded, "routes[].path_parameters[].name", "thingId".into());
+        put(&mut bounded, "routes[].path_parameters[].max_length", 60.into());
+        put(&mut bounded, "routes[].query[].name", "page".into());
+        vec![good, reversed, consent_in_path, each, open, bounded]
     }
 
     fn complaints(&self, document: &Table) -> Vec<Mistake> {
@@ -455,7 +459,13 @@ const BEYOND: [&str; 29] = [
 ];
 
 /// Bounds and meanings that no pattern was written for.
-const UNTOLD: [&str; 26] = [
+const UNTOLD: [&str; 32] = [
+    "before it is available on",
+    "asks for nothing",
+    "stands twice, accepted: each name once",
+    "a whole number from 5 to",
+    "stands with bounds",
+    "of http.max_body_size",
     "has no effect with this client_auth",
     "one unencrypted private key",
     "a duration from 1s to 7d",

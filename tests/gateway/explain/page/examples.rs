@@ -212,6 +212,15 @@ fn requests(lab: &Lab) -> Vec<Case> {
         case("request_target", "GET", "/open-insurance/resources/v3/../resources"),
         get("request_upgrade").field("upgrade", "h2c"),
         get("request_expectation").field("expect", "200-ok"),
+        get("version_malformed").field("x-v", "3"),
+        get("version_unsupported").field("x-v", "2.0.0"),
+        case("parameters_path", "GET", &format!("{CONSENTS}/C1"))
+            .token("own-token", own("consents")),
+        case("parameters_bounds", "GET", &format!("{RESOURCES}?page=0"))
+            .token("token", lab.user_token("resources", OWN)),
+        case("parameters_value", "GET", "/open-insurance/admin/v1/metrics?period=TODAY"),
+        case("parameters_repeated", "GET", &format!("{RESOURCES}?page=1&page=2"))
+            .token("token", lab.user_token("resources", OWN)),
         get("request_not_acceptable").field("accept", "text/html"),
         post("request_media_type").field("content-type", "text/plain"),
         post("request_body_too_large").field("content-length", "9999999"),

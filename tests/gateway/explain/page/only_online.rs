@@ -70,9 +70,13 @@ async fn bodies() -> Vec<Example> {
             .to_bytes()
     };
     let chunked = || request("transfer-encoding", "chunked");
-    let long = format!("{:x}\r\n{}\r\n0\r\n\r\n", 66_000, "a".repeat(66_000)).into_bytes();
+    let long = format!("{:x}\r\n{}\r\n0\r\n\r\n", 66_000, "1".repeat(66_000)).into_bytes();
+    let many = format!("[{}1", "1,".repeat(100_000)).into_bytes();
     let mut examples = Vec::new();
     for (code, bytes) in [
+        ("request_json_malformed", [request("content-length", "3"), b"{,}".to_vec()].concat()),
+        ("request_json_depth", [request("content-length", "65"), vec![b'['; 65]].concat()),
+        ("request_json_members", [request("content-length", "200002"), many].concat()),
         ("request_chunk", [chunked(), b"zz\r\n".to_vec()].concat()),
         ("request_length_required", [chunked(), long].concat()),
         ("request_body_timeout", [request("content-length", "10"), b"{".to_vec()].concat()),

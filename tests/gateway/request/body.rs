@@ -1,0 +1,141 @@
+//! What a body may be: JSON, as deep and as large as is admitted, whether it is received whole or passed on
+//! as it comes.
+
+use super::{POST, framed, refuse_bytes};
+use crate::harness::*;
+
+/// Bodies that are no JSON, or too much of it.
+fn bad_bodies() -> Vec<(String, &'static str)> {
+    let mut bodies: Vec<(String, &'static str)> = [
+        "{\"a\":}",
+        "{\"a\":1",
+        "{} {}",
+        "{'a':1}",
+        "[1,]",
+        "tru",
+        "\u{feff}{}",
+        " ",
+        "{\"a\":01}",
+    ]
+    .map(|body| (body.to_owned(), "request_json_malformed"))
+    .into();
+    bodies.push(("[".repeat(17) + &"]".repeat(17), "request_json_depth"));
+    bodies.push(("{\"a\":".repeat(17) + "1" + &"}".repeat(17), "request_json_depth"));
+    bodies.push((format!("[{}1]", "1,".repeat(100)), "request_json_members"));
+    bodies.push((format!("[{}{{}}]", "{\"a\":1},".repeat(50)), "request_json_members"));
+    bodies
+}
+
+async fn bounded_lab() -> Lab {
+    let bounds = "[http]\nmax_json_depth = 16\nmax_json_members = 100";
+    lab_with(|config| config.replace("[http]", bounds)).await
+}
+
+/// JSON of exactly so many bytes, with a fault at some place if there is one.
+fn long(size: usize, fault: Option<usize>) -> String {
+    let body = format!("{{\"data\":\"{}\"}}", "d".repeat(size - 11));
+    let Some(fault) = fault else { return body };
+    // A control character is nowhere in JSON.
+    format!("{}\u{1}{}", &body[..fault], &body[fault + 1..])
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_or_too_much_of_it_is_refused() {
+    let lab = bounded_lab().await;
+    let token = lab.client_token("consents");
+    let mut refused = std::collections::BTreeMap::new();
+    for (body, code) in bad_bodies() {
+        let declared = framed(&token, &format!("Content-Length: {}", body.len()), &body);
+        let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let chunked = framed(&token, "Transfer-Encoding: chunked", &chunked);
+        for request in [declared, chunked] {
+            let response = refuse_bytes(&lab, &request).await;
+            assert_refused(&response, 400, "CORPO_INVALIDO");
+            *refused.entry(code).or_insert(0.0) += 1.0;
+        }
+    }
+    lab.assert_untouched();
+    for (code, count) in refused {
+        let series = format!("portaria_refusals_total{{code=\"{code}\",stage=\"request\"}}");
+        lab.expect_metric(&series, count).await;
+    }
+}
+
+#[tokio::test]
+async fn http2_bodies_are_judged_alike() {
+    let lab = bounded_lab().await;
+    let connection = lab.http2().await;
+    for (body, _) in bad_bodies() {
+        let request = http::Request::post(format!("https://localhost{POST}"))
+            .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+            .header("content-type", "application/json")
+            .header("x-idempotency-key", "k");
+        let body = bytes::Bytes::from(body);
+        let response = connection.exchange(request.body(()).unwrap(), body).await.unwrap();
+        assert_refused(&response, 400, "CORPO_INVALIDO");
+    }
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn json_within_its_bounds_passes() {
+    let lab = bounded_lab().await;
+    let token = lab.client_token("consents");
+    for body in [
+        "[".repeat(16) + &"]".repeat(16),
+        format!("[{}1]", "1,".repeat(99)),
+        "{\"a\":\"\\u00e9é\",\"a\":-1.5e+3}".to_owned(),
+        "null".to_owned(),
+        long(200_000, None),
+    ] {
+        let response = lab.send(&Request::post(POST, &body).bearer(&token)).await;
+        assert_eq!(response.status, 201, "{response:?}");
+        assert!(lab.last_recorded().body == body.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn no_backend_gets_the_whole_of_a_long_body_with_a_fault() {
+    let lab = bounded_lab().await;
+    let token = lab.client_token("consents");
+    let size = 200_000;
+    // Before and after what fits the gateway's buffer, and as the last bytes: the brace that is missing.
+    for fault in [20, 70_000, 150_000, size - 2, size - 1] {
+        let body = long(size, Some(fault));
+        let response =
+            refuse_bytes(&lab, &framed(&token, &format!("Content-Length: {size}"), &body)).await;
+        assert_refused(&response, 400, "CORPO_INVALIDO");
+    }
+    let open = long(size - 1, None).replace('}', " ") + " ";
+    let response =
+        refuse_bytes(&lab, &framed(&token, &format!("Content-Length: {size}"), &open)).await;
+    assert_refused(&response, 400, "CORPO_INVALIDO");
+    lab.assert_untouched();
+}
+
+#[tokio::test]
+async fn a_route_may_have_a_bound_of_its_own() {
+    let own = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(policies().join("consents-v3.toml")).unwrap();
+    let bound = "path = \"/consents\"\nmax_body_size = \"1KiB\"\n";
+    let text = text.replace("path = \"/consents\"\n", bound);
+    std::fs::write(own.path().join("consents-v3.toml"), text).unwrap();
+    std::fs::copy(policies().join("quote-auto-v2.toml"), own.path().join("quote-auto-v2.toml"))
+        .unwrap();
+    let (from, to) = (policies().display().to_string(), own.path().display().to_string());
+    let lab = lab_with(|config| config.replace(&from, &to)).await;
+    let token = lab.client_token("consents quote-auto");
+    let body = long(1025, None);
+    let chunked = format!("401\r\n{body}\r\n0\r\n\r\n");
+    for (framing, body) in
+        [("Content-Length: 1025", body.as_str()), ("Transfer-Encoding: chunked", &chunked)]
+    {
+        let response = refuse_bytes(&lab, &framed(&token, framing, body)).await;
+        assert_refused(&response, 413, "CORPO_EXCEDE_LIMITE");
+    }
+    lab.assert_untouched();
+    let other = Request::post("/open-insurance/quote-auto/v2/request", &body).bearer(&token);
+    assert_eq!(lab.send(&other).await.status, 201);
+    let response = lab.send(&Request::post(POST, &long(1024, None)).bearer(&token)).await;
+    assert_eq!(response.status, 201);
+}
