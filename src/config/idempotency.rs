@@ -1,6 +1,6 @@
 //! `[idempotency]`: whether answers are kept for those who ask twice, where, how long, how many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use super::document::{Located, Place, Table};
 use super::{Kept, pem, values};
 use crate::idempotency::seal::KEY_LENGTH;
 use crate::idempotency::{Bounds, Idempotency, Keeper, Rules, Secrets, examine};
+use crate::last_good;
 
 const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -81,7 +82,13 @@ fn keeper(
     Some(Arc::new(Keeper::new(directory, secrets)))
 }
 
-fn is_usable(directory: &std::path::Path, secrets: &Secrets, place: &Place) -> Option<()> {
+fn is_usable(directory: &Path, secrets: &Secrets, place: &Place) -> Option<()> {
+    // Whoever writes there could make answers unknown, and have operations carried out again.
+    if last_good::is_open_to_everybody(directory).unwrap_or(false) {
+        let text = "can be written to by everybody on the machine";
+        place.reject(format!("{} {text}, accepted: {DIRECTORY}", directory.display()));
+        return None;
+    }
     examine(directory, secrets)
         .map_err(|error| {
             let shown = directory.display();

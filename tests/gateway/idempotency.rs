@@ -1,6 +1,7 @@
 //! An operation that is asked for twice: carried out once, answered twice, never to somebody who would be
 //! refused now; and what is left of it on disk.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -397,7 +398,11 @@ async fn who_has_waited_long_enough_may_come_again() {
     let (mut connection, long) = half_of_a_long_post(&keeping).await;
     // A short body is kept while its caller waits; a long one cannot be.
     for duplicate in [keeping.consent("{}"), long.clone()] {
-        assert_refused(&keeping.send(&duplicate).await, 503, "SERVICO_INDISPONIVEL");
+        let mut other = keeping.lab.http1().await;
+        // What is refused before its end is answered before its end.
+        let _ = other.send(&duplicate.to_bytes()).await;
+        let answer = other.receive(false).await.unwrap();
+        assert_refused(&answer, 503, "SERVICO_INDISPONIVEL");
     }
     keeping.lab.assert_untouched();
     assert_eq!(connection.exchange(b"1").await.unwrap().status, 201);
@@ -948,6 +953,19 @@ async fn a_damaged_store_is_not_served_and_a_reload_with_one_changes_nothing() {
         assert!(said.contains(" idempotency.directory: "), "{said}");
         assert!(said.contains("(file is not a database), accepted: a directory"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_directory_that_everybody_may_write_to_is_not_taken() {
+    let keeping = Keeping::new().await;
+    let open = keeping.store.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let (before, after) = (keeping.directory().display().to_string(), open.display().to_string());
+    keeping.lab.rewrite_config(|config| config.replace(&before, &after));
+    keeping.lab.gateway.signal("HUP");
+    keeping.lab.gateway.expect_log("can be written to by everybody on the machine").await;
+    assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0);
 }
 
 #[tokio::test]
