@@ -1,6 +1,7 @@
 //! SHA-256 digests: they name a token or a consent where the text itself must not be kept or stand.
 
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -37,11 +38,32 @@ impl Digest {
     }
 }
 
-impl std::hash::Hash for Digest {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.prefix());
     }
 }
+
+/// The hasher of keys that are, or begin with, a SHA-256: its first bytes are the hash.
+#[derive(Default)]
+pub struct PrefixHasher(u64);
+
+impl Hasher for PrefixHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Such keys need no further hashing.
+pub type Hashing = BuildHasherDefault<PrefixHasher>;
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

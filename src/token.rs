@@ -31,14 +31,14 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::task::JoinSet;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 use crate::identity::{Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::scope::{ConsentId, ConsentKind, Scopes};
 use crate::terms::Terms;
 pub use algorithm::Algorithm;
 pub use binding::BoundToken;
-use cache::{Cached, Hash, Signed, UntilExpiry};
+use cache::{Cached, Signed, UntilExpiry};
 pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
 use claims::{Claims, Source};
 pub use error::TokenError;
@@ -163,7 +163,7 @@ pub struct Tokens {
     limits: TokenLimits,
     issuers: Issuers,
     inquiries: Option<Inquiries>,
-    signed: moka::sync::Cache<Digest, Cached, Hash>,
+    signed: moka::sync::Cache<Digest, Cached, Hashing>,
     revoked: Arc<Revoked>,
 }
 
@@ -181,7 +181,7 @@ impl Tokens {
         let signed = moka::sync::Cache::builder()
             .max_capacity(limits.cached)
             .expire_after(UntilExpiry { ceiling: None })
-            .build_with_hasher(Hash::default());
+            .build_with_hasher(Hashing::default());
         let inquiries = introspector
             .map(|(introspector, witness)| Inquiries::new(introspector, limits, witness));
         Self { rules, signed_rules, limits, issuers, inquiries, signed, revoked }

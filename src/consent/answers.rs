@@ -4,13 +4,13 @@
 //! An answer is filed under the consent AND its revision: after [`super::Changes`] advanced it, nothing
 //! that was asked before can be found, not even an answer that is still on its way.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::registry::Chosen;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 use crate::moment::Moment;
 use crate::terms::{ConsentStatus, Terms};
 
@@ -29,8 +29,6 @@ pub enum Notice {
 
 /// Is told of the registry.
 pub type Witness = Arc<dyn Fn(Notice) + Send + Sync>;
-
-type Hashing = BuildHasherDefault<KeyHasher>;
 
 /// The registry, and what is kept of its answers.
 pub(super) struct Answers {
@@ -183,23 +181,5 @@ pub(super) struct Key {
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.id.prefix() ^ self.revision);
-    }
-}
-
-/// A key that begins with a SHA-256 needs no further hashing.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

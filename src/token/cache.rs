@@ -1,6 +1,5 @@
 //! Verified tokens, kept under the SHA-256 of their text: the text itself is not kept.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,26 +11,6 @@ use crate::moment::Moment;
 
 /// What nothing else ends is forgotten after a day.
 const LONGEST: Duration = Duration::from_secs(86_400);
-
-/// A key that is a SHA-256 needs no further hashing: its first bytes are the hash.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-pub(super) type Hash = BuildHasherDefault<KeyHasher>;
 
 /// Whose keys verified a token, and which revision of them.
 #[derive(Clone, Copy)]

@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::{Cached, Hash, UntilExpiry};
+use super::cache::{Cached, UntilExpiry};
 use super::introspection::{Introspection, Introspector};
 use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken, jwt};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 use crate::moment::Moment;
 
 /// What there is to tell of the authorization server's answers.
@@ -48,8 +48,8 @@ const MOST_REFUSED: u64 = 10_000;
 /// The authorization server, and what is kept of its answers.
 pub(super) struct Inquiries {
     introspector: Introspector,
-    active: moka::future::Cache<Digest, Cached, Hash>,
-    refused: moka::sync::Cache<Digest, TokenError, Hash>,
+    active: moka::future::Cache<Digest, Cached, Hashing>,
+    refused: moka::sync::Cache<Digest, TokenError, Hashing>,
     witness: Witness,
 }
 
@@ -58,11 +58,11 @@ impl Inquiries {
         let active = moka::future::Cache::builder()
             .max_capacity(limits.cached)
             .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
-            .build_with_hasher(Hash::default());
+            .build_with_hasher(Hashing::default());
         let refused = moka::sync::Cache::builder()
             .max_capacity(limits.cached.min(MOST_REFUSED))
             .time_to_live(limits.keep_inactive)
-            .build_with_hasher(Hash::default());
+            .build_with_hasher(Hashing::default());
         Self { introspector, active, refused, witness }
     }
 

@@ -13,9 +13,8 @@ use moka::Expiry;
 use moka::policy::EvictionPolicy;
 use url::form_urlencoded;
 
-use super::cache::Hash;
 use super::{TokenError, Tokens, VerifiedToken, jwt};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 use crate::moment::Moment;
 
 /// Revoked tokens of each kind that are remembered; the one that was revoked first makes room.
@@ -38,7 +37,7 @@ pub struct Revoked {
     any: AtomicBool,
 }
 
-type Marks = moka::sync::Cache<Digest, Duration, Hash>;
+type Marks = moka::sync::Cache<Digest, Duration, Hashing>;
 
 impl Default for Revoked {
     fn default() -> Self {
@@ -48,7 +47,7 @@ impl Default for Revoked {
                 // The default policy would prefer what is asked for often to a new mark.
                 .eviction_policy(EvictionPolicy::lru())
                 .expire_after(AsMarked)
-                .build_with_hasher(Hash::default())
+                .build_with_hasher(Hashing::default())
         };
         Self { known: marks(), alleged: marks(), any: AtomicBool::new(false) }
     }
