@@ -146,8 +146,13 @@ impl Tokens {
     /// Refuses a token from now on, of which somebody says that it was revoked. The digest is of its text, or
     /// of what its signature is over.
     pub fn purge(&self, token: Digest, now: Moment) {
-        let known = self.signed.get(&token).map(|cached| life(&cached.token, now));
-        self.revoked.mark(token, Memory::Known(known.unwrap_or(UNKNOWN_LIFE)));
+        let known = self.signed.get(&token).map(|cached| cached.token);
+        let time = known.as_ref().map_or(UNKNOWN_LIFE, |known| life(known, now));
+        // Another text of a token that was seen is the same token.
+        let signed = known.and_then(|known| known.signed);
+        for digest in [Some(token), signed].into_iter().flatten() {
+            self.revoked.mark(digest, Memory::Known(time));
+        }
     }
 
     /// What is known to have been revoked, which the stage of the next configuration shares.
