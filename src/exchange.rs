@@ -355,64 +355,6 @@ impl Exchange {
         self.backend.interim
     }
 
-    /// Awaits the request's body, for the first time or again from its first byte.
-    pub fn await_body(&mut self, declared: Option<u64>) {
-        if let Some(operation) = &mut self.operation {
-            operation.begin_again();
-        }
-        let Some(permit) = &self.permit else { return };
-        self.received = Received::new(&self.serving.admission, permit.route(), declared);
-    }
-
-    /// Bytes that the request's body may have.
-    pub fn max_body(&self) -> u64 {
-        self.received.most()
-    }
-
-    /// Judges a piece of the request's body as it passes.
-    pub fn take_body(&mut self, piece: &[u8]) -> Result<(), RequestError> {
-        if let Some(operation) = &mut self.operation {
-            operation.update(piece);
-        }
-        self.received.take(piece)
-    }
-
-    /// Requires that the request's body is whole.
-    pub fn finish_body(&self) -> Result<(), RequestError> {
-        self.received.finish()
-    }
-
-    /// Bytes of the request's body that were received.
-    pub fn received_body(&self) -> u64 {
-        self.received.bytes()
-    }
-
-    /// Notes that the request's body is passed on as it comes.
-    pub fn note_streaming(&mut self) {
-        self.awaits_body = true;
-    }
-
-    /// Notes that all of it is here: from now on the backend's time runs.
-    pub fn note_body_passed(&mut self) {
-        self.awaits_body = false;
-        self.backend.began = Some(Instant::now());
-    }
-
-    /// Notes that the request's body is not passed on: it was received whole, for nobody.
-    pub fn note_discarded(&mut self) {
-        self.awaits_body = false;
-    }
-
-    /// Whether the request was passed on and part of its body is still to come.
-    pub fn awaits_body(&self) -> bool {
-        self.awaits_body
-    }
-
-    /// Whether the request's body should have been here by now.
-    pub fn is_body_late(&self) -> bool {
-        self.first_byte.elapsed() > self.serving.body_timeout
-    }
-
     /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
     pub fn is_overdue(&self) -> bool {
         let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
