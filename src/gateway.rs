@@ -117,12 +117,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         piece: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        body::watch(session, piece.as_ref(), end_of_stream, exchange).await
+        body::watch(piece.as_ref(), end_of_stream, exchange).await
     }
 
     async fn upstream_peer(

@@ -36,8 +36,13 @@ impl Received {
             return Err(RequestError::BodyTooLarge);
         }
         self.json.as_mut().map_or(Ok(()), |json| json.take(piece))?;
-        // Over HTTP/2 the end may be said later, when a backend has long taken the body for whole.
-        if self.declared == Some(self.bytes) { self.finish() } else { Ok(()) }
+        if self.is_whole() { self.finish() } else { Ok(()) }
+    }
+
+    /// Whether all that was declared is here. Over HTTP/2 a stream may end long after its body, when a backend
+    /// has long had a whole request.
+    fn is_whole(&self) -> bool {
+        self.declared.is_some_and(|declared| self.bytes >= declared)
     }
 
     /// Requires that all of it is here.
@@ -77,6 +82,11 @@ impl Exchange {
             operation.update(piece);
         }
         self.received.take(piece)
+    }
+
+    /// Whether all of the request's body that was declared is here, whether or not its end was said.
+    pub fn has_whole_body(&self) -> bool {
+        self.received.is_whole()
     }
 
     /// Requires that the request's body is whole.

@@ -102,7 +102,6 @@ pub(super) fn be_patient(peer: &mut HttpPeer, exchange: &Exchange) {
 /// JSON is none; the last piece passes only if the permit still holds: without it, no backend has a whole
 /// request.
 pub(super) async fn watch(
-    session: &Session,
     piece: Option<&Bytes>,
     ends: bool,
     exchange: &mut Exchange,
@@ -110,7 +109,7 @@ pub(super) async fn watch(
     if !exchange.awaits_body() {
         return Ok(());
     }
-    let Err(refusal) = judge(session, piece, ends, exchange).await else {
+    let Err(refusal) = judge(piece, ends, exchange).await else {
         return Ok(());
     };
     exchange.refuse(refusal);
@@ -118,7 +117,6 @@ pub(super) async fn watch(
 }
 
 async fn judge(
-    session: &Session,
     piece: Option<&Bytes>,
     ends: bool,
     exchange: &mut Exchange,
@@ -129,10 +127,7 @@ async fn judge(
         }
         exchange.take_body(piece)?;
     }
-    // Over HTTP/2 a stream may end long after its body: the backend has a whole request as soon as the
-    // declared length has passed.
-    let is_whole = declared(session).is_some_and(|length| exchange.received_body() >= length);
-    if !ends && !is_whole {
+    if !ends && !exchange.has_whole_body() {
         return Ok(());
     }
     exchange.finish_body()?;
