@@ -303,15 +303,17 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         // The framework ends the connection after a failure: the answer says so.
         session.set_keepalive(None);
-        let error_code = match failure::refusal_for(session, error, exchange) {
-            Some(refusal) => {
-                let code = refusal.verdict().status.as_u16();
-                // A caller that is gone cannot be answered: `logging` tells it from the status.
-                let _ = self.answer(session, exchange, refusal).await;
-                code
-            }
-            None => 0,
+        let Some(refusal) = failure::refusal_for(session, error, exchange) else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
+        let error_code = refusal.verdict().status.as_u16();
+        // A caller that is gone cannot be answered: `logging` tells it from the status.
+        let answered = self.answer(session, exchange, refusal).await;
+        if answered.is_ok() && !session.is_http2() {
+            exchange.conclude(failure::outcome(Some(error), exchange));
+            // The framework would drop the connection, and with it the answer if the caller still sends.
+            session.as_downstream_mut().shutdown().await;
+        }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

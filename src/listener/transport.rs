@@ -21,17 +21,16 @@ use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use pingora::time::timeout;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n` (RFC 9113 section 3.4).
 const PREFACE_LENGTH: usize = 24;
 
 /// Bytes and time that are spent on reading what a refused caller still sends, so that it gets to read
-/// its answer before the connection is reset.
+/// its answer: what arrives at a closed connection resets it (RFC 9112 section 9.6).
 const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER: Duration = Duration::from_millis(500);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A client's connection.
 pub(super) struct Transport<S> {
@@ -44,10 +43,17 @@ pub(super) struct Transport<S> {
     lent: Option<Lent>,
     /// What arrived behind the request under way.
     ahead: BytesMut,
+    /// Runs once the client was told that nothing more comes.
+    lingering: Option<Lingering>,
 }
 
 struct Preface {
     missing: usize,
+    alarm: Pin<Box<Sleep>>,
+}
+
+struct Lingering {
+    dropped: usize,
     alarm: Pin<Box<Sleep>>,
 }
 
@@ -62,8 +68,15 @@ struct Lent {
 impl<S: IO> Transport<S> {
     /// A transport whose reader is not limited.
     pub(super) fn new(inner: S, write_timeout: Duration) -> Self {
-        let ahead = BytesMut::new();
-        Self { inner, write_timeout, stall: None, preface: None, lent: None, ahead }
+        Self {
+            inner,
+            write_timeout,
+            stall: None,
+            preface: None,
+            lent: None,
+            ahead: BytesMut::new(),
+            lingering: None,
+        }
     }
 
     /// Fails reading if the preface of HTTP/2 is not here in time.
@@ -148,20 +161,23 @@ impl<S: IO> Transport<S> {
         !self.ahead.is_empty() || self.lent.as_ref().is_some_and(|lent| lent.body > 0)
     }
 
-    /// Reads and drops what the client still sends, for a moment.
-    async fn linger(&mut self) {
-        let mut scratch = vec![0; 16 * 1024];
-        let drain = async {
-            let mut dropped = 0;
-            while let Ok(read) = self.inner.read(&mut scratch).await {
-                dropped += read;
-                if read == 0 || dropped > LINGER_BYTES {
-                    break;
+    /// Reads and drops what the client still sends, for a while. Whatever ends that, enough was done.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let lingering = self
+            .lingering
+            .get_or_insert_with(|| Lingering { dropped: 0, alarm: Box::pin(sleep(LINGER)) });
+        let mut scratch = [0; 4096];
+        while lingering.dropped <= LINGER_BYTES {
+            let mut part = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut part) {
+                Poll::Ready(Ok(())) if !part.filled().is_empty() => {
+                    lingering.dropped += part.filled().len();
                 }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return lingering.alarm.as_mut().poll(cx),
             }
-        };
-        // When time is up, enough was done.
-        let _ = timeout(LINGER, drain).await;
+        }
+        Poll::Ready(())
     }
 }
 
@@ -210,8 +226,14 @@ impl<S: IO> AsyncWrite for Transport<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_shutdown(cx);
-        this.bound(cx, polled)
+        if this.lingering.is_none() {
+            let polled = Pin::new(&mut this.inner).poll_shutdown(cx);
+            ready!(this.bound(cx, polled))?;
+        }
+        match this.has_unread() {
+            true => this.poll_linger(cx).map(Ok),
+            false => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -219,10 +241,7 @@ impl<S: IO> AsyncWrite for Transport<S> {
 impl<S: IO> Shutdown for Transport<S> {
     async fn shutdown(&mut self) {
         // An error means that the client is gone already.
-        let told = AsyncWriteExt::shutdown(self).await;
-        if told.is_ok() && self.has_unread() {
-            self.linger().await;
-        }
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -113,6 +113,29 @@ async fn no_backend_gets_the_whole_of_a_long_body_with_a_fault() {
     lab.assert_untouched();
 }
 
+/// What arrives at a closed connection resets it, and the answer with it: a caller that reads only when it
+/// has sent everything would never know why it was refused.
+#[tokio::test]
+async fn a_caller_that_still_sends_is_left_the_time_to_read_why_it_was_refused() {
+    let lab = bounded_lab().await;
+    let (good, sent) = (lab.client_token("consents"), 150_000);
+    for (token, size, fault, status) in [
+        ("none", 400_000, None, 401),
+        (good.as_str(), 2_000_000, None, 413),
+        (good.as_str(), 400_000, Some(100_000), 400),
+    ] {
+        let body = long(size, fault);
+        let request = framed(token, &format!("Content-Length: {size}"), &body[..sent]);
+        let mut connection = lab.http1().await;
+        assert_eq!(connection.exchange(&request).await.unwrap().status, status);
+        assert!(connection.receive_rest().await.unwrap().is_empty());
+        for piece in body.as_bytes()[sent..400_000].chunks(5_000) {
+            connection.send(piece).await.unwrap();
+        }
+    }
+    lab.assert_untouched();
+}
+
 /// Over HTTP/2 the end of a body may be said after its last byte: by then a backend would have all of it.
 #[tokio::test]
 async fn a_fault_in_the_last_byte_is_found_before_the_end_is_said() {
