@@ -147,10 +147,13 @@ impl Http1 {
         Ok(self.stream.flush().await?)
     }
 
-    /// Sends a request and receives its answer.
+    /// Sends a request and receives its answer, which may come before the request is sent.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Response> {
-        self.send(request).await?;
-        self.receive(request.starts_with(b"HEAD ")).await
+        let sent = self.send(request).await;
+        match (sent, self.receive(request.starts_with(b"HEAD ")).await) {
+            (Err(error), Err(_)) => Err(error),
+            (_, received) => received,
+        }
     }
 
     /// Receives an answer; an error if the connection ends before it is complete.
