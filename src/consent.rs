@@ -14,6 +14,7 @@
 //! next request is judged on the new state. A consent that ended before the gateway's eyes stays ended,
 //! though the registry may learn of it late.
 
+pub mod aftermath;
 pub mod answers;
 pub mod changes;
 pub mod event;
@@ -26,19 +27,18 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 pub use crate::scope::{ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId, VerifiedToken};
+pub use aftermath::Aftermath;
 use answers::{Answers, Key};
 pub use answers::{Notice, Witness};
 pub use changes::Changes;
 use changes::{Known, Mark};
 pub use event::{EventError, EventKey, Events};
-use preset::Consumption;
 pub use preset::{Lapse, Preset, Rules};
 use registry::Chosen;
 pub use registry::Registry;
@@ -140,21 +140,6 @@ pub struct Need<'a> {
     pub to: ConsentUse,
     /// The consent that the path names, where the route has such a parameter.
     pub in_path: Option<&'a str>,
-}
-
-/// What came of a request that may have changed a consent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aftermath {
-    /// Nothing that the gateway could tell by itself.
-    Open,
-    /// An initiation under it was answered 201.
-    Created,
-    /// An initiation under it was answered 422.
-    Declined,
-    /// Its owner deleted it.
-    Deleted,
-    /// Its owner did something to it, or tried to and nobody knows what came of it.
-    Altered,
 }
 
 /// Who says what a consent permits.
@@ -352,58 +337,11 @@ impl Consents {
         self.answers.as_ref()?.recall(Key { id, kind, revision }).await
     }
 
-    /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
-    /// serves the requests that already wait for it and no later one.
-    pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
-        let id = consent.id.digest();
-        match (self.mark_of(consent.kind, aftermath), aftermath) {
-            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
-            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
-            (None, _) => {}
-        }
-        self.changes.advance(id);
-        if let Some(linked) = &consent.linked {
-            if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
-                self.doubt_tokens(linked.digest(), now);
-            }
-            self.changes.advance(linked.digest());
-        }
-    }
-
-    /// Ends what is kept of a consent that somebody says has changed.
-    pub fn purge(&self, id: Digest, now: Moment) {
-        self.doubt_tokens(id, now);
-        self.changes.advance(id);
-    }
-
     /// Takes an event: what is kept of the consent that it names is ended.
     pub fn take_event(&self, body: &[u8], now: Moment) -> Result<(), EventError> {
         let events = self.events.as_ref().ok_or(EventError::Unwanted)?;
         self.purge(events.judge(body, &self.changes, now)?, now);
         Ok(())
-    }
-
-    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
-        let consumes = match (kind, aftermath, self.rules.consumption) {
-            (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
-            (ConsentKind::Consent, Aftermath::Created, consumption) => {
-                consumption != Consumption::Never
-            }
-            (ConsentKind::Consent, Aftermath::Declined, consumption) => {
-                consumption == Consumption::CreatedOrDeclined
-            }
-            (ConsentKind::Consent, Aftermath::Open | Aftermath::Altered, _)
-            | (ConsentKind::Enrollment, _, _) => false,
-        };
-        consumes.then_some(Mark::Consumed)
-    }
-
-    /// A registry can be asked again; what a token says of its consent is out of date from now on.
-    fn doubt_tokens(&self, id: Digest, now: Moment) {
-        if self.teller == Teller::Token {
-            let mark = Mark::Outdated { since: now.unix_seconds() };
-            self.changes.mark(id, mark, now, self.remember_ended);
-        }
     }
 
     /// Drops what is remembered of ended consents and of events beyond its time.

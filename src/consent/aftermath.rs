@@ -1,0 +1,72 @@
+//! What becomes of what is kept of a consent when something happened to it: it ends, and a consent that ended
+//! before the gateway's eyes stays ended.
+
+use super::changes::Mark;
+use super::preset::Consumption;
+use super::{Consent, ConsentKind, Consents, Teller};
+use crate::digest::Digest;
+use crate::moment::Moment;
+
+/// What came of a request that may have changed a consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// Nothing that the gateway could tell by itself.
+    Open,
+    /// An initiation under it was answered 201.
+    Created,
+    /// An initiation under it was answered 422.
+    Declined,
+    /// Its owner deleted it.
+    Deleted,
+    /// Its owner did something to it, or tried to and nobody knows what came of it.
+    Altered,
+}
+
+impl Consents {
+    /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
+    /// serves the requests that already wait for it and no later one.
+    pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
+        let id = consent.id.digest();
+        match (self.mark_of(consent.kind, aftermath), aftermath) {
+            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
+            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
+            (None, _) => {}
+        }
+        self.changes.advance(id);
+        if let Some(linked) = &consent.linked {
+            if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
+                self.doubt_tokens(linked.digest(), now);
+            }
+            self.changes.advance(linked.digest());
+        }
+    }
+
+    /// Ends what is kept of a consent that somebody says has changed.
+    pub fn purge(&self, id: Digest, now: Moment) {
+        self.doubt_tokens(id, now);
+        self.changes.advance(id);
+    }
+
+    fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
+        let consumes = match (kind, aftermath, self.rules.consumption) {
+            (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
+            (ConsentKind::Consent, Aftermath::Created, consumption) => {
+                consumption != Consumption::Never
+            }
+            (ConsentKind::Consent, Aftermath::Declined, consumption) => {
+                consumption == Consumption::CreatedOrDeclined
+            }
+            (ConsentKind::Consent, Aftermath::Open | Aftermath::Altered, _)
+            | (ConsentKind::Enrollment, _, _) => false,
+        };
+        consumes.then_some(Mark::Consumed)
+    }
+
+    /// A registry can be asked again; what a token says of its consent is out of date from now on.
+    fn doubt_tokens(&self, id: Digest, now: Moment) {
+        if self.teller == Teller::Token {
+            let mark = Mark::Outdated { since: now.unix_seconds() };
+            self.changes.mark(id, mark, now, self.remember_ended);
+        }
+    }
+}
