@@ -169,6 +169,8 @@ pub struct Document {
     file: Rc<str>,
     directory: PathBuf,
     text: String,
+    /// Where its lines end: each key that is read is told by its line.
+    line_ends: Vec<usize>,
     mistakes: Mistakes,
     stand_in: Option<StandIn>,
 }
@@ -179,10 +181,7 @@ impl Document {
         let file: Rc<str> = path.display().to_string().into();
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let mistakes = mistakes.clone();
-                Some(Self { file, directory, text, mistakes, stand_in: None })
-            }
+            Ok(text) => Some(Self { directory, ..Self::of_text(&file, text, mistakes) }),
             Err(error) => {
                 let text = format!("cannot be read ({error}), accepted: a readable TOML file");
                 Place::of_file(&file, mistakes).reject(text);
@@ -193,8 +192,9 @@ impl Document {
 
     /// A document that is no file.
     pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
+        let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         let (mistakes, directory) = (mistakes.clone(), PathBuf::new());
-        Self { file: name.into(), directory, text, mistakes, stand_in: None }
+        Self { file: name.into(), directory, text, line_ends, mistakes, stand_in: None }
     }
 
     /// The same document, for a reading that asks nobody.
@@ -224,8 +224,7 @@ impl Document {
     }
 
     fn line_of(&self, offset: usize) -> usize {
-        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        1 + self.line_ends.partition_point(|end| *end < offset)
     }
 }
 
