@@ -6,6 +6,7 @@
 
 mod account;
 mod explanation;
+mod shadow;
 mod step;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use crate::route::{Access, Door, Found, Route, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 pub use account::Note;
 pub use explanation::{Comparison, Explanation, Times};
+use shadow::Shadow;
 pub use step::Step;
 
 /// A request as it arrived, and what the gateway knows of where it came from.
@@ -114,6 +116,7 @@ pub struct Permit {
     consent: Option<Held>,
     path: Option<String>,
     standing: Standing,
+    shadow: Shadow,
 }
 
 impl fmt::Debug for Permit {
@@ -158,6 +161,22 @@ impl Permit {
     pub fn standing(&self) -> Standing {
         self.standing
     }
+
+    /// What the route's rules would have refused, of a route in shadow mode.
+    pub fn would_refuse(&self) -> Option<&Refusal> {
+        self.shadow.would_refuse()
+    }
+
+    /// Whether the route is in shadow mode: what its rules ask for may be missing.
+    pub fn is_in_shadow(&self) -> bool {
+        self.shadow.is_on()
+    }
+
+    /// Requires that a consent that was used up has an answer to repeat.
+    pub fn begins_anew(&mut self) -> Result<(), Refusal> {
+        let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
+        self.shadow.take(spent)
+    }
 }
 
 /// The stages, built from one configuration.
@@ -199,31 +218,38 @@ impl Admission {
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
         found.route.lifetime.check(now)?;
-        found.route.answers(request.headers)?;
+        let mut shadow = Shadow::over(found.route, now);
+        shadow.take(found.route.answers(request.headers))?;
         request.is_spoken_here(found.route)?;
         request.watch.lap();
-        let token = self.token(found.route, request, now).await?;
-        request.interaction.satisfies(&found.route.interaction)?;
-        request.is_repeatable(found.route)?;
-        found.fits(request.query)?;
+        let token = self.token(found.route, request, &mut shadow, now).await?;
+        shadow.take(request.interaction.satisfies(&found.route.interaction))?;
+        shadow.take(request.is_repeatable(found.route))?;
+        shadow.take(found.fits(request.query))?;
         request.watch.lap();
         let may_repeat = request.may_repeat && found.route.idempotency_key;
-        let consent = self.consent(&found, token.as_ref(), may_repeat, now).await?;
+        let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
-        Ok(Permit { route, token, consent, path, standing: ticket.standing() })
+        Ok(Permit { route, token, consent, path, standing: ticket.standing(), shadow })
     }
 
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
-    pub async fn confirm(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refusal> {
-        self.judge_again(permit, peer, permit.spent().is_some(), now).await
+    pub async fn confirm(
+        &self,
+        permit: &mut Permit,
+        peer: &Peer,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let is_spent = permit.spent().is_some();
+        self.judge_again(permit, peer, is_spent, now).await
     }
 
     /// Judges again a request that gets the answer of an earlier one, which may have used the consent up.
     pub async fn confirm_repetition(
         &self,
-        permit: &Permit,
+        permit: &mut Permit,
         peer: &Peer,
         now: Moment,
     ) -> Result<(), Refusal> {
@@ -232,26 +258,33 @@ impl Admission {
 
     async fn judge_again(
         &self,
-        permit: &Permit,
+        permit: &mut Permit,
         peer: &Peer,
         may_repeat: bool,
         now: Moment,
     ) -> Result<(), Refusal> {
+        let Permit { route, token, consent, shadow, .. } = permit;
         peer.still_trusted(now)?;
-        if permit.route.access.needs_participant() {
+        if route.access.needs_participant() {
             peer.participant(now)?;
         }
-        let Some(token) = &permit.token else {
+        let Some(token) = token else {
             return Ok(());
         };
         self.tokens.confirm(token, now)?;
-        let inquiry = permit.route.inquiry;
-        match (&permit.route.access, permit.consent()) {
-            (Access::Consented { permission, to, .. }, _) => {
+        let inquiry = route.inquiry;
+        match (&route.access, &*consent) {
+            // Without one it would have been refused before.
+            (Access::Consented { .. }, None) => shadow.take(Err(Refusal::Internal))?,
+            (Access::Consented { permission, to, .. }, Some(_)) => {
                 let need = Need { inquiry, permission, to: *to, in_path: None };
-                self.held(token, &need, may_repeat, now).await?;
+                let held = shadow.take_of(self.held(token, &need, may_repeat, now).await)?;
+                // What permits nothing any more is not told to a backend.
+                if held.is_none() {
+                    *consent = None;
+                }
             }
-            (Access::Client { .. }, Some(consent)) => {
+            (Access::Client { .. }, Some(Held::InForce(consent))) => {
                 let id = consent.id().reveal();
                 self.consents.admit_owner(token, inquiry, id, now).await?;
             }
@@ -274,6 +307,7 @@ impl Admission {
         &self,
         route: &Route,
         request: &Arriving<'_>,
+        shadow: &mut Shadow,
         now: Moment,
     ) -> Result<Option<BoundToken>, Refusal> {
         let (scope, grant) = match &route.access {
@@ -287,8 +321,8 @@ impl Admission {
         };
         let participant = request.peer.participant(now)?;
         let token = self.tokens.admit(request.headers, participant, now).await?;
-        token.token().require_grant(grant)?;
-        token.token().scopes().require(scope)?;
+        shadow.take(token.token().require_grant(grant))?;
+        shadow.take(token.token().scopes().require(scope))?;
         Ok(Some(token))
     }
 
@@ -298,13 +332,14 @@ impl Admission {
         found: &Found<'_>,
         token: Option<&BoundToken>,
         may_repeat: bool,
+        shadow: &mut Shadow,
         now: Moment,
     ) -> Result<Option<Held>, Refusal> {
         let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
                 let need = Need { inquiry, permission, to: *to, in_path };
-                Ok(Some(self.held(token, &need, may_repeat, now).await?))
+                shadow.take_of(self.held(token, &need, may_repeat, now).await)
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
                 let consent = self.consents.admit_owner(token, inquiry, in_path, now).await?;

@@ -212,7 +212,7 @@ impl Exchange {
         let admission = &self.serving.admission;
         let verdict = admission.admit(&mut arriving, self.arrived).await;
         let refusal = match &verdict {
-            Ok(permit) => permit.spent().map(|spent| spent.error().into()),
+            Ok(permit) => permit.would_refuse().cloned().or_else(|| spent(permit)),
             Err(refusal) => Some(refusal.clone()),
         };
         if let Some(refusal) = refusal {
@@ -230,9 +230,10 @@ impl Exchange {
     }
 
     /// Judges the permit again, now that the whole body is here.
-    pub async fn confirm(&self) -> Result<(), Refusal> {
-        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
-        self.serving.admission.confirm(permit, self.peer(), Moment::now()).await
+    pub async fn confirm(&mut self) -> Result<(), Refusal> {
+        let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
+        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+        self.serving.admission.confirm(permit, peer, Moment::now()).await
     }
 
     /// The other end of the connection.
@@ -435,6 +436,7 @@ impl Exchange {
             status: self.status,
             outcome,
             refusal: self.refusal.as_ref(),
+            would_refuse: self.permit.as_ref().and_then(Permit::would_refuse),
             explanation: self.explanation.as_deref(),
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
@@ -450,6 +452,11 @@ impl Exchange {
         }
         self.sink.take(&sample);
     }
+}
+
+/// The refusal of a request that may get an earlier answer and no other.
+fn spent(permit: &Permit) -> Option<Refusal> {
+    permit.spent().map(|spent| spent.error().into())
 }
 
 impl Drop for Exchange {

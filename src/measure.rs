@@ -90,6 +90,8 @@ pub struct Sample<'a> {
     pub status: Option<StatusCode>,
     pub outcome: Outcome,
     pub refusal: Option<&'a Refusal>,
+    /// What the route's rules would have refused, were they enforced.
+    pub would_refuse: Option<&'a Refusal>,
     /// What the refusal was held against.
     pub explanation: Option<&'a Explanation>,
     /// First byte received to last byte written.

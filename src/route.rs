@@ -11,6 +11,7 @@ pub mod template;
 pub mod access;
 pub mod errors;
 pub mod lifetime;
+pub mod shadow;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,6 +30,7 @@ use crate::version::{FullVersion, VersionError};
 pub use access::Access;
 pub use errors::ErrorForm;
 pub use lifetime::Lifetime;
+pub use shadow::ShadowMode;
 pub use template::{Template, TemplateError};
 
 /// The regulator's priority class, which sets the legal p95 (OPIN non-functional requirements).
@@ -106,6 +108,8 @@ pub struct Route {
     pub upstream: usize,
     /// From when and until when it exists, and when it is deprecated.
     pub lifetime: Lifetime,
+    /// Until when its rules are not enforced, if they are not.
+    pub shadow: ShadowMode,
     /// The form of its errors.
     pub errors: ErrorForm,
     /// The position of the only listener that has it, if there is but one.
@@ -347,6 +351,7 @@ mod tests {
             negotiated: None,
             upstream: 0,
             lifetime: Lifetime::default(),
+            shadow: ShadowMode::default(),
             errors: ErrorForm::Common,
             listener: None,
         }

@@ -21,7 +21,7 @@ const NAME_OF_SHIPPED: &str = "policies/catalogue/decisions.toml";
 type Accepted = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The facts, but for `left_out` and `interaction_id`.
-const FACTS: [Accepted; 14] = [
+const FACTS: [Accepted; 15] = [
     ("access", "\"open\", \"client\" or \"consented\"", |text| {
         matches!(text, "open" | "client" | "consented")
     }),
@@ -44,6 +44,7 @@ const FACTS: [Accepted; 14] = [
     ("request_body", "\"json\" or \"form\"", |text| matches!(text, "json" | "form")),
     ("retired_from", "a day such as \"2026-12-31\"", is_day),
     ("scope", "one scope", |text| Scope::new(text).is_some()),
+    ("shadow_until", "a day such as \"2026-12-31\"", is_day),
     ("security", "\"all\": every alternative is asked for", |text| text == "all"),
     ("x_v", "\"negotiated\" or \"ignored\"", |text| matches!(text, "negotiated" | "ignored")),
 ];

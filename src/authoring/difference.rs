@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 
 /// Keys that a file says for its routes.
-const FOR_ROUTES: [&str; 8] = [
+const FOR_ROUTES: [&str; 9] = [
     "version",
     "x_v",
     "class",
@@ -17,6 +17,7 @@ const FOR_ROUTES: [&str; 8] = [
     "available_from",
     "deprecated_from",
     "retired_from",
+    "shadow_until",
 ];
 
 type Keys = BTreeMap<String, String>;

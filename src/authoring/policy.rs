@@ -8,7 +8,8 @@ use crate::config::values;
 /// Keys that a file may say once for its routes. The most frequent value stands at its top.
 const SAID_ONCE: [&str; 4] = ["version", "class", "interaction_id", "upstream"];
 /// Keys that stand at the top only if they are those of every route.
-const SAID_FOR_ALL: [&str; 4] = ["x_v", "available_from", "deprecated_from", "retired_from"];
+const SAID_FOR_ALL: [&str; 5] =
+    ["x_v", "available_from", "deprecated_from", "retired_from", "shadow_until"];
 
 /// What a policy file will say.
 pub(super) struct Policy {

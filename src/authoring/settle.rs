@@ -274,7 +274,7 @@ impl Settling<'_> {
 
     fn lifetime(&mut self) {
         const DAYS: [&str; 3] = ["available_from", "deprecated_from", "retired_from"];
-        for name in DAYS {
+        for name in DAYS.into_iter().chain(["shadow_until"]) {
             if let Some(day) = self.decided(name, None) {
                 self.keys.insert(name, day);
             }

@@ -12,16 +12,17 @@ use super::settle::{Keys, Rule};
 const WIDTH: usize = 100;
 
 /// The keys of the top and of a route, in the order in which they stand.
-const HEAD: [&str; 7] = [
+const HEAD: [&str; 8] = [
     "x_v",
     "available_from",
     "deprecated_from",
     "retired_from",
+    "shadow_until",
     "class",
     "interaction_id",
     "upstream",
 ];
-const ROUTE: [&str; 18] = [
+const ROUTE: [&str; 19] = [
     "version",
     "x_v",
     "access",
@@ -37,6 +38,7 @@ const ROUTE: [&str; 18] = [
     "available_from",
     "deprecated_from",
     "retired_from",
+    "shadow_until",
     "class",
     "interaction_id",
     "upstream",

@@ -264,6 +264,7 @@ impl Reader<'_> {
             upstream: upstream?,
             listener: None,
             lifetime: published.lifetime,
+            shadow: published.shadow,
             errors: published.errors,
         })
     }

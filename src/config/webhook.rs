@@ -13,7 +13,7 @@ use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::parameters::ParameterRules;
 use crate::report::Metrics;
 use crate::request::media::Media;
-use crate::route::{Access, ErrorForm, Lifetime, PriorityClass, Route, Template};
+use crate::route::{Access, ErrorForm, Lifetime, PriorityClass, Route, ShadowMode, Template};
 use crate::token::Algorithm;
 use crate::token::jwks::KeySet;
 
@@ -142,6 +142,7 @@ impl WebhookSettings {
             upstream: usize::MAX,
             listener: Some(self.listener),
             lifetime: Lifetime::default(),
+            shadow: ShadowMode::default(),
             errors: ErrorForm::Common,
         })
     }

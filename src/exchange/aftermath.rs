@@ -45,8 +45,16 @@ impl Exchange {
     fn note_changed_consent(&self, aftermath: impl FnOnce(&Route) -> Aftermath) {
         let Some(permit) = &self.permit else { return };
         let route = permit.route();
-        if let (true, Some(consent)) = (route.may_change_consent(), permit.consent()) {
-            self.serving.admission.consents.note(consent, aftermath(route), Moment::now());
+        if !route.may_change_consent() {
+            return;
+        }
+        let (consents, now) = (&self.serving.admission.consents, Moment::now());
+        match (permit.consent(), permit.token()) {
+            (Some(consent), _) => consents.note(consent, aftermath(route), now),
+            (None, Some(token)) if permit.is_in_shadow() => {
+                consents.note_named(token, route.inquiry.kind, aftermath(route), now);
+            }
+            (None, _) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::Exchange;
+use super::{ANONYMOUS, Exchange};
 use crate::admission::Permit;
 use crate::consent::{Consent, SpentConsent};
 use crate::idempotency::{
@@ -17,7 +17,7 @@ use crate::identity::Peer;
 use crate::measure::Outcome;
 use crate::moment::Moment;
 use crate::refusal::Refusal;
-use crate::request::{IDEMPOTENCY_KEY, RequestError};
+use crate::request::{self, IDEMPOTENCY_KEY, RequestError};
 
 /// The operation of an exchange.
 pub(super) struct OwnOperation {
@@ -49,6 +49,10 @@ impl OwnOperation {
     ) -> Result<Option<Box<Self>>, Refusal> {
         let route = permit.route();
         if !route.idempotency_key || route.access.is_open() {
+            return Ok(None);
+        }
+        // In shadow mode a key may be missing, or be none: then nothing can be asked for again by it.
+        if permit.is_in_shadow() && request::check_idempotency_key(&head.headers).is_err() {
             return Ok(None);
         }
         let participant = peer.participant(now)?;
@@ -121,17 +125,16 @@ impl Exchange {
     }
 
     /// Nothing was answered yet to what is asked here: a consent that is used up does not do any more.
-    async fn begins_anew(&self, has_waited: bool) -> Result<(), Refusal> {
-        if let Some(spent) = self.permit.as_ref().and_then(Permit::spent) {
-            return Err(spent.error().into());
-        }
+    async fn begins_anew(&mut self, has_waited: bool) -> Result<(), Refusal> {
+        self.permit.as_mut().ok_or(Refusal::Internal)?.begins_anew()?;
         if has_waited { self.confirm().await } else { Ok(()) }
     }
 
     /// Judges the permit again, to give the answer that an earlier exchange got.
-    pub async fn confirm_repetition(&self) -> Result<(), Refusal> {
-        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
-        self.serving.admission.confirm_repetition(permit, self.peer(), Moment::now()).await
+    pub async fn confirm_repetition(&mut self) -> Result<(), Refusal> {
+        let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
+        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+        self.serving.admission.confirm_repetition(permit, peer, Moment::now()).await
     }
 
     /// The answer of an earlier exchange to what is asked here, the body of which has been received.

@@ -15,6 +15,9 @@ use crate::config;
 use crate::remote::{Endpoint, Remote};
 use crate::report::admin::DECISIONS;
 
+/// The verdict on what its rules would have refused.
+const SHADOW: &str = "would_refuse";
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The records of an interaction.
@@ -73,13 +76,16 @@ fn steps(record: &Value) -> String {
     let end: Option<Step> = serde_json::from_value(read("step")).unwrap_or_default();
     let notes: Vec<Note> = serde_json::from_value(read("notes")).unwrap_or_default();
     let verdict = record.get("verdict").and_then(Value::as_str).unwrap_or("refused");
+    let goes_on = verdict == SHADOW;
+    let word = if goes_on { "refuses" } else { verdict };
     if asked.is_empty() || (end.is_none() && verdict != "allowed") {
         return String::new();
     }
     let mut lines = String::new();
     for step in asked {
         let became = match end {
-            Some(end) if step == end => verdict,
+            Some(end) if step == end => word,
+            Some(end) if step > end && goes_on => "not told",
             Some(end) if step > end => "not judged",
             Some(_) | None => "passed",
         };
@@ -112,6 +118,10 @@ fn told(record: &Value) -> String {
     match record.get("verdict").and_then(Value::as_str) {
         Some("allowed") => line("allowed", "it reaches the backend".to_owned()),
         Some("undecided") => line("undecided by", text("/stage")),
+        Some(SHADOW) => {
+            line("would refuse", by());
+            line("but", "shadow mode: it reaches the backend".to_owned());
+        }
         _ => line("refused by", by()),
     }
     if record.get("reason").is_some() {
@@ -135,7 +145,8 @@ fn told(record: &Value) -> String {
         line("took", times.join(", "));
     }
     if record.get("status").is_some_and(Value::is_number) {
-        line("answer", answer(record));
+        let is_given = record.get("verdict").and_then(Value::as_str) != Some(SHADOW);
+        line(if is_given { "answer" } else { "would answer" }, answer(record));
     }
     lines
 }

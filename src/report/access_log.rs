@@ -54,6 +54,12 @@ struct Line<'a> {
     reason: Option<String>,
     #[serde(rename = "portaria.refusal.fault", skip_serializing_if = "Option::is_none")]
     fault: Option<&'static str>,
+    #[serde(rename = "portaria.would_refuse.stage", skip_serializing_if = "Option::is_none")]
+    shadow_stage: Option<&'static str>,
+    #[serde(rename = "portaria.would_refuse.code", skip_serializing_if = "Option::is_none")]
+    shadow_code: Option<&'static str>,
+    #[serde(rename = "portaria.would_refuse.reason", skip_serializing_if = "Option::is_none")]
+    shadow_reason: Option<String>,
     #[serde(rename = "portaria.interaction_id")]
     interaction: &'a str,
     #[serde(rename = "portaria.organisation_id", skip_serializing_if = "Option::is_none")]
@@ -100,7 +106,7 @@ impl AccessLog {
     }
 
     fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
-        let refusal = sample.refusal;
+        let (refusal, shadow) = (sample.refusal, sample.would_refuse);
         let participant = sample.participant;
         Line {
             timestamp: timestamp(sample),
@@ -118,6 +124,9 @@ impl AccessLog {
             code: refusal.map(|refusal| refusal.verdict().code),
             reason: refusal.map(ToString::to_string),
             fault: refusal.map(|refusal| refusal.fault().as_str()),
+            shadow_stage: shadow.map(|refusal| refusal.stage()),
+            shadow_code: shadow.map(|refusal| refusal.verdict().code),
+            shadow_reason: shadow.map(ToString::to_string),
             interaction: sample.interaction.as_str(),
             organisation: participant.and_then(|p| p.organisation_id().as_value().to_str().ok()),
             software_statement: participant

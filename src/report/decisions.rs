@@ -1,5 +1,5 @@
-//! The last refusals, each with what it was held against: kept in memory, read by interaction id through
-//! the admin endpoint and `portaria explain --id`.
+//! The last refusals, those of shadow mode among them, each with what it was held against: kept in memory,
+//! read by interaction id through the admin endpoint and `portaria explain --id`.
 //!
 //! Bounded: the oldest makes room for the newest. Holds nothing that the access log may not hold.
 
@@ -31,6 +31,9 @@ pub struct Subject<'a> {
 /// One refusal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Decision {
+    /// `would_refuse` in shadow mode; nothing, if it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
     timestamp: String,
     interaction_id: String,
     listener: String,
@@ -64,6 +67,7 @@ impl Decision {
         let asks = |step: &Step| subject.route.is_none_or(|route| step.is_asked_by(route));
         let challenge = refusal.challenge();
         Self {
+            verdict: None,
             timestamp: subject.timestamp.to_owned(),
             interaction_id: subject.interaction_id.to_owned(),
             listener: subject.listener.to_owned(),
@@ -79,6 +83,16 @@ impl Decision {
             asked: Step::ALL.into_iter().filter(asks).collect(),
             explanation: explanation.cloned().unwrap_or_default(),
         }
+    }
+
+    /// The record of what would have been refused, with the answer that would have been given.
+    pub fn in_shadow(
+        subject: &Subject<'_>,
+        refusal: &Refusal,
+        explanation: Option<&Explanation>,
+    ) -> Self {
+        let status = Some(refusal.verdict().status);
+        Self { verdict: Some("would_refuse"), ..Self::of(subject, refusal, status, explanation) }
     }
 }
 
@@ -109,31 +123,48 @@ impl Ring {
     }
 }
 
-/// The rings. What anybody can have refused, over a limit or where no route is, has one of its own: a flood
-/// of it leaves the others in place.
+/// The rings. What anybody can have refused, over a limit or where no route is, has one of its own, and so has
+/// what went on in shadow mode: a flood of it leaves the others in place.
 pub struct Decisions {
     of_participants: Ring,
     of_anybody: Ring,
+    in_shadow: Ring,
 }
 
-/// Of so many refusals, one is kept of what anybody can have refused.
-const SHARE_OF_ANYBODY: usize = 4;
+/// Of so many refusals, one is kept of what anybody can have refused. For as many, one is kept beside them of
+/// what went on.
+const SHARE_OF_OTHERS: usize = 4;
 
 impl Decisions {
-    /// Keeps so many refusals.
+    /// Keeps so many refusals, and a quarter as many of what went on in shadow mode.
     pub fn new(capacity: usize) -> Self {
-        let of_anybody = capacity.div_ceil(SHARE_OF_ANYBODY);
+        let of_anybody = capacity.div_ceil(SHARE_OF_OTHERS);
         Self {
             of_participants: Ring::new(capacity.saturating_sub(of_anybody)),
             of_anybody: Ring::new(of_anybody),
+            in_shadow: Ring::new(of_anybody),
         }
     }
 
-    /// Takes a sample, if it is a refusal's.
+    /// Takes a sample, if it is one of a refusal, or of what would have been one.
     pub(super) fn note(&self, sample: &Sample<'_>) {
-        let Some(refusal) = sample.refusal else {
-            return;
-        };
+        if let Some(refusal) = sample.would_refuse {
+            self.note_in_shadow(sample, refusal);
+        }
+        if let Some(refusal) = sample.refusal {
+            self.note_refusal(sample, refusal);
+        }
+    }
+
+    fn note_in_shadow(&self, sample: &Sample<'_>, refusal: &Refusal) {
+        if self.in_shadow.capacity > 0 {
+            let timestamp = timestamp(sample);
+            let subject = subject(sample, &timestamp);
+            self.in_shadow.take(Decision::in_shadow(&subject, refusal, sample.explanation));
+        }
+    }
+
+    fn note_refusal(&self, sample: &Sample<'_>, refusal: &Refusal) {
         let ring = match refusal {
             Refusal::Limits(_)
             | Refusal::Route(_)
@@ -153,21 +184,29 @@ impl Decisions {
         if ring.capacity == 0 {
             return;
         }
-        let subject = Subject {
-            timestamp: &timestamp(sample),
-            interaction_id: sample.interaction.as_str(),
-            listener: sample.listener,
-            method: sample.method,
-            route: sample.route,
-        };
-        ring.take(Decision::of(&subject, refusal, sample.status, sample.explanation));
+        let timestamp = timestamp(sample);
+        let subject = subject(sample, &timestamp);
+        // What went on in shadow mode was refused after it was explained.
+        let explanation = sample.explanation.filter(|_| sample.would_refuse.is_none());
+        ring.take(Decision::of(&subject, refusal, sample.status, explanation));
     }
 
     /// The refusals of an interaction, the newest first, as JSON; nothing if none is kept.
     pub fn of(&self, interaction_id: &str) -> Option<String> {
         let mut found = self.of_participants.of(interaction_id);
         found.extend(self.of_anybody.of(interaction_id));
+        found.extend(self.in_shadow.of(interaction_id));
         let found: Vec<&Decision> = found.iter().map(AsRef::as_ref).collect();
         if found.is_empty() { None } else { serde_json::to_string(&found).ok() }
+    }
+}
+
+fn subject<'a>(sample: &Sample<'a>, timestamp: &'a str) -> Subject<'a> {
+    Subject {
+        timestamp,
+        interaction_id: sample.interaction.as_str(),
+        listener: sample.listener,
+        method: sample.method,
+        route: sample.route,
     }
 }

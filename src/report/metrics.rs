@@ -28,6 +28,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     refusals: IntCounterVec,
+    would_refuse: IntCounterVec,
     over_limit: IntCounterVec,
     client_aborts: IntCounter,
     response: HistogramVec,
@@ -66,6 +67,11 @@ const REQUESTS: Described = Described(
 );
 const REFUSALS: Described =
     Described("portaria_refusals_total", "Refused requests by stage and code.", &["stage", "code"]);
+const WOULD_REFUSE: Described = Described(
+    "portaria_would_refuse_total",
+    "Requests that went on in shadow mode, by api and by the stage and code of what would have refused them.",
+    &["api", "stage", "code"],
+);
 const OVER_LIMIT: Described = Described(
     "portaria_over_limit_requests_total",
     "Requests over a quota: outside the response-time statistics.",
@@ -177,6 +183,7 @@ impl Metrics {
         let metrics = Self {
             requests: counters(&registry, &REQUESTS)?,
             refusals: counters(&registry, &REFUSALS)?,
+            would_refuse: counters(&registry, &WOULD_REFUSE)?,
             over_limit: counters(&registry, &OVER_LIMIT)?,
             client_aborts: IntCounter::new(CLIENT_ABORTS.0, CLIENT_ABORTS.1)?,
             response: histograms(&registry, &RESPONSE)?,
@@ -243,6 +250,10 @@ impl Metrics {
             let status_class = status_class(sample.status);
             let labels = ["none", "none", "none", status_class, sample.outcome.as_str()];
             self.requests.with_label_values(&labels).inc();
+        }
+        if let (Some(refusal), Some(route)) = (sample.would_refuse, sample.route) {
+            let labels = [&*route.api, refusal.stage(), refusal.verdict().code];
+            self.would_refuse.with_label_values(&labels).inc();
         }
         if let Some(refusal) = sample.refusal {
             let code = refusal.verdict().code;

@@ -81,7 +81,8 @@ pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
         let now = at.map_or(loaded, |at| Moment::at(loaded.since_start(), at));
         let rehearsal = Rehearsal { position, listener, request, responder, now };
         let record = rehearsal.run(&configuration.serving.admission).await;
-        let is_allowed = record.get("verdict").is_some_and(|verdict| verdict == "allowed");
+        let verdict = record.get("verdict").and_then(Value::as_str);
+        let is_allowed = matches!(verdict, Some("allowed" | "would_refuse"));
         Ok(Told { record: Records::of(record), is_allowed, warnings })
     })
 }
@@ -148,7 +149,13 @@ impl Rehearsal<'_> {
             may_repeat: false,
         };
         let admitted = rehearsal::judge(admission, &mut arriving, self.now).await;
-        self.tell(admission, &arriving, admitted.err()).await
+        match admitted {
+            Err(refusal) => self.tell(admission, &arriving, Some(&refusal)).await,
+            Ok(permit) => match permit.would_refuse() {
+                None => self.tell(admission, &arriving, None).await,
+                borne => record::in_shadow(self.tell(admission, &arriving, borne).await),
+            },
+        }
     }
 
     /// The handshake.
@@ -165,9 +172,9 @@ impl Rehearsal<'_> {
         &self,
         admission: &Admission,
         arriving: &Arriving<'_>,
-        refusal: Option<Refusal>,
+        refusal: Option<&Refusal>,
     ) -> Value {
-        let end = refusal.as_ref().and_then(|refusal| Step::of(refusal, false));
+        let end = refusal.and_then(|refusal| Step::of(refusal, false));
         let mut notes = admission.account(arriving, end, self.now).await;
         notes.push(Note { step: Step::Quota, text: "nothing was counted before".to_owned() });
         let at = self.timestamp();
@@ -179,9 +186,9 @@ impl Rehearsal<'_> {
                 _ => record::allowed(&subject, &notes),
             };
         };
-        let explanation = admission.explain(arriving, &refusal, self.now).await;
-        let missing = self.responder.with(|known| known.missing(&refusal));
-        record::refused(&subject, &refusal, &explanation, missing, &notes)
+        let explanation = admission.explain(arriving, refusal, self.now).await;
+        let missing = self.responder.with(|known| known.missing(refusal));
+        record::refused(&subject, refusal, &explanation, missing, &notes)
     }
 
     fn subject<'s>(&'s self, at: &'s str, id: &'s str, route: Option<&'s Route>) -> Subject<'s> {

@@ -50,9 +50,9 @@ pub(super) async fn judge(
     request: &mut Arriving<'_>,
     now: Moment,
 ) -> Result<Permit, Refusal> {
-    let permit = admission.admit(request, now).await?;
+    let mut permit = admission.admit(request, now).await?;
     if request.has_body {
-        admission.confirm(&permit, request.peer, now).await?;
+        admission.confirm(&mut permit, request.peer, now).await?;
     }
     Ok(permit)
 }

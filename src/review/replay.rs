@@ -97,7 +97,9 @@ impl Replay {
                 return;
             }
             End::Admitted => Fate::Allowed,
-            End::At(..) | End::NoRoute | End::Anyway => Fate::Refused(line.code.clone()),
+            End::At(..) | End::NoRoute | End::Anyway => {
+                Fate::Refused(line.code().map(str::to_owned))
+            }
         };
         let becomes = match sets.word(&line) {
             Word::Pass => Becomes::Will(Fate::Allowed),
@@ -164,7 +166,7 @@ impl Sets<'_> {
     /// What would be said to the request of a line.
     fn word(&self, line: &Line) -> Word {
         if line.end() == End::Anyway {
-            return Word::Refuse(line.code.clone());
+            return Word::Refuse(line.code().map(str::to_owned));
         }
         let Some(label) = &line.route else {
             return self.word_without_route(line);
@@ -194,7 +196,7 @@ impl Sets<'_> {
             })
         };
         match self.after.entries.iter().all(is_known) {
-            true => Word::Refuse(line.code.clone()),
+            true => Word::Refuse(line.code().map(str::to_owned)),
             false => Word::Unknown("what the path was".to_owned()),
         }
     }

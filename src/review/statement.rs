@@ -7,7 +7,7 @@ use crate::consent::{ConsentKind, ConsentUse};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::parameters::{Admitted, ParameterRules, PathForm};
 use crate::request::media::Media;
-use crate::route::{Access, ErrorForm, Lifetime, Route};
+use crate::route::{Access, ErrorForm, Lifetime, Route, ShadowMode};
 
 /// One route, told. Keys are those of a policy file; what has no meaning for the route is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -56,6 +56,7 @@ pub struct Published {
     pub available_from: Option<String>,
     pub deprecated_from: Option<String>,
     pub retired_from: Option<String>,
+    pub shadow_until: Option<String>,
     pub errors: &'static str,
 }
 
@@ -88,6 +89,7 @@ impl Statement {
             version,
             upstream: _,
             lifetime,
+            shadow,
             errors,
             revokes_tokens,
             negotiated,
@@ -114,14 +116,14 @@ impl Statement {
             token_revocation: revokes_tokens.then_some("true"),
             upstream: entry.upstream.clone(),
             bounds: Bounds::of(parameters, *max_body),
-            published: Published::of(negotiated.is_some(), lifetime, *errors),
+            published: Published::of(negotiated.is_some(), lifetime, *shadow, *errors),
             file: entry.place.file().to_owned(),
             line: entry.place.line(),
         }
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 25] {
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 26] {
         let InteractionId { form, missing, malformed } = self.interaction_id;
         [
             ("api", Some(&self.api)),
@@ -148,6 +150,7 @@ impl Statement {
             ("available_from", self.published.available_from.as_deref()),
             ("deprecated_from", self.published.deprecated_from.as_deref()),
             ("retired_from", self.published.retired_from.as_deref()),
+            ("shadow_until", self.published.shadow_until.as_deref()),
             ("errors", Some(self.published.errors)),
         ]
     }
@@ -182,7 +185,7 @@ impl Bounds {
 }
 
 impl Published {
-    fn of(is_negotiated: bool, lifetime: &Lifetime, errors: ErrorForm) -> Self {
+    fn of(is_negotiated: bool, lifetime: &Lifetime, shadow: ShadowMode, errors: ErrorForm) -> Self {
         let [available, deprecated, retired] =
             lifetime.days().map(|day| day.map(|day| day.to_string()));
         Self {
@@ -190,6 +193,7 @@ impl Published {
             available_from: available,
             deprecated_from: deprecated,
             retired_from: retired,
+            shadow_until: shadow.until().map(|day| day.to_string()),
             errors: errors.as_str(),
         }
     }

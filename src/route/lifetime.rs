@@ -92,7 +92,8 @@ pub fn disorder<T: PartialOrd + Display>(days: &[Option<T>; 3]) -> Option<(usize
     None
 }
 
-fn begin(day: Date) -> u64 {
+/// Seconds since 1970 at which a day begins.
+pub(super) fn begin(day: Date) -> u64 {
     let seconds = day.midnight().assume_offset(BRASILIA).unix_timestamp();
     u64::try_from(seconds).unwrap_or(0)
 }

@@ -778,7 +778,7 @@ const BAD_DECISIONS: &[(&str, &str, &str)] = &[
     (
         "class = \"medium\"\n",
         "",
-        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, available_from, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, permission, request_body, retired_from, scope, security, x_v, interaction_id",
+        "decisions.toml:1 decisions[0]: decides nothing, accepted: access, available_from, class, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, permission, request_body, retired_from, scope, shadow_until, security, x_v, interaction_id",
     ),
     (
         "\"medium\"",
@@ -819,13 +819,12 @@ fn each_mistake_in_the_decisions_is_told_exactly() {
 #[test]
 fn days_of_the_end_are_written_for_the_whole_api() {
     let desk = Desk::new();
-    let dated =
-        "deprecated_from = \"2026-10-01\"\nretired_from = \"2027-01-01\"\nclass = \"medium\"";
+    let dated = "deprecated_from = \"2026-10-01\"\nretired_from = \"2027-01-01\"\nshadow_until = \"2026-12-01\"\nclass = \"medium\"";
     desk.write("decisions.toml", &DECISIONS.replace("class = \"medium\"", dated));
     assert_eq!(desk.import(&[]).0, Some(0));
     let written = desk.read("policies/demo-v2.toml").unwrap();
     let top = "base_path = \"/open-insurance/demo/v2\"\nscopes = [\"demo\", \"demo-orders\"]\n\
-        deprecated_from = \"2026-10-01\"\nretired_from = \"2027-01-01\"\nclass";
+        deprecated_from = \"2026-10-01\"\nretired_from = \"2027-01-01\"\nshadow_until = \"2026-12-01\"\nclass";
     assert!(written.contains(top), "{written}");
 }
 

@@ -848,7 +848,7 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nscopes = \"demo\"",
-        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, max_body_size, method, other_query, path, path_parameters, permission, query, request_body, retired_from, scope, token_revocation, upstream, version, x_v",
+        "policies/demo.toml:LINE+1 routes[0].scopes: is an unknown key (meant: scope?), accepted: access, available_from, class, consent, consent_parameter, consent_use, deprecated_from, errors, idempotency_key, interaction_id, max_body_size, method, other_query, path, path_parameters, permission, query, request_body, retired_from, scope, shadow_until, token_revocation, upstream, version, x_v",
     ),
     (
         "method = \"POST\"\npath = \"/things\"",
@@ -949,6 +949,11 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
         "consent_use = \"read\"",
         "consent_use = \"read\"\nretired_from = \"2026-02-30\"",
         "policies/demo.toml:LINE+1 routes[0].retired_from: \"2026-02-30\" is not understood, accepted: a day such as \"2026-12-31\"",
+    ),
+    (
+        "consent_use = \"read\"",
+        "consent_use = \"read\"\nshadow_until = \"2026-13-01\"",
+        "policies/demo.toml:LINE+1 routes[0].shadow_until: \"2026-13-01\" is not understood, accepted: a day such as \"2026-12-31\"",
     ),
     (
         "consent_use = \"read\"",

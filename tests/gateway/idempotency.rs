@@ -1105,3 +1105,32 @@ async fn a_repeated_answer_has_the_links_that_the_first_one_had() {
     }
     assert_eq!(keeping.reached(), 1);
 }
+
+#[tokio::test]
+async fn in_shadow_mode_a_used_up_consent_and_a_missing_key_go_on() {
+    let keeping = Keeping::new().await;
+    let policy = POLICY.replacen("upstream", "shadow_until = \"2999-01-01\"\nupstream", 1);
+    std::fs::write(keeping.store.path().join("policies/demo.toml"), policy).unwrap();
+    reload(&keeping.lab, "configuration reloaded").await;
+    let consent = keeping.lab.consent(&[ORDER]);
+    let order = keeping.order(&consent);
+    let first = keeping.send(&order).await;
+    assert_eq!(first.status, 201);
+    let again = keeping.send(&order).await;
+    assert_eq!((again.status, again.body, keeping.reached()), (first.status, first.body, 1));
+    let series = |code: &str, stage: &str| {
+        format!("portaria_would_refuse_total{{api=\"demo\",code=\"{code}\",stage=\"{stage}\"}}")
+    };
+    let used_up = series("consent_not_authorised", "consent");
+    assert_eq!(keeping.lab.metric(&used_up).await, 0.0, "a repetition is admitted by the rules");
+    let other = order.clone().without("x-idempotency-key").with("x-idempotency-key", "key-2");
+    assert_eq!(keeping.send(&other).await.status, 201);
+    assert_eq!(keeping.reached(), 2);
+    keeping.lab.expect_metric(&used_up, 1.0).await;
+    let keyless = keeping.post(THINGS, "{}").without("x-idempotency-key");
+    for reached in [3, 4] {
+        assert_eq!(keeping.send(&keyless).await.status, 201);
+        assert_eq!(keeping.reached(), reached);
+    }
+    keeping.lab.expect_metric(&series("request_idempotency_key_missing", "request"), 2.0).await;
+}

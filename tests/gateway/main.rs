@@ -29,6 +29,7 @@ mod trust;
 mod revocation;
 mod hostile;
 mod scope;
+mod shadow;
 mod consent;
 mod idempotency;
 mod explain;

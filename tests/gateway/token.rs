@@ -22,7 +22,7 @@ fn create(token: &str) -> Request {
 }
 
 /// A good token's header and claims, changed by a test and signed.
-fn sign(lab: &Lab, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+pub fn sign(lab: &Lab, change: impl FnOnce(&mut Value, &mut Value)) -> String {
     let mut header = lab.authorization.signer().header();
     let mut claims = lab.client_grant("consents").claims();
     change(&mut header, &mut claims);

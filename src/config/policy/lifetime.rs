@@ -1,11 +1,12 @@
-//! From when an API is available, when it is deprecated and when it is retired, as a policy says it.
+//! From when an API is available, when it is deprecated and when it is retired, and until when what its rules
+//! refuse goes on, as a policy says it.
 
 use time::Date;
 use time::macros::format_description;
 
 use crate::config::document::{Located, Table};
-use crate::route::Lifetime;
 use crate::route::lifetime::disorder;
+use crate::route::{Lifetime, ShadowMode};
 
 const DAY: &str = "a day such as \"2026-12-31\"";
 
@@ -32,6 +33,16 @@ fn place_of(
     later: usize,
 ) -> Option<&crate::config::document::Place> {
     here.iter().take(later + 1).rev().flatten().next().map(|day| &day.place)
+}
+
+/// Until when what the rules refuse goes on. What a table leaves out is as the file has it.
+pub(super) fn read_shadow(table: &Table<'_>, of_file: ShadowMode) -> ShadowMode {
+    let Some(until) = table.parsed("shadow_until", DAY, day) else {
+        return of_file;
+    };
+    let told = until.value;
+    until.place.warn(format!("before {told}, what these rules refuse goes on to the backend"));
+    ShadowMode::new(Some(told))
 }
 
 fn day(text: &str) -> Option<Date> {

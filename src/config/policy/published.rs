@@ -3,9 +3,9 @@
 
 use http::HeaderValue;
 
-use super::lifetime::read_lifetime;
+use super::lifetime::{read_lifetime, read_shadow};
 use crate::config::document::Table;
-use crate::route::{ErrorForm, Lifetime};
+use crate::route::{ErrorForm, Lifetime, ShadowMode};
 use crate::version::FullVersion;
 
 const VERSION: &str = "a full version such as \"2.0.0\"";
@@ -17,6 +17,7 @@ pub(super) struct Published {
     full: FullVersion,
     is_negotiated: bool,
     pub(super) lifetime: Lifetime,
+    pub(super) shadow: ShadowMode,
     pub(super) errors: ErrorForm,
 }
 
@@ -26,8 +27,10 @@ impl Published {
         let version = root.required_parsed("version", VERSION, parse_version);
         let is_negotiated = read_x_v(root).unwrap_or(false);
         let lifetime = read_lifetime(root, &Lifetime::default());
+        let shadow = read_shadow(root, ShadowMode::default());
         let (version, full) = version?.value;
-        Some(Self { version, full, is_negotiated, lifetime, errors: ErrorForm::Common })
+        let errors = ErrorForm::Common;
+        Some(Self { version, full, is_negotiated, lifetime, shadow, errors })
     }
 
     /// Reads a route. What it leaves out is as the file has it.
@@ -37,11 +40,13 @@ impl Published {
         let no_days = Lifetime::default();
         let of_its_file = of_file.map_or(&no_days, |of_file| &of_file.lifetime);
         let (lifetime, errors) = (read_lifetime(table, of_its_file), read_errors(table));
+        let shadow = of_file.map(|of_file| of_file.shadow).unwrap_or_default();
+        let shadow = read_shadow(table, shadow);
         let of_file = of_file?;
         let (version, full) = version
             .map_or_else(|| (of_file.version.clone(), of_file.full), |version| version.value);
         let is_negotiated = x_v.unwrap_or(of_file.is_negotiated);
-        Some(Self { version, full, is_negotiated, lifetime, errors })
+        Some(Self { version, full, is_negotiated, lifetime, shadow, errors })
     }
 
     /// What a caller's x-v is held against, if it is.

@@ -34,6 +34,14 @@ pub(super) fn refused(
     finish(record, notes)
 }
 
+/// One that reaches the backend though the rules refuse it.
+pub(super) fn in_shadow(mut record: Value) -> Value {
+    if record.get("verdict").is_some_and(|verdict| verdict == "refused") {
+        put(&mut record, "verdict", "would_refuse".into());
+    }
+    record
+}
+
 /// An event of the consent registry, which the gateway judges by its signature and answers itself.
 pub(super) fn event(subject: &Subject<'_>, notes: &[Note]) -> Value {
     let mut record = allowed(subject, notes);

@@ -12,7 +12,9 @@ pub(super) struct Line {
     #[serde(rename = "http.route")]
     pub(super) route: Option<String>,
     #[serde(rename = "portaria.refusal.code")]
-    pub(super) code: Option<String>,
+    code: Option<String>,
+    #[serde(rename = "portaria.would_refuse.code")]
+    shadow_code: Option<String>,
     #[serde(rename = "portaria.interaction_id")]
     pub(super) interaction_id: String,
     #[serde(rename = "portaria.organisation_id")]
@@ -31,9 +33,14 @@ impl Line {
         self.organisation.is_some()
     }
 
+    /// The code of the refusal. What went on in shadow mode was refused by the rules, which are what is compared.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.shadow_code.as_deref().or(self.code.as_deref())
+    }
+
     /// How far the request came.
     pub(super) fn end(&self) -> End<'_> {
-        let code = match (self.code.as_deref(), &self.route) {
+        let code = match (self.code(), &self.route) {
             (Some(code), _) => code,
             (None, Some(_)) => return End::Admitted,
             (None, None) => return End::Undecided,

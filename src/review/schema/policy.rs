@@ -85,7 +85,7 @@ fn of_parameters() -> [Key; 9] {
 }
 
 /// What may be said once for the file, or for a route.
-fn of_file_or_route() -> [Key; 11] {
+fn of_file_or_route() -> [Key; 12] {
     let classes = Kind::OneOf(PriorityClass::ALL.map(PriorityClass::as_str).to_vec());
     let forms = Kind::OneOf(vec!["uuid", "alphanumeric"]);
     let unusable = || Kind::OneOf(vec!["refuse", "mint"]);
@@ -99,6 +99,7 @@ fn of_file_or_route() -> [Key; 11] {
         optional("available_from", DAY, "The day the version begins to exist."),
         optional("deprecated_from", DAY, "The day the version is deprecated."),
         optional("retired_from", DAY, "The day the version is retired."),
+        optional("shadow_until", DAY, "The day the rules begin to be enforced."),
         optional("interaction_id", Table, "The rule of x-fapi-interaction-id."),
         required("interaction_id.form", forms, "The published pattern."),
         required("interaction_id.missing", unusable(), "What happens without one."),

@@ -263,7 +263,12 @@ fn key_setup(algorithms: &[Algorithm]) -> Setup {
 async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
     let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
-    let Err(refusal) = admitted else {
+    // Cases judge the rules, whether or not they are enforced yet.
+    let refusal = match &admitted {
+        Ok(permit) => permit.would_refuse().cloned(),
+        Err(refusal) => Some(refusal.clone()),
+    };
+    let Some(refusal) = refusal else {
         return Judged { verdict: Verdict::Allow, reason: None, compared: None, route };
     };
     let compared = admission.explain(request, &refusal, now).await.compared;

@@ -190,6 +190,32 @@ fn a_refused_request_is_told_as_the_gateway_tells_it() {
 }
 
 #[test]
+fn what_goes_on_in_shadow_mode_is_told_and_reaches_the_backend() {
+    let own = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(policies().join("resources-v3.toml")).unwrap();
+    let text = text.replacen("upstream = ", "shadow_until = \"2999-01-01\"\nupstream = ", 1);
+    std::fs::write(own.path().join("resources.toml"), text).unwrap();
+    let (shipped, own) = (policies().display().to_string(), own.path().display().to_string());
+    let desk = desk_with(|config| config.replace(&shipped, &own));
+    desk.put_consent("REJECTED", &["RESOURCES_READ"]);
+    let text = desk.says(&[&GET, &CERTIFICATE, &TOKEN, &CONSENT], 0);
+    assert_lines(
+        &text,
+        &[
+            "consent      refuses     consent",
+            "would refuse consent (consent_not_authorised, 401)",
+            "but          shadow mode: it reaches the backend",
+            "found        REJECTED",
+        ],
+    );
+    // Nor does it let anybody in.
+    desk.says(&[&GET, &CERTIFICATE, &CONSENT], 1);
+    // What the rules say may depend on what is not known.
+    let text = desk.says(&[&GET, &CERTIFICATE, &TOKEN], 1);
+    assert_lines(&text, &["undecided by consent"]);
+}
+
+#[test]
 fn the_handshake_is_judged_by_the_verifier_of_the_listener() {
     let desk = desk();
     for (certificate, reason) in [("foreign", "unknown_issuer"), ("nameless", "")] {

@@ -68,6 +68,11 @@ pub const ROWS: &[Row] = &[
         "allowed GET things/{thingId} with an x-fapi-interaction-id that is no UUID",
         "allowed POST things with an x-fapi-interaction-id that is no UUID",
     ]),
+    (&[("class = \"medium\"", "class = \"medium\"\nshadow_until = \"2999-01-01\"")],
+        &["~ GET things/{thingId} shadow_until - 2999-01-01", "~ POST things shadow_until - 2999-01-01"], &[
+        "allowed GET things/{thingId} that the rules refuse, before the day of shadow_until",
+        "allowed POST things that the rules refuse, before the day of shadow_until",
+    ]),
     (&[("\"read\"", "\"read\"\nconsent_parameter = \"thingId\"")],
         &["~ GET things/{thingId} consent_parameter - thingId"],
         &["refused GET things/{thingId} for a consent of the path that is not the token's or the client's own"]),

@@ -364,6 +364,29 @@ left out: 1 that ended undecided, 3 lines of something else
     assert_eq!(json["groups"].as_array().unwrap().len(), 7);
 }
 
+/// What the rules would have refused was refused, as far as rules are compared.
+#[test]
+fn what_went_on_in_shadow_mode_is_replayed_as_what_the_rules_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("before.toml"), POLICY).unwrap();
+    let open = POLICY.replacen(OWN, "path = \"/own\"\naccess = \"open\"", 1);
+    std::fs::write(at.join("after.toml"), open).unwrap();
+    let replay = |line: String| {
+        std::fs::write(at.join("access.log"), line).unwrap();
+        let policies = ["--policies", "after.toml", "--before", "before.toml"];
+        said(at, &[&["policy", "replay", "access.log"], &policies[..]].concat(), 1)
+    };
+    let refused = line("GET", Some("/own"), Some("scope_insufficient"));
+    let borne = line("GET", Some("/own"), None).replacen(
+        '{',
+        "{\"portaria.would_refuse.code\":\"scope_insufficient\",",
+        1,
+    );
+    assert!(refused.contains("scope_insufficient") && borne.contains("would_refuse"));
+    assert_eq!(replay(borne), replay(refused));
+}
+
 #[test]
 fn a_log_that_no_decision_of_changes_is_a_yes() {
     let directory = tempfile::tempdir().unwrap();

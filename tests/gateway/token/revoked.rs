@@ -60,7 +60,7 @@ pub fn form(tokens: &[&str]) -> String {
     form.append_pair("token_type_hint", "access_token").finish()
 }
 
-fn path(token: &str) -> String {
+pub fn path(token: &str) -> String {
     let digest = digest(&SHA256, token.as_bytes());
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("/tokens/{hex}")
