@@ -89,3 +89,61 @@ impl Consents {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::super::{Changes, Memory, Preset};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn at(since_start: Duration) -> Moment {
+        Moment::at(since_start, UNIX_EPOCH + since_start)
+    }
+
+    fn told_by(teller: Teller) -> Consents {
+        let memory = Memory {
+            keep: SECOND,
+            keep_unknown: SECOND,
+            capacity: 1,
+            ended: SECOND,
+            stale_for: None,
+        };
+        Consents::new(None, teller, Preset::OpinV2.rules(), memory, Arc::<Changes>::default())
+    }
+
+    fn consent() -> Consent {
+        let id = ConsentId::new("urn:x:1").unwrap();
+        Consent { kind: ConsentKind::Consent, id, linked: None }
+    }
+
+    /// A registry says again what holds; a token only ever says what held when it was issued.
+    #[test]
+    fn what_a_token_tells_of_is_remembered_for_as_long_as_a_token_lives() {
+        let (consents, consent) = (told_by(Teller::Token), consent());
+        let mark_at = |time| consents.changes().of(consent.id.digest(), at(time)).mark;
+        consents.purge(consent.id.digest(), at(SECOND));
+        consents.forget_ended(at(23 * HOUR));
+        assert_eq!(mark_at(23 * HOUR), Some(Mark::Outdated { since: 1 }));
+        assert_eq!(mark_at(25 * HOUR), None);
+        consents.note(&consent, Aftermath::Created, at(30 * HOUR));
+        consents.forget_ended(at(53 * HOUR));
+        assert_eq!(mark_at(53 * HOUR), Some(Mark::Consumed));
+        assert_eq!(mark_at(55 * HOUR), None);
+    }
+
+    #[test]
+    fn what_a_registry_tells_of_is_remembered_for_as_long_as_configured() {
+        let (consents, consent) = (told_by(Teller::Registry), consent());
+        let mark_at = |time| consents.changes().of(consent.id.digest(), at(time)).mark;
+        consents.purge(consent.id.digest(), at(SECOND));
+        assert_eq!(mark_at(SECOND), None, "it can be asked again");
+        consents.note(&consent, Aftermath::Created, at(SECOND));
+        assert_eq!(mark_at(SECOND), Some(Mark::Consumed));
+        assert_eq!(mark_at(2 * SECOND), None);
+    }
+}
