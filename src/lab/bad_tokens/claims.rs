@@ -106,11 +106,11 @@ fn times(list: &mut List<'_>) -> Result<()> {
         (EXPIRED, "exp", json!(now)),
         (EXPIRED, "exp", json!(now - 1)),
         (EXPIRED, "exp", json!(1_500_000_000.5)),
-        (NOT_YET, "nbf", json!(now + 60)),
-        (NOT_YET, "nbf", json!(now as f64 + 60.5)),
+        (NOT_YET, "nbf", json!(now + 3600)),
+        (NOT_YET, "nbf", json!(now as f64 + 3600.5)),
         (NOT_YET, "nbf", json!(9_999_999_999_u64)),
         (NOT_YET, "nbf", json!(u64::MAX)),
-        (NOT_YET, "iat", json!(now + 60)),
+        (NOT_YET, "iat", json!(now + 3600)),
         (NOT_YET, "iat", json!(u64::MAX)),
     ] {
         list.claim(code, name, value)?;
