@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Version};
 
-use crate::consent::{Consent, ConsentError, ConsentUse, Consents, Held, Need, SpentConsent};
+use crate::consent::{
+    Consent, ConsentError, ConsentId, ConsentUse, Consents, Held, Need, SpentConsent,
+};
 use crate::identity::Peer;
 use crate::interaction::Interaction;
 use crate::limits::{Limits, Standing};
@@ -149,6 +151,19 @@ impl Permit {
         match &self.consent {
             Some(Held::Spent(spent)) => Some(spent),
             Some(Held::InForce(_)) | None => None,
+        }
+    }
+
+    /// The id of the consent that the request is made under: of the one that was held or, in shadow mode, of
+    /// the one that the token names.
+    pub fn consent_id(&self) -> Option<&ConsentId> {
+        match (&self.consent, &self.token) {
+            (Some(Held::InForce(consent)), _) => Some(consent.id()),
+            (Some(Held::Spent(spent)), _) => Some(spent.id()),
+            (None, Some(token)) if matches!(self.route.access, Access::Consented { .. }) => {
+                token.token().consent(self.route.inquiry.kind)
+            }
+            (None, _) => None,
         }
     }
 

@@ -8,7 +8,6 @@ use http::request::Parts;
 
 use super::{ANONYMOUS, Exchange};
 use crate::admission::Permit;
-use crate::consent::{Consent, SpentConsent};
 use crate::idempotency::{
     Answer, Client, Content, Idempotency, Lead, Operation, OperationId, Passing, Patience, Record,
     Turn,
@@ -66,7 +65,7 @@ impl OwnOperation {
             method: &route.method,
             template: &route.label,
             path: permit.canonical_path().unwrap_or(head.uri.path()),
-            consent: permit.consent().map(Consent::id).or(permit.spent().map(SpentConsent::id)),
+            consent: permit.consent_id(),
             key: key.as_bytes(),
         };
         let id = operation.id(stage.secrets());

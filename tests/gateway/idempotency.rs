@@ -1127,8 +1127,16 @@ async fn in_shadow_mode_a_used_up_consent_and_a_missing_key_go_on() {
     assert_eq!(keeping.send(&other).await.status, 201);
     assert_eq!(keeping.reached(), 2);
     keeping.lab.expect_metric(&used_up, 1.0).await;
-    let keyless = keeping.post(THINGS, "{}").without("x-idempotency-key");
+    // One key under two consents is two operations, though neither consent permits them.
     for reached in [3, 4] {
+        let unfit = keeping.lab.consent(&["OTHER"]);
+        assert_eq!(keeping.send(&keeping.order(&unfit)).await.status, 201);
+        assert_eq!(keeping.reached(), reached);
+        assert_eq!(keeping.send(&keeping.order(&unfit)).await.status, 201);
+        assert_eq!(keeping.reached(), reached, "the same one again");
+    }
+    let keyless = keeping.post(THINGS, "{}").without("x-idempotency-key");
+    for reached in [5, 6] {
         assert_eq!(keeping.send(&keyless).await.status, 201);
         assert_eq!(keeping.reached(), reached);
     }
