@@ -119,6 +119,7 @@ pub struct Permit {
     path: Option<String>,
     standing: Standing,
     shadow: Shadow,
+    is_consent_told: bool,
 }
 
 impl fmt::Debug for Permit {
@@ -182,6 +183,11 @@ impl Permit {
         self.shadow.would_refuse()
     }
 
+    /// Notes that a backend is told of the consent before the request is whole.
+    pub fn note_consent_told(&mut self) {
+        self.is_consent_told = self.consent().is_some();
+    }
+
     /// Whether the route is in shadow mode: what its rules ask for may be missing.
     pub fn is_in_shadow(&self) -> bool {
         self.shadow.is_on()
@@ -233,7 +239,7 @@ impl Admission {
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
         found.route.lifetime.check(now)?;
-        let mut shadow = Shadow::over(found.route, now);
+        let mut shadow = Shadow::of(found.route.shadow, now);
         shadow.take(found.route.answers(request.headers))?;
         request.is_spoken_here(found.route)?;
         request.watch.lap();
@@ -246,7 +252,8 @@ impl Admission {
         let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
-        Ok(Permit { route, token, consent, path, standing: ticket.standing(), shadow })
+        let standing = ticket.standing();
+        Ok(Permit { route, token, consent, path, standing, shadow, is_consent_told: false })
     }
 
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
@@ -278,7 +285,8 @@ impl Admission {
         may_repeat: bool,
         now: Moment,
     ) -> Result<(), Refusal> {
-        let Permit { route, token, consent, shadow, .. } = permit;
+        let Permit { route, token, consent, shadow, is_consent_told, .. } = permit;
+        shadow.confirm(route.shadow, now)?;
         peer.still_trusted(now)?;
         if route.access.needs_participant() {
             peer.participant(now)?;
@@ -293,9 +301,11 @@ impl Admission {
             (Access::Consented { .. }, None) => shadow.take(Err(Refusal::Internal))?,
             (Access::Consented { permission, to, .. }, Some(_)) => {
                 let need = Need { inquiry, permission, to: *to, in_path: None };
-                let held = shadow.take_of(self.held(token, &need, may_repeat, now).await)?;
-                // What permits nothing any more is not told to a backend.
-                if held.is_none() {
+                let held = self.held(token, &need, may_repeat, now).await;
+                // What permits nothing any more is not told to a backend; one that was told must not go on.
+                if *is_consent_told {
+                    held?;
+                } else if shadow.take_consent(held)?.is_none() {
                     *consent = None;
                 }
             }
@@ -336,7 +346,7 @@ impl Admission {
         };
         let participant = request.peer.participant(now)?;
         let token = self.tokens.admit(request.headers, participant, now).await?;
-        shadow.take(token.token().require_grant(grant))?;
+        token.token().require_grant(grant)?;
         shadow.take(token.token().scopes().require(scope))?;
         Ok(Some(token))
     }
@@ -354,7 +364,7 @@ impl Admission {
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
                 let need = Need { inquiry, permission, to: *to, in_path };
-                shadow.take_of(self.held(token, &need, may_repeat, now).await)
+                shadow.take_consent(self.held(token, &need, may_repeat, now).await)
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
                 let consent = self.consents.admit_owner(token, inquiry, in_path, now).await?;

@@ -100,6 +100,23 @@ pub enum ConsentError {
     NoRegistry,
 }
 
+impl ConsentError {
+    /// Whether it says that the consent is nobody's, or not the caller's, rather than what it permits.
+    pub fn is_about_whose(self) -> bool {
+        match self {
+            Self::Unnamed | Self::OtherConsent | Self::OtherClient => true,
+            Self::Unknown
+            | Self::NotAuthorised { .. }
+            | Self::Expired { .. }
+            | Self::Permission
+            | Self::Registry(_)
+            | Self::NotCarried
+            | Self::Outdated
+            | Self::NoRegistry => false,
+        }
+    }
+}
+
 /// A consent that was held against the route and the client. Only [`Consents`] makes one:
 ///
 /// ```compile_fail,E0451

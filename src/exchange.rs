@@ -426,6 +426,8 @@ impl Exchange {
         };
         let now = Instant::now();
         let token = self.permit.as_ref().and_then(Permit::token);
+        let would_refuse = self.permit.as_ref().and_then(Permit::would_refuse);
+        let went_on = self.backend.attempts > 0 || self.replays;
         let sample = Sample {
             arrived: self.arrived,
             listener: &self.entrance.listener,
@@ -436,8 +438,8 @@ impl Exchange {
             status: self.status,
             outcome,
             refusal: self.refusal.as_ref(),
-            would_refuse: self.permit.as_ref().and_then(Permit::would_refuse),
-            explanation: self.explanation.as_deref(),
+            would_refuse: would_refuse.filter(|_| went_on),
+            explanation: self.explanation.as_deref().filter(|_| went_on || would_refuse.is_none()),
             ended: Moment::of(now),
             total: now.saturating_duration_since(self.first_byte),
             backend: self.backend.time(),

@@ -1,12 +1,14 @@
 //! What the rules of a route would have refused, of a request that goes on all the same.
 //!
-//! Only the rules that its policy writes down are borne: version, grant, scope, interaction id, idempotency
-//! key, parameters, the customer's consent. Who the caller is, that its token is valid and bound to its
-//! certificate, whose consent it manages, the limits and the form of the message are never in shadow mode.
+//! Only the rules that its policy writes down are borne: version, scope, interaction id, idempotency key,
+//! parameters, and what the customer's consent permits. Who the caller is, that its token is valid, of the
+//! right grant and bound to its certificate, whose consent it is, the limits and the form of the message are
+//! never in shadow mode.
 
+use crate::consent::{ConsentError, Held};
 use crate::moment::Moment;
 use crate::refusal::Refusal;
-use crate::route::Route;
+use crate::route::ShadowMode;
 
 /// The verdicts of a route's rules on one request.
 #[derive(Debug)]
@@ -17,8 +19,8 @@ pub(super) struct Shadow {
 
 impl Shadow {
     /// Nothing was judged yet.
-    pub(super) fn over(route: &Route, now: Moment) -> Self {
-        Self { is_on: route.shadow.is_on(now), would_refuse: None }
+    pub(super) fn of(mode: ShadowMode, now: Moment) -> Self {
+        Self { is_on: mode.is_on(now), would_refuse: None }
     }
 
     /// Whether the rules are not enforced.
@@ -33,21 +35,82 @@ impl Shadow {
 
     /// Takes the verdict of a rule: a refusal ends the request, unless the rules are not enforced.
     pub(super) fn take<E: Into<Refusal>>(&mut self, verdict: Result<(), E>) -> Result<(), Refusal> {
-        self.take_of(verdict).map(drop)
-    }
-
-    /// The same, of a rule that gives something if it does not refuse.
-    pub(super) fn take_of<T, E: Into<Refusal>>(
-        &mut self,
-        verdict: Result<T, E>,
-    ) -> Result<Option<T>, Refusal> {
         match verdict.map_err(Into::into) {
-            Ok(given) => Ok(Some(given)),
             Err(refusal) if !self.is_on => Err(refusal),
             Err(refusal) => {
                 self.would_refuse.get_or_insert_with(|| Box::new(refusal));
-                Ok(None)
+                Ok(())
             }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The same, of the customer's consent: without one of the customer's and the client's own nobody is known
+    /// whose data it would be.
+    pub(super) fn take_consent(
+        &mut self,
+        verdict: Result<Held, ConsentError>,
+    ) -> Result<Option<Held>, Refusal> {
+        match verdict {
+            Ok(held) => Ok(Some(held)),
+            Err(error) if error.is_about_whose() => Err(error.into()),
+            Err(error) => self.take(Err(error)).map(|()| None),
+        }
+    }
+
+    /// Requires, of a request that waited, that what was borne is borne still.
+    pub(super) fn confirm(&mut self, mode: ShadowMode, now: Moment) -> Result<(), Refusal> {
+        if self.is_on && !mode.is_on(now) {
+            self.is_on = false;
+            return self.would_refuse.take().map_or(Ok(()), |refusal| Err(*refusal));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use time::macros::date;
+
+    use super::*;
+    use crate::scope::ScopeError;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn what_was_borne_ends_with_the_mode() {
+        // 2026-03-01T03:00:00Z.
+        let ends = 1_772_334_000;
+        let mode = ShadowMode::new(Some(date!(2026 - 03 - 01)));
+        let mut shadow = Shadow::of(mode, at(ends - 1));
+        assert_eq!(shadow.take(Err(ScopeError::Insufficient)), Ok(()));
+        assert_eq!(shadow.take(Err(ConsentError::Permission)), Ok(()));
+        let first = Refusal::from(ScopeError::Insufficient);
+        assert_eq!(shadow.would_refuse(), Some(&first), "the first is told");
+        assert_eq!(shadow.confirm(mode, at(ends - 1)), Ok(()));
+        assert_eq!(shadow.confirm(mode, at(ends)), Err(first));
+        assert!(shadow.take(Err(ConsentError::Permission)).is_err(), "nothing is borne any more");
+        let mut blameless = Shadow::of(mode, at(ends - 1));
+        assert_eq!(blameless.confirm(mode, at(ends)), Ok(()));
+        assert!(blameless.take(Err(ConsentError::Permission)).is_err());
+    }
+
+    #[test]
+    fn whose_consent_it_is_is_never_borne() {
+        let mut shadow = Shadow::of(ShadowMode::new(Some(date!(2026 - 03 - 01))), at(0));
+        for (error, is_borne) in [
+            (ConsentError::Unnamed, false),
+            (ConsentError::OtherConsent, false),
+            (ConsentError::OtherClient, false),
+            (ConsentError::Unknown, true),
+            (ConsentError::Permission, true),
+            (ConsentError::NoRegistry, true),
+        ] {
+            assert_eq!(shadow.take_consent(Err(error)).is_ok(), is_borne, "{error}");
         }
     }
 }

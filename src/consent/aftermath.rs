@@ -3,10 +3,9 @@
 
 use super::changes::Mark;
 use super::preset::Consumption;
-use super::{Consent, ConsentId, ConsentKind, Consents, Teller};
+use super::{Consent, ConsentKind, Consents, Teller};
 use crate::digest::Digest;
 use crate::moment::Moment;
-use crate::token::BoundToken;
 
 /// What came of a request that may have changed a consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,37 +26,19 @@ impl Consents {
     /// Ends what is kept of a consent, and of the one that is linked to it. A lookup that is under way
     /// serves the requests that already wait for it and no later one.
     pub fn note(&self, consent: &Consent, aftermath: Aftermath, now: Moment) {
-        self.end(consent.kind, &consent.id, aftermath, now);
+        let id = consent.id.digest();
+        match (self.mark_of(consent.kind, aftermath), aftermath) {
+            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
+            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
+            (None, _) => {}
+        }
+        self.changes.advance(id);
         if let Some(linked) = &consent.linked {
             if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
                 self.doubt_tokens(linked.digest(), now);
             }
             self.changes.advance(linked.digest());
         }
-    }
-
-    /// The same, of the consent that a token names: in shadow mode a request may change one that did not
-    /// permit it.
-    pub fn note_named(
-        &self,
-        token: &BoundToken,
-        kind: ConsentKind,
-        aftermath: Aftermath,
-        now: Moment,
-    ) {
-        if let Some(id) = token.token().consent(kind) {
-            self.end(kind, id, aftermath, now);
-        }
-    }
-
-    fn end(&self, kind: ConsentKind, id: &ConsentId, aftermath: Aftermath, now: Moment) {
-        let id = id.digest();
-        match (self.mark_of(kind, aftermath), aftermath) {
-            (Some(mark), _) => self.changes.mark(id, mark, now, self.remember_ended),
-            (None, Aftermath::Altered) => self.doubt_tokens(id, now),
-            (None, _) => {}
-        }
-        self.changes.advance(id);
     }
 
     /// Ends what is kept of a consent that somebody says has changed.
@@ -95,7 +76,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::super::{Changes, Memory, Preset};
+    use super::super::{Changes, ConsentId, Memory, Preset};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -49,12 +49,15 @@ impl Exchange {
             return;
         }
         let (consents, now) = (&self.serving.admission.consents, Moment::now());
-        match (permit.consent(), permit.token()) {
-            (Some(consent), _) => consents.note(consent, aftermath(route), now),
-            (None, Some(token)) if permit.is_in_shadow() => {
-                consents.note_named(token, route.inquiry.kind, aftermath(route), now);
+        match (permit.consent(), permit.consent_id(), aftermath(route)) {
+            (Some(consent), _, aftermath) => consents.note(consent, aftermath, now),
+            // In shadow mode the gateway cannot tell what became of a consent that did not permit this.
+            (None, Some(id), aftermath)
+                if permit.is_in_shadow() && aftermath != Aftermath::Open =>
+            {
+                consents.purge(id.digest(), now);
             }
-            (None, _) => {}
+            (None, ..) => {}
         }
     }
 

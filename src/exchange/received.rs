@@ -102,6 +102,9 @@ impl Exchange {
     /// Notes that the request's body is passed on as it comes.
     pub fn note_streaming(&mut self) {
         self.awaits_body = true;
+        if let Some(permit) = &mut self.permit {
+            permit.note_consent_told();
+        }
     }
 
     /// Notes that all of it is here: from now on the backend's time runs.

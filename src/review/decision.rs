@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::consent::ConsentKind;
 use crate::interaction::{FIELD, Interaction, InteractionRule};
 use crate::request::media::Media;
-use crate::route::{Access, Route, ShadowMode};
+use crate::route::{Access, Route};
 
 /// Requests of one kind to one route, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -134,8 +134,8 @@ fn conditions(before: &Route, after: &Route) -> Vec<Condition> {
     let both = |passes: fn(&Route) -> bool| (passes(before), passes(after));
     let mut conditions: Vec<Condition> = Vec::new();
     let mut add = |request, (was, is): (bool, bool)| conditions.push((request, was, is));
-    let borne = "that the rules refuse, before the day of shadow_until";
-    add(borne, both(|route| route.shadow != ShadowMode::default()));
+    let (was, is) = (before.shadow.until(), after.shadow.until());
+    add("that the rules refuse, before the day of shadow_until", (was > is, is > was));
     add("without x-idempotency-key", both(|route| !route.idempotency_key));
     add("asking for a version that is not served", both(|route| route.negotiated.is_none()));
     add("with an unknown name in its query", both(|route| !route.parameters.refuses_others));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use portaria::lab::authorization::Grant;
 use portaria::lab::client::Response;
 use portaria::lab::consents::Record;
 use serde_json::Value;
@@ -174,7 +175,6 @@ async fn what_the_rules_refuse_goes_on_and_is_told() {
         (read().with("x-v", "9.0.0"), "version_unsupported"),
         (read().with("x-v", "latest"), "version_malformed"),
         (scope, "scope_insufficient"),
-        (shadowed.read_with(&lab.client_token("demo")), "token_grant"),
         (read().without("x-fapi-interaction-id"), "interaction_missing"),
         (with_id("none"), "interaction_malformed"),
         (at("?page=0"), "parameters_bounds"),
@@ -207,7 +207,6 @@ async fn a_consent_that_does_not_permit_it_is_told_and_not_told_of() {
     for (consent, code) in [
         (lab.consent(&["RESOURCES_READ"]), "consent_permission"),
         (rejected, "consent_not_authorised"),
-        ("urn:portaria-lab:OTHER".to_owned(), "consent_other_client"),
         ("urn:portaria-lab:NONE".to_owned(), "consent_unknown"),
     ] {
         shadowed.assert_borne(&shadowed.read(&consent), code).await;
@@ -232,7 +231,7 @@ async fn the_first_that_would_have_refused_is_the_one_that_is_told() {
 #[tokio::test]
 async fn who_the_caller_is_and_what_its_token_is_are_never_in_shadow_mode() {
     let shadowed = Shadowed::with(|config| {
-        config + "\n[limits]\nper_address = { requests = 24, per = \"1h\" }\n"
+        config + "\n[limits]\nper_address = { requests = 28, per = \"1h\" }\n"
     })
     .await;
     let lab = &shadowed.lab;
@@ -281,9 +280,15 @@ async fn who_the_caller_is_and_what_its_token_is_are_never_in_shadow_mode() {
     ] {
         shadowed.assert_refused(&request, status).await;
     }
-    // Whose consent it is that somebody manages.
+    // Whose data it is: a token without a customer, one of a customer without a consent, and one under
+    // somebody else's consent.
+    let consentless = Grant { scope: "openid demo".into(), ..lab.user_grant("demo", &consent) };
+    let consentless = lab.authorization.issue_signed(&consentless).unwrap();
+    shadowed.assert_refused(&shadowed.read_with(&client), 401).await;
+    shadowed.assert_refused(&shadowed.read_with(&consentless), 403).await;
     let of_other = Record { client_id: "other".into(), ..lab.consents.get(&consent).unwrap() };
     lab.consents.put("urn:portaria-lab:OTHER", of_other);
+    shadowed.assert_refused(&shadowed.read("urn:portaria-lab:OTHER"), 403).await;
     for (id, status) in [("urn:portaria-lab:OTHER", 403), ("urn:portaria-lab:NONE", 404)] {
         let delete = Request::new("DELETE", &format!("{BASE}/consents/{id}")).bearer(&client);
         shadowed.assert_refused(&delete, status).await;
@@ -292,7 +297,7 @@ async fn who_the_caller_is_and_what_its_token_is_are_never_in_shadow_mode() {
     let mut answered = 0;
     while shadowed.send(&read()).await.status == 200 {
         answered += 1;
-        assert!(answered < 24, "no limit holds");
+        assert!(answered < 28, "no limit holds");
     }
     shadowed.assert_refused(&read(), 429).await;
     assert_eq!(lab.recorded().len(), answered);
@@ -327,14 +332,13 @@ async fn the_rules_are_enforced_from_their_day_on_and_where_a_route_says_so() {
 }
 
 #[tokio::test]
-async fn an_initiation_that_went_on_consumes_the_consent_that_its_token_names() {
+async fn after_an_initiation_that_went_on_the_registry_is_asked_again() {
     let shadowed = Shadowed::new().await;
     let lab = &shadowed.lab;
     let consent = lab.consent(&["DEMO_ENFORCED"]);
     assert_eq!(shadowed.send(&shadowed.enforced(&consent)).await.status, 200);
     shadowed.assert_borne(&shadowed.order(&consent), "consent_permission").await;
-    // The registry has not heard of it.
-    lab.consents.set_status(&consent, "AUTHORISED");
+    lab.consents.set_status(&consent, "CONSUMED");
     shadowed.assert_refused(&shadowed.enforced(&consent), 401).await;
 }
 
@@ -386,4 +390,85 @@ async fn what_went_on_is_explained() {
     ] {
         assert!(told.lines().any(|found| found == line), "{line} in\n{told}");
     }
+}
+
+/// A long body is passed on as it comes: its backend was told of the consent before it ended.
+#[tokio::test]
+async fn no_backend_gets_the_whole_of_a_long_body_under_a_consent_that_ended_meanwhile() {
+    let shadowed = Shadowed::with(|config| {
+        let config = config.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"");
+        config.replace("\"500ms\"", "\"9s\"")
+    })
+    .await;
+    let lab = &shadowed.lab;
+    let consent = lab.consent(&["DEMO_ORDER"]);
+    let token = lab.user_token("demo", &consent);
+    let body = format!("\"{}\"", "x".repeat(199_998));
+    let request = Request::post(&format!("{BASE}/orders"), &body).bearer(&token).to_bytes();
+    let mut connection = lab.http1().await;
+    connection.send(&request[..request.len() - 1]).await.unwrap();
+    eventually("the consent was asked for", || async { lab.consents.lookups() > 0 }).await;
+    lab.consents.set_status(&consent, "REJECTED");
+    purge(lab, &consent).await;
+    let answered = connection.exchange(b"\"").await.unwrap();
+    assert_refused(&answered, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+    lab.assert_untouched();
+}
+
+/// Whoever names the consent of somebody else ends nothing that is that client's.
+#[tokio::test]
+async fn no_client_uses_up_the_consent_of_another() {
+    let shadowed = Shadowed::new().await;
+    let lab = &shadowed.lab;
+    let consent = lab.consent(&["DEMO_ENFORCED"]);
+    assert_eq!(shadowed.send(&shadowed.enforced(&consent)).await.status, 200);
+    let grant = Grant {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.user_grant("demo", &consent)
+    };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let order = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token);
+    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    let answered = two.exchange(&order.to_bytes()).await.unwrap();
+    assert_refused(&answered, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+    let response = shadowed.send(&shadowed.enforced(&consent)).await;
+    assert_eq!(response.status, 200, "used up by a stranger");
+}
+
+/// What is refused for another reason did not go on, and nobody may be told that it did.
+#[tokio::test]
+async fn what_was_refused_after_all_is_not_told_as_gone_on() {
+    let shadowed = Shadowed::new().await;
+    let lab = &shadowed.lab;
+    let consent = lab.consent(&["RESOURCES_READ"]);
+    let token = lab.user_token("demo", &consent);
+    let order = Request::post(&format!("{BASE}/orders"), "{]").bearer(&token);
+    shadowed.assert_refused(&order, 400).await;
+    eventually("it is logged", || async { lab.gateway.access_log().len() == 1 }).await;
+    let (_, records) = lab.gateway.admin(&format!("/decisions/{INTERACTION_ID}")).await;
+    let records: Value = serde_json::from_str(&records).unwrap();
+    let shadow = records.as_array().unwrap().iter().find(|r| r["verdict"] == "would_refuse");
+    let series =
+        "portaria_would_refuse_total{api=\"demo\",code=\"consent_permission\",stage=\"consent\"}";
+    let counted = lab.metric(series).await;
+    assert!(counted == 0.0 && shadow.is_none(), "counted {counted}, told {records}");
+}
+
+/// The path says whose consent it is: another client's, which the token's consent has nothing to do with.
+#[tokio::test]
+async fn nobody_reaches_the_consent_of_another_by_naming_it_in_the_path() {
+    let shadowed = Shadowed::new().await;
+    let lab = &shadowed.lab;
+    let file = shadowed.policy().join("demo.toml");
+    let claims = "\n[[routes]]\nmethod = \"POST\"\npath = \"/claims/{consentId}\"\naccess = \"consented\"\n\
+                  scope = \"demo\"\npermission = \"DEMO_CLAIM\"\nconsent_use = \"initiate\"\n\
+                  consent_parameter = \"consentId\"\nidempotency_key = \"required\"\n";
+    std::fs::write(&file, format!("{POLICY}{claims}")).unwrap();
+    reload(lab, "configuration reloaded").await;
+    let own = lab.consent(&["DEMO_CLAIM"]);
+    let of_other = lab.consents.create(CLIENT_TWO, &["DEMO_CLAIM"], "AUTHORISED");
+    let token = lab.user_token("demo", &own);
+    let claim = |id: &str| Request::post(&format!("{BASE}/claims/{id}"), "{}").bearer(&token);
+    shadowed.assert_refused(&claim(&of_other), 403).await;
 }

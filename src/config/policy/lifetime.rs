@@ -41,7 +41,8 @@ pub(super) fn read_shadow(table: &Table<'_>, of_file: ShadowMode) -> ShadowMode 
         return of_file;
     };
     let told = until.value;
-    until.place.warn(format!("before {told}, what these rules refuse goes on to the backend"));
+    let text = "what these rules refuse goes on to the backend; from that day on they are enforced";
+    until.place.warn(format!("before {told}, {text}"));
     ShadowMode::new(Some(told))
 }
 

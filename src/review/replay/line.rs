@@ -33,9 +33,11 @@ impl Line {
         self.organisation.is_some()
     }
 
-    /// The code of the refusal. What went on in shadow mode was refused by the rules, which are what is compared.
+    /// The code of the refusal. What went on in shadow mode was refused by the rules, which are what is
+    /// compared, even if no backend answered it.
     pub(super) fn code(&self) -> Option<&str> {
-        self.shadow_code.as_deref().or(self.code.as_deref())
+        let own = self.code.as_deref().filter(|code| !code.starts_with("upstream_"));
+        own.or(self.shadow_code.as_deref()).or(self.code.as_deref())
     }
 
     /// How far the request came.

@@ -203,3 +203,21 @@ fn mistakes_of_both_sides_are_told() {
     let starts: Vec<&str> = complaint.lines().filter_map(|l| l.split(": ").next()).collect();
     assert_eq!(starts, ["a.toml:2 version", "b.toml:13 routes[0].permission"], "{complaint}");
 }
+
+/// What was enforced, for its day had passed, is not any more: that is the change that somebody signs.
+#[test]
+fn shadow_mode_that_begins_anew_is_named_among_what_becomes_allowed() {
+    let directory = tempfile::tempdir().unwrap();
+    let with = |day: &str| {
+        POLICY
+            .replace("class = \"medium\"", &format!("class = \"medium\"\nshadow_until = \"{day}\""))
+    };
+    for (before, after) in [("2001-01-01", "2999-01-01"), ("2998-01-01", "2999-01-01")] {
+        let (changes, becomes) = compare(directory.path(), &with(before), &with(after));
+        assert!(!changes.is_empty());
+        assert!(
+            becomes.iter().any(|line| line.contains("allowed GET")),
+            "{before}: {changes:?} {becomes:?}"
+        );
+    }
+}
