@@ -8,6 +8,7 @@
 pub mod metrics;
 pub mod key_sets;
 pub mod services;
+mod batches;
 pub mod access_log;
 pub mod decisions;
 pub mod admin;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use crate::measure::{ResponseTimes, Sample, Sink};
 pub use access_log::AccessLog;
+pub use batches::Flush;
 pub use decisions::Decisions;
 pub use metrics::Metrics;
 

@@ -21,7 +21,6 @@ use pingora::server::configuration::{Opt, ServerConf};
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use thiserror::Error;
-use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::config::{Configuration, Mistake};
 use crate::exchange::{Entrance, UnderWay};
@@ -31,7 +30,7 @@ use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
-use crate::report::{AccessLog, Decisions, Metrics, Report};
+use crate::report::{AccessLog, Decisions, Flush, Metrics, Report};
 use housekeeping::Housekeeping;
 use lists::Lists;
 use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
@@ -55,6 +54,9 @@ pub enum StartError {
     /// There is no thread for the revocation lists.
     #[error("cannot start the thread that fetches revocation lists ({0})")]
     Lists(std::io::Error),
+    /// There is no thread for the access log.
+    #[error("cannot start the thread that writes the access log ({0})")]
+    AccessLog(std::io::Error),
     /// What was carried out already cannot be known.
     #[error("idempotency.directory: {0}")]
     Store(#[from] StoreError),
@@ -110,7 +112,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     });
     lists.put_in_force(&configuration.listeners, begun);
     let live = Arc::new(Live::new(path, configuration, metrics.clone(), lists));
-    let (report, _flush_on_exit) = report(&live.fixed, metrics.clone());
+    let (report, _flush_on_exit) = report(&live.fixed, metrics.clone())?;
     metrics.note_configuration(Moment::now());
 
     let opt = Opt { upgrade, ..Opt::default() };
@@ -165,12 +167,16 @@ fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
     Ok((admin, sockets?))
 }
 
-fn report(fixed: &Fixed, metrics: Arc<Metrics>) -> (Arc<Report>, Option<WorkerGuard>) {
+fn report(
+    fixed: &Fixed,
+    metrics: Arc<Metrics>,
+) -> Result<(Arc<Report>, Option<Flush>), StartError> {
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
-    let (access_log, guard) = log.map_or((None, None), |(log, guard)| (Some(log), Some(guard)));
+    let log = log.transpose().map_err(StartError::AccessLog)?;
+    let (access_log, flush) = log.map_or((None, None), |(log, flush)| (Some(log), Some(flush)));
     let decisions = Decisions::new(fixed.log.decisions);
     let times = ResponseTimes::new();
-    (Arc::new(Report { metrics, times, access_log, decisions }), guard)
+    Ok((Arc::new(Report { metrics, times, access_log, decisions }), flush))
 }
 
 fn edge(

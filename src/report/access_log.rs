@@ -2,26 +2,23 @@
 //!
 //! An allow-list of fields, named as in OpenTelemetry where it has a name: the route's template and
 //! never the path (OPIN paths carry policy ids), keyed pseudonyms for consents and clients. Lines are
-//! handed to a writer thread; when it cannot keep up, lines are dropped and counted rather than
-//! requests delayed.
+//! written in batches; when the target cannot keep up, lines are dropped and counted rather than requests
+//! delayed.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use http::{Method, Version};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
+use super::batches::{Batches, Flush};
 use crate::measure::{Outcome, Sample};
 use crate::pseudonym;
 
-const BUFFERED_LINES: usize = 65_536;
-
 /// Writes the lines.
 pub struct AccessLog {
-    writer: NonBlocking,
-    dropped: ErrorCounter,
+    batches: Batches,
 }
 
 #[derive(Serialize)]
@@ -80,19 +77,14 @@ struct Line<'a> {
 
 impl AccessLog {
     /// A log on `target`, and the guard that writes what is buffered when it is dropped.
-    pub fn new(target: impl Write + Send + 'static) -> (Self, WorkerGuard) {
-        let (writer, guard) = NonBlockingBuilder::default()
-            .buffered_lines_limit(BUFFERED_LINES)
-            .lossy(true)
-            .thread_name("access-log")
-            .finish(BufWriter::with_capacity(64 * 1024, target));
-        let dropped = writer.error_counter();
-        (Self { writer, dropped }, guard)
+    pub fn new(target: impl Write + Send + 'static) -> std::io::Result<(Self, Flush)> {
+        let (batches, flush) = Batches::to(target)?;
+        Ok((Self { batches }, flush))
     }
 
     /// How many lines were dropped.
     pub fn dropped(&self) -> usize {
-        self.dropped.dropped_lines()
+        self.batches.dropped()
     }
 
     /// Writes the line of one exchange.
@@ -101,8 +93,7 @@ impl AccessLog {
             return;
         };
         line.push(b'\n');
-        // A full buffer drops and counts the line; there is nothing else to do about it here.
-        let _ = self.writer.clone().write_all(&line);
+        self.batches.push(&line);
     }
 
     fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
