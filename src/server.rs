@@ -227,8 +227,9 @@ fn server_conf(configuration: &Configuration) -> ServerConf {
     let server = &configuration.server;
     ServerConf {
         threads: server.threads,
-        // One runtime per thread, without stealing: a connection stays on its core.
-        work_stealing: false,
+        // One thread needs none. Several runtimes of one thread each would watch each other's idle
+        // connections to backends, and now and then take one for lost that is wanted just then.
+        work_stealing: server.threads > 1,
         upgrade_sock: server.upgrade_socket.display().to_string(),
         grace_period_seconds: Some(server.drain_timeout.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
