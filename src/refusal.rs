@@ -217,8 +217,18 @@ impl Refusal {
 
     /// The Allow field of a 405.
     pub fn allow(&self) -> Option<&HeaderValue> {
+        self.other_methods().map(|(allow, _)| allow)
+    }
+
+    /// The form of the body where the request means no route: that of its path, if it has one.
+    pub fn error_form(&self) -> ErrorForm {
+        self.other_methods().map_or(ErrorForm::Common, |(_, errors)| errors)
+    }
+
+    /// Of a path without such a method: the methods that it has, and the form of its errors.
+    fn other_methods(&self) -> Option<(&HeaderValue, ErrorForm)> {
         match self {
-            Self::Route(RouteError::Method { allow, .. }) => Some(allow),
+            Self::Route(RouteError::Method { allow, errors }) => Some((allow, *errors)),
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)
@@ -266,29 +276,6 @@ impl Refusal {
             | Self::Event(_)
             | Self::Idempotency(_)
             | Self::Upstream(_) => false,
-        }
-    }
-
-    /// The form of the body where the request means no route: that of its path, if it has one.
-    pub fn error_form(&self) -> ErrorForm {
-        match self {
-            Self::Route(RouteError::Method { errors, .. }) => *errors,
-            Self::Request(_)
-            | Self::Identity(_)
-            | Self::Interaction(_)
-            | Self::Route(
-                RouteError::NotFound | RouteError::NotYetAvailable | RouteError::Retired,
-            )
-            | Self::Version(_)
-            | Self::Parameter(_)
-            | Self::Limits(_)
-            | Self::Token(_)
-            | Self::Scope(_)
-            | Self::Consent(_)
-            | Self::Event(_)
-            | Self::Idempotency(_)
-            | Self::Upstream(_)
-            | Self::Internal => ErrorForm::Common,
         }
     }
 
