@@ -4,6 +4,7 @@
 //! last phase, or the drop of an exchange whose task was cancelled or panicked.
 
 mod aftermath;
+mod backend;
 mod operation;
 mod received;
 mod under_way;
@@ -32,7 +33,8 @@ use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
-use crate::upstream::{Chosen, Upstream, Upstreams};
+use crate::upstream::{Upstream, Upstreams};
+use backend::Backend;
 use operation::OwnOperation;
 use received::Received;
 pub use under_way::{Entered, UnderWay};
@@ -74,25 +76,6 @@ pub struct Arrival {
     pub first_byte: Instant,
     /// Why it cannot be one, if it cannot.
     pub fault: Option<RequestError>,
-}
-
-/// How the backend is doing on this exchange.
-#[derive(Default)]
-struct Backend {
-    answered: bool,
-    server: Option<usize>,
-    began: Option<Instant>,
-    ended: Option<Instant>,
-    attempts: u32,
-    interim: u32,
-}
-
-impl Backend {
-    /// From the choice of a server to the last that was heard of it.
-    fn time(&self) -> Option<Duration> {
-        let (began, ended) = self.began.zip(self.ended)?;
-        Some(ended.saturating_duration_since(began))
-    }
 }
 
 /// One request and its answer.
@@ -269,11 +252,6 @@ impl Exchange {
         self.serving.upstreams.of(self.permit.as_ref()?)
     }
 
-    /// The upstream, if one of its servers was chosen.
-    fn asked(&self) -> Option<&Upstream> {
-        self.upstream().filter(|_| self.backend.attempts > 0)
-    }
-
     /// The refusal, if the exchange was refused.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -294,50 +272,6 @@ impl Exchange {
         self.arrived
     }
 
-    /// Chooses a server for the permit, for the first time or for a retry.
-    pub fn choose_server(&mut self) -> Option<Chosen> {
-        // A body that is passed on as it comes is passed on from its beginning.
-        if self.awaits_body {
-            self.await_body(self.received.declared());
-        }
-        let permit = self.permit.as_ref()?;
-        let now = Instant::now();
-        let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
-        self.backend.server = Some(chosen.server);
-        self.backend.attempts += 1;
-        self.backend.began.get_or_insert(now);
-        Some(chosen)
-    }
-
-    /// How many servers were tried.
-    pub fn attempts(&self) -> u32 {
-        self.backend.attempts
-    }
-
-    /// Notes that the server chosen last gave no usable answer.
-    pub fn note_backend_failure(&mut self) {
-        self.backend.ended = Some(Instant::now());
-        if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
-            upstream.note_failure(server, Moment::now());
-        }
-    }
-
-    /// Notes the head of the backend's answer, and that an answer which may have changed a consent ends
-    /// what is kept of it, before the caller sees the answer.
-    pub fn note_backend_answer(&mut self, status: StatusCode) {
-        self.note_backend_progress();
-        self.backend.answered = true;
-        self.note_aftermath(status);
-        if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
-            upstream.note_answer(server);
-        }
-    }
-
-    /// Notes that something of the backend's answer arrived.
-    pub fn note_backend_progress(&mut self) {
-        self.backend.ended = Some(Instant::now());
-    }
-
     /// What rewrites the links of an answer, if its upstream has a public URL.
     pub fn begin_links(&mut self, status: StatusCode, answer: &HeaderMap) -> bool {
         let public = self.upstream().and_then(|upstream| upstream.settings().public_url.clone());
@@ -348,21 +282,6 @@ impl Exchange {
     /// What rewrites the links of the answer that passes.
     pub fn links(&mut self) -> Option<&mut LinkRewriter> {
         self.links.as_mut()
-    }
-
-    /// Counts an interim answer (1xx) of the backend.
-    pub fn note_interim(&mut self) -> u32 {
-        self.backend.interim += 1;
-        self.backend.interim
-    }
-
-    /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
-    pub fn is_overdue(&self) -> bool {
-        let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
-        match (self.backend.time(), total) {
-            (Some(taken), Some(total)) => taken > total && !self.awaits_body,
-            _ => false,
-        }
     }
 
     /// Takes the status that the caller gets.
