@@ -1,0 +1,130 @@
+//! What is wrong in a document, and where.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing is loaded.
+    Error,
+    /// It is loaded, and said.
+    Warning,
+}
+
+/// One mistake: `file:line key: what is wrong, what is accepted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, counted from 1; 0 for the file as a whole.
+    pub line: usize,
+    /// The key, from the top of the file.
+    pub key: String,
+    /// What is wrong and what is accepted.
+    pub text: String,
+}
+
+impl Mistake {
+    /// Whether nothing is loaded because of it.
+    pub fn prevents_loading(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        if !self.key.is_empty() {
+            write!(f, " {}", self.key)?;
+        }
+        f.write_str(": ")?;
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// All mistakes found so far, shared by everything that reads.
+#[derive(Clone, Debug, Default)]
+pub struct Mistakes(Rc<RefCell<Vec<Mistake>>>);
+
+impl Mistakes {
+    /// Adds one.
+    pub fn add(&self, mistake: Mistake) {
+        self.0.borrow_mut().push(mistake);
+    }
+
+    /// Whether any of them prevents loading.
+    pub fn prevent_loading(&self) -> bool {
+        self.0.borrow().iter().any(Mistake::prevents_loading)
+    }
+
+    /// All of them, in the order of files and lines.
+    pub fn take(&self) -> Vec<Mistake> {
+        let mut all = self.0.take();
+        all.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
+        all.dedup();
+        all
+    }
+}
+
+/// A place in a document, to report a mistake at.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub(super) file: Rc<str>,
+    pub(super) line: usize,
+    pub(super) key: String,
+    pub(super) mistakes: Mistakes,
+}
+
+impl Place {
+    /// The place of a file as a whole.
+    pub fn of_file(file: &str, mistakes: &Mistakes) -> Self {
+        Self { file: file.into(), line: 0, key: String::new(), mistakes: mistakes.clone() }
+    }
+
+    /// A line of a file that is written in another language than TOML.
+    pub fn at(file: &str, line: usize, key: impl Into<String>, mistakes: &Mistakes) -> Self {
+        Self { file: file.into(), line, key: key.into(), mistakes: mistakes.clone() }
+    }
+
+    /// Reports that something here is wrong.
+    pub fn reject(&self, text: impl Into<String>) {
+        self.report(Severity::Error, text.into());
+    }
+
+    /// Reports something here that deserves attention.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.report(Severity::Warning, text.into());
+    }
+
+    fn report(&self, severity: Severity, text: String) {
+        let (file, line, key) = (self.file.to_string(), self.line, self.key.clone());
+        self.mistakes.add(Mistake { severity, file, line, key, text });
+    }
+
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The place as `file:line`.
+    pub fn file_and_line(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+}
