@@ -154,9 +154,6 @@ pub enum RouteError {
     },
 }
 
-/// The path parameter that is a consent's id, in every published specification.
-pub const CONSENT_ID: &str = "consentId";
-
 /// A route and what the path says of the consent.
 pub struct Found<'a> {
     /// The route.
@@ -293,7 +290,7 @@ impl Routes {
             if route.consent_parameter.as_deref() == Some(name) {
                 let decoded = percent_decode_str(value).decode_utf8();
                 consent_in_path = Some(decoded.map_err(|_| RouteError::NotFound)?);
-            } else if value.contains("%2F") && name != CONSENT_ID {
+            } else if value.contains("%2F") && !template::names_consent(name) {
                 // Only a consent id, a URN, may contain a slash.
                 return Err(RouteError::NotFound);
             }

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::config::document::{Document, Mistakes, Place, Table};
 use crate::consent::Permission;
 use crate::route::lifetime::disorder;
-use crate::route::{CONSENT_ID, ErrorForm, PriorityClass, Template};
+use crate::route::{ErrorForm, PriorityClass, Template};
 use crate::scope::Scope;
 
 /// The file that is shipped.
@@ -29,7 +29,9 @@ const FACTS: [Accepted; 15] = [
     ("class", "\"high\", \"medium\" or \"admin\"", |text| {
         PriorityClass::ALL.iter().any(|class| class.as_str() == text)
     }),
-    ("consent_parameter", "\"consentId\" or \"none\"", |text| text == CONSENT_ID || text == "none"),
+    ("consent_parameter", "a parameter of the path such as \"consentId\", or \"none\"", |text| {
+        text == "none" || Template::parse(&format!("/{{{text}}}")).is_ok()
+    }),
     ("consent_use", "\"read\" or \"initiate\"", |text| matches!(text, "read" | "initiate")),
     ("deprecated_from", "a day such as \"2026-12-31\"", is_day),
     ("errors", "\"common\", \"closed\", \"object\", \"dated-meta\" or \"misspelt\"", |text| {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decisions::{Decisions, LEFT_OUT};
 use super::openapi::{Grant, Operation, Requirement, Told};
 use crate::config::document::Place;
+use crate::route::Template;
 use crate::route::lifetime::disorder;
-use crate::route::{CONSENT_ID, Template};
 
 /// Keys of a policy and their values, as text.
 pub(super) type Keys = BTreeMap<&'static str, String>;
@@ -209,9 +209,24 @@ impl Settling<'_> {
     }
 
     fn consent_parameter(&mut self) {
-        if self.operation.template.has_parameter(CONSENT_ID) {
-            let why = "the path names a consent, the specification does not say whose";
-            self.key("consent_parameter", Err(why.to_owned()));
+        let template = &self.operation.template;
+        let consents: Vec<&str> = template.consents().collect();
+        if consents.is_empty() {
+            return;
+        }
+        let named = consents.join("} and {");
+        let why =
+            format!("the path names a consent ({{{named}}}), the specification does not say whose");
+        let decided = self.fact("consent_parameter", Err(why));
+        match decided {
+            Some(name) if name == "none" || template.has_parameter(&name) => {
+                self.keys.insert("consent_parameter", name);
+            }
+            Some(name) => {
+                let why = format!("{name} was decided, which is no parameter of the path");
+                self.unknown.push(format!("consent_parameter cannot be told: {why}"));
+            }
+            None => {}
         }
     }
 

@@ -17,7 +17,7 @@ pub enum TemplateError {
     #[error("a literal segment may only have letters, digits and -._~")]
     Literal,
     /// Braces that do not enclose one whole segment, or a name that is no identifier.
-    #[error("a parameter is one whole segment {{name}} of letters and digits")]
+    #[error("a parameter is one whole segment {{name}} of letters, digits, '-' and '_'")]
     Parameter,
     /// A parameter stands twice.
     #[error("a parameter stands twice")]
@@ -61,6 +61,24 @@ impl Template {
             && self.segments.iter().zip(&other.segments).all(meets)
     }
 
+    /// The parameters that name a consent: by their own name, in whatever spelling, or by the collection that
+    /// they stand in (`/recurring-consents/{id}`).
+    pub fn consents(&self) -> impl Iterator<Item = &str> {
+        let mut collection = "";
+        self.segments.iter().filter_map(move |segment| {
+            let before = std::mem::take(&mut collection);
+            match segment {
+                Segment::Literal(text) => {
+                    collection = text;
+                    None
+                }
+                Segment::Parameter(name) => {
+                    (names_consent(name) || names_consent(before)).then_some(&**name)
+                }
+            }
+        })
+    }
+
     /// Whether it has a parameter of this name.
     pub fn has_parameter(&self, name: &str) -> bool {
         self.segments.iter().any(|s| matches!(s, Segment::Parameter(p) if **p == *name))
@@ -76,6 +94,16 @@ impl fmt::Display for Template {
     }
 }
 
+/// What ecosystems call an agreement of the customer's: OPIN and the UAE a consent, Open Finance Brasil an
+/// enrollment too, the protocols beneath them an intent (`openbanking_intent_id`).
+pub const CONSENT_WORDS: [&str; 4] = ["consent", "enrollment", "enrolment", "intent"];
+
+/// Whether a name speaks of a consent, in any spelling of it (`consentId`, `ConsentId`, `consent_id`).
+pub fn names_consent(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CONSENT_WORDS.iter().any(|word| name.contains(word))
+}
+
 fn parse_segment(part: &str) -> Result<Segment, TemplateError> {
     if part.is_empty() {
         return Err(TemplateError::Slashes);
@@ -84,7 +112,7 @@ fn parse_segment(part: &str) -> Result<Segment, TemplateError> {
         let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
         let is_identifier = |name: &&str| {
             name.starts_with(|c: char| c.is_ascii_alphabetic())
-                && name.bytes().all(|b| b.is_ascii_alphanumeric())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
         let name = name.filter(is_identifier).ok_or(TemplateError::Parameter)?;
         return Ok(Segment::Parameter(name.into()));
@@ -123,9 +151,35 @@ mod tests {
             ("/a{b}", TemplateError::Parameter),
             ("/{}", TemplateError::Parameter),
             ("/{1a}", TemplateError::Parameter),
+            ("/{_a}", TemplateError::Parameter),
+            ("/{a.b}", TemplateError::Parameter),
             ("/{a}/{a}", TemplateError::Repeated),
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_names_a_consent_by_its_name_or_by_its_collection() {
+        for (path, expected) in [
+            ("/consents/{consentId}", "consentId"),
+            ("/a/{ConsentId}", "ConsentId"),
+            ("/a/{consent_id}", "consent_id"),
+            ("/a/{consent-id}/b", "consent-id"),
+            ("/a/{CONSENTID}", "CONSENTID"),
+            ("/a/{recurringConsentId}/b", "recurringConsentId"),
+            ("/a/{enrollmentId}", "enrollmentId"),
+            ("/a/{idEnrolment}", "idEnrolment"),
+            ("/a/{openbanking_intent_id}", "openbanking_intent_id"),
+            ("/account-access-consents/{id}", "id"),
+            ("/Enrollments/{key}/b/{policyId}", "key"),
+            ("/consents/{id}/enrollments/{other}", "id other"),
+            ("/consents/v3/{policyId}", ""),
+            ("/consents/{x}/{y}", "x"),
+            ("/a/{policyId}", ""),
+        ] {
+            let found: Vec<String> = template(path).consents().map(str::to_owned).collect();
+            assert_eq!(found.join(" "), expected, "{path}");
         }
     }
 

@@ -445,7 +445,19 @@ const UNTOLD: &[(&str, &str, &str, &str)] = &[
         "  /orders:\n    post:",
         "  /orders/{consentId}:\n    post:",
         "POST /open-insurance/demo/v2/orders/{consentId}",
-        "consent_parameter cannot be told: the path names a consent, the specification does not say whose",
+        "consent_parameter cannot be told: the path names a consent ({consentId}), the specification does not say whose",
+    ),
+    (
+        "  /orders:\n    post:",
+        "  /orders/{recurring_consent_id}:\n    post:",
+        "POST /open-insurance/demo/v2/orders/{recurring_consent_id}",
+        "consent_parameter cannot be told: the path names a consent ({recurring_consent_id}), the specification does not say whose",
+    ),
+    (
+        "  /orders:\n    post:",
+        "  /enrollments/{id}:\n    post:",
+        "POST /open-insurance/demo/v2/enrollments/{id}",
+        "consent_parameter cannot be told: the path names a consent ({id}), the specification does not say whose",
     ),
     (
         "  /things:\n    parameters:\n      - $ref: '#/components/parameters/id'\n    get:",

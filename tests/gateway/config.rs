@@ -798,7 +798,7 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "path = \"/things/{thingId}\"",
         "path = \"/things/{thing\"",
-        "policies/demo.toml:LINE routes[0].path: \"/things/{thing\": a parameter is one whole segment {name} of letters and digits, accepted: a path such as \"/request/{consentId}\"",
+        "policies/demo.toml:LINE routes[0].path: \"/things/{thing\": a parameter is one whole segment {name} of letters, digits, '-' and '_', accepted: a path such as \"/request/{consentId}\"",
     ),
     (
         "access = \"consented\"",
@@ -828,7 +828,42 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "path = \"/things/{thingId}\"",
         "path = \"/things/{consentId}\"",
-        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent, accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({consentId}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{ConsentId}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({ConsentId}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{consent_id}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({consent_id}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{enrollmentId}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({enrollmentId}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/things/{recurringConsentId}/parts\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({recurringConsentId}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/insurance-consents/{id}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({id}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "path = \"/consents/{a}/enrollments/{b}\"",
+        "policies/demo.toml:ROUTE0 routes[0].consent_parameter: is missing though the path names a consent ({a} and {b}), accepted: the name of the path parameter that is the caller's consent, or \"none\"",
+    ),
+    (
+        "path = \"/things/{thingId}\"",
+        "consent_parameter = \"a\"\npath = \"/consents/{a}/enrollments/{b}\"",
+        "policies/demo.toml:LINE routes[0].consent_parameter: leaves {b} to nobody's check: one consent of a path is judged, accepted: a path that names one, or \"none\" where the backend checks them",
     ),
     (
         "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",

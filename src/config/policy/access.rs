@@ -2,7 +2,7 @@
 
 use crate::config::document::Table;
 use crate::consent::{ConsentKind, ConsentUse, Permission};
-use crate::route::{Access, CONSENT_ID, Template};
+use crate::route::{Access, Template};
 use crate::scope::Scope;
 
 pub(super) fn read_access(table: &Table<'_>) -> Option<Access> {
@@ -68,21 +68,23 @@ pub(super) fn read_kind(table: &Table<'_>, has_parameter: bool) -> ConsentKind {
     kind.map_or(ConsentKind::Consent, |kind| kind.value)
 }
 
+/// Left out by mistake, it would skip the check whose consent it is: so it must be said for every path that
+/// names one, under whatever name.
 pub(super) fn read_consent_parameter(
     table: &Table<'_>,
     template: Option<&Template>,
 ) -> Option<Option<Box<str>>> {
-    let has_consent = template.is_some_and(|template| template.has_parameter(CONSENT_ID));
+    let consents: Vec<&str> = template.into_iter().flat_map(Template::consents).collect();
     let accepted = "the name of the path parameter that is the caller's consent, or \"none\"";
     let Some(name) = table.string("consent_parameter", accepted) else {
-        if has_consent {
-            // Left out by mistake, it would skip the check whose consent it is.
-            let text = "is missing though the path names a consent";
+        if !consents.is_empty() && !table.has("consent_parameter") {
+            let named = consents.join("} and {");
+            let text = format!("is missing though the path names a consent ({{{named}}})");
             table.place("consent_parameter").reject(format!("{text}, accepted: {accepted}"));
         }
         return Some(None);
     };
-    if name.value == "none" && has_consent {
+    if name.value == "none" && !consents.is_empty() {
         return Some(None);
     }
     for access in ["open", "certificate"] {
@@ -96,6 +98,13 @@ pub(super) fn read_consent_parameter(
     if template.is_some_and(|template| !template.has_parameter(&name.value)) {
         let text = "is no parameter of the path, accepted: the name of one";
         name.place.reject(format!("{:?} {text}", name.value));
+        return None;
+    }
+    if let Some(other) = consents.iter().find(|other| **other != name.value) {
+        name.place.reject(format!(
+            "leaves {{{other}}} to nobody's check: one consent of a path is judged, accepted: a path that \
+             names one, or \"none\" where the backend checks them"
+        ));
         return None;
     }
     Some(Some(name.value.into()))

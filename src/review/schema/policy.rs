@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use super::kind::Kind::{self, Flag, Form, Number, Size, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
 use crate::config::offline::CONTENT_METHODS;
-use crate::route::{CONSENT_ID, ErrorForm, PriorityClass};
+use crate::route::template::CONSENT_WORDS;
+use crate::route::{ErrorForm, PriorityClass};
 
 const NAME: Kind = Form("[a-z0-9-]{1,64}");
 const VERSION: Kind = Form("[0-9]{1,9}\\.[0-9]{1,9}\\.[0-9]{1,9}");
 const PARAMETER: Kind = Form("[A-Za-z0-9._-]{1,64}");
 const DAY: Kind = Form("[0-9]{4}-[0-9]{2}-[0-9]{2}");
 const BASE_PATH: Kind = Form("(/[A-Za-z0-9._~-]+)+");
-const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9]*\\}))+");
+const TEMPLATE: Kind = Form("(/([A-Za-z0-9._~-]+|\\{[A-Za-z][A-Za-z0-9_-]*\\}))+");
 const SCOPE: Kind = Form("[!#-\\[\\]-~]+");
 const PERMISSION: Kind = Form("[A-Za-z0-9_]{1,128}");
 
@@ -122,7 +123,6 @@ pub(super) fn rules_of_a_route() -> Value {
     });
     let nameless = json!({"not": {"properties": {"consent_parameter": {"const": "none"}},
         "required": ["consent_parameter"]}});
-    let names_consent = format!("\\{{{CONSENT_ID}\\}}");
     json!([
         when("access", &["open", "certificate"], no_token),
         when("access", &["client"], own),
@@ -132,11 +132,21 @@ pub(super) fn rules_of_a_route() -> Value {
             json!({"properties": {"idempotency_key": false, "request_body": false,
                 "max_body_size": false}})),
         {
-            "if": {"properties": {"path": {"pattern": names_consent}}, "required": ["path"]},
+            "if": {"properties": {"path": {"pattern": names_consent()}}, "required": ["path"]},
             "then": {"required": ["consent_parameter"]},
-            "else": nameless,
+            // What begins with a parameter may stand in a collection that base_path names.
+            "else": {"anyOf": [nameless, {"properties": {"path": {"pattern": "^/\\{"}}}]},
         },
     ])
+}
+
+/// A parameter that names a consent, or stands in a collection of them, in any case of letters.
+fn names_consent() -> String {
+    let in_any_case = |word: &str| -> String {
+        word.chars().map(|c| format!("[{}{c}]", c.to_ascii_uppercase())).collect()
+    };
+    let words = CONSENT_WORDS.map(in_any_case).join("|");
+    format!("(\\{{[^/]*({words})|({words})[^/{{]*/\\{{)")
 }
 
 /// What must be said for the file, or for each of its routes.
