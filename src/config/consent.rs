@@ -33,6 +33,7 @@ const BREAKER: BreakerWords = BreakerWords {
 /// What `[consent]` says.
 #[derive(PartialEq)]
 pub(super) struct ConsentSettings {
+    preset: Preset,
     teller: Teller,
     registry: Option<EndpointSettings>,
     consents: Reading,
@@ -79,6 +80,7 @@ impl Default for ConsentSettings {
             missing_expiration: preset.missing_expiration(),
         };
         Self {
+            preset,
             teller: Teller::Registry,
             registry: None,
             consents: reading(ConsentKind::Consent),
@@ -171,6 +173,11 @@ impl ConsentSettings {
         (self.consents.states, self.consents.missing_expiration)
     }
 
+    /// The ecosystem.
+    pub(super) fn preset(&self) -> Preset {
+        self.preset
+    }
+
     /// What an outage means to each class of routes.
     pub(super) fn stale_for(&self) -> StaleFor {
         self.stale_for
@@ -190,6 +197,7 @@ pub(super) fn read_judging(root: &Table<'_>) -> (Rules, MissingExpiration) {
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
     let presets = Preset::ALL.map(|preset| (preset.name(), preset));
     let preset = choose(table, "preset", &presets).unwrap_or_default();
+    settings.preset = preset;
     let mut rules = preset.rules();
     rules.authorisation_window = read_window(table).unwrap_or(rules.authorisation_window);
     let consumptions = [
@@ -270,7 +278,6 @@ fn witness(metrics: &Metrics) -> Witness {
     })
 }
 
-/// Says when the registry is left alone, and when it is asked again.
 /// The window of authorisation, or nothing inside if there is to be none.
 fn read_window(table: &Table<'_>) -> Option<Option<Duration>> {
     let accepted = format!("{} or \"none\"", values::DURATION);

@@ -33,6 +33,8 @@ pub(super) struct IntrospectionSettings {
     breaker: BreakerSettings,
     /// How long it is known that a token does not hold.
     pub(super) keep_inactive: Duration,
+    /// Whether an answer must say what type the token is of.
+    pub(super) require_token_type: bool,
 }
 
 /// What makes a [`ClientAuthentication`].
@@ -81,6 +83,7 @@ pub(super) fn read_introspection(
     let endpoint = endpoint::read(table, "url", needs);
     let breaker = breaker::read(table);
     let keep_inactive = read_age(table, "keep_inactive", ONE_MINUTE).unwrap_or(KEEP_INACTIVE);
+    let require_token_type = table.boolean("require_token_type").unwrap_or(false);
     let client_id = client_id.map(|client_id| client_id.value);
     let authentication = read_authentication(table, method, client_id);
     let (endpoint, place) = endpoint?;
@@ -92,7 +95,13 @@ pub(super) fn read_introspection(
     };
     let breaker_of_service = Breaker::new(breaker, Moment::now, BREAKER.witness(metrics));
     let introspector = Introspector::new(endpoint.remote(&place)?, breaker_of_service, built);
-    let settings = IntrospectionSettings { endpoint, authentication, breaker, keep_inactive };
+    let settings = IntrospectionSettings {
+        endpoint,
+        authentication,
+        breaker,
+        keep_inactive,
+        require_token_type,
+    };
     Some((settings, (introspector, witness(metrics))))
 }
 

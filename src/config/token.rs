@@ -9,6 +9,7 @@ use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
 use super::services::{self, Asking, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
 use super::{Kept, carried, values};
+use crate::consent::Preset;
 use crate::last_good;
 use crate::report::Metrics;
 use crate::token::claims;
@@ -55,13 +56,15 @@ pub(super) fn read_tokens(
     let common =
         Common { algorithms, directory: directory.as_deref(), has_introspection, metrics, before };
     let issuers = issuers::read(&table, &common);
-    let rules = read_rules(&table, issuers.as_deref());
+    let preset = consent.map(ConsentSettings::preset).unwrap_or_default();
+    let rules = read_rules(&table, issuers.as_deref(), preset);
     let (issuers, rules, (introspection, introspector)) = (issuers?, rules?, introspection?);
     if let Some(introspection) = &introspection {
         limits.keep_inactive = introspection.keep_inactive;
     }
     let (issuers, built): (Vec<_>, Vec<_>) = issuers.into_iter().unzip();
-    let rules = ClaimRules { carrying: carrying?, ..rules };
+    let require_token_type = introspection.as_ref().is_some_and(|i| i.require_token_type);
+    let rules = ClaimRules { carrying: carrying?, require_token_type, ..rules };
     let settings = TokenSettings { rules, signed_rules, limits, issuers, introspection };
     if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
         return Some((settings, kept.token.1.clone()));
@@ -89,10 +92,11 @@ fn read_introspection(
 fn read_rules(
     table: &Table<'_>,
     issuers: Option<&[(IssuerSettings, crate::token::Issuer)]>,
+    preset: Preset,
 ) -> Option<ClaimRules> {
     let audiences = read_audiences(table);
     let leeway = read_age(table, "leeway", ONE_MINUTE);
-    let longest_lifetime = table.parsed("longest_lifetime", values::DURATION, values::duration);
+    let longest_lifetime = read_longest_lifetime(table, preset);
     let consent_prefix = read_prefix(table, "consent_scope_prefix", "a consent", "consent:");
     let enrollment_prefix =
         read_prefix(table, "enrollment_scope_prefix", "an enrollment", "enrollment:");
@@ -109,7 +113,8 @@ fn read_rules(
         issuers: issuers?.iter().map(|(settings, _)| settings.name.clone()).collect(),
         audiences: audiences?.value,
         leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
-        longest_lifetime: longest_lifetime.map(|longest| longest.value.as_secs()),
+        longest_lifetime: longest_lifetime.map(|longest| longest.as_secs()),
+        require_token_type: false,
         percent_encoded_scopes,
         accept_top_level_thumbprint,
         participant,
@@ -119,6 +124,27 @@ fn read_rules(
         grant,
         carrying: None,
     })
+}
+
+/// How long a token may live: what the ecosystem says, unless the operator raises it.
+fn read_longest_lifetime(table: &Table<'_>, preset: Preset) -> Option<Duration> {
+    let default = preset.longest_token_lifetime();
+    let accepted = format!("{}, or \"any\"", values::DURATION);
+    let longest = table.parsed("longest_lifetime", &accepted, |text| match text {
+        "any" => Some(None),
+        _ => values::duration(text).map(Some),
+    });
+    let Some(longest) = longest else {
+        return Some(default);
+    };
+    if longest.value.is_none_or(|value| value > default) {
+        let (most, name) = (default.as_secs() / 60, preset.name());
+        longest.place.warn(format!(
+            "is above the {most}m that access tokens live at most ({name}): a refresh token that passes for \
+             one lives as long"
+        ));
+    }
+    longest.value
 }
 
 /// The beginning of the scopes that name something.

@@ -98,6 +98,14 @@ impl Preset {
         }
     }
 
+    /// How long access tokens live at most: the FAPI profile of Open Banking Brasil, 5.2.2 item 13 (300 to 900
+    /// seconds), which OPIN took over.
+    pub fn longest_token_lifetime(self) -> Duration {
+        match self {
+            Self::OpinV2 | Self::OpinV3 | Self::Ofb => Duration::from_secs(900),
+        }
+    }
+
     /// What it makes of a consent without expiration.
     pub fn missing_expiration(self) -> MissingExpiration {
         match self {

@@ -81,8 +81,11 @@ pub struct ClaimRules {
     pub audiences: Vec<String>,
     /// Seconds by which `nbf` and `iat` may lie ahead of the gateway's clock.
     pub leeway: u64,
-    /// Seconds that a token may live, from `iat` to `exp`.
+    /// Seconds that a token may live, from `iat` to `exp`. With it, one without `exp` lives too long.
     pub longest_lifetime: Option<u64>,
+    /// Whether an answer of introspection must have `token_type`: some servers leave it out exactly for
+    /// refresh tokens.
+    pub require_token_type: bool,
     /// Whether `%20` separates scopes as a blank does.
     pub percent_encoded_scopes: bool,
     /// Whether a thumbprint beside `cnf` binds as one within it does.
@@ -118,6 +121,7 @@ impl Claims {
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<VerifiedToken, TokenError> {
+        self.check_use(source, rules)?;
         self.check_issuer(source, rules)?;
         self.check_audience(source, rules)?;
         let expires_at = self.check_lifetime(source, rules, now)?;
@@ -153,6 +157,16 @@ impl Claims {
             expires_at,
             signed: None,
         })
+    }
+
+    /// Whether it is an access token at all: a server vouches for its refresh tokens too (`active`), and they
+    /// are bound to the same certificate. RFC 7662 section 2.2 has `token_type`, Hydra and Cognito `token_use`.
+    fn check_use(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
+        let may_be_silent = source == Source::Jwt || !rules.require_token_type;
+        if self.is_of_other_use || !self.is_bearer.unwrap_or(may_be_silent) {
+            return Err(TokenError::Type);
+        }
+        Ok(())
     }
 
     fn check_issuer(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
@@ -196,11 +210,12 @@ impl Claims {
         Ok(self.expires_at)
     }
 
-    /// Without `iat`, what is left of the life counts.
+    /// Without `iat`, what is left of the life counts; without `exp`, nothing bounds it.
     fn check_length_of_life(&self, rules: &ClaimRules, latest: u64) -> Result<(), TokenError> {
-        let (Some(longest), Some(expires_at)) = (rules.longest_lifetime, self.expires_at) else {
+        let Some(longest) = rules.longest_lifetime else {
             return Ok(());
         };
+        let expires_at = self.expires_at.ok_or(TokenError::Lifetime)?;
         let life = expires_at.saturating_sub(self.issued_at.unwrap_or(latest));
         if life > longest { Err(TokenError::Lifetime) } else { Ok(()) }
     }

@@ -25,8 +25,8 @@ pub enum TokenError {
     /// The JOSE header is malformed or has a parameter that must not be there.
     #[error("the token's header is malformed or has an unsupported parameter")]
     Header,
-    /// Another type than the configured ones.
-    #[error("the token's type (typ) is not an accepted one")]
+    /// Another type than the configured ones, or no access token at all.
+    #[error("the token is no access token, or of no accepted type (typ)")]
     Type,
     /// An algorithm that is not accepted, or not the key's.
     #[error("the token's algorithm is not an accepted one")]
@@ -52,7 +52,7 @@ pub enum TokenError {
     /// Not valid yet.
     #[error("the token is not valid yet")]
     NotYetValid,
-    /// It lives longer than configured.
+    /// It lives longer than configured, or has no end.
     #[error("the token lives too long")]
     Lifetime,
     /// It was revoked before the gateway's eyes, or the operator said so.

@@ -166,7 +166,7 @@ async fn an_opaque_token_is_held_to_the_same_rules() {
     lab.assert_untouched();
     // What the authorization server leaves out, it vouches for.
     let terse = put("terse", &|c| {
-        for name in ["iss", "aud", "exp", "nbf", "iat"] {
+        for name in ["iss", "aud", "nbf", "iat"] {
             remove(c, name);
         }
     });
@@ -240,7 +240,7 @@ async fn introspection_with_a_client_certificate() {
 async fn times_may_have_fractions() {
     let lab = lab().await;
     let token = sign(&lab, |_, claims| {
-        claims["exp"] = json!(9_999_999_999.5);
+        claims["exp"] = json!(claims["exp"].as_f64().unwrap() - 0.5);
         claims["nbf"] = json!(1_500_000_000.25);
     });
     assert_eq!(lab.send(&create(&token)).await.status, 201);

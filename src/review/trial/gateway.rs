@@ -22,7 +22,7 @@ use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison};
 use crate::config::Judging;
 use crate::config::offline::Policies;
-use crate::consent::{Consents, Memory, Teller, Witness};
+use crate::consent::{Consents, Memory, Preset, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
@@ -217,7 +217,8 @@ fn tokens(authority: &Authority) -> Option<Tokens> {
         issuers: vec![ISSUER.to_owned()],
         audiences: vec![AUDIENCE.to_owned()],
         leeway: 5,
-        longest_lifetime: None,
+        longest_lifetime: Some(Preset::default().longest_token_lifetime().as_secs()),
+        require_token_type: false,
         percent_encoded_scopes: false,
         accept_top_level_thumbprint: false,
         participant: ParticipantRule::Ignore,

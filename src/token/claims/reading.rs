@@ -28,6 +28,10 @@ pub struct Claims {
     pub(super) organisation: Option<String>,
     pub(super) software_statement: Option<String>,
     pub(super) consent: Option<String>,
+    /// Whether `token_type`, if it is there, says that the token is one for RFC 6750.
+    pub(super) is_bearer: Option<bool>,
+    /// Whether it says by another name that it is no access token.
+    pub(super) is_of_other_use: bool,
     active: Option<bool>,
     /// What portaria does not look at itself, where the terms of the consent may stand there.
     pub(super) rest: Option<Value>,
@@ -85,7 +89,7 @@ impl<'de> Deserialize<'de> for NumericDate {
 }
 
 /// The names that have a meaning of their own among the claims.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 19] = [
     "iss",
     "aud",
     "sub",
@@ -101,8 +105,15 @@ const KNOWN: [&str; 16] = [
     "x5t#S256",
     "org_id",
     "software_id",
+    "token_use",
+    "token_type",
+    "typ",
     "active",
 ];
+
+/// What `typ` says of an access token among the claims, where Keycloak writes what a token is for (`Refresh`,
+/// `ID`, `Offline`), or as the header would (RFC 9068 section 2.1).
+const TYPES: [&str; 3] = ["Bearer", "at+jwt", "JWT"];
 
 /// Whether a claim of this name cannot name a consent, because it says something else.
 pub fn is_known(name: &str) -> bool {
@@ -152,6 +163,10 @@ impl Members for Reading<'_> {
                 claims.confirmation = Some(map.next_value_seed(Object(Confirmation::default()))?);
             }
             "active" => claims.active = Some(map.next_value()?),
+            // Of any JSON type: what is no text is no access token either, and that is a verdict.
+            "token_type" => claims.is_bearer = Some(is_one_of(&whole(map)?, &["Bearer"])),
+            "token_use" => claims.is_of_other_use |= whole(map)? != "access_token",
+            "typ" => claims.is_of_other_use |= !is_one_of(&whole(map)?, &TYPES),
             "x5t#S256" if self.rules.accept_top_level_thumbprint => {
                 claims.top_level_thumbprint = text(map)?;
             }
@@ -171,6 +186,11 @@ impl Members for Reading<'_> {
         }
         Ok(())
     }
+}
+
+/// Compared without case (RFC 6749 section 5.1).
+fn is_one_of(value: &Value, names: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| names.iter().any(|name| name.eq_ignore_ascii_case(text)))
 }
 
 fn date<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<u64>, A::Error> {

@@ -8,6 +8,7 @@ use portaria::lab::authorization::Signer;
 use serde_json::{Value, json};
 
 use super::keys::*;
+use super::{create, sign};
 use crate::harness::*;
 
 const PATH: &str = "/introspect";
@@ -147,6 +148,91 @@ async fn a_failing_server_is_left_alone_and_tried_by_one_question() {
     put(&server, &active(&lab));
     eventually("it is tried again", || async { ask(&lab, TOKEN).await == 201 }).await;
     lab.expect_metric(OPEN, 0.0).await;
+}
+
+/// A server vouches for its refresh tokens too, and binds them to the same certificate.
+#[tokio::test]
+async fn what_is_no_access_token_is_refused_though_it_is_active() {
+    let server = key_server().await;
+    let lab = lab_asking(&server, "").await;
+    let good = active(&lab);
+    let says = |member: &str, value: Value| {
+        let mut answer = good.clone();
+        answer[member] = value;
+        answer
+    };
+    let mut admitted = 0;
+    for (number, (member, value, expected)) in [
+        ("token_type", json!("Bearer"), 201),
+        ("token_type", json!("bearer"), 201),
+        ("token_use", json!("access_token"), 201),
+        ("typ", json!("Bearer"), 201),
+        ("typ", json!("at+jwt"), 201),
+        ("token_type", json!("refresh_token"), 401),
+        ("token_type", json!("id_token"), 401),
+        ("token_type", json!("access_token"), 401),
+        ("token_type", json!("N_A"), 401),
+        ("token_type", json!("DPoP"), 401),
+        ("token_type", json!("Bearer "), 401),
+        ("token_type", json!(""), 401),
+        ("token_type", json!("5"), 401),
+        ("token_type", json!(5), 401),
+        ("token_type", json!(null), 401),
+        ("token_type", json!(["Bearer"]), 401),
+        ("token_use", json!("refresh_token"), 401),
+        ("token_use", json!("id"), 401),
+        ("token_use", json!(null), 401),
+        ("token_use", json!({"a": 1}), 401),
+        ("typ", json!("Refresh"), 401),
+        ("typ", json!("ID"), 401),
+        ("typ", json!(["Bearer"]), 401),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        put(&server, &says(member, value.clone()));
+        let response = lab.send(&create(&format!("opaque-{number}"))).await;
+        assert_eq!(response.status, expected, "{member} {value}");
+        admitted += usize::from(expected == 201);
+        assert_eq!(lab.recorded().len(), admitted, "{member} {value}");
+        // The same claims, signed: one function judges both.
+        let token = sign(&lab, |_, claims| claims[member] = value.clone());
+        assert_eq!(lab.send(&create(&token)).await.status, expected, "signed {member} {value}");
+        admitted += usize::from(expected == 201);
+        assert_eq!(lab.recorded().len(), admitted, "signed {member} {value}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_what_the_token_is_where_that_is_required() {
+    let server = key_server().await;
+    let lab = lab_asking(&server, "require_token_type = true").await;
+    let mut answer = active(&lab);
+    put(&server, &answer);
+    assert_refused(&lab.send(&create("silent")).await, 401, "TOKEN_INVALIDO");
+    assert!(lab.recorded().is_empty());
+    answer["token_type"] = json!("Bearer");
+    put(&server, &answer);
+    assert_eq!(ask(&lab, "said").await, 201);
+    assert_eq!(ask(&lab, &lab.client_token("consents")).await, 201, "it is about introspection");
+}
+
+/// Nothing bounds the life of a token whose server does not say when it ends.
+#[tokio::test]
+async fn an_answer_without_an_end_is_refused_while_there_is_a_bound() {
+    let server = key_server().await;
+    let lab = lab_asking(&server, "").await;
+    let mut endless = active(&lab);
+    endless.as_object_mut().unwrap().remove("exp");
+    put(&server, &endless);
+    assert_refused(&lab.send(&create(TOKEN)).await, 401, "TOKEN_INVALIDO");
+    assert!(lab.recorded().is_empty());
+    lab.rewrite_config(|config| {
+        config.replace("[token]\n", "[token]\nlongest_lifetime = \"any\"\n")
+    });
+    lab.gateway.signal("HUP");
+    lab.gateway.expect_log("is above the 15m that access tokens live at most (opin-v3)").await;
+    eventually("there is no bound", || async { ask(&lab, TOKEN).await == 201 }).await;
 }
 
 /// Whatever the outage, no answer serves beyond its ceiling.
