@@ -47,6 +47,7 @@
 pub mod moment;
 pub mod pseudonym;
 pub mod digest;
+pub mod strict;
 pub mod address;
 pub mod interaction;
 pub mod request;

@@ -14,7 +14,6 @@
 mod error;
 pub mod algorithm;
 pub mod bearer;
-mod strict;
 pub mod claims;
 pub mod issuer;
 pub mod jwks;

@@ -11,10 +11,11 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 35] = [
+const LADDER: [&str; 36] = [
     "moment",
     "pseudonym",
     "digest",
+    "strict",
     "address",
     "interaction",
     "request",

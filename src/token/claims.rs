@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::strict::{LONGEST_TEXT, Text};
 use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
+use crate::strict::{LONGEST_TEXT, Text};
 use crate::terms::{Carrying, Terms};
 use reading::{Audience, ScopeClaim};
 pub use reading::{Claims, is_known};

@@ -12,7 +12,7 @@ use serde::de::{Error as _, MapAccess};
 use super::TokenError;
 use super::algorithm::Algorithm;
 use super::jwks::Key;
-use super::strict::{self, Members, skip, text};
+use crate::strict::{self, Members, skip, text};
 
 /// The three parts of a compact JWS.
 #[derive(Clone, Copy)]

@@ -7,8 +7,8 @@ use serde::de::{Deserializer, Error as _, MapAccess};
 use serde_json::{Map, Value};
 
 use super::{ClaimRules, ParticipantRule};
+use crate::strict::{self, Members, Object, Text, skip, text, whole};
 use crate::token::TokenError;
-use crate::token::strict::{self, Members, Object, Text, skip, text, whole};
 
 /// The claims that portaria looks at.
 #[derive(Default)]

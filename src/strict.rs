@@ -1,5 +1,6 @@
-//! JSON objects of a token, read strictly: a member that stands twice, another type than the standard's or
-//! too long a text refuses the object, because two readers could disagree on it.
+//! JSON that decides (tokens, key sets, answers about consents, events), read strictly: a member that stands
+//! twice, another type than the standard's or too long a text refuses the object, because two readers could
+//! disagree on it. serde_json by itself takes the last of two members.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,21 +10,21 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::{Map, Value};
 
 /// Bytes of a text that stands for somebody or something.
-pub(super) const LONGEST_TEXT: usize = 1024;
+pub const LONGEST_TEXT: usize = 1024;
 
 /// An object that takes its members one by one.
-pub(super) trait Members: Sized {
+pub trait Members: Sized {
     /// Takes the value of a member; [`skip`] for one without meaning.
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
 /// Reads past a value. It is parsed rather than ignored: what nests without bounds is refused too.
-pub(super) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<Value>().map(drop)
 }
 
 /// Reads a value whole, in which no member stands twice either.
-pub(super) fn whole<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Value, A::Error> {
+pub fn whole<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Value, A::Error> {
     map.next_value::<Whole>().map(|whole| whole.0)
 }
 
@@ -87,8 +88,13 @@ impl<'de> Visitor<'de> for WholeVisitor {
     }
 }
 
+/// Reads a value whole, and nothing after it.
+pub fn value(json: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice::<Whole>(json).map(|whole| whole.0)
+}
+
 /// Reads an object that begins as `empty`, and nothing after it.
-pub(super) fn read<T: Members>(json: &[u8], empty: T) -> Option<T> {
+pub fn read<T: Members>(json: &[u8], empty: T) -> Option<T> {
     let text = std::str::from_utf8(json).ok()?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let object = Object(empty).deserialize(&mut deserializer).ok()?;
@@ -97,7 +103,7 @@ pub(super) fn read<T: Members>(json: &[u8], empty: T) -> Option<T> {
 }
 
 /// An object within another one.
-pub(super) struct Object<T>(pub(super) T);
+pub struct Object<T>(pub T);
 
 impl<'de, T: Members> DeserializeSeed<'de> for Object<T> {
     type Value = T;
@@ -127,7 +133,7 @@ impl<'de, T: Members> Visitor<'de> for Object<T> {
 }
 
 /// A text of bounded length.
-pub(super) struct Text(pub(super) String);
+pub struct Text(pub String);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -141,7 +147,7 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// The value of a member that must be a text.
-pub(super) fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
+pub fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
     Ok(Some(map.next_value::<Text>()?.0))
 }
 
