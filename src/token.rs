@@ -274,7 +274,8 @@ impl Tokens {
         let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
         header.require_type(&self.signed_rules.types)?;
         let set = keys.with_key(header.kid(), now).await?;
-        parts.verify(set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?, algorithm)?;
+        let named = set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
+        parts.verify(named.key(algorithm)?, algorithm)?;
         let mut token = claims.judge(Source::Jwt, &self.rules, now)?;
         token.signed = Some(Digest::of(parts.signed()));
         let signed = Signed { issuer: position, revision: set.revision };

@@ -13,16 +13,15 @@ use std::sync::Arc;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{Changes, ConsentId};
 use crate::digest::Digest;
 use crate::moment::Moment;
+use crate::strict;
 use crate::token::Algorithm;
-use crate::token::jwks::KeySet;
+use crate::token::jwks::{Key, KeySet};
 
 /// Why an event was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -74,15 +73,6 @@ pub struct Events {
     pub witness: Arc<dyn Fn() + Send + Sync>,
 }
 
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    typ: Option<String>,
-    crit: Option<IgnoredAny>,
-    b64: Option<IgnoredAny>,
-}
-
 /// By how many seconds an event's clock and the gateway's may differ, transport included.
 const WINDOW: u64 = 300;
 const LONGEST_JTI: usize = 256;
@@ -97,8 +87,7 @@ impl Events {
     ) -> Result<Digest, EventError> {
         let text = std::str::from_utf8(body).map_err(|_| EventError::Malformed)?;
         let payload = self.verified_payload(text)?;
-        let claims: Map<String, Value> =
-            serde_json::from_slice(&payload).map_err(|_| EventError::Malformed)?;
+        let claims = object(&payload)?;
         let claim = |name: &str| claims.get(name).ok_or(EventError::Malformed);
         let text = |name: &str| claim(name)?.as_str().ok_or(EventError::Malformed);
         let issued_at = claim("iat")?.as_u64().ok_or(EventError::Malformed)?;
@@ -120,16 +109,21 @@ impl Events {
         let (signed, signature) = text.rsplit_once('.').ok_or(EventError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(EventError::Malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| EventError::Malformed);
-        let header: Header =
-            serde_json::from_slice(&decode(header)?).map_err(|_| EventError::Malformed)?;
-        if header.crit.is_some() || header.b64.is_some() || !is_event(header.typ.as_deref()) {
+        let header = object(&decode(header)?)?;
+        let named = |name: &str| match header.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_str().map(Some).ok_or(EventError::Malformed),
+        };
+        let changes_what_is_signed = ["crit", "b64"].iter().any(|name| header.contains_key(*name));
+        if changes_what_is_signed || !is_event(named("typ")?) {
             return Err(EventError::Malformed);
         }
-        let is_signed = match (&self.key, header.alg.as_str()) {
+        let is_signed = match (&self.key, named("alg")?.ok_or(EventError::Malformed)?) {
             (EventKey::Keys(keys), "PS256") => {
-                let key = keys.find(header.kid.as_deref()).ok_or(EventError::Signature)?;
+                let key = keys.find(named("kid")?).map(|keys| keys.key(Algorithm::Ps256));
                 let signed = signed.as_bytes();
-                key.verify(Algorithm::Ps256, signed, signature).is_ok()
+                let verify = |key: &Key| key.verify(Algorithm::Ps256, signed, signature);
+                key.is_some_and(|key| key.and_then(verify).is_ok())
             }
             (EventKey::Secret(secret), "HS256") => {
                 hmac::verify(secret, signed.as_bytes(), &decode(signature)?).is_ok()
@@ -137,6 +131,13 @@ impl Events {
             (EventKey::Keys(_) | EventKey::Secret(_), _) => false,
         };
         if is_signed { decode(payload) } else { Err(EventError::Signature) }
+    }
+}
+
+fn object(json: &[u8]) -> Result<Map<String, Value>, EventError> {
+    match strict::value(json) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) | Err(_) => Err(EventError::Malformed),
     }
 }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::{ConsentError, ConsentId, ConsentKind};
 use crate::remote::{Breaker, Remote, RemoteError};
+use crate::strict;
 use crate::terms::{Reading, Terms};
 
 /// Who chose the consent that is looked up.
@@ -66,6 +67,6 @@ impl Registry {
 
 /// A registry that is lenient about the spelling of ids would let one consent be kept under two.
 fn read(reading: &Reading, body: &[u8], id: &ConsentId) -> Option<Terms> {
-    let terms = reading.read(&serde_json::from_slice(body).ok()?)?;
+    let terms = reading.read(&strict::value(body).ok()?)?;
     (terms.id == *id).then_some(terms)
 }

@@ -6,10 +6,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{InspectError, read};
 use crate::refusal::Refusal;
+use crate::strict;
 use crate::token::jwks::{self, KeySet, KeySetError, LeftOut};
 use crate::token::jwt::Parts;
 use crate::token::{Algorithm, TokenError};
@@ -58,8 +59,7 @@ impl fmt::Display for Verdict {
 pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
     let Question { jwk, algorithm, token } = question;
     let unusable = |what: String| InspectError::Key { file: jwk.clone(), what };
-    let json: Value =
-        serde_json::from_slice(&read(jwk)?).map_err(|error| unusable(error.to_string()))?;
+    let json = strict::value(&read(jwk)?).map_err(|error| unusable(error.to_string()))?;
     let set = if json.get("keys").is_some() { json } else { json!({"keys": [json]}) };
     let set = set.to_string();
     let keys = match KeySet::parse(set.as_bytes(), &[*algorithm]) {
@@ -81,6 +81,6 @@ fn judge(token: &str, keys: &KeySet, algorithm: Algorithm) -> Result<(), TokenEr
     let parts = Parts::split(token).ok_or(TokenError::Malformed)?;
     let header = parts.header()?;
     let algorithm = header.algorithm(&[algorithm])?;
-    let key = keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
-    parts.verify(key, algorithm)
+    let named = keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
+    parts.verify(named.key(algorithm)?, algorithm)
 }

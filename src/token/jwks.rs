@@ -3,8 +3,12 @@
 //! for the next start ([`kept`]).
 //!
 //! Keys that cannot verify a token here are left out, as RFC 7517 section 5 has it: another type, use,
-//! operation or algorithm, too short, malformed, or without a name among several. A set of which two usable
-//! keys have one `kid`, or that has too many keys, is no set.
+//! operation or algorithm, too short, malformed, or without a name among several. Keys may share a `kid` (RFC
+//! 7517 section 4.5 has an example of two types): an algorithm that two different ones of them could verify is
+//! verified by neither. A set that has too many keys is no set.
+//!
+//! The library reads a key's members and not whether they stand twice, are long enough, or fit together: that is
+//! judged here.
 
 mod flight;
 pub mod kept;
@@ -21,12 +25,13 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters, ThumbprintHash,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::TokenError;
 use super::algorithm::Algorithm;
 use crate::remote::RemoteError;
+use crate::strict;
 pub use origin::Origin;
 pub use pace::Pace;
 pub use source::{Cause, Event, KeySource};
@@ -56,8 +61,8 @@ pub enum KeySetError {
     /// More keys than any authorization server has reason to have.
     #[error("more than {MOST_KEYS} keys")]
     TooMany,
-    /// Two usable keys with one `kid`.
-    #[error("a kid stands twice")]
+    /// Every usable key has another one of its `kid` and algorithms beside it.
+    #[error("no key can be told from another one of its kid")]
     Ambiguous,
     /// No key of the set can verify a token.
     #[error("no key can verify a token of the accepted algorithms")]
@@ -97,6 +102,9 @@ pub enum LeftOut {
     /// No `kid`, while others could be meant.
     #[error("without a kid among several keys")]
     Unnamed,
+    /// Another key has its `kid`, and verifies the same algorithms.
+    #[error("of a kid that another key has, too")]
+    Ambiguous,
     /// Its `kid` is too long.
     #[error("its kid is too long")]
     LongName,
@@ -140,6 +148,8 @@ pub struct Surveyed {
     pub kid: Option<String>,
     /// What it can verify, or why it is not used.
     pub verdict: Result<Key, LeftOut>,
+    /// What it could verify, if no other key of its `kid` could.
+    pub ambiguous: Vec<Algorithm>,
 }
 
 impl Surveyed {
@@ -152,37 +162,72 @@ impl Surveyed {
 
 /// The usable keys of a set: named ones, or a single one that needs no name.
 pub struct KeySet {
-    by_kid: HashMap<String, Key>,
-    only: Option<Key>,
+    by_kid: HashMap<String, Named>,
+    only: Option<Named>,
+}
+
+/// The keys of one name, of different algorithms.
+#[derive(Clone, Default)]
+pub struct Named {
+    keys: Vec<Key>,
+    /// What two of the keys with this name verify.
+    ambiguous: Vec<Algorithm>,
+}
+
+impl Named {
+    /// Adds a key, unless the same one is there.
+    fn add(&mut self, key: Option<Key>, ambiguous: &[Algorithm]) {
+        let is_new = |key: &Key| !self.keys.iter().any(|known| known.is_same_as(key));
+        let new = key.filter(is_new);
+        self.keys.extend(new);
+        let known = self.ambiguous.clone();
+        self.ambiguous.extend(ambiguous.iter().filter(|algorithm| !known.contains(algorithm)));
+    }
+
+    /// The key that verifies an algorithm. Where that is left open, nothing can be decided.
+    pub fn key(&self, algorithm: Algorithm) -> Result<&Key, TokenError> {
+        if self.ambiguous.contains(&algorithm) {
+            return Err(TokenError::NoKeys);
+        }
+        let key = self.keys.iter().find(|key| key.algorithms.contains(&algorithm));
+        key.ok_or(TokenError::Algorithm)
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        let has = |key: &Key| other.keys.iter().any(|other| key.is_same_as(other));
+        self.keys.len() == other.keys.len()
+            && self.keys.iter().all(has)
+            && self.ambiguous == other.ambiguous
+    }
 }
 
 #[derive(Deserialize)]
 struct Document {
-    keys: Vec<Value>,
+    keys: Vec<Box<RawValue>>,
 }
 
 impl KeySet {
     /// Parses a JSON Web Key Set, for tokens of the `accepted` algorithms.
     pub fn parse(json: &[u8], accepted: &[Algorithm]) -> Result<Self, KeySetError> {
-        let surveyed = survey(json, accepted)?;
-        let usable = surveyed.into_iter().filter_map(|key| Some((key.kid, key.verdict.ok()?)));
-        let usable: Vec<(Option<String>, Key)> = usable.collect();
-        let only = match usable.as_slice() {
-            [] => return Err(KeySetError::Empty),
-            [(_, key)] => Some(key.clone()),
-            _ => None,
-        };
-        let mut by_kid = HashMap::new();
-        for (kid, key) in usable {
-            if kid.is_some_and(|kid| by_kid.insert(kid, key).is_some()) {
-                return Err(KeySetError::Ambiguous);
+        let mut by_kid: HashMap<String, Named> = HashMap::new();
+        let mut all = Named::default();
+        for Surveyed { kid, verdict, ambiguous } in survey(json, accepted)? {
+            let key = verdict.ok();
+            if let Some(kid) = kid.filter(|_| key.is_some() || !ambiguous.is_empty()) {
+                by_kid.entry(kid).or_default().add(key.clone(), &ambiguous);
             }
+            all.add(key, &ambiguous);
         }
-        Ok(Self { by_kid, only })
+        match (all.keys.len(), all.ambiguous.is_empty()) {
+            (0, true) => Err(KeySetError::Empty),
+            (0, false) => Err(KeySetError::Ambiguous),
+            (1, true) => Ok(Self { by_kid, only: Some(all) }),
+            _ => Ok(Self { by_kid, only: None }),
+        }
     }
 
-    /// The key that a token names; without a name, the only one.
-    pub fn find(&self, kid: Option<&str>) -> Option<&Key> {
+    /// The keys that a token names; without a name, the only one.
+    pub fn find(&self, kid: Option<&str>) -> Option<&Named> {
         match kid {
             Some(kid) => self.by_kid.get(kid),
             None => self.only.as_ref(),
@@ -191,7 +236,7 @@ impl KeySet {
 
     /// Whether another set has the same usable keys.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        let same = |a: Option<&Key>, b: Option<&Key>| match (a, b) {
+        let same = |a: Option<&Named>, b: Option<&Named>| match (a, b) {
             (None, None) => true,
             (Some(a), Some(b)) => a.is_same_as(b),
             _ => false,
@@ -215,21 +260,46 @@ pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeyS
             key.verdict = Err(LeftOut::Unnamed);
         }
     }
+    tell_apart(&mut surveyed);
     Ok(surveyed)
 }
 
-fn judge(key: &Value, accepted: &[Algorithm]) -> Surveyed {
-    let Ok(jwk) = Jwk::deserialize(key) else {
-        return Surveyed { kid: None, verdict: Err(LeftOut::Malformed) };
+/// What two different keys of one `kid` could verify is verified by neither.
+fn tell_apart(surveyed: &mut [Surveyed]) {
+    let named =
+        surveyed.iter().filter_map(|key| Some((key.kid.clone()?, key.verdict.clone().ok()?)));
+    let named: Vec<(String, Key)> = named.collect();
+    for Surveyed { kid, verdict, ambiguous } in surveyed {
+        let (Some(kid), Ok(key)) = (kid.as_ref(), verdict.as_mut()) else {
+            continue;
+        };
+        let is_other =
+            |(name, other): &&(String, Key)| name == kid && other.thumbprint != key.thumbprint;
+        let others: Vec<&Key> = named.iter().filter(is_other).map(|(_, other)| other).collect();
+        let is_told = |algorithm: &Algorithm| {
+            !others.iter().any(|other| other.algorithms.contains(algorithm))
+        };
+        let (told, left): (Vec<_>, Vec<_>) = key.algorithms.iter().copied().partition(is_told);
+        *ambiguous = left;
+        if told.is_empty() {
+            *verdict = Err(LeftOut::Ambiguous);
+        } else {
+            key.algorithms = told;
+        }
+    }
+}
+
+fn judge(key: &RawValue, accepted: &[Algorithm]) -> Surveyed {
+    let read = strict::value(key.get().as_bytes());
+    let Ok(jwk) = read.and_then(Jwk::deserialize) else {
+        return Surveyed { kid: None, verdict: Err(LeftOut::Malformed), ambiguous: Vec::new() };
     };
     let verdict = usable(&jwk, accepted);
-    let kid = jwk.common.key_id;
-    match kid {
-        Some(kid) if kid.len() > LONGEST_KID => {
-            Surveyed { kid: None, verdict: verdict.and(Err(LeftOut::LongName)) }
-        }
-        kid => Surveyed { kid, verdict },
-    }
+    let (kid, verdict) = match jwk.common.key_id {
+        Some(kid) if kid.len() > LONGEST_KID => (None, verdict.and(Err(LeftOut::LongName))),
+        kid => (kid, verdict),
+    };
+    Surveyed { kid, verdict, ambiguous: Vec::new() }
 }
 
 fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<Key, LeftOut> {
@@ -280,7 +350,7 @@ fn bits(number: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -350,6 +420,61 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_which_a_member_stands_twice_is_left_out_alone() {
+        let doubled = rsa_of(2048).to_string().replacen('{', "{\"e\":\"AQAB\",", 1);
+        let other = with("kid", json!("b"));
+        let set = KeySet::parse(format!("{{\"keys\":[{doubled},{other}]}}").as_bytes(), &ACCEPTED);
+        let set = set.unwrap();
+        assert!(set.find(Some("a")).is_none() && set.find(Some("b")).is_some());
+    }
+
+    #[test]
+    fn keys_of_one_kid_are_told_apart_by_type_and_algorithm() {
+        use Algorithm::{Es256, Ps256, Ps384};
+        let accepted = [Ps256, Ps384, Es256];
+        let ec = json!({"kty": "EC", "kid": "a", "crv": "P-256", "x": "AQ", "y": "AQ"});
+        let of_alg = |alg: &str, mut key: Value| {
+            key["alg"] = json!(alg);
+            key
+        };
+        let (one, two) = (rsa_of(2048), rsa_of(3072));
+        let (good, open) = (Ok(()), Err(TokenError::NoKeys));
+        for (keys, expected) in [
+            // The same key twice, as it is and as it was before it had an algorithm.
+            (vec![one.clone(), one.clone()], [good, good, Err(TokenError::Algorithm)]),
+            (
+                vec![one.clone(), of_alg("PS256", one.clone())],
+                [good, good, Err(TokenError::Algorithm)],
+            ),
+            // RFC 7517 section 4.5: RSA and EC under one name.
+            (vec![one.clone(), ec.clone()], [good, good, good]),
+            (vec![one.clone(), two.clone(), ec.clone()], [open, open, good]),
+            (
+                vec![of_alg("PS256", one.clone()), of_alg("PS384", two.clone())],
+                [good, good, Err(TokenError::Algorithm)],
+            ),
+            (
+                vec![of_alg("PS256", one.clone()), two.clone()],
+                [open, good, Err(TokenError::Algorithm)],
+            ),
+        ] {
+            let text = json!({ "keys": keys }).to_string();
+            let set = KeySet::parse(text.as_bytes(), &accepted).unwrap();
+            let named = set.find(Some("a")).unwrap();
+            let found = accepted.map(|algorithm| named.key(algorithm).map(drop));
+            assert_eq!(found, expected, "{text}");
+        }
+        let both = json!({"keys": [one.clone(), two, with("kid", json!("b"))]}).to_string();
+        let surveyed = survey(both.as_bytes(), &accepted).unwrap();
+        let left_out = |key: &Surveyed| key.verdict.as_ref().err().copied();
+        let told: Vec<_> = surveyed.iter().map(left_out).collect();
+        assert_eq!(told, [Some(LeftOut::Ambiguous), Some(LeftOut::Ambiguous), None]);
+        let twice = json!({"keys": [one.clone(), one]}).to_string();
+        let set = KeySet::parse(twice.as_bytes(), &accepted).unwrap();
+        assert!(set.find(None).is_some(), "it is a single key");
+    }
+
+    #[test]
     fn a_key_without_a_name_counts_only_alone() {
         let unnamed = without("kid");
         let alone = parse(&[unnamed.clone(), json!({"kty": "oct", "k": "AQ"})]).unwrap();
@@ -362,6 +487,10 @@ mod tests {
     #[test]
     fn what_is_no_set_is_refused_whole() {
         assert!(matches!(parse(&[rsa_of(2048), rsa_of(3072)]), Err(KeySetError::Ambiguous)));
+        assert!(matches!(
+            KeySet::parse(br#"{"keys":[],"keys":[]}"#, &ACCEPTED),
+            Err(KeySetError::Malformed(_))
+        ));
         assert!(matches!(parse(&[]), Err(KeySetError::Empty)));
         assert!(matches!(parse(&vec![rsa_of(2048); 101]), Err(KeySetError::TooMany)));
         for bad in ["", "[1]", "{}", r#"{"keys":{}}"#, "{\"keys\":[]} x", "\u{feff}{\"keys\":[]}"] {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use super::{KeySet, KeySetError};
@@ -60,7 +60,8 @@ pub struct Recalled {
 struct Document {
     issuer: String,
     read_at: u64,
-    key_set: Value,
+    /// As it was read: parsed and written anew it could say something else.
+    key_set: Box<RawValue>,
 }
 
 /// Keeps the sets of one issuer.
@@ -105,7 +106,7 @@ impl Keeper {
             return Err(RecallError::Future);
         }
         let age = Duration::from_secs(now.unix_seconds().saturating_sub(document.read_at));
-        let keys = KeySet::parse(document.key_set.to_string().as_bytes(), accepted)?;
+        let keys = KeySet::parse(document.key_set.get().as_bytes(), accepted)?;
         Ok(Some(Recalled { keys, age }))
     }
 

@@ -189,6 +189,19 @@ async fn an_event_that_is_malformed_is_refused() {
         bodies.push(ours.sign(&changed, &good).unwrap());
     }
     bodies.push(ours.sign_as(Algorithm::PS256, &header().to_string(), "[]").unwrap());
+    // What stands twice, two readers understand differently.
+    let twice = |object: &Value, member: &str| {
+        object.to_string().replacen('{', &format!("{{\"{member}\":\"other\","), 1)
+    };
+    let mut push = |header: &str, claims: &str| {
+        bodies.push(ours.sign_as(Algorithm::PS256, header, claims).unwrap());
+    };
+    for member in ["consentId", "jti", "iat"] {
+        push(&header().to_string(), &twice(&good, member));
+    }
+    for member in ["kid", "typ", "alg"] {
+        push(&twice(&header(), member), &good.to_string());
+    }
     for body in &bodies {
         assert_refused(&send(&lab, &event(body)).await, 400, CODE);
     }

@@ -224,6 +224,9 @@ async fn an_endless_answer_is_cut_off() {
 async fn an_answer_that_is_none_decides_nothing() {
     let good = description();
     let deep = "[".repeat(100_000);
+    let twice = |member: &str, value: &str| {
+        good.replacen("{\"data\":{", &format!("{{\"data\":{{\"{member}\":{value},"), 1)
+    };
     for bytes in [
         answer("500", JSON, &good),
         answer("502", JSON, "{}"),
@@ -243,6 +246,11 @@ async fn an_answer_that_is_none_decides_nothing() {
         answer("200", JSON, &deep),
         answer("200", JSON, "\u{feff}"),
         answer("200", JSON, &good.replace(ID, "urn:x:2")),
+        // What stands twice, two readers understand differently.
+        answer("200", JSON, &twice("status", "\"REJECTED\"")),
+        answer("200", JSON, &twice("clientId", "\"client-2\"")),
+        answer("200", JSON, &twice("\\u0073tatus", "\"REJECTED\"")),
+        answer("200", JSON, &format!("{{\"data\":{{}},{}", &good[1..])),
         [answer("200", JSON, &good).as_slice(), b""].concat()[..150].to_vec(),
         b"EHLO registry\r\n\r\n".to_vec(),
         Vec::new(),
