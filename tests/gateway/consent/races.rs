@@ -149,5 +149,6 @@ async fn nothing_that_was_kept_is_found_again_after_a_deletion() {
     // Hardly remembered as ended: it is the registry that refuses, for it is asked anew.
     let course = |number| Course { over_http1: number % 2 == 0, registry_learns: true };
     let lab = run("remember_ended = \"1ms\"", 200, course).await;
-    assert!(lab.consents.lookups() >= 400, "{}", lab.consents.lookups());
+    // Two of each race, but for the few readers that came within the millisecond.
+    assert!(lab.consents.lookups() >= 350, "{}", lab.consents.lookups());
 }
