@@ -153,7 +153,7 @@ fn read_pace(table: &Table<'_>) -> Option<Pace> {
     Some(Pace {
         refresh_interval,
         stale_for,
-        lookup_cooldown: lookup_cooldown.unwrap_or(Duration::from_secs(10)),
+        lookup_cooldown: lookup_cooldown.unwrap_or(Duration::from_secs(1)),
         timeout: FILE_TIMEOUT,
     })
 }

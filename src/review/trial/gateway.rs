@@ -248,7 +248,7 @@ fn key_setup(algorithms: &[Algorithm]) -> Setup {
     let pace = Pace {
         refresh_interval: Duration::from_secs(300),
         stale_for: Duration::from_secs(3600),
-        lookup_cooldown: Duration::from_secs(10),
+        lookup_cooldown: Duration::from_secs(1),
         timeout: Duration::from_secs(2),
     };
     Setup {

@@ -11,8 +11,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Doublings after which any pause is at its longest.
 const MOST_DOUBLINGS: u32 = 5;
-/// A `kid` that a lookup did not find is not looked up again for so many cool-downs.
-const REMEMBERED_FOR: u32 = 3;
 
 /// How often a key set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +40,6 @@ impl Pace {
         let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings);
         pause.min(LONGEST_PAUSE).min(self.refresh_interval)
-    }
-
-    /// How long a `kid` that a lookup did not find is remembered as unknown.
-    pub(super) fn unknown_for(&self) -> Duration {
-        self.lookup_cooldown.saturating_mul(REMEMBERED_FOR)
     }
 }
 

@@ -2,8 +2,9 @@
 //! names a key that it lacks.
 //!
 //! A set counts for `stale_for` after it was last read; then, and as long as none was ever read, nothing can be
-//! decided. After a lookup the next one waits for the cool-down, and a `kid` that a lookup did not find is
-//! remembered for a while: made-up kids cost the authorization server one request per cool-down.
+//! decided. After a lookup the next one waits for the cool-down: made-up kids cost the authorization server one
+//! request per cool-down. Within it a set that was read a moment ago says that a key does not exist; an older one
+//! does not, whoever asked before and for which `kid`: the key may be new.
 //!
 //! A set that cannot be read never replaces one that could, but for one: a well-formed set without any usable
 //! key says that the keys are withdrawn.
@@ -25,8 +26,8 @@ use crate::remote::RemoteError;
 use crate::token::TokenError;
 use crate::token::algorithm::Algorithm;
 
-/// Unknown kids that are remembered, per issuer.
-const MOST_UNKNOWN: u64 = 1000;
+/// For how long after it was read a set says that there is no other key.
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// Why a set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +99,7 @@ pub struct InForce {
     pub keys: KeySet,
     /// Tells these keys from those before.
     pub revision: u64,
-    /// Until when it is hardly older than a lookup would have it.
+    /// Until when it is as good as what a lookup would find.
     fresh_until: Duration,
     usable_until: Duration,
 }
@@ -108,7 +109,6 @@ pub struct KeySource {
     pub(super) setup: Setup,
     pub(super) plan: Mutex<Plan>,
     in_force: ArcSwapOption<InForce>,
-    unknown: moka::sync::Cache<Box<str>, ()>,
 }
 
 impl fmt::Debug for KeySource {
@@ -120,11 +120,7 @@ impl fmt::Debug for KeySource {
 impl KeySource {
     /// A source that has not been read yet.
     pub fn new(setup: Setup) -> Self {
-        let unknown = moka::sync::Cache::builder()
-            .max_capacity(MOST_UNKNOWN)
-            .time_to_live(setup.pace.unknown_for())
-            .build();
-        Self { setup, in_force: ArcSwapOption::empty(), unknown, plan: Mutex::default() }
+        Self { setup, in_force: ArcSwapOption::empty(), plan: Mutex::default() }
     }
 
     /// How it is read.
@@ -159,10 +155,8 @@ impl KeySource {
             Some(set) if set.keys.find(kid).is_some() => return Ok(set),
             Some(_) => {
                 self.tell(&Event::UnknownKey);
-                // Nothing to look up: no name, one that no key has, or one that a lookup did not find.
-                let is_hopeless =
-                    |kid: &str| kid.len() > LONGEST_KID || self.unknown.contains_key(kid);
-                if kid.is_none_or(is_hopeless) {
+                // Nothing to look up: no name, or one that no key has.
+                if kid.is_none_or(|kid| kid.len() > LONGEST_KID) {
                     return Err(TokenError::UnknownKey);
                 }
                 Cause::UnknownKey
@@ -171,20 +165,7 @@ impl KeySource {
         };
         let lookup = self.look_up(cause, now).await;
         let set = self.usable(now).ok_or(TokenError::NoKeys)?;
-        if set.keys.find(kid).is_some() { Ok(set) } else { Err(self.lacks(&set, kid, lookup, now)) }
-    }
-
-    /// What it means that a set lacks a key. As long as it is hardly older than a lookup would have it, the key
-    /// does not exist; else nobody knows.
-    fn lacks(&self, set: &InForce, kid: Option<&str>, lookup: Lookup, now: Moment) -> TokenError {
-        if let (Some(kid), Lookup::Read { since_asked: true }) = (kid, lookup) {
-            self.unknown.insert(kid.into(), ());
-        }
-        match lookup {
-            Lookup::Read { .. } => TokenError::UnknownKey,
-            _ if now.since_start() < set.fresh_until => TokenError::UnknownKey,
-            Lookup::Cooling | Lookup::Failed => TokenError::NoKeys,
-        }
+        if set.keys.find(kid).is_some() { Ok(set) } else { Err(set.lacks(lookup, now)) }
     }
 
     /// Reads the set once, without putting it in force.
@@ -216,12 +197,9 @@ impl KeySource {
         plan.revision += u64::from(changed);
         let pace = &self.setup.pace;
         let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
-        let (fresh_until, usable_until) = (after(pace.lookup_cooldown), after(pace.stale_for));
+        let (fresh_until, usable_until) = (after(FRESH_FOR), after(pace.stale_for));
         let set = InForce { keys, revision: plan.revision, fresh_until, usable_until };
         self.in_force.store(Some(Arc::new(set)));
-        if changed {
-            self.unknown.invalidate_all();
-        }
         changed
     }
 
@@ -232,6 +210,18 @@ impl KeySource {
 }
 
 impl InForce {
+    /// What it means that the set lacks a key, after a lookup: what was read a moment ago is believed, whatever is
+    /// older leaves it open.
+    fn lacks(&self, lookup: Lookup, now: Moment) -> TokenError {
+        match lookup {
+            Lookup::Read { since_asked: true } => TokenError::UnknownKey,
+            _ if now.since_start() < self.fresh_until => TokenError::UnknownKey,
+            Lookup::Read { since_asked: false } | Lookup::Cooling | Lookup::Failed => {
+                TokenError::NoKeys
+            }
+        }
+    }
+
     fn counts(&self, now: Moment) -> bool {
         now.since_start() < self.usable_until
     }
@@ -297,19 +287,21 @@ mod tests {
         assert_eq!(ask(&source, "b", 11).await, Ok(2));
         assert!(source.vouches_for(2, at(12)) && !source.vouches_for(1, at(12)));
         publish(&file, &["a", "b", "z"]);
-        assert_eq!(ask(&source, "z", 20).await, UNKNOWN, "the cool-down; the set is fresh");
-        assert_eq!(ask(&source, "z", 21).await, Ok(3), "which is not remembered");
+        assert_eq!(ask(&source, "z", 12).await, UNDECIDED, "the cool-down; the key may be new");
+        assert_eq!(ask(&source, "z", 20).await, UNDECIDED, "however long it lasts");
+        assert_eq!(ask(&source, "z", 21).await, Ok(3));
         assert_eq!(ask(&source, "c", 31).await, UNKNOWN, "looked up");
+        assert_eq!(ask(&source, "d", 31).await, UNKNOWN, "the set is fresh");
         publish(&file, &["a", "b", "c", "d"]);
-        assert_eq!(ask(&source, "c", 41).await, UNKNOWN, "remembered");
-        assert_eq!(ask(&source, "d", 42).await, Ok(4));
-        assert_eq!(ask(&source, "c", 43).await, Ok(4), "other keys, other memories");
+        assert_eq!(ask(&source, "c", 32).await, UNDECIDED, "nobody's guess is remembered");
+        assert_eq!(ask(&source, "c", 41).await, Ok(4));
+        assert_eq!(ask(&source, "d", 41).await, Ok(4));
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(ask(&source, "e", 51).await, UNKNOWN, "the cool-down; the set is fresh");
+        assert_eq!(ask(&source, "e", 42).await, UNDECIDED, "the cool-down");
         assert_eq!(ask(&source, "e", 52).await, UNDECIDED, "the lookup failed");
         assert_eq!(ask(&source, "e", 53).await, UNDECIDED, "the cool-down; the set is not fresh");
-        assert_eq!(ask(&source, "a", 141).await, Ok(4), "the last good set counts");
-        assert!(source.vouches_for(4, at(141)) && !source.vouches_for(4, at(142)));
+        assert_eq!(ask(&source, "a", 140).await, Ok(4), "the last good set counts");
+        assert!(source.vouches_for(4, at(140)) && !source.vouches_for(4, at(141)));
         assert_eq!(ask(&source, "a", 142).await, UNDECIDED, "and no longer");
         publish(&file, &["a"]);
         assert_eq!(ask(&source, "a", 152).await, Ok(5));

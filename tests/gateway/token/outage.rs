@@ -33,9 +33,8 @@ fn hostile(server: &KeyServer) -> Vec<(&'static str, Answering, &'static str)> {
     let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
     let padded = good.replacen('{', &format!("{{{}", " ".repeat(256 * 1024)), 1);
     let mut many: Value = serde_json::from_str(&good).unwrap();
-    let key = many["keys"][0].clone();
     many["keys"] = (0..101).map(|_| json!({"kty": "oct", "k": "AQ"})).collect();
-    let twice = json!({ "keys": [key, key] }).to_string();
+    let twice = set_of(&[&first_signer(), &signer("key-1")]).to_string();
     let encryption = good.replace("\"sig\"", "\"enc\"");
     let weak = good.replace("\"AQAB\"", "\"Aw\"");
     vec![
@@ -57,7 +56,7 @@ fn hostile(server: &KeyServer) -> Vec<(&'static str, Answering, &'static str)> {
         ("no set", json_of("{}".into()), "malformed"),
         ("a list", json_of("[]".into()), "malformed"),
         ("too many keys", json_of(many.to_string()), "too_many"),
-        ("a kid twice", json_of(twice), "ambiguous"),
+        ("two keys of one kid", json_of(twice), "ambiguous"),
         ("keys for encryption", json_of(encryption), "empty"),
         ("keys with a small exponent", json_of(weak), "empty"),
     ]
