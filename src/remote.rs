@@ -5,6 +5,7 @@
 //! than the deadline, never keeps more than the bound. A fault here means "cannot decide", never "no".
 
 pub mod breaker;
+pub mod breakers;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
+pub use breakers::Breakers;
 
 /// Why a service gave no usable answer. No variant carries the URL: it may name a consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -31,7 +31,7 @@ use http::HeaderMap;
 use tokio::task::JoinSet;
 
 use crate::digest::{Digest, Hashing};
-use crate::identity::{Participant, Thumbprint};
+use crate::identity::{OrganisationId, Participant, Thumbprint};
 use crate::moment::Moment;
 use crate::scope::{ConsentId, ConsentKind, Scopes};
 use crate::terms::Terms;
@@ -200,7 +200,7 @@ impl Tokens {
     ) -> Result<BoundToken, TokenError> {
         let text = bearer::find(headers, self.limits.longest)?;
         let key = Digest::of(text);
-        let token = self.verify(key, text, now).await?;
+        let token = self.verify(key, text, participant.organisation_id(), now).await?;
         token.still_valid(now)?;
         // Last: while an answer was awaited, the token may have been revoked.
         if self.revoked.contain(&key, token.signed.as_ref()) {
@@ -235,15 +235,16 @@ impl Tokens {
         &self,
         key: Digest,
         text: &str,
+        caller: &OrganisationId,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         match jwt::Parts::split(text) {
             Some(parts) if self.issuers.have_keys() => match self.known(key, now) {
                 Some(token) => Ok(token),
                 // Boxed: what is rare must not make every request's future larger.
-                None => Box::pin(self.verify_signed(key, text, &parts, now)).await,
+                None => Box::pin(self.verify_signed(key, text, &parts, caller, now)).await,
             },
-            Some(_) | None => self.introspect(key, text, now).await,
+            Some(_) | None => self.introspect(key, text, caller, now).await,
         }
     }
 
@@ -262,13 +263,14 @@ impl Tokens {
         key: Digest,
         text: &str,
         parts: &jwt::Parts<'_>,
+        caller: &OrganisationId,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         let claims = Claims::parse(&parts.payload()?, &self.rules)?;
         let name = claims.issuer().ok_or(TokenError::Issuer)?;
         let (position, issuer) = self.issuers.find(name).ok_or(TokenError::Issuer)?;
         let Some(keys) = &issuer.keys else {
-            return self.introspect(key, text, now).await;
+            return self.introspect(key, text, caller, now).await;
         };
         let header = parts.header()?;
         let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
@@ -288,10 +290,11 @@ impl Tokens {
         &self,
         key: Digest,
         text: &str,
+        caller: &OrganisationId,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         let inquiries = self.inquiries.as_ref().ok_or(TokenError::Unsupported)?;
-        inquiries.of(key, text, &self.rules, now).await
+        inquiries.of(key, text, caller, &self.rules, now).await
     }
 
     /// Begins to read the key sets that are due.

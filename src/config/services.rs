@@ -10,7 +10,7 @@ use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
 use crate::moment::Moment;
-use crate::remote::{Breaker, BreakerSettings};
+use crate::remote::{BreakerSettings, Breakers};
 use crate::report::Metrics;
 use crate::token::introspection::{Assertion, ClientAuthentication, Introspector};
 use crate::token::{KEEP_INACTIVE, Notice, Witness};
@@ -21,8 +21,8 @@ pub(super) const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 
 const BREAKER: BreakerWords = BreakerWords {
     service: "introspection",
-    opened: "the introspection endpoint failed repeatedly and is left alone for a while",
-    closed: "the introspection endpoint is asked again",
+    opened: "the introspection endpoint failed repeatedly and is left alone for a while, for one organisation",
+    closed: "the introspection endpoint is asked again, for one organisation",
 };
 
 /// What `[token.introspection]` says.
@@ -93,8 +93,8 @@ pub(super) fn read_introspection(
         Some(_) => ClientAuthentication::TlsClientAuth { client_id: String::new() },
         None => built,
     };
-    let breaker_of_service = Breaker::new(breaker, Moment::now, BREAKER.witness(metrics));
-    let introspector = Introspector::new(endpoint.remote(&place)?, breaker_of_service, built);
+    let breakers = Breakers::new(breaker, Moment::now, BREAKER.witness(metrics));
+    let introspector = Introspector::new(endpoint.remote(&place)?, breakers, built);
     let settings = IntrospectionSettings {
         endpoint,
         authentication,

@@ -34,8 +34,9 @@ impl Exchange {
         if self.awaits_body {
             return Err(RequestError::BodyTooLarge.into());
         }
-        let tokens = &self.serving.admission.tokens;
-        let revocation = tokens.read_revocation(body, Moment::now()).await;
+        let (tokens, now) = (&self.serving.admission.tokens, Moment::now());
+        let caller = self.peer().participant(now)?.organisation_id();
+        let revocation = tokens.read_revocation(body, caller, now).await;
         self.revocation = Some(revocation.ok_or(RequestError::RepeatedToken)?);
         Ok(())
     }

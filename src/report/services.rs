@@ -32,7 +32,7 @@ const CONSENT_PURGES: Described = Described(
 );
 const OPEN_BREAKERS: Described = Described(
     "portaria_open_breakers",
-    "Whether a service that failed repeatedly is left alone.",
+    "How many breakers of a service that failed repeatedly leave it alone.",
     &["service"],
 );
 

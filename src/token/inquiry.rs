@@ -12,6 +12,7 @@ use super::cache::{Cached, UntilExpiry};
 use super::introspection::{Introspection, Introspector};
 use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken, jwt};
 use crate::digest::{Digest, Hashing};
+use crate::identity::OrganisationId;
 use crate::moment::Moment;
 
 /// What there is to tell of the authorization server's answers.
@@ -71,6 +72,7 @@ impl Inquiries {
         &self,
         key: Digest,
         text: &str,
+        caller: &OrganisationId,
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
@@ -80,7 +82,7 @@ impl Inquiries {
         if let Some(error) = self.refused.get(&key) {
             return Err(error);
         }
-        let ask = self.ask(key, text, rules, now);
+        let ask = self.ask(key, text, caller, rules, now);
         let answer = self.active.try_get_with(key, ask).await;
         answer.map(|cached| cached.token).map_err(|error| *error)
     }
@@ -94,10 +96,11 @@ impl Inquiries {
         &self,
         key: Digest,
         text: &str,
+        caller: &OrganisationId,
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Cached, TokenError> {
-        let answer = match self.introspector.ask(text, rules, now).await {
+        let answer = match self.introspector.ask(text, caller, rules, now).await {
             Ok(Introspection::Active(mut token)) => {
                 token.signed = jwt::Parts::split(text).map(|parts| Digest::of(parts.signed()));
                 Ok(Cached::new(*token, None, now))

@@ -3,7 +3,8 @@
 //! Asked with client_secret_basic, with an assertion that the gateway signs (private_key_jwt) or with a
 //! client certificate (tls_client_auth, RFC 8705 section 2). `active: false` is a refusal; an answer that is
 //! none (unreachable, late, 5xx, not JSON) means that the gateway cannot decide. A server that fails
-//! repeatedly is left alone for a while, by a breaker.
+//! repeatedly is left alone for a while, by a breaker for each organisation: a caller chooses its tokens, and
+//! could choose those that the server fails at.
 
 mod assertion;
 
@@ -14,8 +15,9 @@ use url::form_urlencoded;
 
 use super::claims::{ClaimRules, Claims, Source};
 use super::{TokenError, VerifiedToken};
+use crate::identity::OrganisationId;
 use crate::moment::Moment;
-use crate::remote::{Breaker, Remote, RemoteError};
+use crate::remote::{Breakers, Remote, RemoteError};
 pub use assertion::Assertion;
 
 /// How the gateway authenticates to the authorization server.
@@ -59,20 +61,25 @@ pub enum Introspection {
 #[derive(Debug)]
 pub struct Introspector {
     remote: Remote,
-    breaker: Breaker,
+    breakers: Breakers<OrganisationId>,
     authentication: ClientAuthentication,
 }
 
 impl Introspector {
-    /// A client of `remote`, which `breaker` leaves alone when it fails.
-    pub fn new(remote: Remote, breaker: Breaker, authentication: ClientAuthentication) -> Self {
-        Self { remote, breaker, authentication }
+    /// A client of `remote`, which `breakers` leave alone when it fails.
+    pub fn new(
+        remote: Remote,
+        breakers: Breakers<OrganisationId>,
+        authentication: ClientAuthentication,
+    ) -> Self {
+        Self { remote, breakers, authentication }
     }
 
-    /// Asks about one token.
+    /// Asks about one token, which an organisation's participant sent.
     pub async fn ask(
         &self,
         token: &str,
+        caller: &OrganisationId,
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Introspection, TokenError> {
@@ -89,7 +96,7 @@ impl Introspector {
             let form = self.form(token, now).ok_or(RemoteError::Client)?;
             self.remote.post_form(form, basic).await
         };
-        let answer = self.breaker.ask(question).await;
+        let answer = self.breakers.ask(caller, question).await;
         let answer = answer.map_err(TokenError::Introspection)?;
         if answer.status != StatusCode::OK {
             return Err(TokenError::Introspection(RemoteError::Status(answer.status)));

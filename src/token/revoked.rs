@@ -15,6 +15,7 @@ use url::form_urlencoded;
 
 use super::{TokenError, Tokens, VerifiedToken, jwt};
 use crate::digest::{Digest, Hashing};
+use crate::identity::OrganisationId;
 use crate::moment::Moment;
 
 /// Revoked tokens of each kind that are remembered; the one that was revoked first makes room.
@@ -105,7 +106,12 @@ impl fmt::Debug for Revocation {
 impl Tokens {
     /// Reads the form of a revocation request (RFC 7009 section 2.1). Nothing, if it has more than one token: no
     /// reader should have to choose (RFC 6749 section 3.2).
-    pub async fn read_revocation(&self, form: &[u8], now: Moment) -> Option<Revocation> {
+    pub async fn read_revocation(
+        &self,
+        form: &[u8],
+        caller: &OrganisationId,
+        now: Moment,
+    ) -> Option<Revocation> {
         let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
         let token = tokens.next().map(|(_, text)| text);
         if tokens.next().is_some() {
@@ -117,17 +123,17 @@ impl Tokens {
         // Under one signed text, whoever has an ES256 token can write another signature.
         let named = jwt::Parts::split(&text).map_or(&*text, |parts| parts.signed());
         let digest = Some(Digest::of(named));
-        Some(Revocation { digest, memory: self.memory(&text, now).await })
+        Some(Revocation { digest, memory: self.memory(&text, caller, now).await })
     }
 
     /// Signed tokens are verified first: a made-up one must not be remembered like one that was issued.
-    async fn memory(&self, text: &str, now: Moment) -> Memory {
+    async fn memory(&self, text: &str, caller: &OrganisationId, now: Moment) -> Memory {
         let answers_end = self.limits.introspection_max_age + UNDER_WAY;
         let is_signed = jwt::Parts::split(text).is_some() && self.issuers.have_keys();
         if !is_signed {
             return Memory::Alleged(answers_end);
         }
-        match self.verify(Digest::of(text), text, now).await {
+        match self.verify(Digest::of(text), text, caller, now).await {
             Ok(token) => Memory::Known(life(&token, now).max(answers_end)),
             // What may come to hold.
             Err(TokenError::NotYetValid | TokenError::UnknownKey) => Memory::Alleged(UNKNOWN_LIFE),

@@ -55,7 +55,7 @@ fn jwks() -> Vec<Key> {
         optional("file", FILE, "A JSON Web Key Set."),
         optional("refresh_interval", Duration, "Up to 1h; default \"5m\"."),
         optional("stale_for", Duration, "How long the last good set counts, up to 1d."),
-        optional("lookup_cooldown", Duration, "Between two lookups, up to 5m; default \"10s\"."),
+        optional("lookup_cooldown", Duration, "Between two lookups, up to 5m; default \"1s\"."),
     ];
     let mut keys = within("token.issuers[].jwks", own);
     keys.extend(within("token.issuers[].jwks", endpoint()));

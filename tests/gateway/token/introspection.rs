@@ -235,6 +235,26 @@ async fn an_answer_without_an_end_is_refused_while_there_is_a_bound() {
     eventually("there is no bound", || async { ask(&lab, TOKEN).await == 201 }).await;
 }
 
+/// An authorization server that fails at tokens that it does not know, and a participant who sends it such.
+#[tokio::test]
+async fn the_tokens_that_one_participant_chooses_open_no_breaker_for_another() {
+    let server = key_server().await;
+    let lab = lab_asking(&server, "breaker = { failures = 3, open_for = \"5m\" }").await;
+    for status in ["500 No", "401 No", "429 No", "302 Away"] {
+        server.answer(PATH, raw(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")));
+        for number in 0..4 {
+            let mut connection = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+            let junk = create(&format!("junk-{status}-{number}").replace(' ', "-"));
+            let response = connection.exchange(&junk.to_bytes()).await.unwrap();
+            assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
+        }
+    }
+    lab.assert_untouched();
+    lab.expect_metric(OPEN, 1.0).await;
+    put(&server, &active(&lab));
+    assert_eq!(ask(&lab, TOKEN).await, 201, "participant one is served");
+}
+
 /// Whatever the outage, no answer serves beyond its ceiling.
 #[tokio::test]
 async fn an_answer_does_not_outlive_its_ceiling() {
