@@ -5,17 +5,27 @@
 //! `/healthz` says that the process lives; `/readyz` says whether requests can be decided, and names
 //! what is missing. DELETE of a consent ends what is kept of it, DELETE of a token refuses it from now on; the
 //! SHA-256 of the id or of the token names it, for ids are personal, tokens secret, and paths end up in logs. Whether anything was kept is not told.
+//!
+//! A browser on the same machine reaches a loopback address too, on behalf of whatever page it shows. So the host
+//! must be one that no page can come from (DNS rebinding): a loopback address or `localhost`. And what changes
+//! something asks for a field that no form can send, and that no script may without asking first (CORS).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::uri::Authority;
 use http::{Method, Response, StatusCode, header};
 use pingora::apps::http_app::ServeHttp;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::Report;
 use crate::digest::Digest;
 use crate::moment::Moment;
+
+/// The field of a request that changes something; its value does not matter.
+const INTENDED: &str = "x-portaria-admin";
 
 /// Where the last refusals are found, by interaction id.
 pub const DECISIONS: &str = "/decisions/";
@@ -50,11 +60,16 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
         let path = head.uri.path();
+        if !is_for_this_machine(head) {
+            let accepted = "accepted: a Host that is a loopback address or localhost\n";
+            return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", accepted.to_owned());
+        }
+        let is_intended = head.headers.contains_key(INTENDED);
         if let Some(digest) = path.strip_prefix("/consents/") {
-            return purge(&head.method, digest, |id| self.purge.purge_consent(id));
+            return purge(&head.method, is_intended, digest, |id| self.purge.purge_consent(id));
         }
         if let Some(digest) = path.strip_prefix("/tokens/") {
-            return purge(&head.method, digest, |token| self.purge.purge_token(token));
+            return purge(&head.method, is_intended, digest, |t| self.purge.purge_token(t));
         }
         if head.method != Method::GET {
             return not_allowed("GET");
@@ -96,9 +111,42 @@ impl Admin {
     }
 }
 
-fn purge(method: &Method, digest: &str, end: impl FnOnce(Digest)) -> Response<Vec<u8>> {
+/// Whether a request's one host, in the field and in the target, names a loopback interface, with or without a
+/// port: a tunnel may bring another one.
+fn is_for_this_machine(head: &RequestHeader) -> bool {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let hosts = [first.map(|host| host.as_bytes()), authority];
+    let is_local = |host: &[u8]| {
+        let host = std::str::from_utf8(host).ok().and_then(|text| text.parse::<Authority>().ok());
+        host.is_some_and(|host| !host.as_str().contains('@') && is_loopback(host.host()))
+    };
+    second.is_none()
+        && hosts.iter().any(Option::is_some)
+        && hosts.into_iter().flatten().all(is_local)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+fn purge(
+    method: &Method,
+    is_intended: bool,
+    digest: &str,
+    end: impl FnOnce(Digest),
+) -> Response<Vec<u8>> {
     if method != Method::DELETE {
         return not_allowed("DELETE");
+    }
+    if !is_intended {
+        let accepted = format!("accepted: the field {INTENDED}, with any value\n");
+        return text(StatusCode::FORBIDDEN, "text/plain", accepted);
     }
     let Some(digest) = Digest::parse(digest) else {
         let accepted = "accepted: a SHA-256 in 64 hexadecimal digits\n";

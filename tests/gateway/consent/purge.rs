@@ -23,6 +23,45 @@ pub async fn purge(lab: &Lab, id: &str) {
     assert_eq!((status, body.as_str()), (204, ""));
 }
 
+/// A page of a browser on the machine reaches the endpoint too: by a name of its own that leads here, or by a form.
+#[tokio::test]
+async fn a_page_that_somebody_shows_to_a_browser_ends_nothing() {
+    let lab = lab_saying("").await;
+    let consent = lab.consent(&[PERMISSION]);
+    assert_eq!(lab.send(&read(&lab, &consent)).await.status, 200);
+    let path = path(&consent);
+    let port = lab.gateway.address("admin").port();
+    let intended = "x-portaria-admin: 1\r\n";
+    for host in [
+        "evil.example",
+        &format!("evil.example:{port}"),
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "localhost@evil.example",
+        "0.0.0.0",
+        "10.0.0.1",
+        "[::2]",
+        "",
+        "localhost\r\nhost: evil.example",
+    ] {
+        let fields = format!("host: {host}\r\n{intended}");
+        let (status, _) = lab.gateway.ask_admin_with("DELETE", &path, &fields).await;
+        assert!(matches!(status, 0 | 400 | 421), "{host:?}: {status}");
+        let (status, _) = lab.gateway.ask_admin_with("GET", "/metrics", &fields).await;
+        assert!(matches!(status, 0 | 400 | 421), "{host:?}: {status}");
+    }
+    let elsewhere = format!("http://evil.example{path}");
+    let fields = format!("host: localhost\r\n{intended}");
+    assert_ne!(lab.gateway.ask_admin_with("DELETE", &elsewhere, &fields).await.0, 204);
+    assert_eq!(lab.gateway.ask_admin_with("DELETE", &path, "host: localhost\r\n").await.0, 403);
+    let purges = "portaria_consent_purges_total{by=\"admin\"}";
+    assert_eq!(lab.metric(purges).await, 0.0);
+    for host in ["localhost", "LOCALHOST:1", "127.0.0.1", &format!("127.0.0.1:{port}"), "[::1]:9"] {
+        let fields = format!("host: {host}\r\n{intended}");
+        assert_eq!(lab.gateway.ask_admin_with("DELETE", &path, &fields).await.0, 204, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn the_operator_ends_what_is_kept_of_a_consent() {
     let lab = lab_saying("").await;
