@@ -13,6 +13,8 @@ use crate::last_good;
 const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
 const ONE_SECOND: Duration = Duration::from_secs(1);
 const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// New operations a second that a small insurer has at its busiest.
+const MODEST_RATE: u64 = 10;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
@@ -43,7 +45,7 @@ fn read_rules(table: &Table<'_>) -> Rules {
         values::duration(text).filter(|duration| (ONE_SECOND..=ONE_WEEK).contains(duration))
     };
     let retention = table.parsed("retention", accepted, fits);
-    let records = table.number("capacity", 1, 10_000_000).unwrap_or(100_000);
+    let records = table.number("capacity", 1, 10_000_000).unwrap_or(1_000_000);
     let accepted = "a size from 16MiB to 1024GiB";
     let fits = |text: &str| values::size(text).filter(|size| (16 * MIB..=MIB * MIB).contains(size));
     let bytes = table.parsed("max_size", accepted, fits);
@@ -53,10 +55,25 @@ fn read_rules(table: &Table<'_>) -> Rules {
         size.and_then(|size| usize::try_from(size).ok())
     };
     let longest = table.parsed("max_answer_size", accepted, fits);
+    let retention = retention.map_or(Duration::from_secs(86_400), |retention| retention.value);
+    warn_of_few(table, records, retention);
     Rules {
-        retention: retention.map_or(Duration::from_secs(86_400), |retention| retention.value),
+        retention,
         longest_answer: longest.map_or(64 * 1024, |longest| longest.value),
         bounds: Bounds { records, bytes: bytes.map_or(1024 * MIB, |bytes| bytes.value) },
+    }
+}
+
+/// What does not fit makes room before its time: so many new operations a second fit.
+fn warn_of_few(table: &Table<'_>, records: u64, retention: Duration) {
+    let seconds = retention.as_secs().max(1);
+    if records / seconds < MODEST_RATE {
+        let needed = seconds.saturating_mul(MODEST_RATE);
+        let (whole, tenth) = (records / seconds, records % seconds * 10 / seconds);
+        table.place("capacity").warn(format!(
+            "holds {whole}.{tenth} new operations a second for the retention of {seconds} s: {MODEST_RATE} a \
+             second need a capacity of {needed}"
+        ));
     }
 }
 
@@ -76,6 +93,10 @@ fn keeper(
     let Located { value: directory, place } = directory;
     let kept = before.and_then(|kept| kept.idempotency.as_ref());
     if let Some(kept) = kept.filter(|kept| kept.keeper().is_of(&directory, &secrets)) {
+        if !kept.keeper().is_well() {
+            // Whatever ails it: who reads the configuration again is told so.
+            is_usable(&directory, &secrets, &place)?;
+        }
         return Some(kept.keeper().clone());
     }
     is_usable(&directory, &secrets, &place)?;

@@ -14,7 +14,7 @@ use super::record::Record;
 use super::seal::Secrets;
 use super::store::{self, Reading, StoreError};
 use super::under_way::UnderWay;
-use super::writer::{self, Counts, Keep, Occasion, Order};
+use super::writer::{self, Counts, Home, Keep, Occasion, Order};
 
 /// What the records of operations that are under way, or wait for the disk, may take of memory, in KiB.
 const ROOM: usize = 256 * 1024;
@@ -79,17 +79,36 @@ impl Keeper {
         &self.secrets
     }
 
-    /// Opens the store, once. Takes as long as the disk does.
+    /// Opens the store, once; and again, if it failed. Takes as long as the disk does.
     pub fn open(&self) -> Result<(), StoreError> {
         if self.open.get().is_some() {
-            return Ok(());
+            return self.open_again();
         }
         let (reading, writing) = store::open(&self.directory, &self.secrets)?;
         let (secrets, under_way) = (self.secrets.clone(), self.under_way.clone());
-        let orders = writer::start(writing, secrets, under_way, self.counts.clone())?;
+        let reading = Arc::new(Mutex::new(reading));
+        let home = Home { directory: self.directory.clone(), secrets, reading: reading.clone() };
+        let orders = writer::start(writing, home, under_way, self.counts.clone())?;
         // Nobody else opens it: if somebody had, the other's would be as good.
-        let _ = self.open.set(Open { reading: Arc::new(Mutex::new(reading)), orders });
+        let _ = self.open.set(Open { reading, orders });
         Ok(())
+    }
+
+    fn open_again(&self) -> Result<(), StoreError> {
+        if self.is_well() {
+            return Ok(());
+        }
+        let (sender, tried) = oneshot::channel();
+        self.order(Order::Flush(sender));
+        // It says nothing while the disk refuses; whether it did, the next line asks.
+        let _ = tried.blocking_recv();
+        // What is in the way stands in the log.
+        if self.is_well() { Ok(()) } else { Err(std::io::Error::other("it failed").into()) }
+    }
+
+    /// Whether the store could be written to and read when it was tried last.
+    pub fn is_well(&self) -> bool {
+        !self.counts.fails.load(Ordering::Relaxed)
     }
 
     /// Room for an operation that is to be carried out and whose answer takes `bytes` at most; none if
@@ -112,16 +131,17 @@ impl Keeper {
         match tokio::task::spawn_blocking(find).await {
             Ok(Ok(found)) => Ok(found.map(Arc::new)),
             Ok(Err(error)) => {
-                tracing::error!(%error, "an idempotent answer cannot be read");
-                Err(self.failed())
+                // Of each request, while nothing can be read: once is enough.
+                if self.counts.note_failure() {
+                    tracing::error!(%error, "an idempotent answer cannot be read");
+                }
+                Err(Unavailable)
             }
-            Err(_) => Err(self.failed()),
+            Err(_) => {
+                self.counts.note_failure();
+                Err(Unavailable)
+            }
         }
-    }
-
-    fn failed(&self) -> Unavailable {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        Unavailable
     }
 
     /// Hands a record to the disk.

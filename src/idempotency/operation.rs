@@ -67,9 +67,14 @@ impl Operation<'_> {
         context.sign()
     }
 
-    /// Under what the operation is kept.
+    /// Under what the operation is kept, and on whose account.
     pub fn id(&self, secrets: &Secrets) -> OperationId {
-        OperationId(bytes_of(&self.digest(secrets.of_operations())))
+        let key = secrets.of_operations();
+        let holder = bytes_of(&hmac::sign(key, self.client.organisation));
+        let mut first = [0; 8];
+        first.iter_mut().zip(holder).for_each(|(to, from)| *to = from);
+        let holder = i64::from_be_bytes(first);
+        OperationId { digest: bytes_of(&self.digest(key)), holder }
     }
 
     /// The content of the operation, of which nothing but the query is known yet.
@@ -96,12 +101,20 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; LENGTH] {
 
 /// The id of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OperationId([u8; LENGTH]);
+pub struct OperationId {
+    digest: [u8; LENGTH],
+    holder: i64,
+}
 
 impl OperationId {
     /// The bytes, for the store.
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.digest
+    }
+
+    /// Stands for the organisation that asked: what it may keep of a full store is its share.
+    pub(super) fn holder(&self) -> i64 {
+        self.holder
     }
 }
 

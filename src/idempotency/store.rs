@@ -2,16 +2,18 @@
 //!
 //! Decides nothing of requests; finds a record, takes records in, keeps within its bounds. Several
 //! processes may have the store open, as the old and the new one have while sockets are handed over.
-//! What is committed survives the loss of power: the journal is a write-ahead log that every commit
+//! When it is full, whoever holds the most loses its oldest record: no organisation's operations push out those of
+//! another that has less. What is committed survives the loss of power: the journal is a write-ahead log that every commit
 //! flushes (`synchronous = FULL`), once for all records that came in meanwhile.
 //!
 //! A store that is damaged, or belongs to another key, is an error and never an empty store: its file is
 //! looked at whole before anything is served from it ([`examine`]). The file holds hashes, times and
 //! sealed records; it is the owner's alone (mode 600).
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,13 +27,22 @@ use super::record::Record;
 use super::seal::Secrets;
 
 const FILE: &str = "answers.sqlite";
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 const SCHEMA: &str = "
     PRAGMA synchronous = OFF;
     PRAGMA journal_mode = WAL;
     CREATE TABLE about (format INTEGER NOT NULL, secrets BLOB NOT NULL);
-    CREATE TABLE answers (id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, record BLOB NOT NULL);
+    CREATE TABLE answers (id BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, record BLOB NOT NULL,
+        holder INTEGER NOT NULL DEFAULT 0);
     CREATE INDEX answers_by_expiry ON answers (expires);
+    CREATE INDEX answers_by_holder ON answers (holder);
+";
+/// The format before did not know whose a record is: those that it left are one holder's.
+const FORMAT_BEFORE: i64 = 1;
+const FROM_FORMAT_BEFORE: &str = "
+    ALTER TABLE answers ADD COLUMN holder INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX answers_by_holder ON answers (holder);
+    UPDATE about SET format = 2;
 ";
 
 /// How long a commit of another process is waited for.
@@ -70,7 +81,7 @@ pub fn examine(directory: &Path, secrets: &Secrets) -> Result<(), StoreError> {
     if found != "ok" {
         return Err(StoreError::Damaged);
     }
-    belongs_to(&connection, secrets)
+    belongs_to(&connection, secrets).map(drop)
 }
 
 fn is_there(directory: &Path, file: &Path) -> Result<bool, io::Error> {
@@ -92,13 +103,16 @@ fn damaged(error: rusqlite::Error) -> StoreError {
     }
 }
 
-fn belongs_to(connection: &Connection, secrets: &Secrets) -> Result<(), StoreError> {
+/// Whether a store is of these secrets, and in which format.
+fn belongs_to(connection: &Connection, secrets: &Secrets) -> Result<i64, StoreError> {
     let about = connection.query_row("SELECT format, secrets FROM about", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
     });
     match about {
-        Ok((FORMAT, check)) if check == secrets.check() => Ok(()),
-        Ok((FORMAT, _)) => Err(StoreError::OtherKey),
+        Ok((format @ (FORMAT | FORMAT_BEFORE), check)) => match check == secrets.check() {
+            true => Ok(format),
+            false => Err(StoreError::OtherKey),
+        },
         // A file without tables is one that was emptied.
         Ok(_) | Err(_) => Err(StoreError::Unknown),
     }
@@ -111,8 +125,9 @@ pub(super) fn open(directory: &Path, secrets: &Secrets) -> Result<(Reading, Writ
         create(directory, &file, secrets)?;
         tracing::info!("a new store of idempotent answers was made");
     }
+    let place = Place::of(&file)?;
     let writer = connect(&file)?;
-    belongs_to(&writer, secrets)?;
+    bring_up_to_date(&writer, secrets)?;
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(io::Error::from(io::ErrorKind::Unsupported).into());
@@ -120,9 +135,36 @@ pub(super) fn open(directory: &Path, secrets: &Secrets) -> Result<(Reading, Writ
     writer.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
     let reader = connect(&file)?;
     reader.execute_batch("PRAGMA query_only = ON;")?;
-    let mut writing = Writing { connection: writer, entries: 0, version: 0 };
+    let shares = Shares::default();
+    let mut writing = Writing { connection: writer, file, place, shares, version: 0 };
     writing.count()?;
     Ok((Reading(reader), writing))
+}
+
+/// Another process may be about to do the same: who comes second finds it done.
+fn bring_up_to_date(connection: &Connection, secrets: &Secrets) -> Result<(), StoreError> {
+    if belongs_to(connection, secrets)? == FORMAT {
+        return Ok(());
+    }
+    let change = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    if belongs_to(&change, secrets)? == FORMAT_BEFORE {
+        change.execute_batch(FROM_FORMAT_BEFORE)?;
+    }
+    Ok(change.commit()?)
+}
+
+/// Tells a file from another one that took its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    fn of(file: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(file)?;
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+    }
 }
 
 fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
@@ -235,7 +277,9 @@ impl Row {
 /// The store, to take records in.
 pub(super) struct Writing {
     connection: Connection,
-    entries: u64,
+    file: PathBuf,
+    place: Place,
+    shares: Shares,
     /// Changes whenever another process has written.
     version: i64,
 }
@@ -243,14 +287,19 @@ pub(super) struct Writing {
 impl Writing {
     /// How many records there are.
     pub(super) fn entries(&self) -> u64 {
-        self.entries
+        self.shares.records()
+    }
+
+    /// Whether what bears the store's name is what was opened: it may have been removed, or replaced.
+    pub(super) fn is_in_place(&self) -> bool {
+        Place::of(&self.file).is_ok_and(|place| place == self.place)
     }
 
     fn count(&mut self) -> Result<(), rusqlite::Error> {
-        let number = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let version = number("PRAGMA data_version")?;
+        let version =
+            self.connection.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?;
         if version != self.version {
-            self.entries = u64::try_from(number("SELECT count(*) FROM answers")?).unwrap_or(0);
+            self.shares = Shares::read(&self.connection)?;
             self.version = version;
         }
         Ok(())
@@ -265,58 +314,159 @@ impl Writing {
         now: u64,
     ) -> Result<u64, rusqlite::Error> {
         self.count()?;
+        let mut shares = self.shares.clone();
         let change = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let expired = delete(&change, "DELETE FROM answers WHERE expires <= ?1", seconds(now))?;
-        let taken = insert(&change, rows)?;
-        let entries = (self.entries + taken).saturating_sub(expired);
-        let displaced = displace(&change, entries, bounds)?;
+        remove_expired(&change, &mut shares, now)?;
+        insert(&change, &mut shares, rows)?;
+        let displaced = displace(&change, &mut shares, bounds)?;
         change.commit()?;
-        self.entries = entries.saturating_sub(displaced);
+        self.shares = shares;
         Ok(displaced)
+    }
+
+    /// Takes in what another store holds, which is nobody's place any more.
+    pub(super) fn adopt(&mut self, other: &Self) -> Result<(), rusqlite::Error> {
+        let mut query =
+            other.connection.prepare("SELECT id, expires, record, holder FROM answers")?;
+        let mut rows = query.query([])?;
+        let change = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        while let Some(row) = rows.next()? {
+            let (id, expires): (Vec<u8>, i64) = (row.get(0)?, row.get(1)?);
+            let (record, holder): (Vec<u8>, i64) = (row.get(2)?, row.get(3)?);
+            change.prepare_cached(INSERT)?.execute(params![id, expires, record, holder])?;
+        }
+        change.commit()?;
+        self.shares = Shares::read(&self.connection)?;
+        Ok(())
     }
 }
 
-fn delete(change: &Transaction<'_>, sql: &str, parameter: i64) -> Result<u64, rusqlite::Error> {
-    let deleted = change.prepare_cached(sql)?.execute([parameter])?;
-    Ok(u64::try_from(deleted).unwrap_or(0))
+/// What each organisation holds.
+#[derive(Clone, Default)]
+struct Shares(HashMap<i64, Share>);
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    records: u64,
+    bytes: u64,
+}
+
+impl Shares {
+    fn read(connection: &Connection) -> Result<Self, rusqlite::Error> {
+        let sql = "SELECT holder, count(*), sum(length(record)) FROM answers GROUP BY holder";
+        let mut query = connection.prepare(sql)?;
+        let shares = query.query_map([], |row| {
+            let share = Share { records: number(row.get(1)?), bytes: number(row.get(2)?) };
+            Ok((row.get(0)?, share))
+        })?;
+        shares.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn holders(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+
+    fn records(&self) -> u64 {
+        self.0.values().map(|share| share.records).sum()
+    }
+
+    fn add(&mut self, holder: i64, bytes: u64) {
+        let share = self.0.entry(holder).or_default();
+        share.records += 1;
+        share.bytes += bytes;
+    }
+
+    fn remove(&mut self, holder: i64, bytes: u64) {
+        if let Some(share) = self.0.get_mut(&holder) {
+            share.records = share.records.saturating_sub(1);
+            share.bytes = share.bytes.saturating_sub(bytes);
+            if share.records == 0 {
+                self.0.remove(&holder);
+            }
+        }
+    }
+
+    /// Who holds the most.
+    fn largest(&self, size: impl Fn(&Share) -> u64) -> Option<(i64, Share)> {
+        let largest = self.0.iter().max_by_key(|(_, share)| size(share));
+        largest.map(|(holder, share)| (*holder, *share))
+    }
+}
+
+fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn remove_expired(
+    change: &Transaction<'_>,
+    shares: &mut Shares,
+    now: u64,
+) -> Result<(), rusqlite::Error> {
+    let sql = "DELETE FROM answers WHERE expires <= ?1 RETURNING holder, length(record)";
+    let mut deletion = change.prepare_cached(sql)?;
+    let mut gone = deletion.query([seconds(now)])?;
+    while let Some(row) = gone.next()? {
+        shares.remove(row.get(0)?, number(row.get(1)?));
+    }
+    Ok(())
 }
 
 /// An operation that another process has carried out meanwhile keeps the record that it has.
+const INSERT: &str = "INSERT INTO answers (id, expires, record, holder) VALUES (?1, ?2, ?3, ?4) \
+                      ON CONFLICT (id) DO NOTHING";
+
 fn insert<'a>(
     change: &Transaction<'_>,
+    shares: &mut Shares,
     rows: impl IntoIterator<Item = &'a Row>,
-) -> Result<u64, rusqlite::Error> {
-    let sql = "INSERT INTO answers VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING";
-    let mut insertion = change.prepare_cached(sql)?;
-    let mut taken = 0;
+) -> Result<(), rusqlite::Error> {
+    let mut insertion = change.prepare_cached(INSERT)?;
     for row in rows {
-        taken += insertion.execute(params![row.id.as_bytes(), row.expires, row.sealed])?;
+        let holder = row.id.holder();
+        let taken = params![row.id.as_bytes(), row.expires, row.sealed, holder];
+        if insertion.execute(taken)? > 0 {
+            shares.add(holder, u64::try_from(row.sealed.len()).unwrap_or(u64::MAX));
+        }
     }
-    Ok(u64::try_from(taken).unwrap_or(0))
+    Ok(())
 }
 
-/// Removes the oldest records until the rest is within the bounds.
+/// Removes the oldest records of whoever holds the most until the rest is within the bounds.
 fn displace(
     change: &Transaction<'_>,
-    entries: u64,
+    shares: &mut Shares,
     bounds: Bounds,
 ) -> Result<u64, rusqlite::Error> {
-    let oldest =
-        "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY rowid LIMIT ?1)";
-    let mut displaced = 0;
-    let too_many = entries.saturating_sub(bounds.records);
-    if too_many > 0 {
-        displaced += delete(change, oldest, seconds(too_many))?;
-    }
-    while displaced < entries && bytes_in_use(change)? > bounds.bytes {
+    let before = shares.records();
+    while let excess @ 1.. = shares.records().saturating_sub(bounds.records)
+        && let Some((holder, _)) = shares.largest(|share| share.records)
+        // Few rounds where the bound was lowered by much, and one record where one is too many.
+        && remove_oldest(change, shares, holder, 1 + excess / (1 + shares.holders()))? > 0
+    {}
+    while bytes_in_use(change)? > bounds.bytes
+        && let Some((holder, share)) = shares.largest(|share| share.bytes)
         // A hundredth at a time: few rounds, and little more goes than must.
-        let gone = delete(change, oldest, seconds(1 + (entries - displaced) / 100))?;
-        if gone == 0 {
-            break;
-        }
-        displaced += gone;
+        && remove_oldest(change, shares, holder, 1 + share.records / 100)? > 0
+    {}
+    Ok(before.saturating_sub(shares.records()))
+}
+
+fn remove_oldest(
+    change: &Transaction<'_>,
+    shares: &mut Shares,
+    holder: i64,
+    count: u64,
+) -> Result<u64, rusqlite::Error> {
+    let sql = "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE holder = ?1 \
+               ORDER BY rowid LIMIT ?2) RETURNING length(record)";
+    let mut deletion = change.prepare_cached(sql)?;
+    let mut gone = deletion.query(params![holder, seconds(count)])?;
+    let mut removed = 0;
+    while let Some(row) = gone.next()? {
+        shares.remove(holder, number(row.get(0)?));
+        removed += 1;
     }
-    Ok(displaced)
+    Ok(removed)
 }
 
 fn bytes_in_use(change: &Transaction<'_>) -> Result<u64, rusqlite::Error> {
@@ -335,12 +485,12 @@ mod tests {
 
     const ROOMY: Bounds = Bounds { records: 1000, bytes: 1 << 30 };
 
-    struct Place {
+    struct Lab {
         directory: tempfile::TempDir,
         secrets: Secrets,
     }
 
-    impl Place {
+    impl Lab {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
             Self { directory, secrets: Secrets::new(Some(&[1; 32])).unwrap() }
@@ -359,9 +509,17 @@ mod tests {
         }
 
         fn id(&self, number: usize) -> OperationId {
+            self.id_of("o", number)
+        }
+
+        fn id_of(&self, organisation: &str, number: usize) -> OperationId {
             let client = ClientId::new("client").unwrap();
             let operation = Operation {
-                client: Client { organisation: b"o", software_statement: b"s", id: Some(&client) },
+                client: Client {
+                    organisation: organisation.as_bytes(),
+                    software_statement: b"s",
+                    id: Some(&client),
+                },
                 method: &http::Method::POST,
                 template: "/a",
                 path: "/a",
@@ -388,7 +546,7 @@ mod tests {
 
     #[test]
     fn a_record_is_found_until_it_expires_also_by_the_next_process() {
-        let place = Place::new();
+        let place = Lab::new();
         let (reading, mut writing) = place.open();
         assert!(!place.has(&reading, 1, 0));
         writing.commit(&[place.row(1, 100, &record(9))], ROOMY, 50).unwrap();
@@ -405,7 +563,7 @@ mod tests {
 
     #[test]
     fn two_processes_share_a_store_and_the_first_record_stays() {
-        let place = Place::new();
+        let place = Lab::new();
         let (reading, mut first) = place.open();
         let (_, mut second) = place.open();
         first.commit(&[place.row(1, 100, &record(1))], ROOMY, 0).unwrap();
@@ -420,7 +578,7 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room() {
-        let place = Place::new();
+        let place = Lab::new();
         let (reading, mut writing) = place.open();
         let three = Bounds { records: 3, ..ROOMY };
         let rows: Vec<Row> = (0..5).map(|n| place.row(n, 100, &record(9))).collect();
@@ -447,8 +605,65 @@ mod tests {
     }
 
     #[test]
+    fn whoever_holds_the_most_makes_room() {
+        let place = Lab::new();
+        let (reading, mut writing) = place.open();
+        let bounds = Bounds { records: 50, ..ROOMY };
+        let row = |organisation, number, size| {
+            Row::seal(place.id_of(organisation, number), 100, &record(size), &place.secrets)
+                .unwrap()
+        };
+        for number in 0..10 {
+            writing.commit(&[row("one", number, 9)], bounds, 0).unwrap();
+        }
+        for number in 0..60 {
+            writing.commit(&[row("two", number, 9)], bounds, 0).unwrap();
+        }
+        let has = |organisation, number| {
+            reading.find(&place.id_of(organisation, number), 0, &place.secrets).unwrap().is_some()
+        };
+        assert!((0..10).all(|number| has("one", number)), "within its share");
+        let left: Vec<usize> = (0..60).filter(|number| has("two", *number)).collect();
+        assert_eq!(left, (20..60).collect::<Vec<_>>(), "its own oldest made room");
+        // The same of bytes: few long records are more than many short ones.
+        let small = Bounds { bytes: 256 * 1024, ..ROOMY };
+        for number in 0..60 {
+            writing.commit(&[row("three", number, 10_000)], small, 0).unwrap();
+        }
+        assert!((0..10).all(|number| has("one", number)));
+        assert!(!has("three", 0) && has("three", 59));
+        drop(writing);
+        let (_, mut next) = place.open();
+        let entries = next.entries();
+        assert_eq!(next.commit(&[], ROOMY, 0).unwrap(), 0);
+        assert_eq!(next.entries(), entries, "it is counted anew");
+        assert_eq!(next.commit(&[], ROOMY, 100).unwrap(), 0);
+        assert_eq!(next.entries(), 0, "expired");
+    }
+
+    #[test]
+    fn a_store_of_the_format_before_is_brought_up_to_date_with_what_it_holds() {
+        let place = Lab::new();
+        let (_, mut writing) = place.open();
+        writing.commit(&[place.row(1, 100, &record(9))], ROOMY, 0).unwrap();
+        writing
+            .connection
+            .execute_batch(
+                "DROP INDEX answers_by_holder; ALTER TABLE answers DROP COLUMN holder; \
+                 UPDATE about SET format = 1;",
+            )
+            .unwrap();
+        drop(writing);
+        assert!(place.examine().is_ok());
+        let (reading, mut writing) = place.open();
+        assert!(place.has(&reading, 1, 0));
+        writing.commit(&[place.row(2, 100, &record(9))], ROOMY, 0).unwrap();
+        assert_eq!(writing.entries(), 2);
+    }
+
+    #[test]
     fn a_record_opens_only_where_it_was_put() {
-        let place = Place::new();
+        let place = Lab::new();
         let (reading, mut writing) = place.open();
         let rows = [place.row(1, 100, &record(1)), place.row(2, 100, &record(2))];
         writing.commit(&rows, ROOMY, 0).unwrap();
@@ -466,7 +681,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_not_sound_is_never_an_empty_one() {
-        let place = Place::new();
+        let place = Lab::new();
         let (_, mut writing) = place.open();
         let rows: Vec<Row> = (0..300).map(|n| place.row(n, 100, &record(900))).collect();
         writing.commit(&rows, ROOMY, 0).unwrap();
@@ -493,7 +708,7 @@ mod tests {
 
     #[test]
     fn a_store_belongs_to_one_key() {
-        let place = Place::new();
+        let place = Lab::new();
         drop(place.open());
         for other in [Secrets::new(Some(&[2; 32])).unwrap(), Secrets::new(None).unwrap()] {
             let found = examine(place.directory.path(), &other);
@@ -504,7 +719,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_is_an_error() {
-        let place = Place::new();
+        let place = Lab::new();
         for path in [place.directory.path().join("none"), {
             let file = place.directory.path().join("file");
             std::fs::write(&file, "").unwrap();
@@ -518,7 +733,7 @@ mod tests {
     #[test]
     fn the_files_are_the_owners_alone() {
         use std::os::unix::fs::PermissionsExt;
-        let place = Place::new();
+        let place = Lab::new();
         let (_reading, mut writing) = place.open();
         writing.commit(&[place.row(1, 100, &record(1))], ROOMY, 0).unwrap();
         let mut seen = 0;

@@ -3,17 +3,22 @@
 //!
 //! What cannot be written stays in memory, where it is found like any other record, and is tried again
 //! with each sweep. How much may wait is bounded by the room that each operation has taken.
+//!
+//! A store that was removed or replaced under the gateway's hands is opened anew with the next sweep, as soon as
+//! it can be, and gets what the one before held: this process knows it still, so no operation is carried out twice
+//! for that.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
 
 use super::operation::OperationId;
 use super::record::Record;
 use super::seal::Secrets;
-use super::store::{Bounds, Row, Writing};
+use super::store::{self, Bounds, Reading, Row, StoreError, Writing};
 use super::under_way::UnderWay;
 
 /// Records of one commit.
@@ -58,18 +63,35 @@ pub(super) struct Counts {
     pub(super) displaced: AtomicU64,
     /// Commits and lookups that failed.
     pub(super) failures: AtomicU64,
+    /// Whether the store cannot be relied on since the last sweep.
+    pub(super) fails: AtomicBool,
+}
+
+impl Counts {
+    /// Notes a failure. Returns whether it is the first since all was well.
+    pub(super) fn note_failure(&self) -> bool {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        !self.fails.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Where the store is, and what it is found by.
+pub(super) struct Home {
+    pub(super) directory: PathBuf,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) reading: Arc<Mutex<Reading>>,
 }
 
 /// Starts the thread; it ends when the last sender is gone.
 pub(super) fn start(
     store: Writing,
-    secrets: Arc<Secrets>,
+    home: Home,
     under_way: Arc<UnderWay>,
     counts: Arc<Counts>,
 ) -> Result<Sender<Order>, std::io::Error> {
     let (sender, orders) = channel();
     counts.records.store(store.entries(), Ordering::Relaxed);
-    let writer = Writer { store, secrets, under_way, counts, waiting: Vec::new(), fails: false };
+    let writer = Writer { store, home, under_way, counts, waiting: Vec::new(), last: None };
     let thread = std::thread::Builder::new().name("idempotency".to_owned());
     thread.spawn(move || writer.run(&orders))?;
     Ok(sender)
@@ -77,12 +99,12 @@ pub(super) fn start(
 
 struct Writer {
     store: Writing,
-    secrets: Arc<Secrets>,
+    home: Home,
     under_way: Arc<UnderWay>,
     counts: Arc<Counts>,
     /// Records and, once they are sealed, their rows.
     waiting: Vec<(Keep, Option<Row>)>,
-    fails: bool,
+    last: Option<Occasion>,
 }
 
 /// What a few orders together ask for.
@@ -104,9 +126,14 @@ impl Writer {
             {
                 self.take(order, &mut due);
             }
+            if due.again {
+                self.stand_again();
+            }
             let occasion = due.occasion.or(self.waiting.last().map(|(keep, _)| keep.occasion));
+            let occasion = occasion.or(self.last);
+            self.last = occasion;
             if let Some(occasion) = occasion
-                && (due.again || !self.fails)
+                && (due.again || !self.fails())
             {
                 self.write(occasion);
             }
@@ -136,6 +163,28 @@ impl Writer {
         }
     }
 
+    fn fails(&self) -> bool {
+        self.counts.fails.load(Ordering::Relaxed)
+    }
+
+    /// Opens the store anew if it is not the one that was opened, or failed.
+    fn stand_again(&mut self) {
+        let is_in_place = self.store.is_in_place();
+        if is_in_place && !self.fails() {
+            return;
+        }
+        match store::open(&self.home.directory, &self.home.secrets) {
+            Ok((reading, mut writing)) => {
+                if !is_in_place && let Err(error) = writing.adopt(&self.store) {
+                    tracing::error!(%error, "idempotent answers of a store that was removed are lost");
+                }
+                self.store = writing;
+                *self.home.reading.blocking_lock() = reading;
+            }
+            Err(error) => self.note_failure(&error),
+        }
+    }
+
     fn write(&mut self, occasion: Occasion) {
         match self.commit(occasion) {
             Ok(displaced) => self.note_written(displaced),
@@ -143,29 +192,32 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, occasion: Occasion) -> Result<u64, rusqlite::Error> {
+    fn commit(&mut self, occasion: Occasion) -> Result<u64, StoreError> {
+        // What is written to a file that nobody finds is not kept.
+        if !self.store.is_in_place() {
+            return Err(std::io::Error::from(std::io::ErrorKind::NotFound).into());
+        }
         for (keep, row) in self.waiting.iter_mut().filter(|(_, row)| row.is_none()) {
-            let sealed = Row::seal(keep.id, keep.expires, &keep.record, &self.secrets);
+            let sealed = Row::seal(keep.id, keep.expires, &keep.record, &self.home.secrets);
             // Without randomness for a nonce nothing is sealed, and nothing is written unsealed.
             *row = Some(sealed.map_err(|_| rusqlite::Error::InvalidQuery)?);
         }
         let rows = self.waiting.iter().filter_map(|(_, row)| row.as_ref());
-        self.store.commit(rows, occasion.bounds, occasion.now)
+        Ok(self.store.commit(rows, occasion.bounds, occasion.now)?)
     }
 
     fn note_written(&mut self, displaced: u64) {
         self.waiting.drain(..).for_each(|(keep, _)| self.under_way.forget(&keep.id));
         self.counts.records.store(self.store.entries(), Ordering::Relaxed);
         self.counts.displaced.fetch_add(displaced, Ordering::Relaxed);
-        if std::mem::take(&mut self.fails) {
-            tracing::info!("idempotent answers are written again");
+        if self.counts.fails.swap(false, Ordering::Relaxed) {
+            tracing::info!("the store of idempotent answers is in order again");
         }
     }
 
-    fn note_failure(&mut self, error: &rusqlite::Error) {
-        self.counts.failures.fetch_add(1, Ordering::Relaxed);
-        if !std::mem::replace(&mut self.fails, true) {
-            tracing::error!(%error, "idempotent answers cannot be written: they wait in memory");
+    fn note_failure(&mut self, error: &StoreError) {
+        if self.counts.note_failure() {
+            tracing::error!("the store of idempotent answers {error}: new ones wait in memory");
         }
     }
 }

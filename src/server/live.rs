@@ -196,8 +196,14 @@ impl Live {
 
 impl Readiness for Live {
     fn missing(&self) -> Vec<&'static str> {
-        let has_keys = self.serving.load().admission.tokens.is_ready(Moment::now());
-        let all = [("token.issuers", has_keys), ("revocation", self.lists.are_complete())];
+        let serving = self.serving.load();
+        let has_keys = serving.admission.tokens.is_ready(Moment::now());
+        let idempotency = serving.idempotency.as_ref();
+        let all = [
+            ("token.issuers", has_keys),
+            ("revocation", self.lists.are_complete()),
+            ("idempotency", idempotency.is_none_or(|stage| stage.keeper().is_well())),
+        ];
         all.into_iter().filter(|(_, is_there)| !is_there).map(|(name, _)| name).collect()
     }
 }

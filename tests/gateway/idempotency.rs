@@ -793,6 +793,109 @@ async fn a_full_store_forgets_the_oldest() {
     assert_eq!(keeping.reached(), 5, "the oldest are not");
 }
 
+/// However many operations a participant has carried out, another one's are remembered.
+#[tokio::test]
+async fn a_full_store_forgets_of_whoever_fills_it() {
+    let keeping = Keeping::with("capacity = 5", |config| config).await;
+    let of_one = keeping.post(THINGS, "{}");
+    keeping.create(&of_one).await;
+    let lab = &keeping.lab;
+    let mut grant = lab.client_grant("demo");
+    grant.thumbprint = lab.pki.two.thumbprint();
+    let of_two = lab.authorization.issue_signed(&grant).unwrap();
+    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    for number in 0..10 {
+        let request = keeping.post(&format!("{THINGS}/{number}"), "{}");
+        let request = request.without("authorization").bearer(&of_two);
+        assert_eq!(two.exchange(&request.to_bytes()).await.unwrap().status, 201);
+    }
+    lab.expect_metric("portaria_idempotency_displaced_records", 6.0).await;
+    let reached = keeping.reached();
+    keeping.create(&of_one).await;
+    assert_eq!(keeping.reached(), reached, "it is known still");
+}
+
+#[tokio::test]
+async fn a_store_that_was_removed_is_missed_and_comes_back_with_what_is_known() {
+    let keeping = Keeping::new().await;
+    let before = keeping.consent("{}");
+    keeping.create(&before).await;
+    keeping.lab.expect_metric(ON_DISK, 1.0).await;
+    let gateway = &keeping.lab.gateway;
+    std::fs::remove_dir_all(keeping.directory()).unwrap();
+    eventually("it is not ready", || async { gateway.admin("/readyz").await.0 == 503 }).await;
+    assert!(gateway.admin("/readyz").await.1.contains("\"idempotency\""));
+    reload(&keeping.lab, "the one in force stays").await;
+    gateway.expect_log("idempotency.directory").await;
+    keeping.create(&before).await;
+    let meanwhile = keeping.post(THINGS, "{}");
+    keeping.create(&meanwhile).await;
+    assert_eq!(keeping.reached(), 2, "what is known is not carried out again");
+    std::fs::create_dir(keeping.directory()).unwrap();
+    eventually("it is ready", || async { gateway.admin("/readyz").await.0 == 200 }).await;
+    reload(&keeping.lab, "configuration reloaded").await;
+    keeping.lab.expect_metric(ON_DISK, 2.0).await;
+    // Both are on disk: the next process knows them.
+    let mut keeping = keeping;
+    keeping.restart("TERM").await;
+    keeping.create(&before).await;
+    keeping.create(&meanwhile).await;
+    assert_eq!(keeping.reached(), 2);
+}
+
+/// The store's file gives way to an empty one, as a tool that cleans up or a restored copy leaves it.
+#[tokio::test]
+async fn a_store_that_was_replaced_gets_what_the_one_before_held() {
+    let keeping = Keeping::new().await;
+    let request = keeping.consent("{}");
+    keeping.create(&request).await;
+    keeping.lab.expect_metric(ON_DISK, 1.0).await;
+    for entry in std::fs::read_dir(keeping.directory()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let file = keeping.directory().join("answers.sqlite");
+    eventually("there is a store again", || async { file.exists() }).await;
+    keeping.create(&request).await;
+    let mut keeping = keeping;
+    keeping.restart("TERM").await;
+    keeping.create(&request).await;
+    assert_eq!(keeping.reached(), 1);
+}
+
+#[tokio::test]
+async fn check_says_what_a_retention_needs() {
+    for (settings, warning) in [
+        ("", None),
+        ("capacity = 864000", None),
+        (
+            "capacity = 100000",
+            Some(
+                "idempotency.capacity: warning: holds 1.1 new operations a second for the retention of 86400 s: 10 a second need a capacity of 864000",
+            ),
+        ),
+        (
+            "retention = \"7d\"",
+            Some(
+                "idempotency.capacity: warning: holds 1.6 new operations a second for the retention of 604800 s: 10 a second need a capacity of 6048000",
+            ),
+        ),
+    ] {
+        let keeping = Keeping::with(settings, |config| config).await;
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .args(["check", "-c"])
+            .arg(keeping.lab.directory.path().join("config.toml"))
+            .output()
+            .unwrap();
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        match warning {
+            Some(warning) => assert!(said.contains(warning), "{said}"),
+            None => assert!(!said.contains("idempotency.capacity"), "{said}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_not_given_again_and_the_operation_not_carried_out_again() {
     let keeping = Keeping::with("max_answer_size = \"1KiB\"", |config| config).await;
@@ -916,13 +1019,13 @@ async fn what_cannot_be_written_is_known_all_the_same_and_written_later() {
         .unwrap();
     let request = keeping.consent("{}");
     let first = keeping.create(&request).await;
-    let failing = "idempotent answers cannot be written";
+    let failing = "new ones wait in memory";
     eventually("the log says so", || async { keeping.lab.gateway.log_contains(failing) }).await;
     assert_eq!(keeping.create(&request).await.body, first.body);
     assert_eq!(keeping.reached(), 1);
     store.execute_batch("DROP TRIGGER full;").unwrap();
     keeping.lab.expect_metric(ON_DISK, 1.0).await;
-    keeping.lab.gateway.expect_log("idempotent answers are written again").await;
+    keeping.lab.gateway.expect_log("the store of idempotent answers is in order again").await;
     assert_eq!(keeping.create(&request).await.body, first.body);
     assert_eq!(keeping.reached(), 1);
 }

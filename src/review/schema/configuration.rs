@@ -181,7 +181,7 @@ fn idempotency() -> Vec<Key> {
         required("directory", FILE, "The gateway's own, on a local disk."),
         optional("key_file", FILE, "32 random bytes that seal the answers."),
         optional("retention", Duration, "Up to 7d; default \"24h\"."),
-        optional("capacity", Number(1, 10_000_000), "Operations; default 100000."),
+        optional("capacity", Number(1, 10_000_000), "Operations; default 1000000."),
         optional("max_size", Size, "Of the store, from 16MiB; default \"1GiB\"."),
         optional("max_answer_size", Size, "Up to 1MiB; default \"64KiB\"."),
     ];
