@@ -19,14 +19,14 @@ use crate::consent::{
     Consent, ConsentError, ConsentId, ConsentUse, Consents, Held, Need, SpentConsent,
 };
 use crate::identity::Peer;
-use crate::interaction::Interaction;
+use crate::interaction::{Form, Interaction};
 use crate::limits::{Limits, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::json::{JsonBounds, JsonCheck};
 use crate::request::media::Media;
 use crate::request::{self, RequestError, Target, media};
-use crate::route::{Access, Door, Found, Route, Routes};
+use crate::route::{Access, Door, Found, Route, RouteError, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 pub use account::Note;
 pub use explanation::{Comparison, Explanation, Times};
@@ -75,6 +75,11 @@ impl fmt::Debug for Arriving<'_> {
 }
 
 impl Arriving<'_> {
+    /// Whether it asks of nothing in particular: `OPTIONS *`.
+    pub fn is_greeting(&self) -> bool {
+        *self.method == Method::OPTIONS && self.path == "*"
+    }
+
     fn is_well_formed(&self, max_fields: usize, max_body: u64) -> Result<(), RequestError> {
         self.wire_fault.map_or(Ok(()), Err)?;
         if self.headers.len() > max_fields {
@@ -234,6 +239,7 @@ impl Admission {
         let target = Target::parse(request.path, request.query);
         let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
+        request.interaction.suit(form_of(&found));
         let ticket = self.limits.admit(request.address, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
@@ -254,6 +260,14 @@ impl Admission {
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
         let standing = ticket.standing();
         Ok(Permit { route, token, consent, path, standing, shadow, is_consent_told: false })
+    }
+
+    /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
+    /// judged by before its route is.
+    pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refusal> {
+        let _ = self.limits.admit(request.address, now)?;
+        request.is_well_formed(self.max_fields, self.max_body)?;
+        Ok(request.peer.still_trusted(now)?)
     }
 
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
@@ -389,6 +403,16 @@ impl Admission {
             return self.consents.admit_or_spent(token, need, now).await;
         }
         self.consents.admit(token, need, now).await.map(Held::InForce)
+    }
+}
+
+/// The form of interaction ids that whoever answers the request keeps to. Where nobody knows the path, the newer
+/// specifications' counts, which is one of the older ones', too.
+fn form_of<E>(found: &Result<Result<Found<'_>, Refusal>, E>) -> Form {
+    match found {
+        Ok(Ok(found)) => found.route.interaction.form,
+        Ok(Err(Refusal::Route(RouteError::Method { form, .. }))) => *form,
+        Ok(Err(_)) | Err(_) => Form::Uuid,
     }
 }
 

@@ -30,7 +30,7 @@ use crate::links::{self, LinkRewriter};
 use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
-use crate::request::RequestError;
+use crate::request::{RequestError, Target};
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
 use crate::upstream::{Upstream, Upstreams};
@@ -105,6 +105,7 @@ pub struct Exchange {
     received: Received,
     links: Option<LinkRewriter>,
     awaits_body: bool,
+    is_greeting: bool,
     concluded: bool,
 }
 
@@ -144,6 +145,7 @@ impl Exchange {
             received: Received::default(),
             links: None,
             awaits_body: false,
+            is_greeting: false,
             concluded: false,
         }
     }
@@ -193,6 +195,10 @@ impl Exchange {
             may_repeat: self.serving.idempotency.is_some(),
         };
         let admission = &self.serving.admission;
+        if arriving.is_greeting() {
+            self.is_greeting = true;
+            return admission.greet(&arriving, self.arrived);
+        }
         let verdict = admission.admit(&mut arriving, self.arrived).await;
         let refusal = match &verdict {
             Ok(permit) => permit.would_refuse().cloned().or_else(|| spent(permit)),
@@ -232,6 +238,11 @@ impl Exchange {
     /// Whether the body is an event for the gateway itself.
     pub fn is_event(&self) -> bool {
         self.permit.as_ref().is_some_and(|permit| permit.route().access == Access::Event)
+    }
+
+    /// Whether it is `OPTIONS *`, which has no route and no permit.
+    pub fn is_greeting(&self) -> bool {
+        self.is_greeting
     }
 
     /// Takes the event that the body is.
@@ -314,7 +325,10 @@ impl Exchange {
         let routes = &self.serving.admission.routes;
         let version = match &self.route {
             Some(route) => Some(&route.version),
-            None => routes.version_of(path),
+            None => match Target::parse(path, None) {
+                Ok(target) => routes.version_of(target.path()),
+                Err(_) => routes.version_of(path),
+            },
         };
         Some(AnswerFacts {
             interaction: self.interaction.as_ref()?.id(),

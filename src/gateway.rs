@@ -34,6 +34,9 @@ use crate::request::RequestError;
 /// Interim answers (1xx) that a backend may send before its answer.
 const MOST_INTERIM: u32 = 16;
 
+/// What routes may have, for who asks of nothing in particular.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+
 /// One listener's proxy.
 pub struct Gateway {
     /// What serves new exchanges: swapped on reload.
@@ -92,6 +95,9 @@ impl ProxyHttp for Gateway {
         let has_body = !session.is_body_empty();
         if let Err(refusal) = exchange.admit(session.req_header(), has_body).await {
             return self.answer(session, exchange, refusal).await.map(|()| true);
+        }
+        if exchange.is_greeting() {
+            return answer::no_content(session, exchange, Some(METHODS)).await.map(|()| true);
         }
         if let Some(refusal) = body::receive(session, exchange).await? {
             return self.answer(session, exchange, refusal).await.map(|()| true);
@@ -352,7 +358,7 @@ impl Gateway {
     async fn take_event(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
         let body = session.as_downstream().get_retry_buffer().unwrap_or_default();
         match exchange.take_event(&body) {
-            Ok(()) => answer::no_content(session, exchange).await,
+            Ok(()) => answer::no_content(session, exchange, None).await,
             Err(refusal) => self.answer(session, exchange, refusal).await,
         }
     }

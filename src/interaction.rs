@@ -130,12 +130,17 @@ impl Interaction {
         &self.id
     }
 
-    /// Judges the id by the route's rule. An id that fails it is replaced by a minted one either
-    /// way, so that no answer echoes what the rule does not admit.
-    pub fn satisfies(&mut self, rule: &InteractionRule) -> Result<(), InteractionError> {
-        if self.received.is_ok() && !rule.form.admits(self.id.0.as_bytes()) {
+    /// Replaces an id that has not this form by a minted one, so that no answer echoes what the route's rule
+    /// does not admit: not even one that is refused before the rule is asked for.
+    pub fn suit(&mut self, form: Form) {
+        if self.received.is_ok() && !form.admits(self.id.0.as_bytes()) {
             *self = Self::minted(InteractionError::Malformed);
         }
+    }
+
+    /// Judges the id by the route's rule.
+    pub fn satisfies(&mut self, rule: &InteractionRule) -> Result<(), InteractionError> {
+        self.suit(rule.form);
         let Err(error) = self.received else {
             return Ok(());
         };

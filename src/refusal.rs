@@ -228,7 +228,7 @@ impl Refusal {
     /// Of a path without such a method: the methods that it has, and the form of its errors.
     fn other_methods(&self) -> Option<(&HeaderValue, ErrorForm)> {
         match self {
-            Self::Route(RouteError::Method { allow, errors }) => Some((allow, *errors)),
+            Self::Route(RouteError::Method { allow, errors, .. }) => Some((allow, *errors)),
             Self::Request(_)
             | Self::Identity(_)
             | Self::Interaction(_)

@@ -22,7 +22,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::consent::Inquiry;
-use crate::interaction::InteractionRule;
+use crate::interaction::{self, InteractionRule};
 use crate::moment::Moment;
 use crate::parameters::{ParameterError, ParameterRules};
 use crate::request::media::Media;
@@ -151,6 +151,8 @@ pub enum RouteError {
         allow: HeaderValue,
         /// The form of the path's errors.
         errors: ErrorForm,
+        /// The form of its interaction ids.
+        form: interaction::Form,
     },
 }
 
@@ -281,6 +283,8 @@ impl Routes {
     ) -> Result<Found<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
         let exposed = |route: &&Arc<Route>| door.has(route);
+        // What may be read may be asked for its fields (RFC 9110 section 9.3.2).
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
         let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
             let in_force = |route: &&Arc<Route>| route.lifetime.check(now).is_ok();
             return Err(refuse_method(matched.value.iter().filter(exposed).filter(in_force)));
@@ -302,16 +306,27 @@ impl Routes {
     pub fn version_of(&self, path: &str) -> Option<&HeaderValue> {
         self.versions
             .iter()
-            .find(|(base, _)| path.strip_prefix(&**base).is_some_and(|r| r.starts_with('/')))
+            .find(|(base, _)| {
+                let rest = path.strip_prefix(&**base);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
             .map(|(_, version)| version)
     }
 }
 
 fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError {
     let routes: Vec<&Arc<Route>> = routes.collect();
-    let methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    let mut methods: Vec<&str> = Vec::new();
+    for route in &routes {
+        methods.push(route.method.as_str());
+        if route.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
     match (HeaderValue::from_str(&methods.join(", ")), routes.first()) {
-        (Ok(allow), Some(first)) => RouteError::Method { allow, errors: first.errors },
+        (Ok(allow), Some(first)) => {
+            RouteError::Method { allow, errors: first.errors, form: first.interaction.form }
+        }
         _ => RouteError::NotFound,
     }
 }
@@ -399,8 +414,11 @@ mod tests {
     fn another_method_is_told_which_ones_there_are() {
         let routes = routes();
         let error = routes.find(&Method::PUT, "/c/v3/consents/a", MUTUAL, *NOW).unwrap_err();
-        let allow = HeaderValue::from_static("GET, DELETE");
-        assert_eq!(error, RouteError::Method { allow, errors: ErrorForm::Common });
+        let allow = HeaderValue::from_static("GET, HEAD, DELETE");
+        assert_eq!(
+            error,
+            RouteError::Method { allow, errors: ErrorForm::Common, form: Form::Uuid }
+        );
     }
 
     #[test]

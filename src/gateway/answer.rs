@@ -78,11 +78,18 @@ pub(super) fn suit_version(session: &mut Session, answer: &mut ResponseHeader) {
 }
 
 /// Answers that what was asked is done, and that there is nothing to say.
-pub(super) async fn no_content(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+pub(super) async fn no_content(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    allow: Option<HeaderValue>,
+) -> Result<()> {
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = StatusCode::NO_CONTENT;
     if let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) {
         headers::complete(&mut parts.headers, facts);
+    }
+    if let Some(allow) = allow {
+        parts.headers.insert(header::ALLOW, allow);
     }
     exchange.note_status(parts.status);
     session.write_response_header(Box::new(parts.into()), true).await

@@ -66,15 +66,18 @@ pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Head, RequestError
         }
     }
     let host = host.filter(|host| is_host(host)).ok_or(RequestError::Host)?;
-    let prefix = check_target(target, host)?;
+    let prefix = check_target(method, target, host)?;
     let start = method.len() + 1;
     let absolute = (prefix > 0).then_some(Span { start, length: prefix });
     Ok(Head { framing: lengths.conclude(version)?, absolute })
 }
 
-/// A path, or an absolute URI of the host that the Host field names (RFC 9112 section 3.2). Returns the
-/// length of what stands before the path.
-fn check_target(target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
+/// A path, an absolute URI of the host that the Host field names or, with OPTIONS, an asterisk (RFC 9112 section
+/// 3.2). Returns the length of what stands before the path.
+fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
+    if method == b"OPTIONS" && target == b"*" {
+        return Ok(0);
+    }
     let after_scheme =
         [&b"https://"[..], b"http://"].iter().find_map(|scheme| target.strip_prefix(*scheme));
     let path = match after_scheme {
@@ -325,6 +328,8 @@ mod tests {
         for form in ["*", "b:8443", "a", "ftp://b:8443/a"] {
             assert_eq!(head(form), Err(RequestError::Target(TargetError::Form)), "{form}");
         }
+        let options = b"OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n";
+        assert_eq!(check_head(options, &LIMITS).map(|head| head.absolute), Ok(None));
         assert_eq!(head("/a#b"), Err(RequestError::Target(TargetError::Character)));
     }
 }

@@ -33,12 +33,44 @@ impl Media {
 
 /// Requires that JSON in UTF-8 is acceptable to the caller.
 pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
-    let json = |range: &str| matches_any(range, &["application/json", "application/*", "*/*"]);
-    let utf8 = |range: &str| matches_any(range, &["utf-8", "*"]);
-    if accepts(headers, &ACCEPT, json) && accepts(headers, &ACCEPT_CHARSET, utf8) {
+    if accepts(headers, &ACCEPT, json_precedence)
+        && accepts(headers, &ACCEPT_CHARSET, utf8_precedence)
+    {
         Ok(())
     } else {
         Err(RequestError::NotAcceptable)
+    }
+}
+
+/// How exactly a range means JSON in UTF-8, if it means it (RFC 9110 section 12.5.1). Of parameters only charset
+/// tells one JSON from another.
+fn json_precedence(range: &str) -> Option<u8> {
+    let mut parts = range.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let of = [("*/*", 1), ("application/*", 2), ("application/json", 3)];
+    let precedence = of.iter().find(|(known, _)| essence.eq_ignore_ascii_case(known))?.1;
+    parts.all(charset_fits).then_some(precedence)
+}
+
+fn utf8_precedence(range: &str) -> Option<u8> {
+    let name = range.split(';').next().unwrap_or_default().trim();
+    match name {
+        "*" => Some(1),
+        name => is_utf8(name).then_some(2),
+    }
+}
+
+/// Without the hyphen it is no registered name, and what many clients write.
+fn is_utf8(name: &str) -> bool {
+    name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
+}
+
+fn charset_fits(parameter: &str) -> bool {
+    match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            is_utf8(value.trim().trim_matches('"'))
+        }
+        _ => true,
     }
 }
 
@@ -73,43 +105,47 @@ pub fn check_content(
 fn is(media: Media, media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
-    let charset_fits = parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    });
-    media.essences().iter().any(|known| essence.eq_ignore_ascii_case(known)) && charset_fits
+    media.essences().iter().any(|known| essence.eq_ignore_ascii_case(known))
+        && parts.all(charset_fits)
 }
 
-/// Whether the field is absent or one of its ranges, with a weight above zero, is wanted.
-fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
+/// Whether the field is absent, or the range that means it most exactly has a weight above zero.
+fn accepts(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    precedence: impl Fn(&str) -> Option<u8>,
+) -> bool {
     let mut stated = false;
+    let mut best: Option<(u8, bool)> = None;
     for value in headers.get_all(name) {
         let Ok(text) = value.to_str() else {
             return false;
         };
         for range in text.split(',').map(str::trim).filter(|range| !range.is_empty()) {
             stated = true;
-            let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
-            if wanted(range.trim()) && !is_weight_zero(parameters) {
-                return true;
-            }
+            let Some(precedence) = precedence(range) else {
+                continue;
+            };
+            let is_wanted = !is_weight_zero(range);
+            best = match best {
+                Some((before, _)) if before > precedence => best,
+                // The same range twice: whoever wants it once wants it.
+                Some((before, wanted)) if before == precedence => {
+                    Some((before, wanted || is_wanted))
+                }
+                _ => Some((precedence, is_wanted)),
+            };
         }
     }
-    !stated
+    best.map_or(!stated, |(_, is_wanted)| is_wanted)
 }
 
-fn is_weight_zero(parameters: &str) -> bool {
-    parameters.split(';').filter_map(|parameter| parameter.trim().split_once('=')).any(
+fn is_weight_zero(range: &str) -> bool {
+    range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('=')).any(
         |(name, value)| {
             name.eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q == 0.0)
         },
     )
-}
-
-fn matches_any(range: &str, wanted: &[&str]) -> bool {
-    wanted.iter().any(|wanted| range.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]
@@ -133,17 +169,32 @@ mod tests {
             "Application/JSON; charset=utf-8",
             "text/html, application/*;q=0.5",
             "application/json;q=1",
+            "application/json;charset=utf8",
+            "application/json; charset=\"UTF-8\"; q=0.1",
+            "application/json;odata=verbose",
+            "*/*;q=0, application/json",
+            "application/*;q=0, application/json;q=0.1",
+            "application/json;charset=iso-8859-1, */*",
+            "application/json;q=0, application/json",
         ] {
             assert_eq!(check_accepted(&headers(&[("accept", good)])), Ok(()), "{good}");
         }
-        assert_eq!(check_accepted(&headers(&[("accept-charset", "utf-8")])), Ok(()));
+        for good in ["utf-8", "utf8", "UTF8", "iso-8859-1, utf8;q=0.5", "*", "*;q=0, utf-8"] {
+            assert_eq!(check_accepted(&headers(&[("accept-charset", good)])), Ok(()), "{good}");
+        }
         assert_eq!(check_accepted(&headers(&[])), Ok(()));
         for bad in [
             ("accept", "text/html"),
             ("accept", "application/xml, text/*"),
             ("accept", "application/json;q=0"),
             ("accept", "*/*;q=0.000"),
+            ("accept", "application/json;q=0, */*"),
+            ("accept", "*/*, application/*;q=0"),
+            ("accept", "application/json;charset=iso-8859-1"),
+            ("accept", "application/json; charset=utf-16, text/html"),
             ("accept-charset", "iso-8859-1"),
+            ("accept-charset", "utf-8;q=0, *"),
+            ("accept-charset", "utf-16"),
             ("accept", "application/jwt"),
         ] {
             assert_eq!(
@@ -160,6 +211,8 @@ mod tests {
             "application/json",
             "application/json; charset=UTF-8",
             "application/json;charset=\"utf-8\"",
+            "application/json;charset=utf8",
+            "application/json; charset = UTF8",
         ] {
             assert_eq!(
                 check_content(&headers(&[("content-type", good)]), true, Media::Json),
@@ -168,8 +221,14 @@ mod tests {
             );
         }
         assert_eq!(check_content(&headers(&[]), true, Media::Json), Ok(()));
-        for bad in ["text/plain", "application/json; charset=latin1", "application/xml", "json", ""]
-        {
+        for bad in [
+            "text/plain",
+            "application/json; charset=latin1",
+            "application/json; charset=utf-16",
+            "application/xml",
+            "json",
+            "",
+        ] {
             let fields = headers(&[("content-type", bad)]);
             assert_eq!(
                 check_content(&fields, true, Media::Json),

@@ -105,6 +105,31 @@ async fn every_status_carries_an_id() {
     }
 }
 
+/// An answer never echoes what its route's rule does not admit, however early the request is refused.
+#[tokio::test]
+async fn a_refusal_echoes_no_id_that_the_route_does_not_admit() {
+    let lab = lab().await;
+    let odd = |request: Request| {
+        request.without("x-fapi-interaction-id").with("x-fapi-interaction-id", "123")
+    };
+    let consent = format!("{CONSENTS}/urn:x:1");
+    for (request, status) in [
+        (Request::get(AUTO_V2), 401),
+        (Request::get(&consent), 401),
+        (Request::get(&consent).bearer(&lab.client_token("resources")), 403),
+        (Request::get("/nowhere"), 404),
+        (Request::new("PUT", &consent), 405),
+        (Request::get(AUTO_V2).with("Accept", "text/html"), 406),
+        (Request::post(CONSENTS, "{}").with("Content-Encoding", "gzip"), 415),
+    ] {
+        let response = lab.send(&odd(request)).await;
+        assert_eq!(response.status, status);
+        let id = response.field("x-fapi-interaction-id").unwrap();
+        assert!(uuid::Uuid::try_parse(id).is_ok(), "{status}: {id}");
+    }
+    lab.assert_untouched();
+}
+
 #[tokio::test]
 async fn http2_carries_the_id_too() {
     let lab = lab().await;

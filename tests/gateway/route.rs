@@ -11,7 +11,7 @@ async fn what_no_policy_lists_does_not_exist() {
     for target in [
         "/",
         "/open-insurance",
-        "/open-insurance/consents/v3/consents/",
+        "/open-insurance/consents/v3/",
         "/open-insurance/consents/v3/consents/a/b",
         "/open-insurance/consents/v33/consents",
         "/open-insurance/consents/V3/consents",
@@ -30,15 +30,15 @@ async fn what_no_policy_lists_does_not_exist() {
 async fn a_known_path_tells_its_methods() {
     let lab = lab().await;
     for (method, target, allow) in [
-        ("PUT", CONSENT, "GET, DELETE"),
-        ("POST", OPEN, "GET"),
-        ("HEAD", OPEN, "GET"),
-        ("OPTIONS", OPEN, "GET"),
-        ("TRACE", OPEN, "GET"),
-        ("CONNECT", OPEN, "GET"),
-        ("FETCH", OPEN, "GET"),
-        ("get", OPEN, "GET"),
+        ("PUT", CONSENT, "GET, HEAD, DELETE"),
+        ("POST", OPEN, "GET, HEAD"),
+        ("OPTIONS", OPEN, "GET, HEAD"),
+        ("TRACE", OPEN, "GET, HEAD"),
+        ("CONNECT", OPEN, "GET, HEAD"),
+        ("FETCH", OPEN, "GET, HEAD"),
+        ("get", OPEN, "GET, HEAD"),
         ("GET", "/open-insurance/quote-auto/v2/request", "POST"),
+        ("HEAD", "/open-insurance/quote-auto/v2/request", "POST"),
     ] {
         let request = Request::new(method, target);
         let mut connection = lab.http1().await;
@@ -51,6 +51,64 @@ async fn a_known_path_tells_its_methods() {
         }
         assert_eq!(response.field("allow"), Some(allow), "{method} {target}");
     }
+    lab.assert_untouched();
+}
+
+/// What may be read may be asked for its fields: judged like a GET, and a HEAD for the backend.
+#[tokio::test]
+async fn what_may_be_read_may_be_asked_for_its_fields() {
+    let lab = lab().await;
+    let head = Request::new("HEAD", OPEN);
+    let mut http1 = lab.http1().await;
+    for _ in 0..2 {
+        http1.send(&head.to_bytes()).await.unwrap();
+        let response = http1.receive(true).await.unwrap();
+        assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
+        assert_common_fields(&response);
+        assert_eq!(lab.last_recorded().method, "HEAD");
+    }
+    let request = http::Request::head(format!("https://localhost{OPEN}")).body(()).unwrap();
+    let response = lab.http2().await.exchange(request, bytes::Bytes::new()).await.unwrap();
+    assert_eq!((response.status.as_u16(), response.body.len()), (200, 0));
+    let reached = lab.recorded().len();
+    http1.send(&Request::new("HEAD", CONSENT).to_bytes()).await.unwrap();
+    let refused = http1.receive(true).await.unwrap();
+    assert_eq!((refused.status.as_u16(), refused.body.len()), (401, 0), "it asks for a token");
+    assert_eq!(lab.recorded().len(), reached);
+}
+
+/// Some participants registered their base paths with a slash at the end, and tools append to them.
+#[tokio::test]
+async fn a_slash_at_the_end_means_nothing() {
+    let lab = lab().await;
+    for target in [format!("{OPEN}/"), format!("{OPEN}//"), format!("{OPEN}/?page=1")] {
+        let response = lab.send(&Request::get(&target)).await;
+        assert_eq!(response.status, 200, "{target}");
+        let reached = lab.last_recorded().target;
+        assert_eq!(reached, target.trim_end_matches('/').replace("/?", "?"), "{target}");
+    }
+    let refused = lab.send(&Request::get(&format!("{CONSENT}/"))).await;
+    assert_refused(&refused, 401, "TOKEN_INVALIDO");
+    assert_eq!(lab.recorded().len(), 3);
+}
+
+#[tokio::test]
+async fn who_asks_of_nothing_in_particular_hears_that_somebody_is_there() {
+    let lab =
+        lab_with(|config| config + "\n[limits]\nper_address = { requests = 3, per = \"1m\" }\n")
+            .await;
+    let mut http1 = lab.http1().await;
+    for _ in 0..2 {
+        let response = http1.exchange(&Request::new("OPTIONS", "*").to_bytes()).await.unwrap();
+        assert_eq!((response.status.as_u16(), response.body.len()), (204, 0));
+        assert_common_fields(&response);
+        let allow = response.field("allow");
+        assert_eq!(allow, Some("GET, HEAD, POST, PUT, PATCH, DELETE"));
+    }
+    let bad = Request::get("*");
+    assert_refused(&http1.exchange(&bad.to_bytes()).await.unwrap(), 400, "REQUISICAO_INVALIDA");
+    let response = lab.send(&Request::new("OPTIONS", "*")).await;
+    assert_refused(&response, 429, "LIMITE_EXCEDIDO");
     lab.assert_untouched();
 }
 
@@ -131,6 +189,8 @@ async fn answers_name_the_version_of_their_api() {
         ("/open-insurance/discovery/v1/status", Some("1.3.0")),
         ("/open-insurance/insurance-auto/v1/insurance-auto", Some("1.4.0")),
         ("/open-insurance/consents/v3/nothing", Some("3.0.0")),
+        ("/open-insurance/consents/v3", Some("3.0.0")),
+        ("/open-insurance//consents/v3/nothing/", Some("3.0.0")),
         ("/nowhere", None),
     ] {
         assert_eq!(lab.send(&Request::get(target)).await.field("x-v"), version, "{target}");

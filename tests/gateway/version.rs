@@ -50,6 +50,10 @@ async fn an_answer_is_of_a_version_that_was_asked_for() {
         vec![("x-v", "4.1.0"), ("x-min-v", "2.0.0")],
         vec![("x-v", "3.0.0"), ("x-min-v", "3.0.0")],
         vec![("x-v", "3.0.0"), ("x-min-v", "9.0.0")],
+        vec![("x-v", "3")],
+        vec![("x-v", "")],
+        vec![("x-v", "4"), ("x-min-v", "3")],
+        vec![("x-min-v", "2")],
     ] {
         let response = lab.send(&resources(&lab, &fields)).await;
         assert_eq!(response.status, 200, "{fields:?}");
@@ -67,9 +71,8 @@ async fn a_version_that_is_not_served_here_is_not_acceptable() {
         vec![("x-v", "2.9.9"), ("x-min-v", "1.0.0")],
         vec![("x-min-v", "3.0.1")],
         vec![("x-v", "4.0.0"), ("x-min-v", "3.0.1")],
-        vec![("x-v", "3")],
+        vec![("x-v", "2")],
         vec![("x-v", "v3.0.0")],
-        vec![("x-v", "")],
         vec![("x-v", "3.0.0"), ("x-min-v", "latest")],
         vec![("x-v", "3.0.0"), ("x-v", "3.0.0")],
     ] {
@@ -79,8 +82,8 @@ async fn a_version_that_is_not_served_here_is_not_acceptable() {
     }
     lab.assert_untouched();
     let refusals = |code| format!("portaria_refusals_total{{code=\"{code}\",stage=\"version\"}}");
-    lab.expect_metric(&refusals("version_unsupported"), 6.0).await;
-    lab.expect_metric(&refusals("version_malformed"), 5.0).await;
+    lab.expect_metric(&refusals("version_unsupported"), 7.0).await;
+    lab.expect_metric(&refusals("version_malformed"), 3.0).await;
 }
 
 #[tokio::test]
@@ -175,7 +178,7 @@ async fn a_path_tells_only_the_methods_that_it_still_has() {
     let target = "/open-insurance/consents/v3/consents/urn:portaria-lab:C000000";
     let response = lab.send(&Request::new("PATCH", target)).await;
     assert_refused(&response, 405, "METODO_NAO_PERMITIDO");
-    assert_eq!(response.field("allow"), Some("GET"));
+    assert_eq!(response.field("allow"), Some("GET, HEAD"));
     let response = lab.send(&Request::new("DELETE", target)).await;
     assert_refused(&response, 404, "RECURSO_NAO_ENCONTRADO");
     lab.assert_untouched();

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
 use portaria::idempotency::IdempotencyError;
 use portaria::identity::{IdentityError, PathReason, Rule};
-use portaria::interaction::InteractionError;
+use portaria::interaction::{Form, InteractionError};
 use portaria::limits::{Holder, LimitExceeded, Standing};
 use portaria::parameters::ParameterError;
 use portaria::refusal::{Refusal, UpstreamError};
@@ -109,7 +109,7 @@ fn of_others() -> Vec<Refusal> {
         ParameterError::Unknown.into(),
         VersionError::Malformed.into(),
         VersionError::Unsupported.into(),
-        RouteError::Method { allow, errors }.into(),
+        RouteError::Method { allow, errors, form: Form::Uuid }.into(),
         limit(Holder::Address).into(),
         limit(Holder::Everyone).into(),
         IdentityError::Unreadable.into(),

@@ -68,7 +68,7 @@ fn what_does_not_exist_is_told_with_what_is_near() {
         (
             "PUT",
             "/open-insurance/consents/v3/consents/1",
-            "/open-insurance/consents/v3/consents/1 has no PUT, it has GET, DELETE\n",
+            "/open-insurance/consents/v3/consents/1 has no PUT, it has GET, HEAD, DELETE\n",
         ),
         (
             "PUT",

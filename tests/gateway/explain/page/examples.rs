@@ -212,7 +212,7 @@ fn requests(lab: &Lab) -> Vec<Case> {
         case("request_target", "GET", "/open-insurance/resources/v3/../resources"),
         get("request_upgrade").field("upgrade", "h2c"),
         get("request_expectation").field("expect", "200-ok"),
-        get("version_malformed").field("x-v", "3"),
+        get("version_malformed").field("x-v", "v3"),
         get("version_unsupported").field("x-v", "2.0.0"),
         case("parameters_path", "GET", &format!("{CONSENTS}/C1"))
             .token("own-token", own("consents")),
@@ -227,9 +227,7 @@ fn requests(lab: &Lab) -> Vec<Case> {
         post("request_idempotency_key_missing"),
         post("request_idempotency_key_malformed")
             .field("x-idempotency-key", "-".repeat(41).as_str()),
-        get("interaction_missing")
-            .token("token", lab.user_token("resources", OWN))
-            .without("x-fapi-interaction-id"),
+        post("interaction_missing").without("x-fapi-interaction-id"),
         get("interaction_malformed")
             .token("token", lab.user_token("resources", OWN))
             .field("x-fapi-interaction-id", "flow-1"),
