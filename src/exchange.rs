@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -29,7 +30,8 @@ use crate::limits::Standing;
 use crate::links::{self, LinkRewriter};
 use crate::measure::{Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, foreign};
+use crate::request::media::Media;
 use crate::request::{RequestError, Target};
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
@@ -104,6 +106,8 @@ pub struct Exchange {
     backend: Backend,
     received: Received,
     links: Option<LinkRewriter>,
+    /// The body that the caller gets instead of the backend's.
+    replacement: Option<Bytes>,
     awaits_body: bool,
     is_greeting: bool,
     concluded: bool,
@@ -144,6 +148,7 @@ impl Exchange {
             backend: Backend::default(),
             received: Received::default(),
             links: None,
+            replacement: None,
             awaits_body: false,
             is_greeting: false,
             concluded: false,
@@ -288,6 +293,31 @@ impl Exchange {
         let public = self.upstream().and_then(|upstream| upstream.settings().public_url.clone());
         self.links = public.filter(|_| links::are_in(status, answer)).map(LinkRewriter::new);
         self.links.is_some()
+    }
+
+    /// The status and the length of what the caller gets instead of an error that the backend tells in a form of
+    /// its own; nothing if it is the backend's word. What an authorization server says to forms has its own form.
+    pub fn replace_error(
+        &mut self,
+        answered: StatusCode,
+        answer: &HeaderMap,
+    ) -> Option<(StatusCode, usize)> {
+        let route = self.permit.as_ref()?.route();
+        let replaces = self.upstream()?.settings().replaces_errors && route.media != Media::Form;
+        if !replaces || self.method == Method::HEAD || !foreign::is_foreign(answered, answer) {
+            return None;
+        }
+        let status = foreign::status_for(answered);
+        let body = Bytes::from(foreign::body(status, route.errors, self.arrived));
+        let length = body.len();
+        self.replacement = Some(body);
+        Some((status, length))
+    }
+
+    /// What passes instead of a piece of the backend's answer: nothing, and the whole at the end.
+    pub fn replaced(&self, is_last: bool) -> Option<Option<Bytes>> {
+        let replacement = self.replacement.as_ref()?;
+        Some(is_last.then(|| replacement.clone()))
     }
 
     /// What rewrites the links of the answer that passes.

@@ -28,8 +28,9 @@ use crate::headers::{self, caller};
 use crate::idempotency::Record;
 use crate::identity::Peer;
 use crate::measure::Sink;
-use crate::refusal::{Refusal, UpstreamError};
+use crate::refusal::{Refusal, UpstreamError, foreign};
 use crate::request::RequestError;
+use crate::upstream::Upstream;
 
 /// Interim answers (1xx) that a backend may send before its answer.
 const MOST_INTERIM: u32 = 16;
@@ -173,14 +174,16 @@ impl ProxyHttp for Gateway {
         };
         let settings = upstream.settings();
         let length = body::length(session, exchange);
-        // Who gets the answer later may not accept what this caller does.
+        // Who gets the answer later may not accept what this caller does; and links are rewritten in what can be
+        // read.
         let is_for_others = exchange.may_be_repeated();
         fields::edit_request(request, |headers| {
             caller::introduce(headers, facts, &settings.passing);
             if let Some(host) = &settings.host {
                 headers.insert(header::HOST, host.clone());
             }
-            if is_for_others && headers.contains_key(header::ACCEPT_ENCODING) {
+            let is_plain = is_for_others || settings.public_url.is_some();
+            if is_plain && headers.contains_key(header::ACCEPT_ENCODING) {
                 headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             if let Some(length) = length {
@@ -227,6 +230,10 @@ impl ProxyHttp for Gateway {
         if exchange.is_overdue() {
             return Err(Error::new_up(ErrorType::ReadTimedout));
         }
+        if let Some(replaced) = exchange.replaced(end_of_stream) {
+            *piece = replaced;
+            return Ok(None);
+        }
         // What is kept for a repetition is what the caller gets.
         if let Some(links) = exchange.links() {
             *piece = links.rewrite(piece.as_deref().unwrap_or_default(), end_of_stream);
@@ -246,13 +253,26 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         let rewrites_links = exchange.begin_links(response.status, &response.headers);
+        let replaced = exchange.replace_error(response.status, &response.headers);
+        if let Some((status, _)) = replaced {
+            response.set_status(status)?;
+        }
+        let host = session.req_header().headers.get(header::HOST);
+        let host = host.and_then(|host| host.to_str().ok());
+        let settings = exchange.upstream().map(Upstream::settings);
         let Some(facts) = exchange.answer_facts(session.req_header().uri.path()) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
         let has_no_content = response.status == StatusCode::NO_CONTENT;
         let mut lasting = None;
         fields::edit_response(response, |headers| {
-            headers::clear(headers);
+            headers::clear(headers, settings.is_some_and(|settings| settings.keeps_cookies));
+            if let Some((_, length)) = replaced {
+                foreign::dress(headers, length);
+            }
+            if let Some(settings) = settings {
+                fields::lead_outside(headers, settings, host);
+            }
             lasting = exchange.may_be_repeated().then(|| headers::lasting(headers));
             if has_no_content {
                 headers.remove(header::CONTENT_LENGTH);

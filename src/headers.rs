@@ -90,8 +90,12 @@ pub fn lasting(answer: &HeaderMap) -> HeaderMap {
     own.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Removes from a backend's answer what must not reach the caller.
-pub fn clear(answer: &mut HeaderMap) {
+/// Removes from a backend's answer what must not reach the caller; cookies too, unless they are asked for: an API
+/// of the ecosystem has no session, and a legacy system's would tie callers to it.
+pub fn clear(answer: &mut HeaderMap, keeps_cookies: bool) {
+    if !keeps_cookies {
+        answer.remove(header::SET_COOKIE);
+    }
     for name in dropped_from_answer(answer) {
         answer.remove(name);
     }

@@ -44,6 +44,21 @@ impl PublicUrl {
     }
 }
 
+impl PublicUrl {
+    /// What a field that names a place (Location, Content-Location) says to callers, if it leads to the host that
+    /// the servers know themselves by. To any other, as to a client's own after a login, it leads as it is.
+    pub fn translate(&self, place: &str, is_internal: impl Fn(&str) -> bool) -> Option<String> {
+        let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+            place.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })?;
+        let rest = place.get(scheme.len()..)?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end)?;
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        is_internal(host).then(|| format!("{}{path}", self.0))
+    }
+}
+
 /// Whether the answer is one whose links are rewritten.
 pub fn are_in(status: StatusCode, answer: &HeaderMap) -> bool {
     let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_owned();

@@ -11,6 +11,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod body;
+pub mod foreign;
 mod text;
 mod verdict;
 

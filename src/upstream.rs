@@ -4,7 +4,7 @@
 //! in turn, leaving out servers that failed several times in a row (passive ejection) as long as another
 //! is left. Leaves connections, pooling and timeouts to pingora; says what the timeouts are.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,6 +43,12 @@ pub struct UpstreamSettings {
     pub public_url: Option<PublicUrl>,
     /// What of a caller's fields the servers get.
     pub passing: Passing,
+    /// Whether callers get the cookies that the servers set.
+    pub keeps_cookies: bool,
+    /// Whether an error that is no JSON becomes the ecosystem's.
+    pub replaces_errors: bool,
+    /// The names of the servers, as they are configured: hosts that callers must not see.
+    pub server_names: Vec<String>,
     /// Time to a connection, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence before or within an answer.
@@ -56,6 +62,30 @@ pub struct UpstreamSettings {
     pub eject_after: u32,
     /// For how long it is left out.
     pub eject_for: Duration,
+}
+
+impl UpstreamSettings {
+    /// Whether a host, ports aside, is one by which the servers know themselves.
+    pub fn is_internal(&self, host: &str) -> bool {
+        let host = without_port(host);
+        let own = self.host.as_ref().and_then(|host| host.to_str().ok());
+        let by_tls = self.tls.as_ref().map(|tls| tls.server_name.as_str());
+        let names = self.server_names.iter().map(String::as_str).chain(own).chain(by_tls);
+        names.into_iter().any(|name| without_port(name).eq_ignore_ascii_case(host))
+            || self.servers.iter().any(|server| is_address(host, server.ip()))
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
+fn is_address(host: &str, address: IpAddr) -> bool {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.parse().is_ok_and(|host: IpAddr| host == address)
 }
 
 /// One upstream and how its servers do.
@@ -202,6 +232,9 @@ mod tests {
             public_url: None,
             host: None,
             passing: Passing::default(),
+            keeps_cookies: false,
+            replaces_errors: true,
+            server_names: Vec::new(),
             connect_timeout: Duration::from_secs(1),
             first_byte_timeout: Duration::from_secs(1),
             total_timeout: Duration::from_secs(1),
@@ -210,6 +243,19 @@ mod tests {
             eject_for: Duration::from_secs(10),
         };
         Upstream::new(settings, 0)
+    }
+
+    #[test]
+    fn the_servers_are_known_by_their_names_and_addresses() {
+        let mut settings = upstream(&[9000]).settings().clone();
+        settings.host = Some(HeaderValue::from_static("legacy.internal:8080"));
+        settings.server_names = vec!["app-1.internal:9000".into()];
+        for host in ["legacy.internal", "LEGACY.internal:1", "app-1.internal", "127.0.0.1:9000"] {
+            assert!(settings.is_internal(host), "{host}");
+        }
+        for host in ["client.example", "legacy.internal.example", "[::1]:9000", ""] {
+            assert!(!settings.is_internal(host), "{host}");
+        }
     }
 
     fn at(seconds: u64) -> Moment {

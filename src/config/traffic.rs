@@ -194,15 +194,26 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
     let total_timeout = duration("total_timeout", seconds(30));
     let idle_timeout = duration("idle_timeout", seconds(30));
     let passing = read_passing(table);
+    let keeps_cookies = reads_cookies(table);
+    let errors = table.parsed("error_bodies", "\"ecosystem\" or \"backend\"", |text| match text {
+        "ecosystem" => Some(true),
+        "backend" => Some(false),
+        _ => None,
+    });
+    let replaces_errors = errors.is_none_or(|errors| errors.value);
+    let server_names = table.strings("servers", SERVERS).map_or_else(Vec::new, |s| s.value);
     let eject_after = table.number("eject_after", 1, 1000).unwrap_or(3);
     let eject_for = duration("eject_for", seconds(10));
     Some(UpstreamSettings {
         name: name?.value,
         servers: servers?,
+        server_names,
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         host: host.map(|host| host.value),
         public_url: public_url.map(|url| url.value),
         passing,
+        keeps_cookies,
+        replaces_errors,
         connect_timeout,
         first_byte_timeout,
         total_timeout,
@@ -244,8 +255,22 @@ fn read_passing(table: &Table<'_>) -> Passing {
     Passing { authorization, certificate, also }
 }
 
+/// Whether `answer_fields` names the one field that callers may get besides what they get anyway.
+fn reads_cookies(table: &Table<'_>) -> bool {
+    let accepted = "\"set-cookie\"";
+    let Some(Located { value: names, place }) = table.strings("answer_fields", accepted) else {
+        return false;
+    };
+    for name in names.iter().filter(|name| *name != "set-cookie") {
+        place.reject(format!("{name:?} passes anyway or never, accepted: {accepted}"));
+    }
+    !names.is_empty()
+}
+
+const SERVERS: &str = "one or more \"host:port\"";
+
 fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
-    let accepted = "one or more \"host:port\"";
+    let accepted = SERVERS;
     let Some(Located { value: texts, place }) = table.strings("servers", accepted) else {
         if !table.has("servers") {
             table.place("servers").reject(format!("is missing, accepted: {accepted}"));

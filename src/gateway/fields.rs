@@ -4,8 +4,10 @@
 //! through its own methods pays for both. Names have no case (RFC 9110 section 5.1) and HTTP/2 has none
 //! to keep, so the spelling is given up and the fields are edited directly.
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::upstream::UpstreamSettings;
 
 /// Edits the fields of a request.
 pub(super) fn edit_request(request: &mut RequestHeader, edit: impl FnOnce(&mut HeaderMap)) {
@@ -21,4 +23,25 @@ pub(super) fn edit_response(response: &mut ResponseHeader, edit: impl FnOnce(&mu
     let mut parts = http::response::Parts::from(std::mem::replace(response, blank));
     edit(&mut parts.headers);
     *response = parts.into();
+}
+
+/// The fields that name a place lead callers to the public host. `asked` is the host that the caller asked for,
+/// which the servers get unless they have one of their own.
+pub(super) fn lead_outside(
+    answer: &mut HeaderMap,
+    settings: &UpstreamSettings,
+    asked: Option<&str>,
+) {
+    let Some(public) = &settings.public_url else { return };
+    let is_internal = |host: &str| {
+        settings.is_internal(host) || asked.is_some_and(|asked| asked.eq_ignore_ascii_case(host))
+    };
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        let place = answer.get(&name).and_then(|place| place.to_str().ok());
+        let outside = place.and_then(|place| public.translate(place, is_internal));
+        let outside = outside.and_then(|outside| HeaderValue::try_from(outside).ok());
+        if let Some(outside) = outside {
+            answer.insert(name, outside);
+        }
+    }
 }

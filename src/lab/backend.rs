@@ -139,12 +139,10 @@ async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
             return Ok(());
         }
         let (status, body) = answer(&request, &demand, &state.consents);
-        let verbose = match demand.as_str() {
-            "verbose" => {
-                "Server: LegacyServer/1.0\r\nX-Powered-By: COBOL\r\nKeep-Alive: timeout=9\r\n\
-                 x-portaria-client-id: forged\r\nx-v: 0.0.1\r\nx-fapi-interaction-id: forged\r\n"
-            }
-            _ => "",
+        let verbose = fields_for(&demand, &request);
+        let media = match demand.split_once(':') {
+            Some(("page", _)) => "text/html",
+            _ => "application/json",
         };
         if demand == "verbose" {
             let interim = "HTTP/1.1 100 Continue\r\nServer: LegacyServer/1.0\r\nx-leak: 1\r\n\r\n";
@@ -156,11 +154,31 @@ async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
         }
         let length = body.len();
         let head = format!(
-            "HTTP/1.1 {status} Whatever\r\ncontent-type: application/json\r\n{verbose}\
+            "HTTP/1.1 {status} Whatever\r\ncontent-type: {media}\r\n{verbose}\
              content-length: {length}\r\n\r\n"
         );
         let head = if status == 204 { head.replace("content-length: 0\r\n", "") } else { head };
         stream.write_all(&[head.as_bytes(), &body].concat()).await?;
+    }
+}
+
+/// What the answer has besides.
+fn fields_for(demand: &str, request: &Recorded) -> &'static str {
+    match demand {
+        "verbose" => {
+            "Server: LegacyServer/1.0\r\nX-Powered-By: COBOL\r\nKeep-Alive: timeout=9\r\n\
+             x-portaria-client-id: forged\r\nx-v: 0.0.1\r\nx-fapi-interaction-id: forged\r\n\
+             Set-Cookie: JSESSIONID=1\r\n"
+        }
+        "elsewhere" => {
+            "Location: http://legacy.internal:8080/a?b#c\r\n\
+             Content-Location: https://legacy.internal/d\r\n"
+        }
+        "to-the-client" => "Location: https://client.example/callback?code=1\r\n",
+        "compressed" if request.field("accept-encoding") == Some("gzip") => {
+            "Content-Encoding: gzip\r\n"
+        }
+        _ => "",
     }
 }
 
@@ -256,6 +274,9 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
 fn answer(request: &Recorded, demand: &str, consents: &Store) -> (u16, Vec<u8>) {
     if let Some(status) = demand.strip_prefix("status:").and_then(|text| text.parse().ok()) {
         return (status, json!({"errors": [], "lab": "asked for"}).to_string().into_bytes());
+    }
+    if let Some(status) = demand.strip_prefix("page:").and_then(|text| text.parse().ok()) {
+        return (status, b"<html>at br.com.legacy.Policy.load(Policy.java:42)</html>".to_vec());
     }
     if let Some(size) = demand.strip_prefix("big:").and_then(|text| text.parse().ok()) {
         return (200, vec![b' '; size]);

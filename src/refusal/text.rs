@@ -151,6 +151,11 @@ pub(super) const UNAVAILABLE: Text = text(
     "Serviço indisponível",
     "O serviço está temporariamente indisponível. Tente novamente mais tarde.",
 );
+pub(super) const DECLINED: Text = text(
+    "REQUISICAO_NAO_ATENDIDA",
+    "Requisição não atendida",
+    "O serviço não pôde atender a requisição como foi enviada.",
+);
 pub(super) const BACKEND_TIMEOUT: Text = text(
     "TEMPO_DE_RESPOSTA_ESGOTADO",
     "Tempo de resposta esgotado",

@@ -396,6 +396,16 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 token.introspection.certificate: client certificates need TLS, accepted: an https:// URL",
     ),
     (
+        "name = \"legacy\"",
+        "name = \"legacy\"\nanswer_fields = [\"server\"]",
+        "config.toml:LINE+1 upstreams[0].answer_fields: \"server\" passes anyway or never, accepted: \"set-cookie\"",
+    ),
+    (
+        "name = \"legacy\"",
+        "name = \"legacy\"\nerror_bodies = \"html\"",
+        "config.toml:LINE+1 upstreams[0].error_bodies: \"html\" is not understood, accepted: \"ecosystem\" or \"backend\"",
+    ),
+    (
         "keep = \"5m\"",
         "keep = \"365d\"",
         "config.toml:LINE consent.keep: \"365d\" is not understood, accepted: a duration up to 5m",

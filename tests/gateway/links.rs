@@ -92,6 +92,46 @@ async fn an_answer_in_chunks_has_links_too() {
     assert_eq!((response.status.as_u16(), response.body.len()), (200, 100_000));
 }
 
+/// What is compressed cannot be rewritten: the backend is not asked for it.
+#[tokio::test]
+async fn a_caller_that_accepts_compression_gets_its_links_too() {
+    let lab = lab_with_public_url().await;
+    for accepts in ["gzip", "gzip, br", "identity;q=0, gzip"] {
+        let request = Request::get(&format!("{OPEN}?lab=compressed"));
+        let response = lab.send(&request.with("Accept-Encoding", accepts)).await;
+        assert_eq!(response.field("content-encoding"), None);
+        let link = response.json()["links"]["self"].clone();
+        assert_eq!(link, format!("https://api.seguradora.example{OPEN}"));
+        assert_eq!(lab.last_recorded().field("accept-encoding"), Some("identity"));
+    }
+    let plain = crate::harness::lab().await;
+    let request = Request::get(&format!("{OPEN}?lab=compressed")).with("Accept-Encoding", "gzip");
+    let response = plain.http1().await.exchange(&request.to_bytes()).await.unwrap();
+    assert_eq!(response.field("content-encoding"), Some("gzip"));
+}
+
+/// Asks for fields that the usual answers have not.
+async fn ask(lab: &Lab, demand: &str) -> portaria::lab::client::Response {
+    let request = Request::get(&format!("{OPEN}?lab={demand}"));
+    lab.http1().await.exchange(&request.to_bytes()).await.unwrap()
+}
+
+#[tokio::test]
+async fn fields_that_name_a_place_lead_to_the_public_host() {
+    let key = "name = \"legacy\"\nhost = \"legacy.internal\"\n\
+               public_url = \"https://api.seguradora.example\"";
+    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let response = ask(&lab, "elsewhere").await;
+    assert_eq!(response.field("location"), Some("https://api.seguradora.example/a?b#c"));
+    assert_eq!(response.field("content-location"), Some("https://api.seguradora.example/d"));
+    // Where a login ends is no place of the backend's.
+    let response = ask(&lab, "to-the-client").await;
+    assert_eq!(response.field("location"), Some("https://client.example/callback?code=1"));
+    let plain = crate::harness::lab().await;
+    let response = ask(&plain, "elsewhere").await;
+    assert_eq!(response.field("location"), Some("http://legacy.internal:8080/a?b#c"));
+}
+
 #[tokio::test]
 async fn a_broken_answer_stays_broken() {
     let lab = lab_with_public_url().await;

@@ -8,6 +8,58 @@ use crate::harness::*;
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 
+/// A web server's page, with a stack trace, is no error of the ecosystem.
+#[tokio::test]
+async fn a_backends_error_that_is_no_json_becomes_the_ecosystems() {
+    let lab = lab().await;
+    let mut http1 = lab.http1().await;
+    let http2 = lab.http2().await;
+    for (answered, expected) in
+        [(502, 500), (500, 500), (503, 503), (504, 504), (404, 404), (418, 400), (422, 422)]
+    {
+        let target = format!("{OPEN}?lab=page:{answered}");
+        let response = http1.exchange(&Request::get(&target).to_bytes()).await.unwrap();
+        assert_eq!(response.status, expected);
+        assert_common_fields(&response);
+        let media = response.field("content-type");
+        assert_eq!(media, Some("application/json; charset=utf-8"));
+        let error = response.json()["errors"][0].clone();
+        for member in ["code", "title", "detail", "requestDateTime"] {
+            assert!(error[member].is_string(), "{response:?}");
+        }
+        assert!(!format!("{response:?}").contains("legacy"), "{response:?}");
+        let request = http::Request::get(format!("https://localhost{target}")).body(()).unwrap();
+        let over_http2 = http2.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_eq!(
+            (over_http2.status, over_http2.body.len()),
+            (response.status, response.body.len())
+        );
+    }
+    // What the backend says in JSON is its word.
+    let response =
+        http1.exchange(&Request::get(&format!("{OPEN}?lab=status:500")).to_bytes()).await;
+    assert_eq!(response.unwrap().json()["lab"], "asked for");
+    // So is what is no error.
+    let response = http1.exchange(&Request::get(&format!("{OPEN}?lab=page:200")).to_bytes()).await;
+    assert!(response.unwrap().body.starts_with(b"<html>"));
+}
+
+#[tokio::test]
+async fn a_backends_pages_and_cookies_pass_where_that_is_said() {
+    let lab = lab().await;
+    let verbose = Request::get(&format!("{OPEN}?lab=verbose"));
+    assert_eq!(lab.send(&verbose).await.field("set-cookie"), None);
+    let keys = "name = \"legacy\"\nerror_bodies = \"backend\"\nanswer_fields = [\"set-cookie\"]";
+    let lab = lab_with(|config| config.replace("name = \"legacy\"", keys)).await;
+    let response = lab.http1().await.exchange(&verbose.to_bytes()).await.unwrap();
+    assert_eq!(response.field("set-cookie"), Some("JSESSIONID=1"));
+    let response = lab.send(&Request::get(&format!("{OPEN}?lab=page:502"))).await;
+    assert_eq!(
+        (response.status.as_u16(), response.field("content-type")),
+        (502, Some("text/html"))
+    );
+}
+
 #[tokio::test]
 async fn faults_of_the_backend_get_the_same_error_body() {
     let lab = lab().await;

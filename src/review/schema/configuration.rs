@@ -142,6 +142,7 @@ fn http() -> Vec<Key> {
 
 fn upstreams() -> Vec<Key> {
     let certificates = Kind::OneOf(vec!["none", "end_entity", "chain"]);
+    let bodies = Kind::OneOf(vec!["ecosystem", "backend"]);
     let own = [
         required("name", NAME, "Its name in policies."),
         required("servers", Texts, "\"host:port\", in turn."),
@@ -150,6 +151,8 @@ fn upstreams() -> Vec<Key> {
         optional("forward_authorization", Flag, "Whether they get the token; default false."),
         optional("forward_certificate", certificates, "RFC 9440; default \"none\"."),
         optional("request_fields", Texts, "Callers' fields that pass besides the usual ones."),
+        optional("answer_fields", Texts, "\"set-cookie\", if callers are to get it."),
+        optional("error_bodies", bodies, "Of errors that are no JSON; default \"ecosystem\"."),
         optional("tls", Table, "TLS to the servers."),
         required("tls.server_name", Text, "The name that their certificates must have."),
         required("tls.trust_anchors", FILE, "PEM."),
