@@ -106,6 +106,9 @@ pub enum RequestError {
     /// The body has more members and items than configured.
     #[error("the body has too many members")]
     JsonMembers,
+    /// A name stands twice in an object of the body.
+    #[error("a name stands twice in an object of the body")]
+    JsonRepeated,
     /// The route requires an idempotency key and the request has none.
     #[error("x-idempotency-key is missing")]
     IdempotencyKeyMissing,

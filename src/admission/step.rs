@@ -181,7 +181,8 @@ fn of_request(error: RequestError, is_admitted: bool) -> Step {
         | E::RepeatedToken
         | E::JsonMalformed
         | E::JsonDepth
-        | E::JsonMembers => Step::Body,
+        | E::JsonMembers
+        | E::JsonRepeated => Step::Body,
         E::BodyTooLarge if is_admitted => Step::Body,
         E::BodyTooLarge
         | E::Line

@@ -39,7 +39,7 @@ pub(super) const BODY_TOO_LARGE: Text = text(
 pub(super) const JSON: Text = text(
     "CORPO_INVALIDO",
     "Corpo inválido",
-    "O corpo da requisição não é JSON bem formado, ou excede a profundidade ou a quantidade de membros permitida.",
+    "O corpo da requisição não é JSON bem formado, repete um nome em um objeto, ou excede a profundidade ou a quantidade de membros permitida.",
 );
 pub(super) const LENGTH_REQUIRED: Text = text(
     "TAMANHO_OBRIGATORIO",

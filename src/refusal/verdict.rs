@@ -66,6 +66,7 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         E::JsonMalformed => json("request_json_malformed"),
         E::JsonDepth => json("request_json_depth"),
         E::JsonMembers => json("request_json_members"),
+        E::JsonRepeated => json("request_json_repeated"),
         E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
         E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
     }

@@ -2,13 +2,17 @@
 //!
 //! Takes the bytes of a body in pieces of any size; refuses what is no JSON (RFC 8259, strictly: a backend
 //! that reads more leniently must not see another structure than the one that was bounded here), nesting
-//! beyond a depth and more members and items than a bound. Keeps no byte: its state is a few words, whatever
-//! the body. Of values it knows no more than where they end; names may repeat.
+//! beyond a depth and more members and items than a bound, and a name that stands twice in an object ([`names`]):
+//! of two values one reader takes the first, another the last. Keeps no byte of a body, and a hash for each name of
+//! the objects that are open, which the bound of members bounds. Of values it knows no more than where they end.
 //!
 //! Source: technical security controls 3.2 page 27 (limits of depth and entries); OPIN portal, response
-//! codes (malformed JSON is 400).
+//! codes (malformed JSON is 400); RFC 8259 section 4 and RFC 7493 (I-JSON) section 2.3 on names.
+
+mod names;
 
 use super::RequestError;
+use names::Names;
 
 /// The most that a body may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +98,20 @@ pub struct JsonCheck {
     members: u32,
     /// Which of the open containers are objects, the innermost in the lowest bit.
     objects: u128,
+    names: Names,
 }
 
 impl JsonCheck {
     /// Nothing of a body yet.
     pub fn new(bounds: JsonBounds) -> Self {
-        Self { bounds, state: State::Value, depth: 0, members: 0, objects: 0 }
+        Self {
+            bounds,
+            state: State::Value,
+            depth: 0,
+            members: 0,
+            objects: 0,
+            names: Names::default(),
+        }
     }
 
     /// Judges the next piece.
@@ -119,7 +131,15 @@ impl JsonCheck {
 
     fn step(&mut self, byte: u8) -> Result<(), RequestError> {
         self.state = match (self.state, byte) {
-            (State::Text(is_name), _) => in_text(is_name, byte)?,
+            (State::Text(true), b'"') if !self.names.end() => {
+                return Err(RequestError::JsonRepeated);
+            }
+            (State::Text(is_name), _) => {
+                if is_name && !matches!(byte, b'"' | b'\\') {
+                    self.names.byte(byte);
+                }
+                in_text(is_name, byte)?
+            }
             (State::Number(number), _) => match number.next(byte) {
                 Some(next) => State::Number(next),
                 None if number.may_end() => {
@@ -129,6 +149,7 @@ impl JsonCheck {
                 None => return Err(RequestError::JsonMalformed),
             },
             (State::Escape(_) | State::Hex(..) | State::Utf8(..) | State::Literal(_), _) => {
+                self.spell(byte);
                 in_sequence(self.state, byte)?
             }
             (state, b' ' | b'\t' | b'\n' | b'\r') => state,
@@ -137,6 +158,7 @@ impl JsonCheck {
             (State::FirstItem, _) => self.value(byte)?,
             (State::FirstName | State::Name, b'"') => {
                 self.count()?;
+                self.names.begin();
                 State::Text(true)
             }
             (State::Colon, b':') => State::Value,
@@ -180,13 +202,29 @@ impl JsonCheck {
         }
         self.depth += 1;
         self.objects = (self.objects << 1) | u128::from(is_object);
+        if is_object {
+            self.names.open();
+        }
         Ok(if is_object { State::FirstName } else { State::FirstItem })
     }
 
     fn close(&mut self) -> State {
+        if self.is_in_object() {
+            self.names.close();
+        }
         self.depth -= 1;
         self.objects >>= 1;
         State::After
+    }
+
+    /// Takes what a byte inside an escape or a character of several bytes says of a name.
+    fn spell(&mut self, byte: u8) {
+        match self.state {
+            State::Escape(true) => self.names.escape(byte),
+            State::Hex(true, left) => self.names.digit(byte, left == 1),
+            State::Utf8(true, ..) => self.names.byte(byte),
+            _ => {}
+        }
     }
 
     fn is_in_object(&self) -> bool {
@@ -267,11 +305,45 @@ mod tests {
             "null",
             "\r\n\ttrue ",
             r#"{"a":{"b":[1,2.0,-3e-1,{"c":false}]},"d":"\"\\\/\b\f\n\r\t\u00e9é€𝄞"}"#,
-            r#"{"a":1,"a":1}"#,
+            r#"[{"a":1},{"a":1}]"#,
+            r#"{"a":{"a":{"a":1}},"A":1}"#,
+            r#"{"\ud83d":1,"\ude00":1,"\ud83d\ude01":1,"":1}"#,
             "[[[[[]]]]]",
             "[1,2,3,4,5,6,7,8,9,10]",
         ] {
             assert_eq!(check(good.as_bytes(), BOUNDS), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_name_stands_once_in_an_object_however_it_is_written() {
+        for bad in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"":1,"":2}"#,
+            r#"{"a":1,"b":{"c":1,"d":2,"c":3}}"#,
+            r#"[1,{"a":{"x":1},"a":{"x":1}}]"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"\u00e9":1,"é":2}"#,
+            r#"{"\uD83D\uDE00":1,"😀":2}"#,
+            r#"{"\n":1,"\u000A":2}"#,
+            r#"{"\/":1,"/":2}"#,
+            r#"{"\ud83d":1,"\uD83D":2}"#,
+        ] {
+            assert_eq!(check(bad.as_bytes(), BOUNDS), Err(RequestError::JsonRepeated), "{bad}");
+        }
+        // As many as are searched, and more than that.
+        let bounds = JsonBounds { depth: 2, members: 1000 };
+        let member = |number: usize| format!("\"{}-{number}\":0", "n".repeat(70));
+        for count in [2, 31, 32, 33, 34, 500] {
+            let mut members: Vec<String> = (0..count).map(member).collect();
+            let body = |members: &[String]| format!("{{{}}}", members.join(","));
+            assert_eq!(check(body(&members).as_bytes(), bounds), Ok(()), "{count}");
+            for twice in [0, count - 1] {
+                members.push(member(twice));
+                let found = check(body(&members).as_bytes(), bounds);
+                assert_eq!(found, Err(RequestError::JsonRepeated), "{count}: {twice}");
+                members.pop();
+            }
         }
     }
 
@@ -372,7 +444,7 @@ mod tests {
             body in r#"[\[\]{}:, ]{0,6}("a"|"\\n"|1|-2.5|0|1e3|true|null|tru|01|é|"é"|[\[\]{}:, ]){0,12}[\]} ]{0,3}"#
         ) {
             let bounds = JsonBounds { depth: 100, members: 100 };
-            let expected = serde_json::from_str::<serde_json::Value>(&body).is_ok();
+            let expected = crate::strict::value(body.as_bytes()).is_ok();
             prop_assert_eq!(check(body.as_bytes(), bounds).is_ok(), expected, "{}", body);
         }
 

@@ -53,6 +53,7 @@ fn of_requests() -> Vec<Refusal> {
         E::JsonMalformed,
         E::JsonDepth,
         E::JsonMembers,
+        E::JsonRepeated,
         E::RepeatedToken,
         E::IdempotencyKeyMissing,
         E::IdempotencyKeyMalformed,

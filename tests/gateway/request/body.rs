@@ -21,6 +21,8 @@ fn bad_bodies() -> Vec<(String, &'static str)> {
     .into();
     bodies.push(("[".repeat(17) + &"]".repeat(17), "request_json_depth"));
     bodies.push(("{\"a\":".repeat(17) + "1" + &"}".repeat(17), "request_json_depth"));
+    bodies.push(("{\"a\":1,\"a\":2}".to_owned(), "request_json_repeated"));
+    bodies.push(("[{\"b\":{\"a\":1,\"\\u0061\":2}}]".to_owned(), "request_json_repeated"));
     bodies.push((format!("[{}1]", "1,".repeat(100)), "request_json_members"));
     bodies.push((format!("[{}{{}}]", "{\"a\":1},".repeat(50)), "request_json_members"));
     bodies

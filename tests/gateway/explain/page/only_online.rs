@@ -76,6 +76,10 @@ async fn bodies() -> Vec<Example> {
     for (code, bytes) in [
         ("request_json_malformed", [request("content-length", "3"), b"{,}".to_vec()].concat()),
         ("request_json_depth", [request("content-length", "65"), vec![b'['; 65]].concat()),
+        (
+            "request_json_repeated",
+            [request("content-length", "13"), br#"{"a":1,"a":2}"#.to_vec()].concat(),
+        ),
         ("request_json_members", [request("content-length", "200002"), many].concat()),
         ("request_chunk", [chunked(), b"zz\r\n".to_vec()].concat()),
         ("request_length_required", [chunked(), long].concat()),
