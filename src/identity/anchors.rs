@@ -1,10 +1,14 @@
 //! The roots that certification paths must lead to, and what webpki does not look at in them: their own
-//! validity, key usage and pathLenConstraint.
+//! validity, key usage and pathLenConstraint, and, of a listener's, the form and critical extensions. webpki
+//! takes from an anchor its name, key and nameConstraints, and passes by whatever else it says. What an anchor's
+//! extendedKeyUsage or policies say counts for nothing here either: whom to trust for what is said by whoever
+//! configures the anchor.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::form;
 use super::path::{self, Key};
 use super::reason::PathReason;
 use super::signature;
@@ -21,6 +25,12 @@ pub enum AnchorError {
     /// A certificate is not a self-signed CA.
     #[error("certificate {position} is not a root: subject and issuer differ, or it is not a CA")]
     NotARoot {
+        /// Counted from 1.
+        position: usize,
+    },
+    /// A certificate breaks a rule of form, or asks for what is not understood.
+    #[error("certificate {position} has a critical extension that is unknown, or is malformed")]
+    Form {
         /// Counted from 1.
         position: usize,
     },
@@ -61,6 +71,9 @@ impl TrustAnchors {
                 .map_err(|_| AnchorError::Unreadable { position })?;
             if !signature::is_self_signed(&parsed) || !parsed.is_ca() {
                 return Err(AnchorError::NotARoot { position });
+            }
+            if form::judge(&parsed, true).is_err() || !form::is_understood(&parsed) {
+                return Err(AnchorError::Form { position });
             }
         }
         Self::as_given(&roots)

@@ -8,8 +8,10 @@
 //! decided in [`issuers`]; where they are fetched from is left to the listener, for the network is nothing
 //! that this stage knows.
 
+mod entries;
 pub mod issuers;
 pub mod list;
+mod outline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -197,7 +197,10 @@ async fn a_list_that_comes_acts_on_open_connections_and_harms_no_other() {
 #[tokio::test]
 async fn no_connection_slips_past_a_list_that_comes_during_its_handshake() {
     let points = Points::revoking(&[]).await;
-    let lab = points.lab().await;
+    // As many as come before the list does.
+    let limits = "\n[limits]\nglobal = { requests = 100000, per = \"1s\" }\n\
+                  per_address = { requests = 1000000, per = \"1m\" }\n";
+    let lab = lab_with(|config| points.configure(&config, "") + limits).await;
     points.point.publish(ISSUING, &of_issuing(6, &[&pki().one]));
     let mut open = Vec::new();
     while let Ok(connection) = lab.connector(Some(&pki().one)).http1().await {

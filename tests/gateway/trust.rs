@@ -331,3 +331,26 @@ fn an_open_connection_is_judged_again_each_minute() {
     assert_eq!(peer.still_trusted(at(61)), Err(ended.clone()));
     assert_eq!(peer.participant(at(61)).err(), Some(ended));
 }
+
+/// webpki takes an anchor's name and key, and passes by what else it says.
+#[test]
+fn an_anchor_that_asks_for_what_is_not_understood_is_refused() {
+    use portaria::identity::TrustAnchors;
+    use portaria::identity::anchors::AnchorError;
+    use rcgen::CustomExtension;
+
+    let root = |is_critical: bool, twice: bool| {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut private =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 9999, 1], vec![5, 0]);
+        private.set_criticality(is_critical);
+        params.custom_extensions = vec![private; 1 + usize::from(twice)];
+        params.self_signed(&rsa_key().unwrap()).unwrap().der().clone()
+    };
+    assert!(TrustAnchors::new(vec![root(false, false)]).is_ok());
+    for bad in [root(true, false), root(false, true)] {
+        let refused = TrustAnchors::new(vec![pki().root.certificate(), bad]).map(|_| ());
+        assert_eq!(refused.unwrap_err(), AnchorError::Form { position: 2 });
+    }
+}

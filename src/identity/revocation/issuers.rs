@@ -7,13 +7,11 @@
 
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
-use x509_parser::der_parser::asn1_rs::{Any, BitString, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::x509::AlgorithmIdentifier;
 
 use super::list::{ListError, Origin, RevocationList, SKEW, in_der};
+use super::outline::Outline;
 use crate::identity::path::{Key, may};
-use crate::identity::signature;
 
 /// Why a list is not put in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -48,8 +46,8 @@ impl ListFault {
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Form(ListError::Unreadable) => "unreadable",
-            Self::Form(ListError::Unsupported) => "unsupported",
+            Self::Form(ListError::Unreadable | ListError::Twice) => "unreadable",
+            Self::Form(ListError::Unsupported | ListError::Critical) => "unsupported",
             Self::UnknownIssuer => "unknown_issuer",
             Self::KeyUsage => "key_usage",
             Self::BadSignature => "bad_signature",
@@ -94,30 +92,22 @@ impl ListIssuers {
         let [der] = ders.as_slice() else {
             return Err(ListError::Unreadable.into());
         };
-        let envelope = Envelope::read(der).ok_or(ListError::Unreadable)?;
-        let signer = self.signer(&envelope)?;
-        let mut list = RevocationList::parse(der, source)?;
+        let outline = Outline::read(der).ok_or(ListError::Unreadable)?;
+        let signer = self.signer(&outline)?;
+        let mut list = RevocationList::of(&outline, der, source)?;
         list.origin = Origin::Point;
-        // Two parsers read the same bytes: what was verified must be what is used.
-        let is_same = *list.issuer == *envelope.issuer
-            && *list.signed == *envelope.signed
-            && *list.signature == *envelope.signature.data
-            && list.algorithm == envelope.algorithm;
-        if !is_same {
-            return Err(ListError::Unreadable.into());
-        }
         list.remember_signer(signer);
         Ok(list)
     }
 
-    fn signer(&self, envelope: &Envelope<'_>) -> Result<&Key, ListFault> {
-        let named = || self.0.iter().filter(|issuer| *issuer.name == *envelope.issuer);
+    fn signer(&self, outline: &Outline<'_>) -> Result<&Key, ListFault> {
+        let named = || self.0.iter().filter(|issuer| *issuer.name == *outline.issuer);
         let mut entitled = named().filter(|issuer| issuer.may_sign_lists).peekable();
         match (named().next(), entitled.peek()) {
             (None, _) => Err(ListFault::UnknownIssuer),
             (_, None) => Err(ListFault::KeyUsage),
             _ => {
-                let signer = entitled.find(|issuer| envelope.is_signed_with(&issuer.key));
+                let signer = entitled.find(|issuer| outline.is_signed_with(&issuer.key));
                 signer.map(|issuer| &issuer.key).ok_or(ListFault::BadSignature)
             }
         }
@@ -144,47 +134,4 @@ impl RevocationList {
         }
         Ok(())
     }
-}
-
-/// What must be known of a list before its signature can be verified, and nothing more.
-struct Envelope<'a> {
-    issuer: &'a [u8],
-    signed: &'a [u8],
-    algorithm: String,
-    signature: BitString<'a>,
-}
-
-impl<'a> Envelope<'a> {
-    fn read(der: &'a [u8]) -> Option<Self> {
-        let (after, list) = element(der)?;
-        let (after_signed, signed) = element(list.data)?;
-        if !after.is_empty() || list.tag() != Tag::Sequence || signed.tag() != Tag::Sequence {
-            return None;
-        }
-        let (after_algorithm, algorithm) = AlgorithmIdentifier::from_der(after_signed).ok()?;
-        let (after_signature, signature) = BitString::from_der(after_algorithm).ok()?;
-        let (after_version, version) = element(signed.data)?;
-        let inner = if version.tag() == Tag::Integer { after_version } else { signed.data };
-        let (name, _) = AlgorithmIdentifier::from_der(inner).ok()?;
-        let (after_name, _) = element(name)?;
-        after_signature.is_empty().then_some(Self {
-            issuer: before(name, after_name)?,
-            signed: before(list.data, after_signed)?,
-            algorithm: algorithm.algorithm.to_id_string(),
-            signature,
-        })
-    }
-
-    fn is_signed_with(&self, key: &Key) -> bool {
-        signature::holds(&self.algorithm, key, self.signed, &self.signature.data)
-    }
-}
-
-fn element(bytes: &[u8]) -> Option<(&[u8], Any<'_>)> {
-    Any::from_der(bytes).ok()
-}
-
-/// What stands before the rest.
-fn before<'a>(all: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
-    all.get(..all.len().checked_sub(rest.len())?)
 }
