@@ -39,6 +39,18 @@ pub enum AnchorError {
     None,
 }
 
+impl AnchorError {
+    /// Which certificate it is about, counted from 1.
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            Self::Unreadable { position }
+            | Self::NotARoot { position }
+            | Self::Form { position } => Some(*position),
+            Self::None => None,
+        }
+    }
+}
+
 /// The roots.
 #[derive(Debug)]
 pub struct TrustAnchors {

@@ -1,4 +1,7 @@
-//! What a revocation list may hold, to the last of its entries.
+//! What a revocation list may hold, to the last of its entries; which files of them are taken; whether there are
+//! enough for anybody to get through.
+
+use std::sync::Arc;
 
 use portaria::identity::{Leniency, ListFault, ListIssuers, PathReason, Revocation};
 use portaria::lab::pki::Identity;
@@ -188,7 +191,7 @@ fn bad_lists() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 }
 
 fn read(list: &[u8]) -> Result<portaria::identity::RevocationList, ListFault> {
-    ListIssuers::new(&[pki().root.certificate(), pki().issuing.certificate()])
+    ListIssuers::new(&[pki().root.certificate()], &[pki().issuing.certificate()])
         .unwrap()
         .read(list, "point")
 }
@@ -207,11 +210,12 @@ fn is_revoked(identity: &Identity, list: &[u8]) -> bool {
     use rustls::pki_types::UnixTime;
     let list = read(list).unwrap_or_else(|fault| panic!("{fault}"));
     let root = read(pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap().as_bytes()).unwrap();
-    let revocation = Revocation::new(vec![list, root], Leniency::Refuse, Leniency::Refuse);
+    let revocation =
+        Revocation::new(vec![Arc::new(list), Arc::new(root)], Leniency::Refuse, Leniency::Refuse);
     let paths = PathVerifier {
         anchors: TrustAnchors::new(vec![pki().root.certificate()]).unwrap(),
         rules: PathRules::OF_LISTENERS,
-        revocation: Some(std::sync::Arc::new(revocation)),
+        revocation: Some(Arc::new(revocation)),
         algorithms: portaria::listener::tls::provider().signature_verification_algorithms,
     };
     match paths.verify(&identity.chain, UnixTime::now()) {
@@ -247,24 +251,75 @@ fn what_may_stand_in_an_entry_revokes_and_harms_no_other() {
     }
 }
 
-#[tokio::test]
-async fn a_list_with_an_entry_that_forbids_its_use_is_not_put_in_force() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str| directory.path().join(name);
-    std::fs::write(file("root.crl"), pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap())
-        .unwrap();
-    std::fs::write(file("issuing.crl"), good()).unwrap();
-    std::fs::write(file("issuers.pem"), pki().issuing.pem()).unwrap();
-    let lab = lab_with(|config| {
+/// A lab whose lists come from files.
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    /// The root revokes nobody, the issuing authority participant one; the list has number 5.
+    fn new() -> Self {
+        let files = Self { directory: tempfile::tempdir().unwrap() };
+        files.write("root.crl", pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap());
+        files.write("issuing.crl", good());
+        files.write("issuers.pem", pki().issuing.pem());
+        files
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn configure(&self, config: &str, more: &str) -> String {
         let anchors = "trust_anchors = \"roots.pem\"\n";
         let lists = format!(
-            "{anchors}revocation = {{ lists = [{:?}, {:?}] }}\n",
-            file("root.crl"),
-            file("issuing.crl"),
+            "{anchors}revocation = {{ lists = [{:?}, {:?}], issuers = {:?}{more} }}\n",
+            self.path("root.crl"),
+            self.path("issuing.crl"),
+            self.path("issuers.pem"),
         );
         config.replace(anchors, &lists)
-    })
-    .await;
+    }
+
+    async fn lab(&self, more: &str) -> Lab {
+        lab_with(|config| self.configure(&config, more)).await
+    }
+}
+
+/// What `portaria check` says of a lab's configuration: nothing if it is good.
+fn check(lab: &Lab) -> Vec<String> {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_portaria"))
+        .current_dir(lab.directory.path())
+        .args(["check", "-c", "config.toml"])
+        .output()
+        .unwrap();
+    let said: Vec<String> =
+        String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned).collect();
+    let is_good = output.status.code() == Some(0);
+    assert_eq!(is_good, said.iter().all(|line| line.contains("warning:")), "{said:?}");
+    if is_good { Vec::new() } else { said }
+}
+
+/// The reload is refused and says so, `check` does too, and participant one stays revoked.
+async fn assert_not_taken(lab: &Lab, what: &str, is_checked: bool) {
+    reload(lab, "the one in force stays").await;
+    lab.gateway.expect_log(what).await;
+    let reached = lab.recorded().len();
+    assert!(!lab.admits(&pki().one).await, "{what}");
+    assert_eq!(lab.recorded().len(), reached);
+    assert!(lab.admits(&pki().two).await, "{what}");
+    let said = check(lab);
+    assert_eq!(said.iter().any(|line| line.contains(what)), is_checked, "{what}: {said:#?}");
+}
+
+#[tokio::test]
+async fn a_list_with_an_entry_that_forbids_its_use_is_not_put_in_force() {
+    let files = Files::new();
+    let lab = files.lab("").await;
     assert!(!lab.admits(&pki().one).await);
     lab.assert_untouched();
     for (what, list) in [
@@ -272,13 +327,134 @@ async fn a_list_with_an_entry_that_forbids_its_use_is_not_put_in_force() {
         ("an extension stands twice", with_extensions(&[reason(1), reason(1)])),
     ] {
         for bytes in [list.clone(), list_pem(&list).into_bytes()] {
-            std::fs::write(file("issuing.crl"), bytes).unwrap();
-            reload(&lab, "the one in force stays").await;
-            lab.gateway.expect_log(what).await;
-            assert!(!lab.admits(&pki().one).await);
-            assert!(lab.admits(&pki().two).await);
+            files.write("issuing.crl", bytes);
+            assert_not_taken(&lab, what, true).await;
         }
     }
+}
+
+/// A list in a file is judged as one that was fetched is; `missing` and `expired` change nothing about it.
+#[tokio::test]
+async fn no_bad_file_takes_the_place_of_a_good_one() {
+    let issuing = &pki().issuing;
+    let list = |number, from, until| issuing.revocation_list(number, &[], from, until).unwrap();
+    let files = Files::new();
+    let lab = files.lab(", missing = \"allow\"").await;
+    let twin = portaria::lab::pki::Authority::root(
+        "portaria lab SSL v1",
+        portaria::lab::pki::rsa_key().unwrap(),
+    )
+    .unwrap();
+    let clean = list(9, -60, HOUR);
+    let stranger = pki().other_root.revocation_list(9, &[], -60, HOUR).unwrap();
+    let at = |line: usize, what: &str| format!("issuing.crl:{line} {what}");
+    let lines = 1 + clean.matches('\n').count();
+    for (text, what, is_checked) in [
+        (list(9, HOUR, 2 * HOUR), at(1, "is not usable: a list from the future"), true),
+        (list(9, -HOUR / 2, -60), at(1, "is not usable: a list that is past its nextUpdate"), true),
+        (
+            list(4, -2 * HOUR, HOUR),
+            at(1, "is not usable: an older list than the one in force"),
+            false,
+        ),
+        (stranger.clone(), at(1, "is not usable: a list of an issuer that is neither"), true),
+        (
+            twin.revocation_list(9, &[], -60, HOUR).unwrap(),
+            at(1, "is not usable: a signature that does not verify"),
+            true,
+        ),
+        (clean.clone() + &stranger, at(lines, "is not usable: a list of an issuer"), true),
+        (String::new(), "issuing.crl has no revocation list".to_owned(), true),
+        ("# nothing\n".to_owned(), "issuing.crl has no revocation list".to_owned(), true),
+    ] {
+        files.write("issuing.crl", text);
+        assert_not_taken(&lab, &what, is_checked).await;
+    }
+    files.write("issuing.crl", list_pem(&with(|parts| parts.entries.clear())));
+    assert_not_taken(&lab, "an older list than the one in force", false).await;
+    files.write("issuing.crl", clean);
+    reload(&lab, "configuration reloaded").await;
+    assert!(lab.admits(&pki().one).await);
+}
+
+/// What is not recognised revokes nobody: with `missing = "allow"` it would admit.
+#[tokio::test]
+async fn whatever_in_a_file_is_neither_text_nor_a_block_is_a_mistake_with_its_line() {
+    let files = Files::new();
+    let lab = files.lab(", missing = \"allow\"").await;
+    let good = good();
+    let der = {
+        use rustls::pki_types::pem::PemObject;
+        rustls::pki_types::CertificateRevocationListDer::from_pem_slice(good.as_bytes()).unwrap()
+    };
+    let of_root = pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap();
+    let second = of_root.matches('\n').count() + 1;
+    let behind = |text: &[u8]| [of_root.as_bytes(), text].concat();
+    let utf16: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain(good.bytes().flat_map(|byte| [byte, 0])).collect();
+    let indented: String = good.lines().map(|line| format!("  {line}\n")).collect();
+    let naked: String = good.lines().filter(|line| !line.starts_with('-')).collect();
+    let cut = &good[..good.len() / 2];
+    for (bytes, line, what) in [
+        (behind(good.replace("X509 CRL", "CRL").as_bytes()), Some(second), "another kind (CRL)"),
+        (behind(indented.as_bytes()), Some(second), "looks like the begin or end of a block"),
+        (behind(good.to_lowercase().as_bytes()), Some(second), "looks like the begin or end"),
+        (behind(good.replace("-----", "----").as_bytes()), Some(second), "looks like the begin"),
+        (behind(&der), Some(second), "has bytes that are no text"),
+        (behind(naked.as_bytes()), Some(second), "has base64 outside a block"),
+        (behind(cut.as_bytes()), Some(second), "begins a block that does not end"),
+        (behind(pki().issuing.pem().as_bytes()), Some(second), "another kind (CERTIFICATE)"),
+        (behind(("\u{feff}".to_owned() + &good).as_bytes()), Some(second), "byte order mark"),
+        (("\u{feff}".to_owned() + &good).into_bytes(), None, "has a byte order mark"),
+        (utf16, None, "is UTF-16"),
+        ([&der[..], good.as_bytes()].concat(), None, "not a revocation list of RFC 5280"),
+    ] {
+        files.write("issuing.crl", bytes);
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        reload(&lab, "the one in force stays").await;
+        assert_not_taken(&lab, what, true).await;
+        let said = check(&lab).join("\n");
+        assert!(said.contains(&format!("issuing.crl{line} ")), "{what}: {said}");
+    }
+    for text in ["Version 2\n# comment\n".to_owned() + &good, good.replace('\n', "\r\n")] {
+        files.write("issuing.crl", text);
+        reload(&lab, "configuration reloaded").await;
+        assert!(!lab.admits(&pki().one).await);
+    }
+    files.write("issuing.crl", &der);
+    reload(&lab, "configuration reloaded").await;
+    assert!(!lab.admits(&pki().one).await);
+}
+
+/// Whoever is not covered cannot connect: no such table is taken.
+#[tokio::test]
+async fn a_table_under_which_nobody_of_an_authority_gets_through_is_a_mistake() {
+    let files = Files::new();
+    let lab = files.lab("").await;
+    let of_root = pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap();
+    let only_root = |config: String| {
+        let list = format!(", {:?}]", files.path("issuing.crl"));
+        config.replace(&list, "]")
+    };
+    files.write("issuing.crl", &of_root);
+    assert_not_taken(&lab, "has no list of", true).await;
+    files.write("issuing.crl", good());
+    lab.rewrite_config(only_root);
+    assert_not_taken(&lab, "has no list of", true).await;
+    let said = check(&lab).join("\n");
+    assert!(said.contains("CN=portaria lab SSL v1"), "{said}");
+    // Whoever says so admits them.
+    lab.rewrite_config(|config| {
+        only_root(config).replace(".pem\" }", ".pem\", missing = \"allow\" }")
+    });
+    reload(&lab, "configuration reloaded").await;
+    assert_eq!(lab.gateway.admin("/readyz").await.0, 200);
+    // A second anchor without a list refuses all of its own.
+    lab.rewrite_config(|config| config);
+    reload(&lab, "configuration reloaded").await;
+    let roots = pki().root.pem() + &pki().other_root.pem();
+    std::fs::write(lab.directory.path().join("roots.pem"), roots).unwrap();
+    assert_not_taken(&lab, "has no list of", true).await;
 }
 
 #[test]

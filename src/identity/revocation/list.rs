@@ -19,20 +19,21 @@
 //! (UTCTime or GeneralizedTime), a serial number longer than 20 bytes, the order of entries.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 use x509_parser::extensions::{DistributionPointName, ParsedExtension};
 use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
 use x509_parser::prelude::{X509Certificate, X509Extension};
 
 use super::entries;
+use super::issuers::ListFault;
 use super::outline::{Outline, element};
 use crate::identity::form;
 use crate::identity::path::Key;
+use crate::identity::pem::{self, PemFault};
 use crate::identity::signature;
 
 /// Keys that a list remembers.
@@ -73,6 +74,36 @@ impl ListError {
     }
 }
 
+/// A list of a file that does not count, and the line that it begins in.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{fault}")]
+pub struct ListMisfit {
+    line: Option<usize>,
+    fault: ListFault,
+}
+
+impl ListMisfit {
+    /// Of the list that begins in a line; 0 if the file is not PEM.
+    pub fn new(line: usize, fault: impl Into<ListFault>) -> Self {
+        Self { line: (line > 0).then_some(line), fault: fault.into() }
+    }
+
+    /// The mistake with its file and line.
+    pub fn in_file(&self, file: impl fmt::Display) -> String {
+        match (&self.fault, self.line) {
+            (ListFault::Pem(fault), _) => fault.in_file(file),
+            (fault, Some(line)) => format!("{file}:{line} is not usable: {fault}"),
+            (fault, None) => format!("{file} is not usable: {fault}"),
+        }
+    }
+}
+
+impl From<PemFault> for ListMisfit {
+    fn from(fault: PemFault) -> Self {
+        Self { line: fault.line, fault: fault.into() }
+    }
+}
+
 /// What a list covers of its issuer's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scope {
@@ -107,6 +138,8 @@ pub struct RevocationList {
     pub source: String,
     /// Which of the two.
     pub origin: Origin,
+    /// The line of the file that it begins in; 0 if the file is not PEM.
+    pub line: usize,
     /// thisUpdate, in seconds.
     pub this_update: i64,
     /// nextUpdate, in seconds.
@@ -148,6 +181,7 @@ impl RevocationList {
         Ok(Self {
             source: source.to_owned(),
             origin: Origin::File,
+            line: 0,
             this_update: outline.this_update,
             next_update: outline.next_update,
             number: number_of(&outline.extensions)?,
@@ -162,10 +196,15 @@ impl RevocationList {
         })
     }
 
-    /// Reads lists in PEM, or one in DER.
-    pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, String> {
-        let ders = in_der(bytes)?;
-        ders.iter().map(|der| Self::parse(der, source).map_err(|error| error.to_string())).collect()
+    /// Reads the lists of a file, whoever signed them.
+    pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, ListMisfit> {
+        let read = |block: pem::Block| {
+            let list = Self::parse(&block.der, source);
+            let mut list = list.map_err(|error| ListMisfit::new(block.line, error))?;
+            list.line = block.line;
+            Ok(list)
+        };
+        pem::lists(bytes)?.into_iter().map(read).collect()
     }
 
     /// How many certificates it revokes.
@@ -218,19 +257,6 @@ impl RevocationList {
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
         let (ours, theirs) = (significant(&self.number), significant(&other.number));
         (self.this_update, ours.len(), ours) > (other.this_update, theirs.len(), theirs)
-    }
-}
-
-/// The lists of a file in PEM, or the one of a file in DER.
-pub(super) fn in_der(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'_>>, String> {
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
-    }
-    let ders: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(bytes).collect();
-    match ders {
-        Ok(ders) if ders.is_empty() => Err("no revocation list".to_owned()),
-        Ok(ders) => Ok(ders),
-        Err(error) => Err(error.to_string()),
     }
 }
 

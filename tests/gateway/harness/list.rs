@@ -8,14 +8,14 @@ use x509_parser::der_parser::asn1_rs::{Any, FromDer};
 
 /// An element in DER.
 pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let head = match length {
-        0..0x80 => vec![tag, length as u8],
-        0x80..0x100 => vec![tag, 0x81, length as u8],
-        0x100..0x1_0000 => vec![tag, 0x82, (length >> 8) as u8, length as u8],
-        _ => vec![tag, 0x83, (length >> 16) as u8, (length >> 8) as u8, length as u8],
+    let length = content.len().to_be_bytes();
+    let zeros = length.iter().take_while(|byte| **byte == 0).count();
+    let head = match &length[zeros..] {
+        [] => vec![tag, 0],
+        [short @ 0..0x80] => vec![tag, *short],
+        long => [&[tag, 0x80 + u8::try_from(long.len()).unwrap()], long].concat(),
     };
-    [&head, content].concat()
+    [head.as_slice(), content].concat()
 }
 
 fn elements(mut bytes: &[u8]) -> Vec<Vec<u8>> {
