@@ -8,7 +8,7 @@
 //! Of jsonwebtoken only `crypto::verify` is used: base64url of the signature without padding or stray bits, and
 //! the signature under one key and one algorithm, whose lengths and parameters aws-lc-rs checks. It looks
 //! neither at the header nor at a claim, nor whether the key suits the algorithm: a key says itself what it may
-//! verify ([`super::jwks`]). What a token says is read strictly ([`super::strict`]) and judged in
+//! verify ([`super::jwks`]). What a token says is read strictly (`super::strict`) and judged in
 //! [`super::claims`].
 
 use base64::Engine;

@@ -339,6 +339,7 @@ async fn no_bad_file_takes_the_place_of_a_good_one() {
     let issuing = &pki().issuing;
     let list = |number, from, until| issuing.revocation_list(number, &[], from, until).unwrap();
     let files = Files::new();
+    let in_force = std::fs::read_to_string(files.path("issuing.crl")).unwrap();
     let lab = files.lab(", missing = \"allow\"").await;
     let twin = portaria::lab::pki::Authority::root(
         "portaria lab SSL v1",
@@ -370,7 +371,9 @@ async fn no_bad_file_takes_the_place_of_a_good_one() {
         files.write("issuing.crl", text);
         assert_not_taken(&lab, &what, is_checked).await;
     }
-    files.write("issuing.crl", list_pem(&with(|parts| parts.entries.clear())));
+    // Of the same second and number: the one that revokes is the later one.
+    let emptied = changed(issuing, &in_force, |parts| parts.entries.clear());
+    files.write("issuing.crl", list_pem(&emptied));
     assert_not_taken(&lab, "an older list than the one in force", false).await;
     files.write("issuing.crl", clean);
     reload(&lab, "configuration reloaded").await;

@@ -12,7 +12,7 @@
 //! at the issuingDistributionPoint, is content without a CRLNumber and with a critical one, knows no
 //! present, and compares no list with another.
 //!
-//! Here: entries ([`super::entries`]), extensions that stand twice, CRLNumber (required and never critical,
+//! Here: entries (`super::entries`), extensions that stand twice, CRLNumber (required and never critical,
 //! RFC 5280 section 5.2.3: without it age cannot be told), the fields of the issuingDistributionPoint in their
 //! order and without contradiction. In [`super::issuers`]: who may sign, and what may follow what. Not looked at,
 //! because nothing is decided by it: authorityKeyIdentifier (the signature tells the key), the form of a time
