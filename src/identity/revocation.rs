@@ -156,9 +156,10 @@ impl Revocation {
             return Vec::new();
         }
         let lists = self.lists();
-        self.authorities.uncovered(at, |name, key| {
+        self.authorities.uncovered(at, |name, key, of_authorities| {
             lists.iter().any(|list| {
                 *list.issuer == *name
+                    && list.scope.includes(of_authorities)
                     && list.is_signed_with(key)
                     && list.this_update <= at.saturating_add(SKEW)
                     && self.expired.bears(list, at)

@@ -446,6 +446,19 @@ async fn a_table_under_which_nobody_of_an_authority_gets_through_is_a_mistake() 
     assert_not_taken(&lab, "has no list of", true).await;
     let said = check(&lab).join("\n");
     assert!(said.contains("CN=portaria lab SSL v1"), "{said}");
+    // Of authorities only, for one that issues for clients; of clients only, for one that issues none.
+    lab.rewrite_config(|config| config);
+    let point = points("http://point.example/a.crl");
+    files.write("issuing.crl", scope(&[&point, &[0x82, 1, 0xff]]));
+    assert_not_taken(&lab, "has no list of", true).await;
+    files.write("issuing.crl", good());
+    let of_clients = changed(&pki().root, &of_root, |parts| {
+        let value = der(0x30, &[&point, &[0x81, 1, 0xff][..]].concat());
+        parts.extensions.push(extension(DISTRIBUTION_POINT, true, &value));
+    });
+    files.write("root.crl", of_clients);
+    assert_not_taken(&lab, "has no list of", true).await;
+    files.write("root.crl", of_root);
     // Whoever says so admits them.
     lab.rewrite_config(|config| {
         only_root(config).replace(".pem\" }", ".pem\", missing = \"allow\" }")

@@ -80,6 +80,8 @@ struct ListIssuer {
     not_after: i64,
     /// Whether it is an anchor, or below one.
     is_trusted: bool,
+    /// Whether it issued another of them; whoever issued none issues for clients.
+    issues_authorities: bool,
 }
 
 impl ListIssuer {
@@ -92,6 +94,7 @@ impl ListIssuer {
             may_sign_lists: may(authority, |usage| usage.crl_sign()),
             not_after: authority.validity().not_after.timestamp(),
             is_trusted,
+            issues_authorities: false,
         }
     }
 }
@@ -112,15 +115,23 @@ impl ListIssuers {
             issuers.push(ListIssuer::of(&authority, is_trusted));
         }
         mark_trusted(&mut issuers);
+        mark_authorities_above(&mut issuers);
         Ok(Self(issuers))
     }
 
-    /// Those of which no list is `usable` though there must be one at a time in seconds: whatever they issued
-    /// would be refused. One whose certificate has ended, or that leads to no anchor, issues for nobody.
-    pub(super) fn uncovered(&self, at: i64, usable: impl Fn(&[u8], &Key) -> bool) -> Vec<&str> {
+    /// Those of which no list is `usable` though there must be one at a time in seconds: what they issued would be
+    /// refused. One whose certificate has ended, or that leads to no anchor, issues for nobody. Asks with name
+    /// and key, and whether the list must cover authorities or end entities.
+    pub(super) fn uncovered(
+        &self,
+        at: i64,
+        usable: impl Fn(&[u8], &Key, bool) -> bool,
+    ) -> Vec<&str> {
         let needed = self.0.iter().filter(|issuer| issuer.is_trusted && issuer.not_after >= at);
-        let lacking =
-            needed.filter(|issuer| !issuer.may_sign_lists || !usable(&issuer.name, &issuer.key));
+        let lacking = needed.filter(|issuer| {
+            let covers = || usable(&issuer.name, &issuer.key, issuer.issues_authorities);
+            !issuer.may_sign_lists || !covers()
+        });
         lacking.map(|issuer| issuer.shown.as_str()).collect()
     }
 
@@ -174,6 +185,14 @@ impl ListIssuers {
                 signer.map(|issuer| &issuer.key).ok_or(ListFault::BadSignature)
             }
         }
+    }
+}
+
+fn mark_authorities_above(issuers: &mut [ListIssuer]) {
+    let below = issuers.iter().filter(|issuer| issuer.name != issuer.issuer);
+    let above: Vec<Box<[u8]>> = below.map(|issuer| issuer.issuer.clone()).collect();
+    for issuer in issuers {
+        issuer.issues_authorities = above.contains(&issuer.name);
     }
 }
 

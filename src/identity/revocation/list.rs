@@ -113,6 +113,13 @@ pub(super) struct Scope {
     only_authorities: bool,
 }
 
+impl Scope {
+    /// Whether certificates of authorities, or of end entities, are among what it covers.
+    pub(super) fn includes(&self, authorities: bool) -> bool {
+        if authorities { !self.only_end_entities } else { !self.only_authorities }
+    }
+}
+
 /// How a list came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -213,11 +220,7 @@ impl RevocationList {
     }
 
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
-        let is_authority = certificate.is_ca();
-        let of_kind = match is_authority {
-            true => !self.scope.only_end_entities,
-            false => !self.scope.only_authorities,
-        };
+        let of_kind = self.scope.includes(certificate.is_ca());
         let at_point =
             self.scope.points.as_ref().is_none_or(|points| {
                 points_of(certificate).iter().any(|point| points.contains(point))
