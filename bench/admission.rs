@@ -81,6 +81,10 @@ fn main() -> Result<()> {
 
 /// What a handshake asks of a chain, without and with revocation lists. The signature over a list is
 /// verified once, so a long one costs no more than a short one.
+fn shared(lists: Vec<RevocationList>) -> Vec<Arc<RevocationList>> {
+    lists.into_iter().map(Arc::new).collect()
+}
+
 fn identity_stages(criterion: &mut Criterion) -> Result<()> {
     let root = Authority::root("bench root", rsa_key()?)?;
     let issuing = root.issuing("bench SSL", rsa_key()?)?;
@@ -100,16 +104,16 @@ fn identity_stages(criterion: &mut Criterion) -> Result<()> {
         let mut lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
         lists.extend(RevocationList::read_all(long.as_bytes(), "issuing")?);
         println!("a list of {entries} is read in {:?}", began.elapsed());
-        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
+        let revocation = Revocation::new(shared(lists), Leniency::Refuse, Leniency::Refuse);
         let name = format!("chain, list of {entries}");
         measure_lists(criterion, &name, Some(revocation), &client, &root)?;
         let issuers = [root.certificate(), issuing.certificate()];
-        let issuers = ListIssuers::new(&issuers).map_err(|_| "not an authority")?;
+        let issuers = ListIssuers::new(&issuers, &[]).map_err(|_| "not an authority")?;
         let began = Instant::now();
         let fetched = issuers.read(long.as_bytes(), "point")?;
         println!("a fetched list of {entries} is verified and read in {:?}", began.elapsed());
         let lists = RevocationList::read_all(of_root.as_bytes(), "root")?;
-        let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse)
+        let revocation = Revocation::new(shared(lists), Leniency::Refuse, Leniency::Refuse)
             .with_fetched(vec![Arc::new(FetchedList::new(Some(fetched)))]);
         let name = format!("chain, fetched list of {entries}");
         measure_lists(criterion, &name, Some(revocation), &client, &root)?;

@@ -15,6 +15,7 @@ mod identity;
 mod issuers;
 mod judging;
 mod listeners;
+mod lists;
 mod networks;
 mod pem;
 mod points;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tracing::level_filters::LevelFilter;
 
 use crate::admission::Admission;
@@ -108,6 +110,8 @@ pub struct Kept {
     /// By the listener's name.
     domains: HashMap<String, Arc<TrustDomain>>,
     points: Vec<(PointSettings, Arc<Point>)>,
+    /// The certificates that the listeners present.
+    presented: Vec<CertificateDer<'static>>,
 }
 
 impl Kept {
@@ -233,7 +237,8 @@ fn read(
         write_timeout: http.write_timeout,
     };
     let (domains, points) = (domains(&listeners), points.into_kept());
-    let kept = Kept { limits, token, consent, idempotency, domains, points };
+    let presented = listeners.iter().flat_map(|listener| listener.presented.clone()).collect();
+    let kept = Kept { limits, token, consent, idempotency, domains, points, presented };
     Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
 }
 

@@ -15,6 +15,7 @@ pub mod anchors;
 mod form;
 pub mod name;
 pub mod path;
+pub mod pem;
 mod presented;
 pub mod profile;
 pub mod reason;
@@ -41,7 +42,9 @@ pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
 pub use presented::Presented;
 pub use profile::{Finding, Level, Preset, Profile, Rule};
 pub use reason::{Culprit, PathFault, PathReason};
-pub use revocation::{FetchedList, Leniency, ListFault, ListIssuers, Revocation, RevocationList};
+pub use revocation::{
+    FetchedList, Leniency, ListFault, ListIssuers, ListMisfit, Revocation, RevocationList,
+};
 pub use thumbprint::Thumbprint;
 use trust::Watch;
 pub use trust::{FindingWitness, Trust, TrustDomain};

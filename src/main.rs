@@ -306,6 +306,9 @@ fn look_at(command: CertCommand) -> ExitCode {
             let question =
                 cert::Question { chain, anchors, intermediates, crl, at, purpose, profile };
             cert::verify(&question).map(|verdict| {
+                if let Some(note) = verdict.note() {
+                    let _ = writeln!(std::io::stderr(), "{note}");
+                }
                 (if json { verdict.to_json() } else { verdict.to_string() }, verdict.is_valid())
             })
         }

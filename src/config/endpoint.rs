@@ -54,7 +54,7 @@ pub(super) fn read_at(
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
     let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
     let trust_anchors = match is_secure {
-        true => pem::certificates(table, "trust_anchors").map(|anchors| anchors.value),
+        true => pem::certificates(table, "trust_anchors").map(|anchors| anchors.value.ders),
         false => {
             reject_without_tls(table, "trust_anchors");
             Some(Vec::new())
@@ -98,9 +98,9 @@ fn read_identity(
         table.place(at).reject("client certificates need TLS, accepted: an https:// URL");
         return None;
     }
-    let chain = pem::certificates(table, "certificate");
+    let chain = pem::chain(table, "certificate");
     let key = pem::private_key(table, "private_key");
-    Some((chain?.value, key?.value))
+    Some((chain?.value.ders, key?.value))
 }
 
 impl EndpointSettings {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+
 use super::document::Table;
 use super::identity::read_profile;
 use super::points::Points;
@@ -40,6 +42,8 @@ pub struct ListenerConfiguration {
     pub forwarded_for: Option<Networks>,
     /// When its certificate expires, in seconds since 1970.
     pub expiry: Option<i64>,
+    /// The certificates that it presents, without those of their issuers.
+    pub presented: Vec<CertificateDer<'static>>,
 }
 
 /// Reads `[[listeners]]`.
@@ -59,7 +63,7 @@ pub(super) fn read_listeners(
     let mut listeners = Vec::new();
     for table in &tables {
         let trust = |name: &str| trust::read_clients(table, name, &reading);
-        let Some(listener) = read_listener(table, trust, now) else {
+        let Some(listener) = read_listener(table, trust, now, before) else {
             continue;
         };
         if !seen.insert(listener.name.clone()) {
@@ -83,6 +87,7 @@ fn read_listener(
     table: &Table<'_>,
     read_clients: impl FnOnce(&str) -> Option<(Clients, Vec<Arc<Point>>)>,
     now: Moment,
+    before: Option<&Kept>,
 ) -> Option<ListenerConfiguration> {
     let name = table.required_parsed("name", values::NAME, values::name);
     let address = table.required_parsed("address", ADDRESS, |text| text.parse().ok());
@@ -95,7 +100,7 @@ fn read_listener(
     let parameters = tls::read_parameters(table);
     // What is presented is looked at even if the parameters are wrong, so that all mistakes are told.
     let assumed = parameters.clone().unwrap_or_else(Parameters::fapi_br);
-    let certificates = tls::read_certificates(table, &assumed, now);
+    let certificates = tls::read_certificates(table, &assumed, now, before);
     let balancers = networks::read_trusted(table, "proxy_protocol");
     let forwarded_for = networks::read_trusted(table, "forwarded_for");
     let (clients, points) = match exposure.as_ref().map(|exposure| exposure.value) {
@@ -108,8 +113,8 @@ fn read_listener(
             (None, Vec::new())
         }
     };
-    let (parameters, Certificates { by_name: presented, expiry }) = (parameters?, certificates?);
-    let setup = TlsSetup { parameters, presented, clients: clients.clone() };
+    let (parameters, Certificates { by_name, expiry, end_entities }) = (parameters?, certificates?);
+    let setup = TlsSetup { parameters, presented: by_name, clients: clients.clone() };
     let acceptor = build_acceptor(setup, table)?;
     let (name, address, exposure) = (name?.value, address?.value, exposure?.value);
     Some(ListenerConfiguration {
@@ -122,6 +127,7 @@ fn read_listener(
         balancers,
         forwarded_for,
         expiry,
+        presented: end_entities,
     })
 }
 

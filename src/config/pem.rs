@@ -1,14 +1,30 @@
-//! Certificates and keys in PEM files.
+//! Certificates and keys in PEM files, and other small files: what is wrong with one is said with its line.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
+use crate::identity::pem;
+
+/// The certificates of a file, and where each begins.
+pub(super) struct Certificates {
+    pub(super) ders: Vec<CertificateDer<'static>>,
+    lines: Vec<usize>,
+    file: PathBuf,
+}
+
+impl Certificates {
+    /// The file and line of one, by its position counted from 1.
+    pub(super) fn at(&self, position: usize) -> String {
+        let line = self.lines.get(position.saturating_sub(1)).copied().unwrap_or_default();
+        format!("{}:{line}", self.file.display())
+    }
+}
 
 /// The path that a key names, from the document's directory.
 pub(super) fn path(
@@ -21,27 +37,49 @@ pub(super) fn path(
 }
 
 /// The certificates of a file, at least one.
-pub(super) fn certificates(
-    table: &Table<'_>,
-    key: &'static str,
-) -> Option<Located<Vec<CertificateDer<'static>>>> {
+pub(super) fn certificates(table: &Table<'_>, key: &'static str) -> Option<Located<Certificates>> {
     let accepted = "a PEM file with certificates";
     let Located { value: file, place } = path(table, key, accepted)?;
-    let pem = read(&file, &place, accepted)?;
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match parsed {
-        Ok(certificates) if !certificates.is_empty() => {
-            Some(Located { value: certificates, place })
-        }
-        Ok(_) => {
-            place.reject(format!("{} has no certificate, accepted: {accepted}", file.display()));
-            None
-        }
-        Err(error) => {
-            place.reject(format!("{} is not PEM ({error}), accepted: {accepted}", file.display()));
-            None
-        }
+    let bytes = read(&file, &place, accepted)?;
+    let blocks = pem::certificates(&bytes).map_err(|fault| {
+        place.reject(format!("{}, accepted: {accepted}", fault.in_file(file.display())));
+    });
+    let lines: Vec<usize> = blocks.iter().flatten().map(|block| block.line).collect();
+    let ders: Vec<_> = blocks.ok()?.into_iter().map(pem::Block::into_certificate).collect();
+    let is_none = |der: &CertificateDer<'_>| {
+        !X509Certificate::from_der(der).is_ok_and(|(after, _)| after.is_empty())
+    };
+    if let Some(none) = ders.iter().position(is_none) {
+        let line = lines.get(none).copied().unwrap_or_default();
+        let shown = file.display();
+        place.reject(format!("{shown}:{line} is no certificate, accepted: {accepted}"));
+        return None;
     }
+    Some(Located { value: Certificates { ders, lines, file }, place })
+}
+
+/// The certificates of a file that follow each other, each one's issuer after it. Who is shown a chain may put it
+/// in order for itself, but need not (RFC 5246 section 7.4.2).
+pub(super) fn chain(table: &Table<'_>, key: &'static str) -> Option<Located<Certificates>> {
+    let accepted = "accepted: the own certificate first, and after each its issuer's";
+    let chain = certificates(table, key)?;
+    let Located { value: file, place } = &chain;
+    let parsed: Vec<_> =
+        file.ders.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
+    let is_next = |pair: &[X509Certificate<'_>]| match pair {
+        [below, above] => below.issuer().as_raw() == above.subject().as_raw(),
+        _ => true,
+    };
+    if let Some(out) = parsed.windows(2).position(|pair| !is_next(pair)) {
+        let (below, at) = (file.at(out + 1), file.at(out + 2));
+        place.reject(format!("{at} is not the issuer of the one before it ({below}), {accepted}"));
+        return None;
+    }
+    if parsed.len() > 1 && parsed.first().is_some_and(|first| first.is_ca()) {
+        place.reject(format!("{} is an authority's certificate, {accepted}", file.at(1)));
+        return None;
+    }
+    Some(chain)
 }
 
 /// The private key of a file.
@@ -51,12 +89,12 @@ pub(super) fn private_key(
 ) -> Option<Located<PrivateKeyDer<'static>>> {
     let accepted = "a PEM file with one unencrypted private key";
     let Located { value: file, place } = path(table, key, accepted)?;
-    let pem = read(&file, &place, accepted)?;
+    let bytes = read(&file, &place, accepted)?;
     look_at_permissions(&file, &place);
-    match PrivateKeyDer::from_pem_slice(&pem) {
+    match pem::private_key(&bytes) {
         Ok(private_key) => Some(Located { value: private_key, place }),
-        Err(_) => {
-            place.reject(format!("{} has no private key, accepted: {accepted}", file.display()));
+        Err(fault) => {
+            place.reject(format!("{}, accepted: {accepted}", fault.in_file(file.display())));
             None
         }
     }

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::document::{Located, Place, Table};
 use super::endpoint::EndpointSettings;
+use super::lists::Authorities;
 use super::{Kept, pem, values};
 use crate::identity::ListIssuers;
 use crate::last_good;
@@ -19,13 +20,12 @@ use crate::listener::lists::{Point, PointSetup};
 use crate::moment::Moment;
 
 const POINTS: &str = "one or more http:// or https:// URLs of revocation lists";
-const ISSUERS: &str = "a PEM file with the authorities that sign the lists";
 const DIRECTORY: &str = "a directory that can be written, or made";
 const REFRESH: (RangeInclusive<u64>, &str) = (1_000..=86_400_000, "a duration from 1s to 1d");
 const TIMEOUT: (RangeInclusive<u64>, &str) = (1..=300_000, "a duration up to 5m");
 
 /// The keys that act only with distribution points.
-const ONLY_WITH_POINTS: [&str; 5] = ["issuers", "directory", "refresh", "timeout", "trust_anchors"];
+const ONLY_WITH_POINTS: [&str; 4] = ["directory", "refresh", "timeout", "trust_anchors"];
 
 /// What the configuration says of a distribution point.
 #[derive(PartialEq)]
@@ -65,10 +65,10 @@ impl Points {
     }
 }
 
-/// Reads the points; none if there is no allow-list. `anchors` count as issuers.
+/// Reads the points; none if there is no allow-list.
 pub(super) fn read(
     table: &Table<'_>,
-    anchors: &[CertificateDer<'static>],
+    authorities: Option<&Authorities>,
     points: &Points,
     before: Option<&Kept>,
 ) -> Option<Vec<Arc<Point>>> {
@@ -80,15 +80,12 @@ pub(super) fn read(
         return Some(Vec::new());
     }
     let urls = read_urls(table);
-    let issuers = read_issuers(table);
     let directory = read_directory(table);
     let refresh = read_duration(table, "refresh", REFRESH).unwrap_or(Duration::from_secs(3600));
     let timeout = read_duration(table, "timeout", TIMEOUT).unwrap_or(Duration::from_secs(30));
     let roots = read_roots(table, urls.as_ref().map(|urls| urls.value.as_slice()));
     let (urls, roots, directory) = (urls?, roots?, directory?);
-    let authorities: Arc<[_]> = [anchors, issuers?.as_slice()].concat().into();
-    // Each of them was looked at where it was read.
-    let issuers = Arc::new(ListIssuers::new(&authorities).unwrap_or_default());
+    let Authorities { certificates: authorities, issuers } = authorities?;
     let point = |url: &Url| {
         let trust_anchors = if is_secure(url) { roots.clone() } else { Vec::new() };
         let settings = PointSettings {
@@ -97,7 +94,7 @@ pub(super) fn read(
             directory: directory.clone(),
             refresh,
         };
-        make(settings, &issuers, &urls.place, points, before)
+        make(settings, issuers, &urls.place, points, before)
     };
     urls.value.iter().map(point).collect()
 }
@@ -109,7 +106,7 @@ fn is_secure(url: &Url) -> bool {
 /// The roots of the points' own TLS, if any has it.
 fn read_roots(table: &Table<'_>, urls: Option<&[Url]>) -> Option<Vec<CertificateDer<'static>>> {
     if urls.is_some_and(|urls| urls.iter().any(is_secure)) {
-        return Some(pem::certificates(table, "trust_anchors")?.value);
+        return Some(pem::certificates(table, "trust_anchors")?.value.ders);
     }
     if table.has("trust_anchors") && urls.is_some() {
         let place = table.place("trust_anchors");
@@ -171,16 +168,6 @@ fn read_urls(table: &Table<'_>) -> Option<Located<Vec<Url>>> {
         urls.push(url);
     }
     Some(Located { value: urls, place })
-}
-
-fn read_issuers(table: &Table<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let Located { value: issuers, place } = pem::certificates(table, "issuers")?;
-    if let Err(position) = ListIssuers::new(&issuers) {
-        let what = format!("certificate {position} is no authority's");
-        place.reject(format!("is not usable: {what}, accepted: {ISSUERS}"));
-        return None;
-    }
-    Some(issuers)
 }
 
 fn read_directory(table: &Table<'_>) -> Option<PathBuf> {

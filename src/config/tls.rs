@@ -4,7 +4,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::document::{Located, Place, Table};
-use super::pem;
+use super::{Kept, pem};
 use crate::listener::parameters::{self, Parameters, ParametersError};
 use crate::listener::presented::Presented;
 use crate::listener::{ByName, ServerIdentity};
@@ -14,6 +14,8 @@ use crate::moment::Moment;
 pub(super) struct Certificates {
     pub(super) by_name: ByName,
     pub(super) expiry: Option<i64>,
+    /// The servers' own.
+    pub(super) end_entities: Vec<CertificateDer<'static>>,
 }
 
 /// Reads the listener's certificate, and those for other names.
@@ -21,15 +23,16 @@ pub(super) fn read_certificates(
     table: &Table<'_>,
     parameters: &Parameters,
     now: Moment,
+    before: Option<&Kept>,
 ) -> Option<Certificates> {
-    let first = read_certificate(table, parameters, now);
+    let first = read_certificate(table, parameters, now, before);
     let mut expiry = first.as_ref().and_then(|(_, expiry)| *expiry);
     let mut names: Vec<String> =
         first.iter().flat_map(|(presented, _)| presented.names.clone()).collect();
     let mut others = Vec::new();
     let mut is_whole = true;
     for table in table.tables("additional_certificates") {
-        let Some((presented, ends)) = read_certificate(&table, parameters, now) else {
+        let Some((presented, ends)) = read_certificate(&table, parameters, now, before) else {
             is_whole = false;
             continue;
         };
@@ -42,20 +45,25 @@ pub(super) fn read_certificates(
         expiry = [expiry, ends].into_iter().flatten().min();
         others.push(presented);
     }
-    let by_name = ByName::new(first?.0, others);
-    is_whole.then_some(Certificates { by_name, expiry })
+    let first = first?.0;
+    let presented = std::iter::once(&first).chain(&others);
+    let end_entities = presented.filter_map(Presented::end_entity).cloned().collect();
+    let by_name = ByName::new(first, others);
+    is_whole.then_some(Certificates { by_name, expiry, end_entities })
 }
 
 fn read_certificate(
     table: &Table<'_>,
     parameters: &Parameters,
     now: Moment,
+    before: Option<&Kept>,
 ) -> Option<(Presented, Option<i64>)> {
-    let chain = pem::certificates(table, "certificate");
-    let expiry = chain.as_ref().and_then(|chain| look_at_validity(chain, now));
+    let chain = pem::chain(table, "certificate");
+    chain.iter().for_each(look_for_issuers);
+    let expiry = chain.as_ref().and_then(|chain| look_at_validity(chain, now, before));
     let key = pem::private_key(table, "private_key");
     let (chain, key) = (chain?.value, key?);
-    let identity = ServerIdentity { chain, key: key.value };
+    let identity = ServerIdentity { chain: chain.ders, key: key.value };
     match identity.certified(parameters.provider()) {
         Ok(presented) => Some((presented, expiry)),
         Err(error) => {
@@ -74,19 +82,46 @@ fn reject_key(place: &Place, error: &rustls::Error) {
     }
 }
 
-/// A certificate that clients will not take is no reason not to start, but one to say so. Gives when it
-/// expires.
-fn look_at_validity(chain: &Located<Vec<CertificateDer<'static>>>, now: Moment) -> Option<i64> {
-    let (_, certificate) = X509Certificate::from_der(chain.value.first()?).ok()?;
+/// Clients may have the authorities between the certificate and its root; nobody can tell from here.
+fn look_for_issuers(chain: &Located<pem::Certificates>) {
+    let [alone] = chain.value.ders.as_slice() else {
+        return;
+    };
+    let names = X509Certificate::from_der(alone)
+        .map(|(_, parsed)| parsed.subject().as_raw() == parsed.issuer().as_raw());
+    if names.is_ok_and(|is_self_issued| !is_self_issued) {
+        chain.place.warn(
+            "has the server's certificate alone: a client that does not have the authorities between it \
+             and the root will refuse it",
+        );
+    }
+}
+
+/// A certificate that clients will not take is no reason not to start, but one to say so. A reload does not
+/// bring it: what is presented now is taken. Gives when it expires.
+fn look_at_validity(
+    chain: &Located<pem::Certificates>,
+    now: Moment,
+    before: Option<&Kept>,
+) -> Option<i64> {
+    let der = chain.value.ders.first()?;
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-    if validity.not_after.timestamp() < seconds {
-        let text = format!("the certificate expired on {}", validity.not_after);
-        chain.place.warn(format!("{text}: clients will refuse it"));
-    }
-    if validity.not_before.timestamp() > seconds {
-        let text = format!("the certificate is not valid before {}", validity.not_before);
-        chain.place.warn(format!("{text}: clients will refuse it"));
+    let what = match () {
+        () if validity.not_after.timestamp() < seconds => {
+            format!("the certificate expired on {}", validity.not_after)
+        }
+        () if validity.not_before.timestamp() > seconds => {
+            format!("the certificate is not valid before {}", validity.not_before)
+        }
+        () => return Some(validity.not_after.timestamp()),
+    };
+    let at = chain.value.at(1);
+    if before.is_some_and(|kept| !kept.presented.contains(der)) {
+        chain.place.reject(format!("{at}: {what}, accepted: one that clients take now"));
+    } else {
+        chain.place.warn(format!("{what}: clients will refuse it"));
     }
     Some(validity.not_after.timestamp())
 }

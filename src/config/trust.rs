@@ -1,12 +1,13 @@
 //! What a listener trusts of its clients' certificates: `trust_anchors` and `revocation`.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use super::document::{Located, Place, Table};
+use super::document::{Located, Table};
+use super::lists::{self, Authorities};
+use super::pem::Certificates;
 use super::points::{self, Points};
 use super::{Kept, pem, values};
 use crate::identity::revocation::ListWitness;
@@ -21,7 +22,6 @@ use crate::listener::tls::provider;
 use crate::moment::Moment;
 use crate::report::Metrics;
 
-const LISTS: &str = "files of revocation lists, PEM or DER";
 const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What the listeners of one configuration are read with.
@@ -40,11 +40,14 @@ pub(super) fn read_clients(
     reading: &Reading<'_>,
 ) -> Option<(Clients, Vec<Arc<Point>>)> {
     let roots = pem::certificates(table, "trust_anchors");
-    let certificates = roots.as_ref().map(|roots| roots.value.clone()).unwrap_or_default();
+    let certificates = roots.as_ref().map(|roots| roots.value.ders.clone());
     let anchors = roots.and_then(read_anchors);
     let (revocation, points) = match table.table("revocation") {
         Some(table) => {
-            let (revocation, points) = read_revocation(&table, &certificates, reading)?;
+            let before = reading.before.and_then(|kept| kept.domains.get(name));
+            let in_force = before.map(|domain| domain.lists()).unwrap_or_default();
+            let (revocation, points) =
+                read_revocation(&table, certificates.as_deref(), &in_force, reading)?;
             (Some(Arc::new(revocation.with_witness(overdue_witness(name)))), points)
         }
         None if table.has("revocation") => return None,
@@ -117,10 +120,12 @@ fn finding_witness(name: &str, metrics: &Metrics) -> FindingWitness {
     })
 }
 
-fn read_anchors(roots: Located<Vec<CertificateDer<'static>>>) -> Option<TrustAnchors> {
+fn read_anchors(roots: Located<Certificates>) -> Option<TrustAnchors> {
     let Located { value: roots, place } = roots;
-    let anchors = TrustAnchors::new(roots).map_err(|error| {
-        place.reject(format!("is not usable: {error}, accepted: self-signed root certificates"));
+    let anchors = TrustAnchors::new(roots.ders.clone()).map_err(|error| {
+        let at = error.position().map_or_else(String::new, |position| roots.at(position) + " ");
+        place
+            .reject(format!("{at}is not usable: {error}, accepted: self-signed root certificates"));
     });
     let anchors = anchors.ok()?;
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
@@ -134,14 +139,16 @@ fn read_anchors(roots: Located<Vec<CertificateDer<'static>>>) -> Option<TrustAnc
 /// other.
 fn read_revocation(
     table: &Table<'_>,
-    anchors: &[CertificateDer<'static>],
+    anchors: Option<&[CertificateDer<'static>]>,
+    in_force: &[Arc<RevocationList>],
     reading: &Reading<'_>,
 ) -> Option<(Revocation, Vec<Arc<Point>>)> {
     if !table.has("lists") && !table.has("distribution_points") {
         table.place("").reject("has no list, accepted: lists, distribution_points or both");
     }
-    let lists = if table.has("lists") { read_files(table) } else { Some(Vec::new()) };
-    let points = points::read(table, anchors, &reading.points, reading.before);
+    let authorities = lists::read_authorities(table, anchors);
+    let filed = lists::read_files(table, authorities.as_ref());
+    let points = points::read(table, authorities.as_ref(), &reading.points, reading.before);
     let missing = table.parsed("missing", "\"refuse\" or \"allow\"", |text| match text {
         "refuse" => Some(Leniency::Refuse),
         "allow" => Some(Leniency::AllowFor(Duration::MAX)),
@@ -152,31 +159,19 @@ fn read_revocation(
         "refuse" => Some(Leniency::Refuse),
         text => values::duration(text).filter(|d| *d <= ONE_WEEK).map(Leniency::AllowFor),
     });
-    let (lists, points) = (lists?, points?);
+    let is_lenient_as_meant = (missing.is_some() || !table.has("missing"))
+        && (expired.is_some() || !table.has("expired"));
+    let (filed, points, Authorities { issuers, .. }) = (filed?, points?, authorities?);
     let leniency =
         |read: Option<Located<Leniency>>| read.map_or(Leniency::Refuse, |read| read.value);
-    let revocation = Revocation::new(lists, leniency(missing), leniency(expired));
+    let files = filed.iter().map(|filed| filed.list.clone()).collect();
     let fetched = points.iter().map(|point| point.list().clone()).collect();
-    Some((revocation.with_fetched(fetched), points))
-}
-
-fn read_files(table: &Table<'_>) -> Option<Vec<RevocationList>> {
-    let Located { value: files, place } = table.strings("lists", LISTS)?;
-    let mut lists = Vec::new();
-    for file in &files {
-        lists.extend(read_lists(&table.directory().join(file), &place)?);
+    let revocation = Revocation::new(files, leniency(missing), leniency(expired))
+        .with_fetched(fetched)
+        .with_authorities(issuers);
+    // Under another leniency than the one that was meant, nothing follows.
+    if is_lenient_as_meant {
+        lists::judge(table, &revocation, &filed, in_force);
     }
-    Some(lists)
-}
-
-/// The lists of a file; a list that is not one is a mistake, and the ones in force stay.
-fn read_lists(file: &Path, place: &Place) -> Option<Vec<RevocationList>> {
-    let bytes = pem::read(file, place, LISTS)?;
-    let source = file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let source = source.unwrap_or_default();
-    RevocationList::read_all(&bytes, &source)
-        .map_err(|error| {
-            place.reject(format!("{} is not usable ({error}), accepted: {LISTS}", file.display()));
-        })
-        .ok()
+    Some((revocation, points))
 }

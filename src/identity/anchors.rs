@@ -1,10 +1,14 @@
 //! The roots that certification paths must lead to, and what webpki does not look at in them: their own
-//! validity, key usage and pathLenConstraint.
+//! validity, key usage and pathLenConstraint, and, of a listener's, the form and critical extensions. webpki
+//! takes from an anchor its name, key and nameConstraints, and passes by whatever else it says. What an anchor's
+//! extendedKeyUsage or policies say counts for nothing here either: whom to trust for what is said by whoever
+//! configures the anchor.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::form;
 use super::path::{self, Key};
 use super::reason::PathReason;
 use super::signature;
@@ -24,9 +28,27 @@ pub enum AnchorError {
         /// Counted from 1.
         position: usize,
     },
+    /// A certificate breaks a rule of form, or asks for what is not understood.
+    #[error("certificate {position} has a critical extension that is unknown, or is malformed")]
+    Form {
+        /// Counted from 1.
+        position: usize,
+    },
     /// There is none.
     #[error("no trust anchor")]
     None,
+}
+
+impl AnchorError {
+    /// Which certificate it is about, counted from 1.
+    pub fn position(&self) -> Option<usize> {
+        match self {
+            Self::Unreadable { position }
+            | Self::NotARoot { position }
+            | Self::Form { position } => Some(*position),
+            Self::None => None,
+        }
+    }
 }
 
 /// The roots.
@@ -61,6 +83,9 @@ impl TrustAnchors {
                 .map_err(|_| AnchorError::Unreadable { position })?;
             if !signature::is_self_signed(&parsed) || !parsed.is_ca() {
                 return Err(AnchorError::NotARoot { position });
+            }
+            if form::judge(&parsed, true).is_err() || !form::is_understood(&parsed) {
+                return Err(AnchorError::Form { position });
             }
         }
         Self::as_given(&roots)

@@ -4,27 +4,63 @@
 //! reader's choice. A serial number that is not positive (section 4.1.2.2) and a name with an embedded NUL,
 //! which another reader may cut there, are refused where the rules say so: the section bids users of
 //! certificates bear the former, and no authority of ICP-Brasil issues either.
+//!
+//! x509-parser puts an extension that it cannot read aside, as if it were not there, and reads none to its end;
+//! webpki never looks into keyUsage, and only into those extensions that its own path needs. So each by which
+//! something is decided must be readable here, whole: else a distribution point, or a usage, would be as good as
+//! absent. webpki checks the rest of a certificate: DER with the shortest lengths, version 3, the same algorithm
+//! inside and outside the signature, no unique identifiers, times that exist and end in Z, notBefore before
+//! notAfter, nothing after the end, and no critical extension but the ones above.
 
-use x509_parser::der_parser::asn1_rs::{Any, Tag};
+use x509_parser::der_parser::asn1_rs::{Any, Oid, Tag};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::oid_registry::{
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
+    OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS,
+    OID_X509_EXT_SUBJECT_ALT_NAME,
+};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Extension};
 use x509_parser::x509::X509Name;
 
 use super::reason::PathReason;
 
+/// What something is decided by.
+const DECIDING: [Oid<'static>; 6] = [
+    OID_X509_EXT_BASIC_CONSTRAINTS,
+    OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
+    OID_X509_EXT_EXTENDED_KEY_USAGE,
+    OID_X509_EXT_KEY_USAGE,
+    OID_X509_EXT_NAME_CONSTRAINTS,
+    OID_X509_EXT_SUBJECT_ALT_NAME,
+];
+
 /// Judges a certificate; `conforming` asks for what authorities must do and others should bear.
 pub(super) fn judge(certificate: &X509Certificate<'_>, conforming: bool) -> Result<(), PathReason> {
-    let is_sound = !repeats_an_extension(certificate)
+    let is_sound = !repeats_an_extension(certificate.extensions())
+        && certificate.extensions().iter().all(is_read)
         && (!conforming || has_positive_serial(certificate) && !names_with_nul(certificate));
     if is_sound { Ok(()) } else { Err(PathReason::Malformed) }
 }
 
-/// Certificates have few extensions, and more than some are refused before.
-fn repeats_an_extension(certificate: &X509Certificate<'_>) -> bool {
-    let extensions = certificate.extensions();
+/// Whether each critical extension is one by which something is decided. webpki asks this of every certificate
+/// but the anchor.
+pub(super) fn is_understood(certificate: &X509Certificate<'_>) -> bool {
+    let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
+    critical.all(|extension| DECIDING.contains(&extension.oid))
+}
+
+/// Certificates and lists have few extensions, and more than some are refused before.
+pub(super) fn repeats_an_extension(extensions: &[X509Extension<'_>]) -> bool {
     extensions.iter().enumerate().any(|(place, extension)| {
         extensions.iter().skip(place + 1).any(|other| other.oid == extension.oid)
     })
+}
+
+/// Whether an extension by which something is decided could be read, to its end.
+fn is_read(extension: &X509Extension<'_>) -> bool {
+    let decides = DECIDING.contains(&extension.oid);
+    let is_whole = || Any::from_der(extension.value).is_ok_and(|(after, _)| after.is_empty());
+    !decides || (extension.parsed_extension().error().is_none() && is_whole())
 }
 
 fn has_positive_serial(certificate: &X509Certificate<'_>) -> bool {

@@ -5,6 +5,11 @@
 //! chain without them is refused. Beyond webpki: keyUsage along the path, strength of keys, the anchor's
 //! own validity and constraints ([`super::anchors`]), and revocation lists whose signatures are verified
 //! once and not in every handshake ([`super::revocation`]).
+//!
+//! webpki checks along the path: signatures, validity, basicConstraints and path length, nameConstraints,
+//! extendedKeyUsage where it stands, critical extensions, and the effort of all that. It does not look into
+//! keyUsage, compares names byte by byte, and leaves a certificate's form to whoever reads further
+//! (`super::form`). x509-parser reads what webpki accepted, and nothing else is read by it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

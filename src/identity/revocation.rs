@@ -8,8 +8,10 @@
 //! decided in [`issuers`]; where they are fetched from is left to the listener, for the network is nothing
 //! that this stage knows.
 
+mod entries;
 pub mod issuers;
 pub mod list;
+mod outline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +26,7 @@ use super::path::Key;
 use super::reason::PathReason;
 use crate::moment::Moment;
 pub use issuers::{ListFault, ListIssuers};
-pub use list::{ListError, Origin, RevocationList};
+pub use list::{ListError, ListMisfit, Origin, RevocationList};
 use list::{SKEW, minimal};
 
 /// What is done when the lists cannot tell.
@@ -35,6 +37,17 @@ pub enum Leniency {
     /// The certificate is admitted for so long after the list should have been renewed; for a list that
     /// is missing, any length admits.
     AllowFor(Duration),
+}
+
+impl Leniency {
+    /// Whether a list counts at a time in seconds, as to its nextUpdate.
+    fn bears(self, list: &RevocationList, at: i64) -> bool {
+        let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
+        match self {
+            Self::Refuse => overdue == 0,
+            Self::AllowFor(limit) => overdue <= limit.as_secs(),
+        }
+    }
 }
 
 /// Is told of a list that counts though it is past its nextUpdate.
@@ -95,6 +108,7 @@ pub struct Revocation {
     missing: Leniency,
     expired: Leniency,
     witness: Option<ListWitness>,
+    authorities: Arc<ListIssuers>,
 }
 
 impl std::fmt::Debug for Revocation {
@@ -105,9 +119,14 @@ impl std::fmt::Debug for Revocation {
 
 impl Revocation {
     /// Takes lists in any order.
-    pub fn new(lists: Vec<RevocationList>, missing: Leniency, expired: Leniency) -> Self {
-        let lists = lists.into_iter().map(Arc::new).collect();
-        Self { lists, fetched: Vec::new(), missing, expired, witness: None }
+    pub fn new(lists: Vec<Arc<RevocationList>>, missing: Leniency, expired: Leniency) -> Self {
+        let authorities = Arc::default();
+        Self { lists, fetched: Vec::new(), missing, expired, witness: None, authorities }
+    }
+
+    /// The same with the authorities whose lists are needed.
+    pub fn with_authorities(self, authorities: Arc<ListIssuers>) -> Self {
+        Self { authorities, ..self }
     }
 
     /// The same with lists of distribution points beside them.
@@ -129,6 +148,48 @@ impl Revocation {
     /// What is done with a certificate that no list covers.
     pub fn missing(&self) -> Leniency {
         self.missing
+    }
+
+    /// The authorities of which no list is usable at a time in seconds, if that refuses whatever they issued.
+    pub fn uncovered(&self, at: i64) -> Vec<&str> {
+        if self.missing != Leniency::Refuse {
+            return Vec::new();
+        }
+        let lists = self.lists();
+        self.authorities.uncovered(at, |name, key, of_authorities| {
+            lists.iter().any(|list| {
+                *list.issuer == *name
+                    && list.scope.includes(of_authorities)
+                    && list.is_signed_with(key)
+                    && list.this_update <= at.saturating_add(SKEW)
+                    && self.expired.bears(list, at)
+            })
+        })
+    }
+
+    /// Refuses a list of a file that must not count: it is from the future, past its nextUpdate by more than is
+    /// borne, or older than every list of its issuer and scope that `in_force` has, while nothing else here
+    /// knows what those know.
+    pub fn judge_file(
+        &self,
+        list: &RevocationList,
+        in_force: &[Arc<RevocationList>],
+        at: i64,
+    ) -> Result<(), ListFault> {
+        list.may_follow(None, at)?;
+        if !self.expired.bears(list, at) {
+            return Err(ListFault::Expired);
+        }
+        let now_known = self.lists();
+        let is_same_kind =
+            |other: &RevocationList| other.issuer == list.issuer && other.scope == list.scope;
+        for before in in_force.iter().filter(|before| is_same_kind(before)) {
+            let follows = |other: &Arc<RevocationList>| other.may_follow(Some(before), at).is_ok();
+            if !now_known.iter().any(follows) {
+                return Err(ListFault::Older);
+            }
+        }
+        Ok(())
     }
 
     /// Tells one set of lists from the next: greater after each replacement.
@@ -182,17 +243,16 @@ impl Revocation {
 
     /// Judges a list that does not name the certificate by its nextUpdate.
     fn judge_age(&self, list: &RevocationList, at: i64) -> Result<(), PathReason> {
-        let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
-        match self.expired {
-            _ if overdue == 0 => Ok(()),
-            Leniency::AllowFor(limit) if overdue <= limit.as_secs() => {
-                if let Some(witness) = self.witness.as_ref().filter(|_| list.is_first_overdue_use())
-                {
-                    witness(list);
-                }
-                Ok(())
-            }
-            Leniency::Refuse | Leniency::AllowFor(_) => Err(PathReason::CrlExpired),
+        if !self.expired.bears(list, at) {
+            return Err(PathReason::CrlExpired);
         }
+        let is_overdue = list.is_expired(at);
+        if let Some(witness) = self.witness.as_ref()
+            && is_overdue
+            && list.is_first_overdue_use()
+        {
+            witness(list);
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,9 @@ use arc_swap::{ArcSwap, Guard};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::verifier::ClientVerifier;
-use super::{Culprit, Finding, IdentityError, Participant, Profile, Revocation, epoch};
+use super::{
+    Culprit, Finding, IdentityError, Participant, Profile, Revocation, RevocationList, epoch,
+};
 use crate::moment::Moment;
 
 /// Anchors, lists and rules, as one configuration has them.
@@ -73,6 +75,11 @@ impl TrustDomain {
     /// A domain that begins with a trust.
     pub fn new(trust: Arc<Trust>) -> Self {
         Self(ArcSwap::new(trust))
+    }
+
+    /// The revocation lists in force.
+    pub fn lists(&self) -> Vec<Arc<RevocationList>> {
+        self.0.load().revocation().map(Revocation::lists).unwrap_or_default()
     }
 
     /// Puts another trust in force.

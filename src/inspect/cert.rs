@@ -5,19 +5,19 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{InspectError, read};
+use crate::identity::pem;
 use crate::identity::{
     Culprit, Finding, IdentityError, Leniency, Level, Participant, PathFault, PathReason,
     PathRules, PathVerifier, Preset, Purpose, Revocation, RevocationList, Rule, TrustAnchors,
@@ -83,6 +83,8 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Verdict {
     fault: Option<Fault>,
+    /// Which file cannot be read as what it should be, and where.
+    note: Option<String>,
     /// Rules that are broken and only warn.
     warnings: Vec<Rule>,
 }
@@ -116,6 +118,11 @@ impl Verdict {
         self.fault.is_none()
     }
 
+    /// What is wrong with a file, and in which line.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// The answer as JSON.
     pub fn to_json(&self) -> String {
         let culprit = self.fault.as_ref().and_then(|fault| match fault {
@@ -127,6 +134,7 @@ impl Verdict {
             "valid": self.is_valid(),
             "reason": self.fault.as_ref().map(ToString::to_string),
             "warnings": warnings,
+            "note": self.note,
             "subject": culprit.map(|culprit| &culprit.subject),
             "issuer": culprit.map(|culprit| &culprit.issuer),
             "serial": culprit.map(|culprit| &culprit.serial),
@@ -144,36 +152,62 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What there is to judge by.
+struct Sources {
+    chain: Vec<CertificateDer<'static>>,
+    anchors: Vec<CertificateDer<'static>>,
+    lists: Vec<Arc<RevocationList>>,
+}
+
+/// Why a file is not what it should be: the reason of the verdict, and what to say of the file.
+type Unusable = (PathReason, String);
+
 /// Judges a chain.
 pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
     let at = time_of(question.at.as_deref())?;
-    let mut chain = read(&question.chain)?;
-    if let Some(more) = &question.intermediates {
-        chain.push(b'\n');
-        chain.extend(read(more)?);
-    }
-    let anchors = read(&question.anchors)?;
-    let mut lists = Vec::new();
-    for file in &question.crl {
-        lists.push((read(file)?, file.display().to_string()));
-    }
     let warnings = RefCell::default();
-    let judged = judge(question, &chain, &anchors, &lists, at, &warnings);
-    Ok(Verdict { fault: judged.err(), warnings: warnings.into_inner() })
+    let (fault, note) = match sources(question)? {
+        Ok(sources) => (judge(question, &sources, at, &warnings).err(), None),
+        Err((reason, note)) => (Some(reason.into()), Some(note)),
+    };
+    Ok(Verdict { fault, note, warnings: warnings.into_inner() })
+}
+
+fn sources(question: &Question) -> Result<Result<Sources, Unusable>, InspectError> {
+    let certificates = |file: &Path| {
+        let blocks = pem::certificates(&read(file)?);
+        let blocks = blocks.map_err(|fault| (PathReason::Malformed, fault.in_file(file.display())));
+        let ders = |blocks: Vec<pem::Block>| {
+            blocks.into_iter().map(pem::Block::into_certificate).collect::<Vec<_>>()
+        };
+        Ok(blocks.map(ders))
+    };
+    let chain = certificates(&question.chain)?;
+    let more = question.intermediates.as_deref().map(certificates).transpose()?;
+    let anchors = certificates(&question.anchors)?;
+    // A list that is not understood may be the one that revokes, as it is for a listener.
+    let list = |file: &PathBuf| {
+        let lists = RevocationList::read_all(&read(file)?, &file.display().to_string());
+        Ok(lists.map_err(|misfit| (PathReason::CrlInvalid, misfit.in_file(file.display()))))
+    };
+    let lists: Result<Vec<_>, InspectError> = question.crl.iter().map(list).collect();
+    let lists: Result<Vec<_>, Unusable> = lists?.into_iter().collect();
+    Ok((|| {
+        let mut chain = chain?;
+        chain.extend(more.transpose()?.into_iter().flatten());
+        let lists = lists?.into_iter().flatten().map(Arc::new).collect();
+        Ok(Sources { chain, anchors: anchors?, lists })
+    })())
 }
 
 fn judge(
     question: &Question,
-    chain: &[u8],
-    anchors: &[u8],
-    lists: &[(Vec<u8>, String)],
+    sources: &Sources,
     at: UnixTime,
     warnings: &RefCell<Vec<Rule>>,
 ) -> Result<(), Fault> {
-    let chain = certificates(chain)?;
     // What somebody declares to be an anchor is one here: a listener asks for self-signed roots.
-    let anchors =
-        TrustAnchors::as_given(&certificates(anchors)?).map_err(|_| PathReason::Malformed)?;
+    let anchors = TrustAnchors::as_given(&sources.anchors).map_err(|_| PathReason::Malformed)?;
     let purpose = match question.purpose {
         Use::Client => Purpose::Client,
         Use::Server => Purpose::Server,
@@ -187,13 +221,15 @@ fn judge(
             most_certificates: 40,
         },
     };
+    let lists = sources.lists.clone();
+    let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
     let paths = PathVerifier {
         anchors,
         rules,
-        revocation: revocation(lists)?,
+        revocation: (!question.crl.is_empty()).then(|| Arc::new(revocation)),
         algorithms: provider().signature_verification_algorithms,
     };
-    let path = paths.verify(&chain, at)?;
+    let path = paths.verify(&sources.chain, at)?;
     if let (Asked::Profile(preset), Purpose::Client) = (question.profile, purpose) {
         let warn = |findings: &[Finding], _: &Culprit| {
             let warned = findings.iter().filter(|finding| finding.level == Level::Warn);
@@ -202,21 +238,6 @@ fn judge(
         Participant::from_verified_path(&path, &preset.profile(), warn).map_err(Fault::Identity)?;
     }
     Ok(())
-}
-
-/// A list that is not understood may be the one that revokes, as it is for a listener.
-fn revocation(files: &[(Vec<u8>, String)]) -> Result<Option<Arc<Revocation>>, PathReason> {
-    let mut lists = Vec::new();
-    for (bytes, name) in files {
-        lists.extend(RevocationList::read_all(bytes, name).map_err(|_| PathReason::CrlInvalid)?);
-    }
-    let revocation = Revocation::new(lists, Leniency::Refuse, Leniency::Refuse);
-    Ok((!files.is_empty()).then(|| Arc::new(revocation)))
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PathReason> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    parsed.map_err(|_| PathReason::Malformed)
 }
 
 /// Reads a time; the present, if there is none.

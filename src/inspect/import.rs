@@ -13,12 +13,12 @@ use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{InspectError, day, read};
 use crate::config::values;
+use crate::identity::pem;
 use crate::identity::signature::is_self_signed;
 use crate::moment::Moment;
 
@@ -233,15 +233,8 @@ fn in_archive(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn in_file(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
-    }
-    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
-    match ders {
-        Ok(ders) if !ders.is_empty() => Ok(ders),
-        Ok(_) => Err("has no certificate".to_owned()),
-        Err(error) => Err(format!("is not PEM ({error})")),
-    }
+    let blocks = pem::certificates_or_der(bytes).map_err(|fault| fault.to_string())?;
+    Ok(blocks.into_iter().map(pem::Block::into_certificate).collect())
 }
 
 fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {

@@ -6,8 +6,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension};
 use x509_parser::oid_registry::OidRegistry;
@@ -16,6 +14,7 @@ use x509_parser::public_key::PublicKey;
 
 use super::{InspectError, day, read};
 use crate::identity::path::faults_of_end_entity;
+use crate::identity::pem;
 use crate::identity::{Level, Name, PathRules, Preset, Rule, Thumbprint};
 use crate::moment::Moment;
 
@@ -60,13 +59,10 @@ impl Outcome {
 /// Reads a certificate.
 pub fn run(question: &Question) -> Result<Reading, InspectError> {
     let wrong = |what: String| InspectError::Source { file: question.file.clone(), what };
-    let bytes = read(&question.file)?;
-    let der = if bytes.first() == Some(&0x30) {
-        CertificateDer::from(bytes)
-    } else {
-        CertificateDer::from_pem_slice(&bytes)
-            .map_err(|error| wrong(format!("no certificate ({error})")))?
-    };
+    let blocks = pem::certificates_or_der(&read(&question.file)?);
+    let blocks = blocks.map_err(|fault| wrong(fault.to_string()))?;
+    let der = blocks.into_iter().next().map(pem::Block::into_certificate);
+    let der = der.ok_or_else(|| wrong("has no certificate".to_owned()))?;
     let (_, certificate) = X509Certificate::from_der(&der)
         .map_err(|_| wrong("a certificate that cannot be parsed".to_owned()))?;
     let profile = question.profile.profile();

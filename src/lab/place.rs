@@ -23,7 +23,7 @@ use super::client::Connector;
 use super::consents::Store;
 use super::http::{Handler, Response, Service, serve};
 use super::pki::hierarchy::{Hierarchy, LISTS_HOLD};
-use super::pki::refused::Refused;
+use super::pki::refused::{LATE, Refused};
 use super::pki::{Authority, Identity, Subject, rsa_key};
 use crate::identity::PathReason;
 
@@ -132,7 +132,7 @@ impl Place {
         Ok(())
     }
 
-    /// The certificates that are refused, and all lists; gives the names of the latter.
+    /// The certificates that are refused, and all lists; gives the names of those that a gateway takes.
     fn write_refused(&self, hierarchy: &Hierarchy, key: &KeyPair) -> Result<Vec<&'static str>> {
         let refused = Refused::new(hierarchy, key)?;
         for (reason, identity) in refused.cases() {
@@ -146,7 +146,10 @@ impl Place {
         for (name, list) in &lists {
             self.write(&format!("lists/{name}.crl"), list)?;
         }
-        Ok(lists.into_keys().collect())
+        let all: String = hierarchy.trusted().map(|(_, authority)| authority.pem()).concat();
+        self.write("authorities/all.pem", &(all + &refused.forger_pem))?;
+        // What no gateway puts in force is for the command line alone.
+        Ok(lists.into_keys().filter(|name| *name != LATE).collect())
     }
 
     /// Has the issuer of a certificate revoke it: its next list names it. Gives the file of the list.

@@ -35,6 +35,13 @@ pub struct Presented {
     key: Arc<CertifiedKey>,
 }
 
+impl Presented {
+    /// The certificate itself.
+    pub fn end_entity(&self) -> Option<&CertificateDer<'static>> {
+        self.key.cert.first()
+    }
+}
+
 fn names_of(der: &[u8]) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
         return Vec::new();

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use crate::config::ListenerConfiguration;
 use crate::identity::{Leniency, Trust};
 use crate::listener::lists::{FetchError, Point, Refreshed};
+use crate::moment::Moment;
 use crate::report::Metrics;
 
 /// Fetches under way at a time: each may hold a list of the greatest size.
@@ -61,6 +62,14 @@ impl Begun {
         let lacking = empty.filter(|point| needed.iter().any(|of| Arc::ptr_eq(of, point)));
         lacking.map(|point| point.url()).collect()
     }
+}
+
+/// The authorities whose certificates are refused now for want of a list.
+fn uncovered(trust: &Trust) -> Vec<String> {
+    let at = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
+    let revocation = trust.verifier.paths().revocation.as_ref();
+    let lacking = revocation.map(|revocation| revocation.uncovered(at)).unwrap_or_default();
+    lacking.into_iter().map(str::to_owned).collect()
 }
 
 fn refuses_without_list(listener: &ListenerConfiguration) -> bool {
@@ -115,9 +124,28 @@ impl Lists {
         followed.extend(begun.0);
     }
 
-    /// Whether every point has ever given a list.
+    /// Whether each authority has the list in force without which its certificates would be refused, whichever
+    /// point or file it came from.
     pub(super) fn are_complete(&self) -> bool {
-        self.followed.lock().iter().all(|followed| followed.point.list().current().is_some())
+        self.told.listeners.lock().iter().all(|(_, trust)| uncovered(trust).is_empty())
+    }
+
+    /// The authorities whose certificates these listeners would refuse for want of a list, and those in force do
+    /// not.
+    pub(super) fn lost(&self, listeners: &[ListenerConfiguration]) -> Vec<String> {
+        let in_force = self.told.listeners.lock();
+        let lacking_now = |name: &str| {
+            let now = in_force.iter().filter(|(of, _)| of == name);
+            now.flat_map(|(_, trust)| uncovered(trust)).collect::<Vec<_>>()
+        };
+        let lost = |(name, trust): (String, Arc<Trust>)| {
+            let before = lacking_now(&name);
+            uncovered(&trust)
+                .into_iter()
+                .filter(|lacking| !before.contains(lacking))
+                .collect::<Vec<_>>()
+        };
+        listeners.iter().filter_map(named_trust).flat_map(lost).collect()
     }
 
     fn follow(&self, point: Arc<Point>) -> Followed {

@@ -136,6 +136,15 @@ impl Live {
             tracing::error!(points, "the new distribution points gave no revocation list");
             return false;
         }
+        let lost = self.lists.lost(&configuration.listeners);
+        if !lost.is_empty() {
+            let authorities = lost.join("; ");
+            tracing::error!(
+                authorities,
+                "no revocation list in force of these authorities: their certificates would be refused"
+            );
+            return false;
+        }
         self.swap(configuration, begun);
         true
     }

@@ -4,6 +4,12 @@
 //! The header is read by hand, because a library that is asked to "decode" accepts what must not be
 //! accepted here: `crit`, `b64`, foreign algorithms. `jku`, `jwk`, `x5u` and `x5c`, by which a token names a
 //! key of its own choice, mean nothing. Neither compressed nor nested tokens are opened.
+//!
+//! Of jsonwebtoken only `crypto::verify` is used: base64url of the signature without padding or stray bits, and
+//! the signature under one key and one algorithm, whose lengths and parameters aws-lc-rs checks. It looks
+//! neither at the header nor at a claim, nor whether the key suits the algorithm: a key says itself what it may
+//! verify ([`super::jwks`]). What a token says is read strictly (`super::strict`) and judged in
+//! [`super::claims`].
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

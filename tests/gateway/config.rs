@@ -238,12 +238,12 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "private_key = \"server.key\"\ntrust_anchors",
         "private_key = \"roots.pem\"\ntrust_anchors",
-        "config.toml:LINE listeners[0].private_key: roots.pem has no private key, accepted: a PEM file with one unencrypted private key",
+        "config.toml:LINE listeners[0].private_key: roots.pem:1 begins a block of another kind (CERTIFICATE), accepted: a PEM file with one unencrypted private key",
     ),
     (
         "trust_anchors = \"roots.pem\"",
         "trust_anchors = \"intermediate.pem\"",
-        "config.toml:LINE listeners[0].trust_anchors: is not usable: certificate 1 is not a root: subject and issuer differ, or it is not a CA, accepted: self-signed root certificates",
+        "config.toml:LINE listeners[0].trust_anchors: intermediate.pem:1 is not usable: certificate 1 is not a root: subject and issuer differ, or it is not a CA, accepted: self-signed root certificates",
     ),
     (
         "directory = \"policies\"",
@@ -724,6 +724,104 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
     }
 }
 
+/// What a file of certificates or of a key is instead, in which line, and what is accepted.
+#[test]
+fn a_file_that_is_not_what_it_should_be_is_named_for_what_it_is() {
+    let sandbox = Sandbox::new();
+    let (leaf, issuing, root) =
+        (pki().server.without_intermediate().chain_pem, pki().issuing.pem(), pki().root.pem());
+    let lines = |text: &str| text.matches('\n').count();
+    let second = 1 + lines(&leaf);
+    let (key, der) = (&pki().server.key_pem, pki().server.chain[0].to_vec());
+    let utf16 = |text: &str| -> Vec<u8> {
+        [0xfe, 0xff].into_iter().chain(text.bytes().flat_map(|byte| [0, byte])).collect()
+    };
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let accepted = "accepted: a PEM file with certificates";
+    let chains = [
+        (der, format!(" is binary (DER or PKCS #12), not PEM, {accepted}")),
+        (utf16(&leaf), format!(" is UTF-16, not plain text: save it as UTF-8, {accepted}")),
+        (
+            ("\u{feff}".to_owned() + &leaf).into_bytes(),
+            format!(" has a byte order mark: save it without, {accepted}"),
+        ),
+        (
+            (leaf.clone() + key).into_bytes(),
+            format!(":{second} begins a block of another kind (PRIVATE KEY), {accepted}"),
+        ),
+        (
+            (leaf.clone() + "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n")
+                .into_bytes(),
+            format!(":{second} is no certificate, {accepted}"),
+        ),
+        (
+            (issuing.clone() + &leaf).into_bytes(),
+            format!(
+                ":{} is not the issuer of the one before it (bad.pem:1), accepted: the own \
+                 certificate first, and after each its issuer's",
+                1 + lines(&issuing)
+            ),
+        ),
+        (
+            (leaf.clone() + &root + &issuing).into_bytes(),
+            format!(
+                ":{second} is not the issuer of the one before it (bad.pem:1), accepted: the own \
+                 certificate first, and after each its issuer's"
+            ),
+        ),
+        (
+            (issuing.clone() + &root).into_bytes(),
+            ":1 is an authority's certificate, accepted: the own certificate first, and after each its issuer's".into(),
+        ),
+    ];
+    let one_key = "accepted: a PEM file with one unencrypted private key";
+    let keys = [
+        (
+            encrypted.into_bytes(),
+            format!(
+                ":1 begins an encrypted private key: decrypt it first, as openssl pkey does, {one_key}"
+            ),
+        ),
+        (
+            (key.clone() + key).into_bytes(),
+            format!(":{} begins a second private key, {one_key}", 1 + lines(key)),
+        ),
+        (utf16(key), format!(" is UTF-16, not plain text: save it as UTF-8, {one_key}")),
+        (
+            leaf.clone().into_bytes(),
+            format!(":1 begins a block of another kind (CERTIFICATE), {one_key}"),
+        ),
+    ];
+    let bad = sandbox.directory.path().join("bad.pem");
+    std::fs::write(&bad, "").unwrap();
+    std::fs::set_permissions(&bad, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let good = "certificate = \"server.pem\"\nprivate_key = \"server.key\"";
+    for (instead, files) in [
+        ("certificate = \"bad.pem\"\nprivate_key = \"server.key\"", &chains[..]),
+        ("certificate = \"server.pem\"\nprivate_key = \"bad.pem\"", &keys[..]),
+    ] {
+        let config = sandbox.config.replacen(good, instead, 1);
+        let key =
+            if instead.starts_with("certificate = \"bad") { "certificate" } else { "private_key" };
+        let line = line_at(&config, "bad.pem");
+        for (content, expected) in files {
+            std::fs::write(&bad, content).unwrap();
+            let (code, complaints) = sandbox.complaints(&config);
+            let expected = format!("config.toml:{line} listeners[0].{key}: bad.pem{expected}");
+            assert_eq!((code, complaints), (Some(64), vec![expected]));
+        }
+    }
+    std::fs::write(&bad, &leaf).unwrap();
+    let config =
+        sandbox.config.replacen(good, "certificate = \"bad.pem\"\nprivate_key = \"server.key\"", 1);
+    let (code, complaints) = sandbox.complaints(&config);
+    let alone = "warning: has the server's certificate alone";
+    assert!(
+        code == Some(0) && complaints.len() == 1 && complaints[0].contains(alone),
+        "{complaints:?}"
+    );
+}
+
 const POINT: &str = "distribution_points = [\"http://ccd.example/a.crl\"]";
 const ISSUERS: &str = "issuers = \"intermediate.pem\"";
 const DIRECTORY: &str = "directory = \"crl\"";
@@ -737,13 +835,13 @@ fn each_mistake_about_revocation_is_told_exactly() {
     let with = |from: &str, to: &str| whole.replace(from, to);
     let cases = [
         (String::new(), ": has no list, accepted: lists, distribution_points or both".to_owned()),
-        (format!("lists = [], {DIRECTORY}"), ".directory: has no effect without distribution_points, accepted: with them".into()),
+        (format!("lists = [], missing = \"allow\", {DIRECTORY}"), ".directory: has no effect without distribution_points, accepted: with them".into()),
         (with(POINT, "distribution_points = []"), format!(".distribution_points: is empty, {urls}")),
         (with("http:", "ldap:"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
         (with("http://", "http://user:canary@"), format!(".distribution_points: has an entry that is no such URL, {urls}")),
         (with("[", "[\"http://ccd.example/a.crl\", "), ".distribution_points: names a point twice, accepted: distinct URLs".into()),
         (with(ISSUERS, ""), ".issuers: is missing, accepted: a PEM file with certificates".into()),
-        (with("intermediate.pem", "server.pem"), ".issuers: is not usable: certificate 1 is no authority's, accepted: a PEM file with the authorities that sign the lists".into()),
+        (with("intermediate.pem", "server.pem"), ".issuers: server.pem:1 is no authority's certificate, accepted: a PEM file with the authorities that sign the lists".into()),
         (with(DIRECTORY, ""), format!(".directory: is missing, {directory}")),
         (with("crl\"", "secret\""), format!(".directory: secret cannot be written (not a directory), {directory}")),
         (with("\"crl\"", "\"secret/crl\""), format!(".directory: secret/crl cannot be written (not a directory), {directory}")),
@@ -766,6 +864,17 @@ fn each_mistake_about_revocation_is_told_exactly() {
         assert_eq!(complaints, [expected], "{table}");
     }
     assert_eq!(complaints(&whole), (Some(0), Vec::new()));
+    // What only follows from another mistake is not told.
+    let list = pki().root.revocation_list(1, &[], -3600, 3600).unwrap();
+    std::fs::write(sandbox.directory.path().join("root.crl"), list).unwrap();
+    let (_, said) = complaints("lists = [], missing = \"alow\"");
+    assert!(
+        said.len() == 1 && said[0].contains(".missing: \"alow\" is not understood"),
+        "{said:?}"
+    );
+    let config = "trust_anchors = \"missing.pem\"\nrevocation = { lists = [\"root.crl\"] }\n";
+    let (_, said) = sandbox.complaints(&sandbox.config.replacen(anchors, config, 1));
+    assert!(said.len() == 1 && said[0].contains("missing.pem cannot be read"), "{said:?}");
     assert!(!sandbox.directory.path().join("crl").exists(), "a check leaves nothing behind");
 }
 

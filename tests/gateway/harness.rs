@@ -3,6 +3,7 @@
 mod balancer;
 mod gateway;
 mod key_server;
+pub mod list;
 mod pki;
 mod point;
 mod request;

@@ -11,6 +11,7 @@ use crate::harness::*;
 const PRIVATE_OID: [u64; 8] = [1, 3, 6, 1, 4, 1, 9999, 1];
 const SUBJECT_KEY_ID: [u64; 4] = [2, 5, 29, 14];
 const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
+const DISTRIBUTION_POINTS: [u64; 4] = [2, 5, 29, 31];
 
 type Case = (&'static str, Identity, &'static str);
 
@@ -98,6 +99,9 @@ fn extensions() -> Vec<Case> {
         ("subjectKeyIdentifier twice", repeated(&SUBJECT_KEY_ID, &[4, 1, 1]), "malformed"),
         ("another extendedKeyUsage", beside(&EXTENDED_KEY_USAGE, server_auth), "malformed"),
         ("an authority's extension twice", of_authority, "malformed"),
+        // As good as absent for a reader that passes by what it cannot read.
+        ("unreadable points", beside(&DISTRIBUTION_POINTS, &[0x30, 2, 5, 0]), "malformed"),
+        ("bytes after points", beside(&DISTRIBUTION_POINTS, &[0x30, 0, 5, 0]), "malformed"),
         ("33 extensions", many, "too_large"),
     ]
 }

@@ -27,6 +27,7 @@ mod token;
 mod oidc;
 mod trust;
 mod revocation;
+mod lists;
 mod hostile;
 mod scope;
 mod shadow;

@@ -197,7 +197,10 @@ async fn a_list_that_comes_acts_on_open_connections_and_harms_no_other() {
 #[tokio::test]
 async fn no_connection_slips_past_a_list_that_comes_during_its_handshake() {
     let points = Points::revoking(&[]).await;
-    let lab = points.lab().await;
+    // As many as come before the list does.
+    let limits = "\n[limits]\nglobal = { requests = 100000, per = \"1s\" }\n\
+                  per_address = { requests = 1000000, per = \"1m\" }\n";
+    let lab = lab_with(|config| points.configure(&config, "") + limits).await;
     points.point.publish(ISSUING, &of_issuing(6, &[&pki().one]));
     let mut open = Vec::new();
     while let Ok(connection) = lab.connector(Some(&pki().one)).http1().await {
@@ -288,11 +291,13 @@ fn a_list_that_comes_during_a_reload_does_not_hide_the_reload() {
 fn of_unentitled(points: &Points) -> String {
     let key = portaria::lab::pki::rsa_key().unwrap().serialize_pem();
     let key = || rcgen::KeyPair::from_pem(&key).unwrap();
-    let entitled = pki().root.issuing("Lab SSL v2", key()).unwrap();
+    // Below no anchor: for one that is, there would have to be a list.
+    let root = &pki().other_root;
+    let entitled = root.issuing("Lab SSL v2", key()).unwrap();
     let only_certificates = |params: &mut rcgen::CertificateParams| {
         params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
     };
-    let unentitled = pki().root.issuing_with("Lab SSL v2", key(), only_certificates).unwrap();
+    let unentitled = root.issuing_with("Lab SSL v2", key(), only_certificates).unwrap();
     let issuers = pki().issuing.pem() + &unentitled.pem();
     std::fs::write(points.place.path().join("issuers.pem"), issuers).unwrap();
     entitled.revocation_list(9, &[], -HOUR, HOUR).unwrap()
@@ -516,6 +521,52 @@ async fn a_point_that_never_gave_a_list_refuses_until_it_does() {
     points.point.serve(ISSUING, Serving::Document(list));
     eventually("it is ready", || async { readiness(&lab).await.0 == 200 }).await;
     assert!(lab.admits(&pki().one).await);
+}
+
+#[tokio::test]
+async fn what_another_point_covers_is_not_missing() {
+    let points = Points::revoking(&[&pki().one]).await;
+    let list = points.point.document(ISSUING);
+    points.point.serve(ISSUING, Serving::Silent);
+    points.point.serve("/mirror.crl", Serving::Document(list));
+    let more = format!("distribution_points = [{:?}, ", points.point.url("/mirror.crl"));
+    let both =
+        |config: String| points.configure(&config, "").replace("distribution_points = [", &more);
+    let lab = lab_with(both).await;
+    assert_eq!(readiness(&lab).await.0, 200);
+    assert_one_is_revoked(&lab).await;
+}
+
+#[tokio::test]
+async fn a_start_under_which_nobody_gets_through_is_not_ready() {
+    let points = Points::revoking(&[]).await;
+    for serving in [
+        // A list that has expired, another's, and none.
+        Serving::Document(
+            pki().issuing.revocation_list(9, &[], -2 * HOUR, -HOUR).unwrap().into_bytes(),
+        ),
+        Serving::Document(of_root().into_bytes()),
+        Serving::Reset(Vec::new()),
+    ] {
+        points.point.serve(ISSUING, serving);
+        let lab = points.lab().await;
+        let (status, body) = readiness(&lab).await;
+        assert_eq!((status, body.contains("\"missing\":[\"revocation\"]")), (503, true), "{body}");
+        assert!(!lab.admits(&pki().two).await);
+        lab.assert_untouched();
+    }
+}
+
+#[tokio::test]
+async fn a_reload_under_which_an_authority_loses_its_clients_is_refused() {
+    let points = Points::revoking(&[&pki().one]).await;
+    let lab = points.lab().await;
+    let without = format!(", {:?}]", points.point.url(ISSUING));
+    lab.rewrite_config(|config| config.replace(&without, "]"));
+    reload(&lab, "the one in force stays").await;
+    lab.gateway.expect_log("no revocation list in force of these authorities").await;
+    assert_one_is_revoked(&lab).await;
+    assert_eq!(readiness(&lab).await.0, 200);
 }
 
 #[tokio::test]
@@ -758,7 +809,7 @@ async fn a_list_that_cannot_be_kept_counts_all_the_same() {
 }
 
 fn issuers() -> ListIssuers {
-    ListIssuers::new(&[pki().root.certificate(), pki().issuing.certificate()]).unwrap()
+    ListIssuers::new(&[pki().root.certificate()], &[pki().issuing.certificate()]).unwrap()
 }
 
 fn unix_seconds() -> i64 {

@@ -73,6 +73,48 @@ async fn the_certificate_is_chosen_by_the_host_that_is_asked_for() {
     assert!(presented(&lab, "b.example").await == Some(renewed.chain[0].to_vec()));
 }
 
+/// Clients would refuse it from that second on; a start with it serves nobody worse.
+#[tokio::test]
+async fn a_reload_brings_no_certificate_that_clients_will_not_take() {
+    let pki = pki();
+    let lab = lab_with(|config| with_certificates(&config, &[])).await;
+    let day = 86_400;
+    for (not_before, not_after, what) in
+        [(-2 * day, -day, "the certificate expired on"), (day, 2 * day, "is not valid before")]
+    {
+        let bad = pki.issuing.server(&pki.client_key, not_before, not_after).unwrap();
+        write(&lab, "server", &bad);
+        reload(&lab, "the one in force stays").await;
+        lab.gateway.expect_log(what).await;
+        assert!(presented(&lab, "localhost").await == Some(pki.server.chain[0].to_vec()));
+        assert!(lab.admits(&pki.one).await);
+    }
+    write(&lab, "server", &pki.server);
+    reload(&lab, "configuration reloaded").await;
+    let renewed = pki.issuing.server(&pki.client_key, -day, 2 * day).unwrap();
+    write(&lab, "server", &renewed);
+    reload(&lab, "configuration reloaded").await;
+    assert!(presented(&lab, "localhost").await == Some(renewed.chain[0].to_vec()));
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_already_keeps_no_reload_back() {
+    let expired = &pki().expired_server;
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (directory.path().join("old.pem"), directory.path().join("old.key"));
+    std::fs::write(&chain, &expired.chain_pem).unwrap();
+    portaria::lab::place::write_secret(&key, &expired.key_pem).unwrap();
+    let lab = lab_with(|config| {
+        config.replacen("\"server.pem\"", &format!("{chain:?}"), 1).replacen(
+            "\"server.key\"",
+            &format!("{key:?}"),
+            1,
+        )
+    })
+    .await;
+    reload(&lab, "configuration reloaded").await;
+}
+
 #[tokio::test]
 async fn a_request_for_another_host_than_its_connections_is_misdirected() {
     let lab = lab().await;

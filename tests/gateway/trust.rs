@@ -15,8 +15,7 @@ const RESOURCES: &str = "/open-insurance/resources/v3/resources";
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 const HOUR: i64 = 3600;
 
-const REVOCATION: &str =
-    "trust_anchors = \"roots.pem\"\nrevocation = { lists = [\"root.crl\", \"issuing.crl\"] }";
+const REVOCATION: &str = "trust_anchors = \"roots.pem\"\nrevocation = { lists = [\"root.crl\", \"issuing.crl\"], issuers = \"issuers.pem\" }";
 
 /// A lab whose mTLS listener looks certificates up; `write` is given the directory before it starts.
 async fn lab_with_lists(write: impl FnOnce(&std::path::Path)) -> Lab {
@@ -26,6 +25,7 @@ async fn lab_with_lists(write: impl FnOnce(&std::path::Path)) -> Lab {
     let at = directory.path().display().to_string();
     let revocation = REVOCATION.replace("\"root.crl\"", &format!("\"{at}/root.crl\""));
     let revocation = revocation.replace("\"issuing.crl\"", &format!("\"{at}/issuing.crl\""));
+    let revocation = revocation.replace("issuers.pem", &format!("{at}/issuers.pem"));
     let mut lab =
         lab_with(|config| config.replace("trust_anchors = \"roots.pem\"", &revocation)).await;
     lab.lists = Some(directory);
@@ -37,6 +37,7 @@ fn good_lists(directory: &std::path::Path) {
     let issuing = pki().issuing.revocation_list(1, &[], -HOUR, HOUR).unwrap();
     std::fs::write(directory.join("root.crl"), root).unwrap();
     std::fs::write(directory.join("issuing.crl"), issuing).unwrap();
+    std::fs::write(directory.join("issuers.pem"), pki().issuing.pem()).unwrap();
 }
 
 fn put(lab: &Lab, name: &str, text: &str) {
@@ -47,20 +48,24 @@ fn list(lab: &Lab, name: &str) -> PathBuf {
     lab.lists.as_ref().unwrap().path().join(name)
 }
 
+fn lists(lab: &Lab) -> [PathBuf; 2] {
+    [list(lab, "root.crl"), list(lab, "issuing.crl")]
+}
+
 /// The same verdict in the handshake and on the command line.
 async fn assert_reason(lab: &Lab, identity: &Identity, reason: &str) {
     let anchors = lab.directory.path().join("roots.pem");
-    let lists = [list(lab, "root.crl"), list(lab, "issuing.crl")];
-    assert_eq!(verdict(identity, &anchors, &lists), format!("invalid: {reason}"));
+    assert_eq!(verdict(identity, &anchors, &lists(lab)), format!("invalid: {reason}"));
     lab.assert_handshake_refused(identity, reason, reason).await;
 }
 
 /// A gateway that trusts what `portaria-lab init` wrote, under one configuration for all reasons.
 async fn lab_of(place: &Place) -> Lab {
-    let anchors = place.file("trust-anchors.pem");
+    let (anchors, issuers) = (place.file("trust-anchors.pem"), place.file("authorities/all.pem"));
+    let mut lists = place.lists().unwrap();
+    lists.retain(|list| !list.ends_with("late.crl"));
     let trust = format!(
-        "trust_anchors = {anchors:?}\nrevocation = {{ lists = {:?} }}",
-        place.lists().unwrap()
+        "trust_anchors = {anchors:?}\nrevocation = {{ lists = {lists:?}, issuers = {issuers:?} }}"
     );
     lab_with(|config| config.replace("trust_anchors = \"roots.pem\"", &trust)).await
 }
@@ -76,7 +81,9 @@ async fn every_reason_is_the_same_in_the_handshake_and_on_the_command_line() {
     for reason in PathReason::ALL {
         let (identity, reason) = (place.refused(*reason).unwrap(), reason.to_string());
         assert_eq!(verdict(&identity, &anchors, &lists), format!("invalid: {reason}"));
-        lab.assert_handshake_refused(&identity, &reason, &reason).await;
+        // A gateway puts no list in force that has expired: there is none for it.
+        let met = if reason == "crl_expired" { "crl_missing" } else { &reason };
+        lab.assert_handshake_refused(&identity, met, &reason).await;
     }
     lab.assert_untouched();
     for name in ["participant-one", "participant-two", "participant-three"] {
@@ -155,20 +162,25 @@ async fn every_state_of_the_lists_has_its_reason() {
     let older = issuing.revocation_list(1, &[], -2 * HOUR, HOUR).unwrap();
     let of_root = pki.root.revocation_list(1, &[], -HOUR, HOUR).unwrap();
     let hidden = older + &revoking;
-    for (text, reason) in [
-        (&revoking, "revoked"),
-        (&hidden, "revoked"),
-        (&stale, "crl_expired"),
-        (&stale_revoking, "revoked"),
-        (&future, "crl_invalid"),
-        (&of_root, "crl_missing"),
+    for (text, reason, is_taken) in [
+        (&revoking, "revoked", true),
+        (&hidden, "revoked", true),
+        // What a gateway does not put in force, the command line judges all the same.
+        (&stale, "crl_expired", false),
+        (&stale_revoking, "revoked", false),
+        (&future, "crl_invalid", false),
+        (&of_root, "crl_missing", false),
     ] {
-        let lab = lab_with_lists(|directory| {
-            good_lists(directory);
-            std::fs::write(directory.join("issuing.crl"), text).unwrap();
-        })
-        .await;
-        assert_reason(&lab, &pki.one, reason).await;
+        let lab = lab_with_lists(good_lists).await;
+        put(&lab, "issuing.crl", text);
+        let (roots, lists) = (lab.directory.path().join("roots.pem"), lists(&lab));
+        assert_eq!(verdict(&pki.one, &roots, &lists), format!("invalid: {reason}"));
+        if is_taken {
+            crate::reload::reload(&lab, "configuration reloaded").await;
+            lab.assert_handshake_refused(&pki.one, reason, reason).await;
+        } else {
+            crate::reload::reload(&lab, "the one in force stays").await;
+        }
         lab.assert_untouched();
     }
 }
@@ -177,19 +189,22 @@ async fn every_state_of_the_lists_has_its_reason() {
 async fn leniency_admits_what_it_says() {
     let pki = pki();
     let stale = pki.issuing.revocation_list(2, &[&pki.two], -2 * HOUR, -HOUR).unwrap();
-    for (expired, admitted) in [("30m", false), ("2h", true)] {
+    for (expired, is_taken) in [("30m", false), ("2h", true)] {
+        let older = pki.issuing.revocation_list(1, &[], -3 * HOUR, HOUR).unwrap();
         let lab = lab_with_lists(|directory| {
             good_lists(directory);
-            std::fs::write(directory.join("issuing.crl"), &stale).unwrap();
+            std::fs::write(directory.join("issuing.crl"), &older).unwrap();
         })
         .await;
+        put(&lab, "issuing.crl", &stale);
         lab.rewrite_config(|config| {
-            config
-                .replace("issuing.crl\"] }", &format!("issuing.crl\"], expired = \"{expired}\" }}"))
+            config.replace(".pem\" }", &format!(".pem\", expired = \"{expired}\" }}"))
         });
-        crate::reload::reload(&lab, "configuration reloaded").await;
-        assert_eq!(lab.admits(&pki.one).await, admitted, "{expired}");
-        assert!(!lab.admits(&pki.two).await, "what is revoked stays revoked");
+        let said = if is_taken { "configuration reloaded" } else { "the one in force stays" };
+        crate::reload::reload(&lab, said).await;
+        assert!(lab.admits(&pki.one).await);
+        assert_eq!(lab.admits(&pki.two).await, !is_taken, "what is revoked stays revoked");
+        assert_eq!(lab.gateway.log_contains("is past its nextUpdate, and counts"), is_taken);
     }
 }
 
@@ -330,4 +345,27 @@ fn an_open_connection_is_judged_again_each_minute() {
     let ended = IdentityError::Untrusted(PathReason::Expired);
     assert_eq!(peer.still_trusted(at(61)), Err(ended.clone()));
     assert_eq!(peer.participant(at(61)).err(), Some(ended));
+}
+
+/// webpki takes an anchor's name and key, and passes by what else it says.
+#[test]
+fn an_anchor_that_asks_for_what_is_not_understood_is_refused() {
+    use portaria::identity::TrustAnchors;
+    use portaria::identity::anchors::AnchorError;
+    use rcgen::CustomExtension;
+
+    let root = |is_critical: bool, twice: bool| {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let mut private =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 9999, 1], vec![5, 0]);
+        private.set_criticality(is_critical);
+        params.custom_extensions = vec![private; 1 + usize::from(twice)];
+        params.self_signed(&rsa_key().unwrap()).unwrap().der().clone()
+    };
+    assert!(TrustAnchors::new(vec![root(false, false)]).is_ok());
+    for bad in [root(true, false), root(false, true)] {
+        let refused = TrustAnchors::new(vec![pki().root.certificate(), bad]).map(|_| ());
+        assert_eq!(refused.unwrap_err(), AnchorError::Form { position: 2 });
+    }
 }

@@ -1,23 +1,27 @@
 //! Whose revocation lists are accepted, and when one may take the place of another.
 //!
-//! Takes bytes that anybody may have sent: lists travel over plain HTTP. The signature is verified before
+//! Takes bytes that anybody may have sent: lists travel over plain HTTP, and files are copied from where those
+//! lists are. Wherever a list comes from, it is judged here and alike. The signature is verified before
 //! the list is read, so that only what an issuer signed costs the memory of a list. Refuses what none of
 //! the issuers signed, what is from the future, and what is older than, or about something else than, the
-//! list in force (RFC 5280 section 6.3.3): a good list is never replaced by a bad one.
+//! list in force (RFC 5280 section 6.3.3): a good list is never replaced by a bad one. Knows, too, of which of
+//! them there must be a list, so that somebody can be admitted at all.
 
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
-use x509_parser::der_parser::asn1_rs::{Any, BitString, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::x509::AlgorithmIdentifier;
 
-use super::list::{ListError, Origin, RevocationList, SKEW, in_der};
+use super::list::{ListError, ListMisfit, Origin, RevocationList, SKEW};
+use super::outline::Outline;
 use crate::identity::path::{Key, may};
-use crate::identity::signature;
+use crate::identity::pem::{self, PemFault};
 
 /// Why a list is not put in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ListFault {
+    /// It is neither PEM nor DER.
+    #[error("what was read {0}")]
+    Pem(#[from] PemFault),
     /// It is not one list, or of a kind that is not understood.
     #[error("{0}")]
     Form(#[from] ListError),
@@ -46,10 +50,10 @@ pub enum ListFault {
 
 impl ListFault {
     /// The name in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Form(ListError::Unreadable) => "unreadable",
-            Self::Form(ListError::Unsupported) => "unsupported",
+            Self::Pem(_) | Self::Form(ListError::Unreadable | ListError::Twice) => "unreadable",
+            Self::Form(ListError::Unsupported | ListError::Critical) => "unsupported",
             Self::UnknownIssuer => "unknown_issuer",
             Self::KeyUsage => "key_usage",
             Self::BadSignature => "bad_signature",
@@ -68,58 +72,140 @@ pub struct ListIssuers(Vec<ListIssuer>);
 #[derive(Debug)]
 struct ListIssuer {
     name: Box<[u8]>,
+    /// The same for people.
+    shown: String,
+    issuer: Box<[u8]>,
     key: Key,
     may_sign_lists: bool,
+    not_after: i64,
+    /// Whether it is an anchor, or below one.
+    is_trusted: bool,
+    /// Whether it issued another of them; whoever issued none issues for clients.
+    issues_authorities: bool,
+}
+
+impl ListIssuer {
+    fn of(authority: &X509Certificate<'_>, is_trusted: bool) -> Self {
+        Self {
+            name: authority.subject().as_raw().into(),
+            shown: authority.subject().to_string(),
+            issuer: authority.issuer().as_raw().into(),
+            key: Key::of(authority),
+            may_sign_lists: may(authority, |usage| usage.crl_sign()),
+            not_after: authority.validity().not_after.timestamp(),
+            is_trusted,
+            issues_authorities: false,
+        }
+    }
 }
 
 impl ListIssuers {
-    /// Takes certificates of authorities; gives the position, counted from 1, of one that is none.
-    pub fn new(certificates: &[CertificateDer<'_>]) -> Result<Self, usize> {
+    /// Takes anchors and other authorities; gives the position, counted from 1 in its own slice, of one that is
+    /// none.
+    pub fn new(
+        anchors: &[CertificateDer<'_>],
+        others: &[CertificateDer<'_>],
+    ) -> Result<Self, usize> {
         let mut issuers = Vec::new();
-        for (index, der) in certificates.iter().enumerate() {
+        let anchors = anchors.iter().enumerate().map(|(index, der)| (index, der, true));
+        let others = others.iter().enumerate().map(|(index, der)| (index, der, false));
+        for (index, der, is_trusted) in anchors.chain(others) {
             let parsed = X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed);
             let authority = parsed.filter(|parsed| parsed.is_ca()).ok_or(index + 1)?;
-            issuers.push(ListIssuer {
-                name: authority.subject().as_raw().into(),
-                key: Key::of(&authority),
-                may_sign_lists: may(&authority, |usage| usage.crl_sign()),
-            });
+            issuers.push(ListIssuer::of(&authority, is_trusted));
         }
+        mark_trusted(&mut issuers);
+        mark_authorities_above(&mut issuers);
         Ok(Self(issuers))
+    }
+
+    /// Those of which no list is `usable` though there must be one at a time in seconds: what they issued would be
+    /// refused. One whose certificate has ended, or that leads to no anchor, issues for nobody. Asks with name
+    /// and key, and whether the list must cover authorities or end entities.
+    pub(super) fn uncovered(
+        &self,
+        at: i64,
+        usable: impl Fn(&[u8], &Key, bool) -> bool,
+    ) -> Vec<&str> {
+        let needed = self.0.iter().filter(|issuer| issuer.is_trusted && issuer.not_after >= at);
+        let lacking = needed.filter(|issuer| {
+            let covers = || usable(&issuer.name, &issuer.key, issuer.issues_authorities);
+            !issuer.may_sign_lists || !covers()
+        });
+        lacking.map(|issuer| issuer.shown.as_str()).collect()
+    }
+
+    /// Reads the lists of a file, each of which one of them signed; or what is wrong with each that is not.
+    pub fn read_file(
+        &self,
+        bytes: &[u8],
+        source: &str,
+    ) -> Result<Vec<RevocationList>, Vec<ListMisfit>> {
+        let blocks = pem::lists(bytes).map_err(|fault| vec![fault.into()])?;
+        let (mut lists, mut misfits) = (Vec::new(), Vec::new());
+        for block in blocks {
+            match self.judge(&block.der, source) {
+                Ok(mut list) => {
+                    list.line = block.line;
+                    lists.push(list);
+                }
+                Err(fault) => misfits.push(ListMisfit::new(block.line, fault)),
+            }
+        }
+        if misfits.is_empty() { Ok(lists) } else { Err(misfits) }
     }
 
     /// Reads the one list, in DER or PEM, that a distribution point gave and one of them signed.
     pub fn read(&self, bytes: &[u8], source: &str) -> Result<RevocationList, ListFault> {
-        let ders = in_der(bytes).map_err(|_| ListError::Unreadable)?;
-        let [der] = ders.as_slice() else {
+        let blocks = pem::lists(bytes)?;
+        let [block] = blocks.as_slice() else {
             return Err(ListError::Unreadable.into());
         };
-        let envelope = Envelope::read(der).ok_or(ListError::Unreadable)?;
-        let signer = self.signer(&envelope)?;
-        let mut list = RevocationList::parse(der, source)?;
+        let mut list = self.judge(&block.der, source)?;
         list.origin = Origin::Point;
-        // Two parsers read the same bytes: what was verified must be what is used.
-        let is_same = *list.issuer == *envelope.issuer
-            && *list.signed == *envelope.signed
-            && *list.signature == *envelope.signature.data
-            && list.algorithm == envelope.algorithm;
-        if !is_same {
-            return Err(ListError::Unreadable.into());
-        }
+        Ok(list)
+    }
+
+    fn judge(&self, der: &[u8], source: &str) -> Result<RevocationList, ListFault> {
+        let outline = Outline::read(der).ok_or(ListError::Unreadable)?;
+        let signer = self.signer(&outline)?;
+        let list = RevocationList::of(&outline, der, source)?;
         list.remember_signer(signer);
         Ok(list)
     }
 
-    fn signer(&self, envelope: &Envelope<'_>) -> Result<&Key, ListFault> {
-        let named = || self.0.iter().filter(|issuer| *issuer.name == *envelope.issuer);
+    fn signer(&self, outline: &Outline<'_>) -> Result<&Key, ListFault> {
+        let named = || self.0.iter().filter(|issuer| *issuer.name == *outline.issuer);
         let mut entitled = named().filter(|issuer| issuer.may_sign_lists).peekable();
         match (named().next(), entitled.peek()) {
             (None, _) => Err(ListFault::UnknownIssuer),
             (_, None) => Err(ListFault::KeyUsage),
             _ => {
-                let signer = entitled.find(|issuer| envelope.is_signed_with(&issuer.key));
+                let signer = entitled.find(|issuer| outline.is_signed_with(&issuer.key));
                 signer.map(|issuer| &issuer.key).ok_or(ListFault::BadSignature)
             }
+        }
+    }
+}
+
+fn mark_authorities_above(issuers: &mut [ListIssuer]) {
+    let below = issuers.iter().filter(|issuer| issuer.name != issuer.issuer);
+    let above: Vec<Box<[u8]>> = below.map(|issuer| issuer.issuer.clone()).collect();
+    for issuer in issuers {
+        issuer.issues_authorities = above.contains(&issuer.name);
+    }
+}
+
+/// Below an anchor is whom an anchor, or somebody below one, issued.
+fn mark_trusted(issuers: &mut [ListIssuer]) {
+    let mut is_new = true;
+    while is_new {
+        let trusted: Vec<Box<[u8]>> =
+            issuers.iter().filter(|i| i.is_trusted).map(|issuer| issuer.name.clone()).collect();
+        is_new = false;
+        for issuer in issuers.iter_mut().filter(|issuer| !issuer.is_trusted) {
+            issuer.is_trusted = trusted.contains(&issuer.issuer);
+            is_new |= issuer.is_trusted;
         }
     }
 }
@@ -144,47 +230,4 @@ impl RevocationList {
         }
         Ok(())
     }
-}
-
-/// What must be known of a list before its signature can be verified, and nothing more.
-struct Envelope<'a> {
-    issuer: &'a [u8],
-    signed: &'a [u8],
-    algorithm: String,
-    signature: BitString<'a>,
-}
-
-impl<'a> Envelope<'a> {
-    fn read(der: &'a [u8]) -> Option<Self> {
-        let (after, list) = element(der)?;
-        let (after_signed, signed) = element(list.data)?;
-        if !after.is_empty() || list.tag() != Tag::Sequence || signed.tag() != Tag::Sequence {
-            return None;
-        }
-        let (after_algorithm, algorithm) = AlgorithmIdentifier::from_der(after_signed).ok()?;
-        let (after_signature, signature) = BitString::from_der(after_algorithm).ok()?;
-        let (after_version, version) = element(signed.data)?;
-        let inner = if version.tag() == Tag::Integer { after_version } else { signed.data };
-        let (name, _) = AlgorithmIdentifier::from_der(inner).ok()?;
-        let (after_name, _) = element(name)?;
-        after_signature.is_empty().then_some(Self {
-            issuer: before(name, after_name)?,
-            signed: before(list.data, after_signed)?,
-            algorithm: algorithm.algorithm.to_id_string(),
-            signature,
-        })
-    }
-
-    fn is_signed_with(&self, key: &Key) -> bool {
-        signature::holds(&self.algorithm, key, self.signed, &self.signature.data)
-    }
-}
-
-fn element(bytes: &[u8]) -> Option<(&[u8], Any<'_>)> {
-    Any::from_der(bytes).ok()
-}
-
-/// What stands before the rest.
-fn before<'a>(all: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
-    all.get(..all.len().checked_sub(rest.len())?)
 }

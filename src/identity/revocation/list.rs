@@ -2,19 +2,38 @@
 //!
 //! A signature over a list of some megabytes costs more than a handshake, so it is verified once for each
 //! key. Indirect lists, delta lists and lists of some reasons are not understood and refused.
+//!
+//! # What the libraries check, and what is checked here
+//!
+//! webpki, of the list as a whole: DER with the shortest lengths, version 2, the same algorithm inside and
+//! outside the signature, times that exist and end in Z, nextUpdate, CRLNumber of 20 bytes at most, critical
+//! extensions that it does not know, delta and indirect lists, lists of some reasons, an
+//! issuingDistributionPoint that names a point. It reads no entry, looks for a second extension of one kind only
+//! at the issuingDistributionPoint, is content without a CRLNumber and with a critical one, knows no
+//! present, and compares no list with another.
+//!
+//! Here: entries (`super::entries`), extensions that stand twice, CRLNumber (required and never critical,
+//! RFC 5280 section 5.2.3: without it age cannot be told), the fields of the issuingDistributionPoint in their
+//! order and without contradiction. In [`super::issuers`]: who may sign, and what may follow what. Not looked at,
+//! because nothing is decided by it: authorityKeyIdentifier (the signature tells the key), the form of a time
+//! (UTCTime or GeneralizedTime), a serial number longer than 20 bytes, the order of entries.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 use x509_parser::extensions::{DistributionPointName, ParsedExtension};
 use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate, X509Extension};
+use x509_parser::prelude::{X509Certificate, X509Extension};
 
+use super::entries;
+use super::issuers::ListFault;
+use super::outline::{Outline, element};
+use crate::identity::form;
 use crate::identity::path::Key;
+use crate::identity::pem::{self, PemFault};
 use crate::identity::signature;
 
 /// Keys that a list remembers.
@@ -28,9 +47,61 @@ pub enum ListError {
     /// It cannot be parsed, or has no nextUpdate.
     #[error("not a revocation list of RFC 5280")]
     Unreadable,
-    /// It is indirect, a delta, of some reasons only, or has a critical extension that is unknown.
+    /// It is indirect, a delta, of some reasons only, or of a scope that cannot be told.
     #[error("a kind of revocation list that is not understood")]
     Unsupported,
+    /// It, or an entry, has a critical extension that is unknown.
+    #[error("a revocation list with a critical extension, its own or an entry's, that is unknown")]
+    Critical,
+    /// An extension of it, or of an entry, stands twice.
+    #[error("a revocation list in which an extension stands twice")]
+    Twice,
+}
+
+impl ListError {
+    /// What webpki's verdict means.
+    pub(super) fn of(error: &webpki::Error) -> Self {
+        use webpki::Error as E;
+        match error {
+            E::UnsupportedCriticalExtension => Self::Critical,
+            E::ExtensionValueInvalid => Self::Twice,
+            E::UnsupportedCrlIssuingDistributionPoint
+            | E::UnsupportedDeltaCrl
+            | E::UnsupportedIndirectCrl
+            | E::UnsupportedRevocationReasonsPartitioning => Self::Unsupported,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// A list of a file that does not count, and the line that it begins in.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{fault}")]
+pub struct ListMisfit {
+    line: Option<usize>,
+    fault: ListFault,
+}
+
+impl ListMisfit {
+    /// Of the list that begins in a line; 0 if the file is not PEM.
+    pub fn new(line: usize, fault: impl Into<ListFault>) -> Self {
+        Self { line: (line > 0).then_some(line), fault: fault.into() }
+    }
+
+    /// The mistake with its file and line.
+    pub fn in_file(&self, file: impl fmt::Display) -> String {
+        match (&self.fault, self.line) {
+            (ListFault::Pem(fault), _) => fault.in_file(file),
+            (fault, Some(line)) => format!("{file}:{line} is not usable: {fault}"),
+            (fault, None) => format!("{file} is not usable: {fault}"),
+        }
+    }
+}
+
+impl From<PemFault> for ListMisfit {
+    fn from(fault: PemFault) -> Self {
+        Self { line: fault.line, fault: fault.into() }
+    }
 }
 
 /// What a list covers of its issuer's certificates.
@@ -40,6 +111,13 @@ pub(super) struct Scope {
     points: Option<Vec<String>>,
     only_end_entities: bool,
     only_authorities: bool,
+}
+
+impl Scope {
+    /// Whether certificates of authorities, or of end entities, are among what it covers.
+    pub(super) fn includes(&self, authorities: bool) -> bool {
+        if authorities { !self.only_end_entities } else { !self.only_authorities }
+    }
 }
 
 /// How a list came here.
@@ -67,6 +145,8 @@ pub struct RevocationList {
     pub source: String,
     /// Which of the two.
     pub origin: Origin,
+    /// The line of the file that it begins in; 0 if the file is not PEM.
+    pub line: usize,
     /// thisUpdate, in seconds.
     pub this_update: i64,
     /// nextUpdate, in seconds.
@@ -94,44 +174,44 @@ impl std::fmt::Debug for RevocationList {
 impl RevocationList {
     /// Reads a list in DER.
     pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
+        Self::of(&Outline::read(der).ok_or(ListError::Unreadable)?, der, source)
+    }
+
+    /// Reads what its outline leaves out.
+    pub(super) fn of(outline: &Outline<'_>, der: &[u8], source: &str) -> Result<Self, ListError> {
         // webpki refuses what it does not understand, and more strictly than the other parser.
-        webpki::BorrowedCertRevocationList::from_der(der).map_err(|error| match error {
-            webpki::Error::UnsupportedCriticalExtension
-            | webpki::Error::UnsupportedCrlIssuingDistributionPoint
-            | webpki::Error::UnsupportedDeltaCrl
-            | webpki::Error::UnsupportedIndirectCrl
-            | webpki::Error::UnsupportedRevocationReasonsPartitioning => ListError::Unsupported,
-            _ => ListError::Unreadable,
-        })?;
-        let (_, list) =
-            CertificateRevocationList::from_der(der).map_err(|_| ListError::Unreadable)?;
-        // Required, and never critical (RFC 5280 section 5.2.3): without it, age cannot be told.
-        let numbers = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_CRL_NUMBER && !e.critical;
-        list.extensions().iter().find(numbers).ok_or(ListError::Unreadable)?;
-        let next_update = list.next_update().ok_or(ListError::Unreadable)?;
-        let serials =
-            list.iter_revoked_certificates().map(|entry| minimal(entry.raw_serial())).collect();
+        let known = webpki::BorrowedCertRevocationList::from_der(der)
+            .map_err(|error| ListError::of(&error))?;
+        if form::repeats_an_extension(&outline.extensions) {
+            return Err(ListError::Twice);
+        }
         Ok(Self {
             source: source.to_owned(),
             origin: Origin::File,
-            this_update: list.last_update().timestamp(),
-            next_update: next_update.timestamp(),
-            number: list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default(),
-            issuer: list.issuer().as_raw().into(),
-            scope: scope_of(&list)?,
-            serials,
-            signed: list.tbs_cert_list.as_ref().into(),
-            signature: list.signature_value.data.as_ref().into(),
-            algorithm: list.signature_algorithm.algorithm.to_id_string(),
+            line: 0,
+            this_update: outline.this_update,
+            next_update: outline.next_update,
+            number: number_of(&outline.extensions)?,
+            issuer: outline.issuer.into(),
+            scope: scope_of(&outline.extensions)?,
+            serials: entries::serials(&known, outline.entries)?,
+            signed: outline.signed.into(),
+            signature: outline.signature.data.as_ref().into(),
+            algorithm: outline.algorithm.clone(),
             verified: Mutex::default(),
             is_used_overdue: AtomicBool::new(false),
         })
     }
 
-    /// Reads lists in PEM, or one in DER.
-    pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, String> {
-        let ders = in_der(bytes)?;
-        ders.iter().map(|der| Self::parse(der, source).map_err(|error| error.to_string())).collect()
+    /// Reads the lists of a file, whoever signed them.
+    pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, ListMisfit> {
+        let read = |block: pem::Block| {
+            let list = Self::parse(&block.der, source);
+            let mut list = list.map_err(|error| ListMisfit::new(block.line, error))?;
+            list.line = block.line;
+            Ok(list)
+        };
+        pem::lists(bytes)?.into_iter().map(read).collect()
     }
 
     /// How many certificates it revokes.
@@ -140,11 +220,7 @@ impl RevocationList {
     }
 
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
-        let is_authority = certificate.is_ca();
-        let of_kind = match is_authority {
-            true => !self.scope.only_end_entities,
-            false => !self.scope.only_authorities,
-        };
+        let of_kind = self.scope.includes(certificate.is_ca());
         let at_point =
             self.scope.points.as_ref().is_none_or(|points| {
                 points_of(certificate).iter().any(|point| points.contains(point))
@@ -187,59 +263,75 @@ impl RevocationList {
     }
 }
 
-/// The lists of a file in PEM, or the one of a file in DER.
-pub(super) fn in_der(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'_>>, String> {
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
-    }
-    let ders: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(bytes).collect();
-    match ders {
-        Ok(ders) if ders.is_empty() => Err("no revocation list".to_owned()),
-        Ok(ders) => Ok(ders),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 /// A number without the zeros that it need not begin with.
 fn significant(number: &[u8]) -> Box<[u8]> {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.get(zeros..).unwrap_or_default().into()
 }
 
-/// A serial number in the one form that DER has for it: some authorities pad with zeros. Serial numbers
-/// may be negative, so a zero before a set bit stays.
+/// A serial number in the one form that DER has for it: some authorities pad them. Serial numbers may be
+/// negative, so what tells the sign stays.
 pub(super) fn minimal(mut serial: &[u8]) -> Box<[u8]> {
-    while let [0, rest @ ..] = serial
-        && rest.first().is_some_and(|next| next & 0x80 == 0)
+    while let [sign @ (0 | 0xff), rest @ ..] = serial
+        && rest.first().is_some_and(|next| next & 0x80 == sign & 0x80)
     {
         serial = rest;
     }
     serial.into()
 }
 
-fn scope_of(list: &CertificateRevocationList<'_>) -> Result<Scope, ListError> {
-    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
-    for extension in list.extensions() {
-        if extension.oid != OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
-            continue;
-        }
-        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
-            return Err(ListError::Unsupported);
-        };
-        if point.indirect_crl
-            || point.only_some_reasons.is_some()
-            || point.only_contains_attribute_certs
-        {
-            return Err(ListError::Unsupported);
-        }
-        scope.only_end_entities = point.only_contains_user_certs;
-        scope.only_authorities = point.only_contains_ca_certs;
-        scope.points = match &point.distribution_point {
-            Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
-            None => None,
-        };
+/// CRLNumber, big-endian.
+fn number_of(extensions: &[X509Extension<'_>]) -> Result<Vec<u8>, ListError> {
+    let is_number = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_CRL_NUMBER && !e.critical;
+    let number = extensions.iter().find(is_number).ok_or(ListError::Unreadable)?;
+    match number.parsed_extension() {
+        ParsedExtension::CRLNumber(number) => Ok(number.to_bytes_be()),
+        _ => Err(ListError::Unreadable),
     }
+}
+
+fn scope_of(extensions: &[X509Extension<'_>]) -> Result<Scope, ListError> {
+    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
+    let is_point = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
+    let Some(extension) = extensions.iter().find(is_point) else {
+        return Ok(scope);
+    };
+    let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else {
+        return Err(ListError::Unsupported);
+    };
+    if point.indirect_crl
+        || point.only_some_reasons.is_some()
+        || point.only_contains_attribute_certs
+        // Certificates are of one kind or the other: such a list would cover none.
+        || (point.only_contains_user_certs && point.only_contains_ca_certs)
+        || !are_in_order(extension.value)
+    {
+        return Err(ListError::Unsupported);
+    }
+    scope.only_end_entities = point.only_contains_user_certs;
+    scope.only_authorities = point.only_contains_ca_certs;
+    scope.points = match &point.distribution_point {
+        Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
+        None => None,
+    };
     Ok(scope)
+}
+
+/// Whether each field of an issuingDistributionPoint stands once and in its place. x509-parser does not read
+/// one out of place, webpki takes the last of two: the list would cover more than it says.
+fn are_in_order(point: &[u8]) -> bool {
+    let Some((after, fields)) = element(point) else {
+        return false;
+    };
+    let (mut rest, mut last) = (fields.data, None);
+    while let Some((after, field)) = element(rest) {
+        let number = Some(field.tag().0);
+        if number <= last {
+            return false;
+        }
+        (rest, last) = (after, number);
+    }
+    after.is_empty() && rest.is_empty()
 }
 
 fn names_of(point: &DistributionPointName<'_>) -> Option<Vec<String>> {

@@ -25,7 +25,12 @@ pub struct Refused {
     cases: Vec<(PathReason, Identity)>,
     /// Lists in PEM by the name of their authority, in place of the hierarchy's where it has one.
     pub lists: Vec<(&'static str, String)>,
+    /// Who signed the list of another of the same name, in PEM.
+    pub forger_pem: String,
 }
+
+/// The name of the list that is too old to be put in force.
+pub const LATE: &str = "late";
 
 impl Refused {
     /// Makes them; `key` is the key of all that are not refused because of theirs.
@@ -35,13 +40,14 @@ impl Refused {
             key,
             late: hierarchy.root_one.issuing("portaria lab late", KeyPair::generate()?)?,
             forged: hierarchy.root_one.issuing("portaria lab forged", KeyPair::generate()?)?,
+            forger: Authority::root("portaria lab forged", KeyPair::generate()?)?,
         };
         let mut cases = Vec::new();
         for reason in PathReason::ALL {
             cases.push((*reason, maker.identity(*reason)?));
         }
         let lists = maker.lists(&cases)?;
-        Ok(Self { cases, lists })
+        Ok(Self { cases, lists, forger_pem: maker.forger.pem() })
     }
 
     /// Each with its reason.
@@ -60,8 +66,9 @@ struct Maker<'a> {
     key: &'a KeyPair,
     /// Its list is past its nextUpdate.
     late: Authority,
-    /// Somebody else signed its list.
+    /// Another authority of its name signed its list.
     forged: Authority,
+    forger: Authority,
 }
 
 impl Maker<'_> {
@@ -188,11 +195,10 @@ impl Maker<'_> {
         let is_revoked = |(reason, _): &&(PathReason, Identity)| *reason == PathReason::Revoked;
         let revoked: Vec<&Identity> =
             cases.iter().filter(is_revoked).map(|(_, identity)| identity).collect();
-        let forger = Authority::root("portaria lab forged", KeyPair::generate()?)?;
         Ok(vec![
             ("issuing", self.hierarchy.issuing.revocation_list(1, &revoked, -HOUR, LISTS_HOLD)?),
-            ("late", self.late.revocation_list(1, &[], -2 * HOUR, -HOUR)?),
-            ("forged", forger.revocation_list(1, &[], -HOUR, LISTS_HOLD)?),
+            (LATE, self.late.revocation_list(1, &[], -2 * HOUR, -HOUR)?),
+            ("forged", self.forger.revocation_list(1, &[], -HOUR, LISTS_HOLD)?),
         ])
     }
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::known::Said;
 use crate::config::offline::CONTENT_METHODS;
+use crate::identity::pem;
 use crate::inspect::{InspectError, cert, read};
 use crate::review::rehearsal::{good_fields, parse_field, replace};
 
@@ -191,11 +191,9 @@ fn said(file: &Path) -> Result<Said, InspectError> {
 }
 
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, InspectError> {
-    let bytes = read(file)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let none = || {
-        let file = file.display();
-        reject(format!("--cert {file}: no certificates, accepted: PEM, the client's own first"))
-    };
-    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(none)
+    let blocks = pem::certificates(&read(file)?).map_err(|fault| {
+        let said = fault.in_file(file.display());
+        reject(format!("--cert {said}, accepted: certificates in PEM, the client's own first"))
+    })?;
+    Ok(blocks.into_iter().map(pem::Block::into_certificate).collect())
 }

@@ -91,9 +91,17 @@ fn trust() -> Vec<Key> {
     let own = [
         optional("trust_anchors", FILE, "PEM: self-signed roots. With client_auth = \"required\"."),
         optional("revocation", Table, "Lists that every certificate of a path is looked up in."),
-        optional("revocation.lists", Texts, "Files, PEM or DER."),
+        optional(
+            "revocation.lists",
+            Texts,
+            "Files, PEM or DER, of lists that an anchor or an issuer signed.",
+        ),
         optional("revocation.distribution_points", Texts, "URLs that lists are fetched from."),
-        optional("revocation.issuers", FILE, "PEM: whose fetched lists count beside the anchors'."),
+        optional(
+            "revocation.issuers",
+            FILE,
+            "PEM: whose lists count beside the anchors', and must be there.",
+        ),
         optional("revocation.directory", FILE, "Where fetched lists are kept."),
         optional("revocation.refresh", Duration, "Between fetches, 1s to 1d; default \"1h\"."),
         optional("revocation.timeout", Duration, "Of one fetch, up to 5m; default \"30s\"."),

@@ -91,6 +91,7 @@ impl Pki {
         let rules = PathRules { purpose_must_be_named: named, ..PathRules::OF_LISTENERS };
         let revocation = lists.map(|mut lists| {
             lists.extend(RevocationList::read_all(&self.list_of_root, "root").unwrap());
+            let lists = lists.into_iter().map(Arc::new).collect();
             Arc::new(Revocation::new(lists, Leniency::Refuse, Leniency::Refuse))
         });
         PathVerifier {

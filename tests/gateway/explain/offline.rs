@@ -446,7 +446,7 @@ fn bad_input_is_told_and_never_a_verdict() {
         (&["--method", "G T", "--path", "/"], "--method \"G T\" is none, accepted: such as GET"),
         (&["--method", "GET", "--path", "x"], "--path is none, accepted"),
         (&["--method", "GET", "--path", "/", "--cert", "none.pem"], "none.pem: cannot be read"),
-        (&["--method", "GET", "--path", "/", "--cert", "token"], "--cert token: no certificates"),
+        (&["--method", "GET", "--path", "/", "--cert", "token"], "--cert token has no certificate"),
         (
             &["--method", "GET", "--path", "/", "--token", "two-lines"],
             "--token two-lines: no token",

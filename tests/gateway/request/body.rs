@@ -86,7 +86,7 @@ async fn json_within_its_bounds_passes() {
     for body in [
         "[".repeat(16) + &"]".repeat(16),
         format!("[{}1]", "1,".repeat(99)),
-        "{\"a\":\"\\u00e9é\",\"a\":-1.5e+3}".to_owned(),
+        "{\"a\":\"\\u00e9é\",\"b\":-1.5e+3}".to_owned(),
         "null".to_owned(),
         long(200_000, None),
     ] {
