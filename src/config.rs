@@ -49,7 +49,7 @@ use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
-use crate::upstream::{Upstream, Upstreams};
+use crate::upstream::Upstreams;
 use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity, StandIn};
@@ -158,7 +158,7 @@ fn build(
     before: Option<&Kept>,
 ) -> Result<Loaded, Vec<Mistake>> {
     let configuration = document
-        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before)));
+        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before))?);
     let prevented = mistakes.prevent_loading();
     let all = mistakes.take();
     match configuration {
@@ -176,7 +176,7 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
             let address = listeners::read_admin(&root);
             // What else the file says is of no concern here.
             if mistakes.prevent_loading() { None } else { Some(address) }
-        })
+        })?
     });
     address.ok_or_else(|| mistakes.take())
 }
@@ -185,7 +185,7 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
 pub fn policies_directory(path: &Path) -> Result<PathBuf, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
-    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r)));
+    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r))?);
     // What else the file says is of no concern here.
     let is_about_it =
         |mistake: &Mistake| mistake.key.is_empty() || mistake.key.starts_with("policies");
@@ -209,7 +209,7 @@ fn read(
     let mut consent = consent::read_consents(root, &listeners, metrics, before);
     let settings = consent.as_ref().map(|read| &read.settings);
     let token = token::read_tokens(root, settings, metrics, before);
-    let policies = read_policies(root, &upstreams, consent.as_mut(), mistakes);
+    let policies = read_policies(root, consent.as_mut(), mistakes);
     let idempotency = idempotency::read_idempotency(root, before);
     let (token, consent, policies) = (token?, consent?, policies?);
     let consent = (consent.settings, consent.stage);
@@ -251,14 +251,15 @@ fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDoma
 
 fn read_policies(
     root: &Table<'_>,
-    upstreams: &[Upstream],
     consent: Option<&mut ReadConsents>,
     mistakes: &Mistakes,
 ) -> Option<policy::Policies> {
     let (stale_for, events) =
         consent.map(|read| (read.settings.stale_for(), read.events.take())).unwrap_or_default();
-    let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
-    policy::read_policies(root, &names, stale_for, events, mistakes)
+    let names = traffic::names_of(root, "upstreams");
+    let names: Option<Vec<&str>> =
+        names.as_ref().map(|names| names.iter().map(String::as_str).collect());
+    policy::read_policies(root, names.as_deref(), stale_for, events, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.
