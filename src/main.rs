@@ -10,17 +10,13 @@ use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
-use portaria::report::Metrics;
+use portaria::report::{ApplicationLog, Flush, Metrics};
 use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
 use portaria::review::explain::{self as offline, Question, Told, Untold};
 use portaria::review::schema::Subject;
 use portaria::server::{self, Start};
 use portaria::token::Algorithm;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -446,10 +442,19 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    log_to_stderr(loaded.configuration.log.level);
+    let (log, _flush) = match begin_log(loaded.configuration.log.level) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "cannot start the thread that writes the log ({error})"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
     server::log_mistakes(&loaded.warnings);
     let configuration = loaded.configuration;
-    match server::run(Start { path, upgrade, metrics, configuration }) {
+    match server::run(Start { path, upgrade, log, metrics, configuration }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -458,17 +463,14 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
     }
 }
 
-/// The application log: JSON lines of portaria's own events. The frameworks' are left out, for they may
-/// contain what a caller sent.
-fn log_to_stderr(level: LevelFilter) {
-    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
-    let own = Targets::new().with_target("portaria", level);
-    tracing_subscriber::registry().with(lines.with_filter(own)).init();
+fn begin_log(level: LevelFilter) -> std::io::Result<(ApplicationLog, Flush)> {
+    let log = ApplicationLog::begin(level, std::io::stderr())?;
     std::panic::set_hook(Box::new(|panic| {
         // The place and not the message, which may contain what a caller sent.
         let place = panic.location().map(ToString::to_string);
         tracing::error!(target: "portaria", place, "panic: one request lost");
     }));
+    Ok(log)
 }
 
 fn say(text: &str) -> ExitCode {

@@ -30,7 +30,8 @@ use crate::listener::{Bound, Edge, WireLimits};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
-use crate::report::{AccessLog, Decisions, Flush, Metrics, Report};
+use crate::report::application_log::OPERATOR;
+use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report};
 use housekeeping::Housekeeping;
 use lists::Lists;
 use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
@@ -68,6 +69,8 @@ pub struct Start {
     pub path: PathBuf,
     /// Whether to take over the sockets of a process that runs.
     pub upgrade: bool,
+    /// The log of the process.
+    pub log: ApplicationLog,
     /// The metrics that the configuration was loaded with.
     pub metrics: Arc<Metrics>,
     /// The configuration.
@@ -88,15 +91,15 @@ pub fn install_cryptography() {
 pub fn log_mistakes(mistakes: &[Mistake]) {
     for mistake in mistakes {
         match mistake.severity {
-            crate::config::Severity::Error => tracing::error!("{mistake}"),
-            crate::config::Severity::Warning => tracing::warn!("{mistake}"),
+            crate::config::Severity::Error => tracing::error!(target: OPERATOR, "{mistake}"),
+            crate::config::Severity::Warning => tracing::warn!(target: OPERATOR, "{mistake}"),
         }
     }
 }
 
 /// Runs until the process is told to end and the exchanges under way have ended.
 pub fn run(start: Start) -> Result<(), StartError> {
-    let Start { path, upgrade, metrics, configuration } = start;
+    let Start { path, upgrade, log, metrics, configuration } = start;
     let settings = Arc::new(server_conf(&configuration));
     if let Some(idempotency) = &configuration.serving.idempotency {
         idempotency.keeper().open()?;
@@ -112,7 +115,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     });
     lists.put_in_force(&configuration.listeners, begun);
     let live = Arc::new(Live::new(path, configuration, metrics.clone(), lists));
-    let (report, _flush_on_exit) = report(&live.fixed, metrics.clone())?;
+    let (report, _flush_on_exit) = report(&live.fixed, log, metrics.clone())?;
     metrics.note_configuration(Moment::now());
 
     let opt = Opt { upgrade, ..Opt::default() };
@@ -169,6 +172,7 @@ fn bind_all(fixed: &Fixed, upgrade: bool) -> Result<Sockets, StartError> {
 
 fn report(
     fixed: &Fixed,
+    application_log: ApplicationLog,
     metrics: Arc<Metrics>,
 ) -> Result<(Arc<Report>, Option<Flush>), StartError> {
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
@@ -176,7 +180,7 @@ fn report(
     let (access_log, flush) = log.map_or((None, None), |(log, flush)| (Some(log), Some(flush)));
     let decisions = Decisions::new(fixed.log.decisions);
     let times = ResponseTimes::new();
-    Ok((Arc::new(Report { metrics, times, access_log, decisions }), flush))
+    Ok((Arc::new(Report { metrics, times, access_log, application_log, decisions }), flush))
 }
 
 fn edge(

@@ -16,6 +16,9 @@ use super::batches::{Batches, Flush};
 use crate::measure::{Outcome, Sample};
 use crate::pseudonym;
 
+/// Bytes that may wait for their writing.
+const MOST_WAITING: usize = 32 * 1024 * 1024;
+
 /// Writes the lines.
 pub struct AccessLog {
     batches: Batches,
@@ -78,7 +81,7 @@ struct Line<'a> {
 impl AccessLog {
     /// A log on `target`, and the guard that writes what is buffered when it is dropped.
     pub fn new(target: impl Write + Send + 'static) -> std::io::Result<(Self, Flush)> {
-        let (batches, flush) = Batches::to(target)?;
+        let (batches, flush) = Batches::to("access-log", target, MOST_WAITING, |_, _| ())?;
         Ok((Self { batches }, flush))
     }
 

@@ -61,7 +61,7 @@ impl ServeHttp for Admin {
         }
         match path {
             "/metrics" => {
-                let dropped = self.report.access_log.as_ref().map_or(0, |log| log.dropped());
+                let dropped = self.report.dropped_lines();
                 let times = &self.report.times;
                 let scraped = self.report.metrics.scrape(times, dropped, Moment::now());
                 text(StatusCode::OK, "text/plain; version=0.0.4", scraped)

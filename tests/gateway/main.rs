@@ -39,6 +39,7 @@ mod upstream;
 mod measure;
 mod report;
 mod reload;
+mod life;
 mod certificate;
 mod config;
 mod errors;

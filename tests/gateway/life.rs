@@ -1,0 +1,137 @@
+//! The life of the process: what it says, what it says it to, and what ends it.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use portaria::lab::client::Connector;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::*;
+
+const OPEN: &str = "/open-insurance/channels/v2/branches";
+/// As long as anything may take that must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway whose logs nobody reads once it listens, and whose pipes are full.
+struct Unread {
+    child: Child,
+    addresses: HashMap<String, SocketAddr>,
+    _pipes: [BufReader<PipeReader>; 2],
+}
+
+impl Unread {
+    fn start(config: &Path) -> Self {
+        let ((log, log_end), (access_log, access_log_end)) = (pipe().unwrap(), pipe().unwrap());
+        fill(&access_log_end);
+        let child = Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .args(["run", "--config"])
+            .arg(config)
+            .stdout(access_log_end)
+            .stderr(log_end.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(log);
+        let mut addresses = HashMap::new();
+        while !addresses.contains_key("admin") {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["fields"]["message"] == "listening" {
+                let address = line["fields"]["address"].as_str().unwrap().parse().unwrap();
+                addresses.insert(line["fields"]["listener"].as_str().unwrap().into(), address);
+            }
+        }
+        fill(&log_end);
+        Self { child, addresses, _pipes: [log, BufReader::new(access_log)] }
+    }
+
+    async fn end(&mut self) -> bool {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fills a pipe to its last byte, through a description of its own that does not wait.
+fn fill(end: &PipeWriter) {
+    let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+    let mut pipe = OpenOptions::new().write(true).custom_flags(flags).open(path).unwrap();
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+    while pipe.write(b"\n").is_ok() {}
+}
+
+/// Says what is no handshake, and waits until it is ended.
+async fn mistake_for_http(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is an end too.
+    let _ = stream.read_to_end(&mut answer).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nothing() {
+    let lab = lab().await;
+    let mut gateway = Unread::start(&lab.directory.path().join("config.toml"));
+    let mtls = gateway.addresses["mtls"];
+    let mistakes = async {
+        for _ in 0..300 {
+            mistake_for_http(mtls).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, mistakes).await.expect("it answers strangers");
+    let connector = Connector::new(mtls, lab.pki.root.certificate(), Some(&lab.pki.one)).unwrap();
+    let request = Request::get(OPEN).to_bytes();
+    let exchange = async { connector.http1().await.unwrap().exchange(&request).await.unwrap() };
+    let answer = tokio::time::timeout(PATIENCE, exchange).await.expect("it serves participants");
+    assert_eq!(answer.status, 200);
+    let pid = gateway.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = tokio::time::timeout(PATIENCE, gateway.end()).await;
+    assert!(ended.expect("SIGTERM ends it"));
+}
+
+/// What strangers can cause has a bound, and what is beyond it is counted.
+#[tokio::test]
+async fn lines_of_a_kind_are_drawn_together() {
+    let lab = lab().await;
+    let strangers = 400;
+    let mtls = lab.gateway.address("mtls");
+    let all: Vec<_> = (0..strangers).map(|_| tokio::spawn(mistake_for_http(mtls))).collect();
+    for stranger in all {
+        stranger.await.unwrap();
+    }
+    let failed = |line: &Value| line["fields"]["message"] == "handshake failed";
+    let more = |line: &Value| {
+        let is_more = line["fields"]["message"].as_str()?.ends_with("more: handshake failed");
+        is_more.then(|| line["fields"]["more"].as_u64().unwrap())
+    };
+    eventually("all are counted", || async {
+        let log = lab.gateway.log();
+        let lines = log.iter().filter(|line| failed(line)).count() as u64;
+        lines + log.iter().filter_map(more).sum::<u64>() == strangers
+    })
+    .await;
+    let log = lab.gateway.log();
+    assert!(log.iter().any(|line| more(line).is_some()), "{log:?}");
+}
