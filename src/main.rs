@@ -10,13 +10,12 @@ use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
-use portaria::report::{ApplicationLog, Flush, Metrics};
+use portaria::report::Metrics;
 use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
 use portaria::review::explain::{self as offline, Question, Told, Untold};
 use portaria::review::schema::Subject;
-use portaria::server::{self, Start};
+use portaria::server::{self, Start, Upgraded};
 use portaria::token::Algorithm;
-use tracing::level_filters::LevelFilter;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -46,6 +45,9 @@ enum Command {
         #[arg(long)]
         upgrade: bool,
     },
+    /// Put a new process in the place of the one that serves, and wait until it serves. No connection is
+    /// refused; if anything goes wrong the old one goes on serving (exit code 1).
+    Upgrade,
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
     /// Say why a running gateway refused a request (--id), or what would become of one that the arguments
@@ -235,6 +237,7 @@ fn main() -> ExitCode {
         Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Upgrade => upgrade(&path),
         Command::Explain { id: Some(id), json, .. } => explain(&path, &id, json),
         Command::Explain { id: None, question, json } => foretell(&path, &question, json),
         Command::Test(arguments) => review_says(review::test(&arguments, &path)),
@@ -412,48 +415,39 @@ fn default_path() -> PathBuf {
     if here.exists() { here.into() } else { "/etc/portaria/config.toml".into() }
 }
 
-fn check(path: &Path) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else {
-        return ExitCode::FAILURE;
-    };
+/// A configuration that can serve, and the metrics that it was loaded with.
+fn load(path: &Path) -> Result<(Loaded, Arc<Metrics>), ExitCode> {
+    let metrics = Metrics::new().map_err(|_| ExitCode::FAILURE)?;
     match config::load(path, &metrics, None) {
-        Ok(Loaded { configuration, warnings }) => {
-            complain(&warnings);
-            let routes = configuration.serving.admission.routes.all().len();
-            let listeners = configuration.listeners.len();
-            say(&format!("{}: ok, {listeners} listeners, {routes} routes", path.display()))
-        }
+        Ok(loaded) => Ok((loaded, Arc::new(metrics))),
         Err(mistakes) => {
             complain(&mistakes);
-            ExitCode::from(BAD_CONFIGURATION)
+            Err(ExitCode::from(BAD_CONFIGURATION))
         }
     }
 }
 
+fn check(path: &Path) -> ExitCode {
+    let Loaded { configuration, warnings } = match load(path) {
+        Ok((loaded, _)) => loaded,
+        Err(code) => return code,
+    };
+    complain(&warnings);
+    let routes = configuration.serving.admission.routes.all().len();
+    let listeners = configuration.listeners.len();
+    say(&format!("{}: ok, {listeners} listeners, {routes} routes", path.display()))
+}
+
 fn run(path: PathBuf, upgrade: bool) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else {
-        return ExitCode::FAILURE;
-    };
-    let metrics = Arc::new(metrics);
-    let loaded = match config::load(&path, &metrics, None) {
+    let (Loaded { configuration, warnings }, metrics) = match load(&path) {
         Ok(loaded) => loaded,
-        Err(mistakes) => {
-            complain(&mistakes);
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(code) => return code,
     };
-    let (log, _flush) = match begin_log(loaded.configuration.log.level) {
+    let (log, _flush) = match server::begin_log(configuration.log.level) {
         Ok(log) => log,
-        Err(error) => {
-            let _ = writeln!(
-                std::io::stderr(),
-                "cannot start the thread that writes the log ({error})"
-            );
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&format!("cannot start the thread of the log ({error})")),
     };
-    server::log_mistakes(&loaded.warnings);
-    let configuration = loaded.configuration;
+    server::log_mistakes(&warnings);
     match server::run(Start { path, upgrade, log, metrics, configuration }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -463,14 +457,23 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
     }
 }
 
-fn begin_log(level: LevelFilter) -> std::io::Result<(ApplicationLog, Flush)> {
-    let log = ApplicationLog::begin(level, std::io::stderr())?;
-    std::panic::set_hook(Box::new(|panic| {
-        // The place and not the message, which may contain what a caller sent.
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(target: "portaria", place, "panic: one request lost");
-    }));
-    Ok(log)
+fn upgrade(path: &Path) -> ExitCode {
+    // The new process would say in the log what is wrong with it.
+    let place = match load(path) {
+        Ok((loaded, _)) => loaded.configuration.server.upgrade,
+        Err(code) => return code,
+    };
+    match server::upgrade(&place, path) {
+        Ok(Upgraded { before, now }) => {
+            say(&format!("process {now} serves, process {before} finishes what it has begun"))
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::FAILURE
 }
 
 fn say(text: &str) -> ExitCode {

@@ -78,6 +78,11 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// An endpoint that reports, and asks one thing what is missing and what can be ended.
+    pub fn new<T: Readiness + Purge + 'static>(report: Arc<Report>, live: &Arc<T>) -> Self {
+        Self { report, readiness: live.clone(), purge: live.clone() }
+    }
+
     fn decisions(&self, path: &str) -> Response<Vec<u8>> {
         let id = path.strip_prefix(DECISIONS).unwrap_or_default();
         match self.report.decisions.of(id) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
+use super::StartError;
 use super::lists::{Begun, Lists};
 use crate::address::Networks;
 use crate::config::{
@@ -173,6 +174,17 @@ impl Live {
     pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
         let standing = idempotency.map(Idempotency::standing);
         self.metrics.note_idempotency(standing.unwrap_or_default());
+    }
+
+    /// Reads what requests cannot be decided without.
+    pub(super) async fn get_ready(&self) -> Result<(), StartError> {
+        let tokens = self.serving.load_full().admission.tokens.clone();
+        tokens.refresh(Moment::now()).await;
+        let missing = self.missing();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(StartError::Unready(missing.join(", "))),
+        }
     }
 
     /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have

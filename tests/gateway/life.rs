@@ -135,3 +135,17 @@ async fn lines_of_a_kind_are_drawn_together() {
     let log = lab.gateway.log();
     assert!(log.iter().any(|line| more(line).is_some()), "{log:?}");
 }
+
+/// An upstream has roots of its own, or no TLS: nothing of the machine's is read.
+#[tokio::test]
+async fn the_roots_of_the_machine_are_not_read() {
+    let lab = lab().await;
+    let config = lab.directory.path().join("config.toml");
+    let gateway = Gateway::spawn_in(&config, ("SSL_CERT_FILE", "/nowhere/roots.pem"));
+    let gateway = gateway.listening().await;
+    let mtls = gateway.address("mtls");
+    let connector = Connector::new(mtls, lab.pki.root.certificate(), Some(&lab.pki.one)).unwrap();
+    let request = Request::get(OPEN).to_bytes();
+    let answer = connector.http1().await.unwrap().exchange(&request).await.unwrap();
+    assert_eq!(answer.status, 200);
+}

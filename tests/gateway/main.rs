@@ -40,6 +40,7 @@ mod measure;
 mod report;
 mod reload;
 mod life;
+mod upgrade;
 mod certificate;
 mod config;
 mod errors;
