@@ -10,7 +10,7 @@ use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
-use portaria::report::Metrics;
+use portaria::report::{Metrics, build};
 use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
 use portaria::review::explain::{self as offline, Question, Told, Untold};
 use portaria::review::schema::Subject;
@@ -26,7 +26,7 @@ const LONGEST_INPUT: u64 = 1024 * 1024;
 /// API gateway for Open Insurance Brasil.
 #[derive(Parser)]
 #[command(
-    version,
+    version = build::TEXT,
     after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n  portaria jwks status -c config.toml   which keys the authorization servers have\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
 )]
 struct Arguments {
@@ -234,7 +234,7 @@ fn main() -> ExitCode {
     server::install_cryptography();
     let path = arguments.config.unwrap_or_else(default_path);
     match arguments.command {
-        Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version => say(&format!("portaria {}", build::TEXT)),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
         Command::Upgrade => upgrade(&path),

@@ -14,6 +14,7 @@ pub mod access_log;
 pub mod application_log;
 pub mod decisions;
 pub mod admin;
+pub mod build;
 
 use std::sync::Arc;
 

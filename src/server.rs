@@ -13,7 +13,7 @@ mod signals;
 mod start;
 mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Once};
 
@@ -37,7 +37,7 @@ use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
 use crate::report::application_log::OPERATOR;
-use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report};
+use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report, build};
 use housekeeping::Housekeeping;
 use lists::Lists;
 use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
@@ -140,6 +140,7 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 /// Runs until the process is told to end and the exchanges under way have ended.
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, log, metrics, configuration } = start;
+    announce(&path, &configuration);
     let settings = Arc::new(server_conf(&configuration));
     if let Some(idempotency) = &configuration.serving.idempotency {
         idempotency.keeper().open()?;
@@ -151,25 +152,24 @@ pub fn run(start: Start) -> Result<(), StartError> {
     // Whoever connects meanwhile waits, and is not refused for a list that is on its way.
     let fetching = lists::runtime().map_err(StartError::Lists)?;
     let lists = Lists::new(fetching.handle().clone(), metrics.clone());
-    let (heard, begun) = fetching.block_on(async {
+    let (mut heard, begun) = fetching.block_on(async {
         // First, for a SIGHUP may come while the lists do.
         let heard = Heard::listen();
         (heard, lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await)
     });
     lists.put_in_force(&configuration.listeners, begun);
-    let live = Arc::new(Live::new(path, configuration, metrics.clone(), lists));
+    let live = Arc::new(Live::new(path, configuration, log.clone(), metrics.clone(), lists));
     let (report, _flush_on_exit) = report(&live.fixed, log, metrics.clone())?;
     metrics.note_configuration(Moment::now());
 
     let under_way = UnderWay::default();
     let edges = live.slots.iter().map(|slot| edge(&live, slot, &report, &settings, &under_way));
     let edges: Vec<_> = edges.collect();
-    // Last, for until then the process before is the better one.
     let mut sockets = match bound {
         Some(bound) => bound,
+        // Last, for until then the process before is the better one.
         None => {
-            fetching.block_on(live.get_ready())?;
-            Sockets::take_over(&live.fixed)?
+            fetching.block_on(live.get_ready()).and_then(|()| Sockets::take_over(&live.fixed))?
         }
     };
     let duplicates = sockets.duplicates().map_err(StartError::Keep)?;
@@ -179,17 +179,27 @@ pub fn run(start: Start) -> Result<(), StartError> {
     add_listeners(&mut server, edges, sockets, &settings, Admin::new(report, &live));
 
     let (ended, end) = channel();
-    let mut heard = heard;
     let hangup = heard.hangup.take();
     let ending = Ending::new(live.fixed.server.upgrade.clone(), duplicates, heard);
     let housekeeping = Housekeeping::new(live, under_way, ended.clone(), hangup, debut);
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
-    panics::expect_requests();
     let served = wait_for_end(server, ending, ended, &end);
     fetching.shutdown_background();
     served
+}
+
+fn announce(path: &Path, configuration: &Configuration) {
+    tracing::info!(
+        version = build::VERSION,
+        commit = build::COMMIT,
+        commit_date = build::COMMIT_DATE,
+        configuration = %path.display(),
+        listeners = configuration.listeners.len(),
+        routes = configuration.serving.admission.routes.all().len(),
+        "portaria starts"
+    );
 }
 
 fn add_listeners(
@@ -214,6 +224,7 @@ fn wait_for_end(
     ended: Sender<Ended>,
     end: &Receiver<Ended>,
 ) -> Result<(), StartError> {
+    panics::expect_requests();
     let serving = std::thread::spawn(move || {
         server.run(RunArgs { shutdown_signal: Box::new(ending) });
         let _ = ended.send(Ended::InOrder);

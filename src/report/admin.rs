@@ -13,7 +13,7 @@ use http::{Method, Response, StatusCode, header};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use super::Report;
+use super::{Report, build};
 use crate::digest::Digest;
 use crate::moment::Moment;
 
@@ -68,9 +68,12 @@ impl ServeHttp for Admin {
             }
             "/healthz" => json(StatusCode::OK, &serde_json::json!({"status": "alive"})),
             "/readyz" => self.ready(),
-            "/version" => {
-                json(StatusCode::OK, &serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
-            }
+            "/version" => json(
+                StatusCode::OK,
+                &serde_json::json!({
+                    "version": build::VERSION, "commit": build::COMMIT, "commit_date": build::COMMIT_DATE,
+                }),
+            ),
             path if path.starts_with(DECISIONS) => self.decisions(path),
             _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
         }

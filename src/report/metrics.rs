@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use super::build;
 use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
 use crate::idempotency::Standing;
@@ -189,7 +190,8 @@ const DROPPED_LOG_LINES: Described = Described(
     "Lines of the application log dropped because the writer could not keep up.",
     &[],
 );
-const BUILD: Described = Described("portaria_build_info", "Always 1.", &["version"]);
+const BUILD: Described =
+    Described("portaria_build_info", "Always 1.", &["version", "commit", "commit_date"]);
 
 impl Metrics {
     /// Registers every metric.
@@ -241,8 +243,8 @@ impl Metrics {
             let target = Duration::from_millis(class.target_ms());
             targets.with_label_values(&[class.as_str()]).set(target.as_secs_f64());
         }
-        let build = gauges(&self.registry, &BUILD)?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let info = gauges(&self.registry, &BUILD)?;
+        info.with_label_values(&[build::VERSION, build::COMMIT, build::COMMIT_DATE]).set(1.0);
         Ok(())
     }
 

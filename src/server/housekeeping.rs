@@ -75,9 +75,15 @@ impl Housekeeping {
 
     /// Waits until no exchange is under way and what they leave is on disk. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
+        let mut say = Instant::now();
         while self.under_way.count() > 0 {
+            if say <= Instant::now() {
+                tracing::info!(left = self.under_way.count(), "draining: exchanges are under way");
+                say += TICK;
+            }
             tokio::time::sleep(DRAIN_TICK).await;
         }
+        tracing::info!("drained");
         if let Some(idempotency) = &self.live.serving.load_full().idempotency {
             idempotency.flush().await;
         }

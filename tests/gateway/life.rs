@@ -149,3 +149,90 @@ async fn the_roots_of_the_machine_are_not_read() {
     let answer = connector.http1().await.unwrap().exchange(&request).await.unwrap();
     assert_eq!(answer.status, 200);
 }
+
+/// The version, the admin endpoint, the metrics and the log name one commit.
+#[tokio::test]
+async fn what_was_built_is_named_everywhere() {
+    let lab = lab().await;
+    let said = |argument: &str| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_portaria")).arg(argument).output().unwrap().stdout;
+        String::from_utf8(output).unwrap()
+    };
+    assert_eq!(said("--version"), said("version"));
+    let (_, version) = lab.gateway.admin("/version").await;
+    let version: Value = serde_json::from_str(&version).unwrap();
+    let (commit, date) =
+        (version["commit"].as_str().unwrap(), version["commit_date"].as_str().unwrap());
+    let number = env!("CARGO_PKG_VERSION");
+    assert_eq!(said("version"), format!("portaria {number} ({commit}, {date})\n"));
+    let is_commit = commit.len() == 12 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!((is_commit && date.len() == 10) || commit == "unknown", "{version}");
+    let labels = format!("commit=\"{commit}\",commit_date=\"{date}\",version=\"{number}\"");
+    lab.expect_metric(&format!("portaria_build_info{{{labels}}}"), 1.0).await;
+    let log = lab.gateway.log();
+    let start = log.iter().find(|line| line["fields"]["message"] == "portaria starts").unwrap();
+    assert_eq!(start["fields"]["commit"], commit);
+    assert_eq!(start["fields"]["listeners"], 2);
+    assert!(start["fields"]["routes"].as_u64() > Some(100), "{start}");
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_level_of_the_log() {
+    let lab = lab().await;
+    lab.send(&Request::get(OPEN)).await;
+    assert!(!lab.gateway.log_contains("handshake done"));
+    for (level, says) in [("debug", true), ("warn", false)] {
+        lab.rewrite_config(|config| format!("{config}\n[log]\nlevel = \"{level}\"\n"));
+        lab.gateway.signal("HUP");
+        let reloads = f64::from(if says { 1 } else { 2 });
+        lab.expect_metric("portaria_reloads_total{result=\"ok\"}", reloads).await;
+        let before = lab.gateway.log().len();
+        lab.send(&Request::get(OPEN)).await;
+        if says {
+            lab.gateway.expect_log("handshake done").await;
+        } else {
+            mistake_for_http(lab.gateway.address("mtls")).await;
+            // Over its limit it would be said.
+            let lines = lab.gateway.log().split_off(before);
+            assert!(!lines.iter().any(|line| line["level"] == "DEBUG"), "{lines:?}");
+            assert!(!lab.gateway.log_contains("handshake failed"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_look_whether_anybody_is_there_is_no_failed_handshake() {
+    let lab = lab().await;
+    let mtls = lab.gateway.address("mtls");
+    let result =
+        |result| format!("portaria_handshakes_total{{listener=\"mtls\",result=\"{result}\"}}");
+    drop(TcpStream::connect(mtls).await.unwrap());
+    let mut polite = TcpStream::connect(mtls).await.unwrap();
+    polite.shutdown().await.unwrap();
+    lab.expect_metric(&result("no_byte"), 2.0).await;
+    assert_eq!(lab.metric(&result("failed")).await, 0.0);
+    assert!(!lab.gateway.log_contains("handshake failed"));
+    mistake_for_http(mtls).await;
+    lab.expect_metric(&result("failed"), 1.0).await;
+    lab.gateway.expect_log("handshake failed").await;
+    let log = lab.gateway.log();
+    let failed = log.iter().find(|line| line["fields"]["message"] == "handshake failed").unwrap();
+    assert_eq!(failed["fields"]["client.address"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn used_up_descriptors_are_said() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let lab = lab().await;
+    let pid = i32::try_from(lab.gateway.pid()).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
+    let few = Rlimit { current: Some(open + 3), maximum: Some(open + 3) };
+    prlimit(Pid::from_raw(pid), Resource::Nofile, few).unwrap();
+    let mtls = lab.gateway.address("mtls");
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        connections.push(TcpStream::connect(mtls).await.unwrap());
+    }
+    lab.gateway.expect_log("Too many open files").await;
+}

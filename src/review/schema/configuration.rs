@@ -45,7 +45,7 @@ fn tables() -> Vec<Key> {
         optional("consent", Table, "Where consents are looked up."),
         optional("limits", Table, "The legal floors: less breaks them."),
         optional("idempotency", Table, "Answers that are given again to who asks twice."),
-        optional("log", Table, "The logs. Changes with a restart."),
+        optional("log", Table, "The logs. Changes with a restart, but for the level."),
     ]
 }
 
