@@ -10,6 +10,7 @@ use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
+use portaria::printed;
 use portaria::report::{Metrics, build};
 use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
 use portaria::review::explain::{self as offline, Question, Told, Untold};
@@ -318,10 +319,7 @@ fn look_at(command: CertCommand) -> ExitCode {
 fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
     match said {
         Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
-        Ok(Answer::No(reason)) => {
-            let _ = writeln!(std::io::stderr(), "{reason}");
-            ExitCode::FAILURE
-        }
+        Ok(Answer::No(reason)) => fail(&reason),
         Err(mistakes) => {
             complain(&mistakes);
             ExitCode::from(BAD_CONFIGURATION)
@@ -333,10 +331,7 @@ fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
     match decision::ask(config, id) {
         Ok(records) if json => say(&records.to_json()),
         Ok(records) => say(records.to_string().trim_end()),
-        Err(error @ InspectError::NoDecision) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
+        Err(error @ InspectError::NoDecision) => fail(&error.to_string()),
         Err(error) => give_up(&error),
     }
 }
@@ -403,7 +398,7 @@ fn import_policies(command: ImportCommand) -> ExitCode {
 }
 
 fn give_up(error: &InspectError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{error}");
+    let _ = fail(&error.to_string());
     ExitCode::from(BAD_CONFIGURATION)
 }
 
@@ -472,12 +467,12 @@ fn upgrade(path: &Path) -> ExitCode {
 }
 
 fn fail(text: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", printed::all(text));
     ExitCode::FAILURE
 }
 
 fn say(text: &str) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(std::io::stdout(), "{}", printed::all(text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -486,6 +481,6 @@ fn say(text: &str) -> ExitCode {
 fn complain(mistakes: &[Mistake]) {
     let mut stderr = std::io::stderr();
     for mistake in mistakes {
-        let _ = writeln!(stderr, "{mistake}");
+        let _ = writeln!(stderr, "{}", printed::line(&mistake.to_string()));
     }
 }

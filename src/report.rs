@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod key_sets;
 pub mod services;
 mod batches;
+mod refusals;
 pub mod access_log;
 pub mod application_log;
 pub mod decisions;

@@ -236,3 +236,102 @@ async fn used_up_descriptors_are_said() {
     }
     lab.gateway.expect_log("Too many open files").await;
 }
+
+/// What was asked for is known although its body is none: it is logged, and counted for its route.
+#[tokio::test]
+async fn a_fault_on_the_wire_is_logged_as_what_was_received() {
+    let lab = lab().await;
+    let consents = "/open-insurance/consents/v3/consents";
+    let chunked = format!(
+        "POST {consents} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZ\r\n"
+    );
+    assert_eq!(lab.http1().await.exchange(chunked.as_bytes()).await.unwrap().status, 400);
+    let line = format!("DELETE {consents}/x HTTP/1.1\r\nhost: localhost\r\na b: c\r\n\r\n");
+    assert_eq!(lab.http1().await.exchange(line.as_bytes()).await.unwrap().status, 400);
+    assert_eq!(lab.http1().await.exchange(b"G\xffT / HTTP/1.1\r\n\r\n").await.unwrap().status, 400);
+    eventually("three lines", || async { lab.gateway.access_log().len() == 3 }).await;
+    let lines = lab.gateway.access_log();
+    let told = |line: &Value| {
+        let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
+        (text("http.request.method"), text("http.route"), text("portaria.class"))
+    };
+    let of_consents = |method: &str, route: String| (method.to_owned(), route, "medium".to_owned());
+    assert_eq!(told(&lines[0]), of_consents("POST", consents.into()));
+    assert_eq!(told(&lines[1]), of_consents("DELETE", format!("{consents}/{{consentId}}")));
+    assert_eq!(told(&lines[2]), ("_OTHER".into(), "-".into(), "-".into()));
+    assert_eq!(lines[0]["portaria.refusal.code"], "request_chunk");
+    lab.assert_untouched();
+}
+
+/// What costs a stranger a few bytes does not cost a line each time.
+#[tokio::test]
+async fn refusals_of_one_address_are_drawn_together() {
+    let quota = "\n[limits]\nglobal = { requests = 100000, per = \"1s\" }\n\
+                 per_address = { requests = 100000, per = \"1s\" }\n";
+    let mut lab = lab_with(|config| config + quota).await;
+    let mut connection = lab.http1().await;
+    for _ in 0..500 {
+        let answer = connection.exchange(&Request::get("/nowhere").to_bytes()).await.unwrap();
+        assert_eq!(answer.status, 404);
+    }
+    // An exchange with a backend has its line whatever else there is.
+    assert_eq!(connection.exchange(&Request::get(OPEN).to_bytes()).await.unwrap().status, 200);
+    lab.gateway.signal("TERM");
+    assert!(tokio::time::timeout(PATIENCE, lab.gateway.end()).await.unwrap().success());
+    let is_whole =
+        || async { lab.gateway.access_log().iter().any(|line| line["event"] == "refusals") };
+    eventually("the rest is told", is_whole).await;
+    let lines = lab.gateway.access_log();
+    let (exchanges, drawn): (Vec<_>, Vec<_>) =
+        lines.iter().partition(|line| line["event"] == "exchange");
+    let count: u64 = drawn.iter().map(|line| line["portaria.count"].as_u64().unwrap()).sum();
+    assert_eq!(exchanges.len() as u64 + count, 501);
+    assert!(count > 0 && exchanges.iter().any(|line| line["http.response.status_code"] == 200));
+    assert_eq!(drawn[0]["client.address"], "127.0.0.1");
+    assert!(drawn[0]["portaria.refusals"]["route_not_found"].as_u64() > Some(0));
+}
+
+/// Text of others is printed as what it is: certificates, logs, and files of the operator's that somebody else made.
+#[tokio::test]
+async fn nothing_that_is_printed_moves_a_terminal() {
+    let bad = "a\u{1b}[2J\u{202e}\u{9b}\u{2066}\u{200f}\nFORGED";
+    let directory = private_directory();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let subject = portaria::lab::pki::Subject::default();
+    let client = pki().issuing.client_with(&pki().client_key, &subject, |certificate| {
+        certificate.distinguished_name.push(rcgen::DnType::CommonName, bad);
+        certificate.distinguished_name.push(rcgen::DnType::LocalityName, bad);
+    });
+    write("client.pem", &client.unwrap().chain_pem);
+    let line = serde_json::json!({
+        "event": "exchange", "http.request.method": bad, "http.route": bad,
+        "portaria.refusal.code": bad, "portaria.outcome": "refused",
+        "timestamp": "2026-11-22T12:00:00.000Z", "portaria.listener": bad,
+    });
+    write("access.log", &format!("{line}\n"));
+    write("policy.toml", crate::config::POLICY);
+    write("config.toml", "\"a\\u001b\\u202e\\nFORGED\" = 1\n[\"\\u009b\"]\n");
+    let replay =
+        ["policy", "replay", "access.log", "--policies", "policy.toml", "--before", "policy.toml"];
+    let with_json = [&replay[..], &["--json"]].concat();
+    let commands: [&[&str]; 5] = [
+        &["cert", "show", "client.pem"],
+        &["cert", "show", "client.pem", "--json"],
+        &replay,
+        &with_json,
+        &["check", "-c", "config.toml"],
+    ];
+    for arguments in commands {
+        let output = Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .current_dir(directory.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let is_hidden =
+            |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{200f}".contains(c));
+        assert!(!text.contains(is_hidden), "{arguments:?}: {text:?}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("FORGED")), "{text:?}");
+        assert!(text.to_lowercase().contains("202e"), "{arguments:?}: {text:?}");
+    }
+}
