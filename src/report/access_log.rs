@@ -14,14 +14,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::batches::{Batches, Flush, Pass};
+use super::batches::{Batches, Bounds, Flush, Pass};
 use super::refusals::Refusals;
 use crate::measure::{Outcome, Sample};
 use crate::moment::Moment;
 use crate::pseudonym;
 
-/// Bytes that may wait for their writing.
-const MOST_WAITING: usize = 32 * 1024 * 1024;
+const BOUNDS: Bounds = Bounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
 
 /// How often those that are drawn together are looked through.
 const REFUSALS_EVERY: Duration = Duration::from_secs(1);
@@ -99,7 +98,7 @@ impl AccessLog {
                 due = now + REFUSALS_EVERY;
             }
         };
-        let (batches, flush) = Batches::to("access-log", target, MOST_WAITING, add)?;
+        let (batches, flush) = Batches::to("access-log", target, BOUNDS, add)?;
         Ok((Self { batches, refusals }, flush))
     }
 

@@ -24,15 +24,15 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Clock};
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::batches::{Batches, Flush, Pass};
+use super::batches::{Batches, Bounds, Flush, Pass};
 
 /// Whose lines are not bounded: nobody but the operator causes them.
 pub const OPERATOR: &str = "portaria::operator";
 
 /// Lines of one kind in a second.
 const MOST_A_SECOND: u64 = 20;
-/// Bytes that may wait for their writing.
-const MOST_WAITING: usize = 1024 * 1024;
+/// Its lines are few, and what is said last may be why the process ended: none waits for others.
+const BOUNDS: Bounds = Bounds { enough: 1, most: 1024 * 1024 };
 /// Characters of a line that stand for its kind.
 const LONGEST_MESSAGE: usize = 200;
 /// Where the framework says that it could not accept a connection.
@@ -55,7 +55,7 @@ impl ApplicationLog {
         let kinds = Arc::new(Kinds::default());
         let told = kinds.clone();
         let add = move |batch: &mut Vec<u8>, pass: Pass| told.tell(batch, pass);
-        let (batches, flush) = Batches::to("log", target, MOST_WAITING, add)?;
+        let (batches, flush) = Batches::to("log", target, BOUNDS, add)?;
         let level = Arc::new(ArcSwap::from_pointee(level));
         let lines = tracing_subscriber::fmt::layer().json().log_internal_errors(false);
         let lines = lines.with_writer(Lines(batches.clone()));

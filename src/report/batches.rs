@@ -2,7 +2,7 @@
 //!
 //! Whoever has a line appends it to what waits, which wakes nobody: a line that was handed to another thread
 //! by itself would cost an exchange more than all of admission. What waits is written every tenth of a
-//! second, or as soon as there is much of it. It is bounded: when the target cannot keep up, lines are
+//! second, or as soon as there is enough of it. It is bounded: when the target cannot keep up, lines are
 //! dropped and counted.
 
 use std::io::Write;
@@ -14,8 +14,6 @@ use parking_lot::{Condvar, Mutex};
 
 /// Longest time that a line waits for others.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Bytes that are written without waiting for more.
-const ENOUGH: usize = 64 * 1024;
 /// How long the end of the process waits for a target that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -25,6 +23,15 @@ pub(super) struct Batches(Arc<Shared>);
 
 /// Writes what waits when it is dropped.
 pub struct Flush(Arc<Shared>);
+
+/// How much a batch has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes that are written without waiting for more.
+    pub(super) enough: usize,
+    /// Bytes that may wait.
+    pub(super) most: usize,
+}
 
 /// A batch that is about to be written.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +43,7 @@ pub(super) struct Pass {
 }
 
 struct Shared {
-    /// Bytes that may wait.
-    most: usize,
+    bounds: Bounds,
     waiting: Mutex<Waiting>,
     /// There is much to write, or nothing more will come.
     due: Condvar,
@@ -53,15 +59,15 @@ struct Waiting {
 }
 
 impl Batches {
-    /// Writes lines to `target`, of which up to `most` bytes may wait. `add` may add to each batch.
+    /// Writes lines to `target`. `add` may add to each batch.
     pub(super) fn to(
         name: &str,
         target: impl Write + Send + 'static,
-        most: usize,
+        bounds: Bounds,
         add: impl FnMut(&mut Vec<u8>, Pass) + Send + 'static,
     ) -> std::io::Result<(Self, Flush)> {
         let shared = Arc::new(Shared {
-            most,
+            bounds,
             waiting: Mutex::default(),
             due: Condvar::new(),
             written: Condvar::new(),
@@ -77,12 +83,13 @@ impl Batches {
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.0.waiting.lock();
         let before = waiting.bytes.len();
-        if before + line.len() > self.0.most || waiting.has_ended {
+        if before + line.len() > self.0.bounds.most || waiting.has_ended {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.bytes.extend_from_slice(line);
-        if before < ENOUGH && waiting.bytes.len() >= ENOUGH {
+        let enough = self.0.bounds.enough;
+        if before < enough && waiting.bytes.len() >= enough {
             self.0.due.notify_one();
         }
     }
@@ -121,7 +128,7 @@ impl Shared {
     /// Takes what waits, in exchange for an empty buffer; says whether nothing more will come.
     fn await_batch(&self, empty: &mut Vec<u8>) -> bool {
         let mut waiting = self.waiting.lock();
-        if !waiting.has_ended && waiting.bytes.len() < ENOUGH {
+        if !waiting.has_ended && waiting.bytes.len() < self.bounds.enough {
             self.due.wait_for(&mut waiting, PAUSE);
         }
         std::mem::swap(&mut waiting.bytes, empty);
@@ -145,7 +152,9 @@ mod tests {
 
     use super::*;
 
+    const ENOUGH: usize = 64 * 1024;
     const MOST: usize = 1024 * 1024;
+    const BOUNDS: Bounds = Bounds { enough: ENOUGH, most: MOST };
 
     /// Tells what is written, and answers each write as it is told to.
     struct Target {
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn what_waits_at_the_end_is_written_in_its_order() {
         let (target, writes, answer) = target();
-        let (batches, flush) = Batches::to("test", target, MOST, |_, _| ()).unwrap();
+        let (batches, flush) = Batches::to("test", target, BOUNDS, |_, _| ()).unwrap();
         for _ in 0..100 {
             answer.send(true).unwrap();
         }
@@ -191,7 +200,7 @@ mod tests {
     #[test]
     fn a_target_that_takes_nothing_costs_lines_and_no_memory() {
         let (target, writes, answer) = target();
-        let (batches, _flush) = Batches::to("test", target, MOST, |_, _| ()).unwrap();
+        let (batches, _flush) = Batches::to("test", target, BOUNDS, |_, _| ()).unwrap();
         batches.push(&[b'\n'; ENOUGH]);
         assert_eq!(writes.recv().unwrap().len(), ENOUGH);
         // The writer waits for the target now.

@@ -305,8 +305,8 @@ async fn nothing_that_is_printed_moves_a_terminal() {
     write("client.pem", &client.unwrap().chain_pem);
     let line = serde_json::json!({
         "event": "exchange", "http.request.method": bad, "http.route": bad,
-        "portaria.refusal.code": bad, "portaria.outcome": "refused",
-        "timestamp": "2026-11-22T12:00:00.000Z", "portaria.listener": bad,
+        "portaria.refusal.code": "scope_insufficient", "portaria.outcome": "refused",
+        "timestamp": "2026-11-22T12:00:00.000Z", "portaria.interaction_id": bad,
     });
     write("access.log", &format!("{line}\n"));
     write("policy.toml", crate::config::POLICY);
