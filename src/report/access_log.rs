@@ -3,7 +3,7 @@
 //! An allow-list of fields, named as in OpenTelemetry where it has a name: the route's template and
 //! never the path (OPIN paths carry policy ids), keyed pseudonyms for consents and clients. Lines are
 //! written in batches; when the target cannot keep up, lines are dropped and counted rather than requests
-//! delayed. Refusals of one address are drawn together beyond a rate ([`super::refusals`]).
+//! delayed. Refusals of one address are drawn together beyond a rate (`refusals`).
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The application log: JSON lines of the gateway's own events on standard error.
 //!
 //! Nobody who serves waits for it: lines go where the access log's go, into batches that a thread of their own
-//! writes ([`super::batches`]). Most of them a stranger can cause, so that only so many of a kind are written
+//! writes (`batches`). Most of them a stranger can cause, so that only so many of a kind are written
 //! in a second, and then how many more there were. A kind is a place in the source. The frameworks' own lines
 //! are left out, for they may contain what a caller sent; but for those of the accepting of connections, which
 //! contain what the system says.

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::listener::handover::{HandoverError, MeetingPlace};
 
@@ -128,8 +129,12 @@ impl Ending {
             return Err(HandoverError::Nobody);
         };
         let place = self.place.clone();
-        // Its threads wait for nobody else.
-        match tokio::task::spawn_blocking(move || place.give(&sockets)).await {
+        let (told, given) = oneshot::channel();
+        // A thread that nobody waits for: SIGINT ends the process whatever the other one does.
+        std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
+            let _ = told.send(place.give(&sockets));
+        })?;
+        match given.await {
             Ok(given) => given.map(|pid| pid.as_raw_pid()),
             Err(_) => Err(HandoverError::Nobody),
         }

@@ -134,6 +134,21 @@ async fn a_new_process_that_dies_with_the_sockets_leaves_the_old_one_in_its_plac
 }
 
 #[tokio::test]
+async fn a_new_process_that_never_serves_keeps_nobody_from_ending_the_old_one() {
+    for signal in ["TERM", "INT"] {
+        let mut lab = lab_to_upgrade().await;
+        let waiting = UnixListener::bind(socket(&lab)).unwrap();
+        lab.gateway.signal("QUIT");
+        let (mut stream, _) = waiting.accept().unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        assert_serves(&lab).await;
+        lab.gateway.signal(signal);
+        let ended = tokio::time::timeout(PATIENCE, lab.gateway.end()).await;
+        assert!(ended.expect("it ends").success(), "{signal}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_gateway_there_is_nothing_to_upgrade() {
     let mut lab = lab_to_upgrade().await;
     lab.gateway.kill();
