@@ -20,6 +20,7 @@ mod networks;
 mod pem;
 mod points;
 mod policy;
+mod server;
 mod services;
 mod tls;
 mod token;
@@ -43,6 +44,7 @@ use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
+use crate::listener::handover::MeetingPlace;
 use crate::listener::lists::Point;
 use crate::measure::Meter;
 use crate::report::Metrics;
@@ -69,7 +71,7 @@ pub struct ServerSettings {
     /// How long SIGTERM waits for the exchanges under way.
     pub drain_timeout: Duration,
     /// Where a new process asks for the listening sockets.
-    pub upgrade_socket: PathBuf,
+    pub upgrade: MeetingPlace,
 }
 
 /// What `[log]` says.
@@ -199,7 +201,7 @@ fn read(
     metrics: &Metrics,
     before: Option<&Kept>,
 ) -> Option<Configuration> {
-    let server = read_server(root);
+    let server = server::read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
     let (listeners, points) = listeners::read_listeners(root, metrics, before);
@@ -296,22 +298,6 @@ fn meters(routes: &Routes, metrics: &Metrics) -> Vec<Box<dyn Meter>> {
     let meter =
         |route: &Arc<crate::route::Route>| -> Box<dyn Meter> { Box::new(metrics.meter(route)) };
     routes.all().iter().map(meter).collect()
-}
-
-fn read_server(root: &Table<'_>) -> ServerSettings {
-    let table = root.table("server");
-    let table = table.as_ref();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = table.and_then(|table| table.number("threads", 1, 1024));
-    let drain =
-        table.and_then(|table| table.parsed("drain_timeout", values::DURATION, values::duration));
-    let socket = table.and_then(|table| table.string("upgrade_socket", "a path"));
-    ServerSettings {
-        threads: threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
-        drain_timeout: drain.map_or(Duration::from_secs(10), |drain| drain.value),
-        upgrade_socket: socket
-            .map_or_else(|| "/run/portaria/upgrade.sock".into(), |socket| socket.value.into()),
-    }
 }
 
 fn read_log(root: &Table<'_>) -> LogSettings {

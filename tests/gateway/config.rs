@@ -39,7 +39,7 @@ idempotency_key = "required"
 
 impl Sandbox {
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let signer = Signer::new("key-1", &pki().signer_pem).unwrap();
         let authorization = AuthorizationServer::new(signer, Store::default());
         write_files(directory.path(), pki(), &authorization);
@@ -92,7 +92,9 @@ fn the_configuration_of_the_repository_has_no_mistakes_but_missing_files() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    for line in text.lines() {
+    // Where the default is no place for an upgrade: that is a fact of the machine.
+    let no_place = " server.upgrade_socket: warning: no upgrade is possible at /run/portaria/";
+    for line in text.lines().filter(|line| !line.contains(no_place)) {
         assert!(line.contains("certs/") && line.contains("cannot be read"), "{line}");
     }
 }
@@ -1511,10 +1513,8 @@ fn the_command_explains_itself() {
     };
     let version = run(&["version"]);
     assert_eq!(version.status.code(), Some(0));
-    assert_eq!(
-        String::from_utf8(version.stdout).unwrap(),
-        format!("portaria {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    let said = String::from_utf8(version.stdout).unwrap();
+    assert!(said.starts_with(&format!("portaria {} (", env!("CARGO_PKG_VERSION"))), "{said}");
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();
