@@ -258,6 +258,21 @@ impl Http2 {
         self.send(request, part, false).await
     }
 
+    /// Sends a request without a body, which its head leaves open: an empty DATA frame, or trailers, end the stream.
+    pub async fn exchange_open(
+        &self,
+        request: ::http::Request<()>,
+        by_trailers: bool,
+    ) -> Result<Response> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, false)?;
+        match by_trailers {
+            true => stream.send_trailers(::http::HeaderMap::new())?,
+            false => stream.send_data(Bytes::new(), true)?,
+        }
+        Self::receive(response).await
+    }
+
     async fn send(
         &self,
         request: ::http::Request<()>,
@@ -270,6 +285,10 @@ impl Http2 {
         if !ends {
             stream.send_data(body, whole)?;
         }
+        Self::receive(response).await
+    }
+
+    async fn receive(response: h2::client::ResponseFuture) -> Result<Response> {
         let (head, mut receiver) = response.await?.into_parts();
         let mut body = BytesMut::new();
         while let Some(piece) = receiver.data().await {
