@@ -404,7 +404,9 @@ impl Gateway {
             exchange.peer().dismiss();
         }
         exchange.refuse(refusal);
-        answer::write(session, head, body).await
+        answer::write(session, head, body).await?;
+        body::drain(session).await;
+        Ok(())
     }
 
     /// Gives the answer of an earlier exchange, if what is asked is what was asked there.

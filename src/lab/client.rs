@@ -258,6 +258,25 @@ impl Http2 {
         self.send(request, part, false).await
     }
 
+    /// Sends a request whose body comes only when its answer is here, and says whether the stream was reset for it.
+    pub async fn exchange_late(
+        &self,
+        request: ::http::Request<()>,
+        body: Bytes,
+    ) -> Result<(Response, bool)> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, false)?;
+        let response = Self::receive(response).await?;
+        let half = body.len() / 2;
+        let is_reset = stream.send_data(body.slice(..half), false).is_err()
+            // A request of another stream, answered: whatever was said before of this one is here.
+            || Self::receive(sender.ready().await?.send_request(::http::Request::new(()), true)?.0)
+                .await
+                .is_err()
+            || stream.send_data(body.slice(half..), true).is_err();
+        Ok((response, is_reset))
+    }
+
     /// Sends a request without a body, which its head leaves open: an empty DATA frame, or trailers, end the stream.
     pub async fn exchange_open(
         &self,
