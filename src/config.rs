@@ -20,6 +20,7 @@ mod networks;
 mod pem;
 mod points;
 mod policy;
+mod server;
 mod services;
 mod tls;
 mod token;
@@ -43,13 +44,14 @@ use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::Limits;
 use crate::listener::WireLimits;
+use crate::listener::handover::MeetingPlace;
 use crate::listener::lists::Point;
 use crate::measure::Meter;
 use crate::report::Metrics;
 use crate::route::{Exposure, Routes};
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
-use crate::upstream::{Upstream, Upstreams};
+use crate::upstream::Upstreams;
 use consent::{ConsentSettings, ReadConsents};
 use document::{Document, Mistakes, Table};
 pub use document::{Mistake, Severity, StandIn};
@@ -69,7 +71,7 @@ pub struct ServerSettings {
     /// How long SIGTERM waits for the exchanges under way.
     pub drain_timeout: Duration,
     /// Where a new process asks for the listening sockets.
-    pub upgrade_socket: PathBuf,
+    pub upgrade: MeetingPlace,
 }
 
 /// What `[log]` says.
@@ -158,7 +160,7 @@ fn build(
     before: Option<&Kept>,
 ) -> Result<Loaded, Vec<Mistake>> {
     let configuration = document
-        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before)));
+        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before))?);
     let prevented = mistakes.prevent_loading();
     let all = mistakes.take();
     match configuration {
@@ -176,7 +178,7 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
             let address = listeners::read_admin(&root);
             // What else the file says is of no concern here.
             if mistakes.prevent_loading() { None } else { Some(address) }
-        })
+        })?
     });
     address.ok_or_else(|| mistakes.take())
 }
@@ -185,7 +187,7 @@ pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
 pub fn policies_directory(path: &Path) -> Result<PathBuf, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let document = Document::read(path, &mistakes);
-    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r)));
+    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r))?);
     // What else the file says is of no concern here.
     let is_about_it =
         |mistake: &Mistake| mistake.key.is_empty() || mistake.key.starts_with("policies");
@@ -199,7 +201,7 @@ fn read(
     metrics: &Metrics,
     before: Option<&Kept>,
 ) -> Option<Configuration> {
-    let server = read_server(root);
+    let server = server::read_server(root);
     let log = read_log(root);
     let admin = listeners::read_admin(root);
     let (listeners, points) = listeners::read_listeners(root, metrics, before);
@@ -209,7 +211,7 @@ fn read(
     let mut consent = consent::read_consents(root, &listeners, metrics, before);
     let settings = consent.as_ref().map(|read| &read.settings);
     let token = token::read_tokens(root, settings, metrics, before);
-    let policies = read_policies(root, &upstreams, consent.as_mut(), mistakes);
+    let policies = read_policies(root, consent.as_mut(), mistakes);
     let idempotency = idempotency::read_idempotency(root, before);
     let (token, consent, policies) = (token?, consent?, policies?);
     let consent = (consent.settings, consent.stage);
@@ -251,14 +253,15 @@ fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDoma
 
 fn read_policies(
     root: &Table<'_>,
-    upstreams: &[Upstream],
     consent: Option<&mut ReadConsents>,
     mistakes: &Mistakes,
 ) -> Option<policy::Policies> {
     let (stale_for, events) =
         consent.map(|read| (read.settings.stale_for(), read.events.take())).unwrap_or_default();
-    let names: Vec<&str> = upstreams.iter().map(|u| u.settings().name.as_str()).collect();
-    policy::read_policies(root, &names, stale_for, events, mistakes)
+    let names = traffic::names_of(root, "upstreams");
+    let names: Option<Vec<&str>> =
+        names.as_ref().map(|names| names.iter().map(String::as_str).collect());
+    policy::read_policies(root, names.as_deref(), stale_for, events, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.
@@ -295,22 +298,6 @@ fn meters(routes: &Routes, metrics: &Metrics) -> Vec<Box<dyn Meter>> {
     let meter =
         |route: &Arc<crate::route::Route>| -> Box<dyn Meter> { Box::new(metrics.meter(route)) };
     routes.all().iter().map(meter).collect()
-}
-
-fn read_server(root: &Table<'_>) -> ServerSettings {
-    let table = root.table("server");
-    let table = table.as_ref();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = table.and_then(|table| table.number("threads", 1, 1024));
-    let drain =
-        table.and_then(|table| table.parsed("drain_timeout", values::DURATION, values::duration));
-    let socket = table.and_then(|table| table.string("upgrade_socket", "a path"));
-    ServerSettings {
-        threads: threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores),
-        drain_timeout: drain.map_or(Duration::from_secs(10), |drain| drain.value),
-        upgrade_socket: socket
-            .map_or_else(|| "/run/portaria/upgrade.sock".into(), |socket| socket.value.into()),
-    }
 }
 
 fn read_log(root: &Table<'_>) -> LogSettings {

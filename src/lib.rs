@@ -45,6 +45,7 @@
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
 pub mod moment;
+pub mod printed;
 pub mod pseudonym;
 pub mod digest;
 pub mod strict;

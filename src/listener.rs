@@ -5,12 +5,14 @@
 //! the gateway's own ([`edge`]), because the framework's listener offers neither the cipher suites nor
 //! the session settings of the FAPI profile ([`tls`]); so is the reading of HTTP/1 heads ([`http1`]),
 //! because the framework forgives what must be refused and answers what it cannot parse itself. The
-//! revocation lists that a listener fetches are its own too ([`lists`]).
+//! revocation lists that a listener fetches are its own too ([`lists`]), and so is how its socket passes to the
+//! process that comes after ([`handover`]).
 
 pub mod tls;
 pub mod parameters;
 pub mod presented;
 pub mod edge;
+pub mod handover;
 pub mod http1;
 mod http2;
 pub mod lists;
@@ -58,26 +60,29 @@ pub struct WireLimits {
 /// framework's 64 KiB would be most of the memory of an idle connection.
 const READ_AHEAD: usize = 4 * 1024;
 
-/// An address that is bound before the server starts, so that a taken address is an error of start-up
+/// A socket that listens before the server starts, so that a taken address is an error of start-up
 /// and port 0 is known when it is announced.
 pub struct Bound {
     /// The address, with the port that the system gave.
     pub address: SocketAddr,
-    /// Nothing where the process before hands its socket over.
-    socket: Option<TcpListener>,
+    socket: TcpListener,
 }
 
 impl Bound {
-    /// Binds an address.
-    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
-        let socket = TcpListener::bind(address)?;
+    /// Binds an address, or takes its socket from among those of the process before.
+    pub fn bind(address: SocketAddr, inherited: &mut Vec<TcpListener>) -> std::io::Result<Self> {
+        let is_it = |socket: &TcpListener| socket.local_addr().is_ok_and(|known| known == address);
+        let socket = match inherited.iter().position(is_it) {
+            Some(place) => inherited.swap_remove(place),
+            None => TcpListener::bind(address)?,
+        };
         socket.set_nonblocking(true)?;
-        Ok(Self { address: socket.local_addr()?, socket: Some(socket) })
+        Ok(Self { address: socket.local_addr()?, socket })
     }
 
-    /// An address whose socket the process before hands over.
-    pub fn inherit(address: SocketAddr) -> Self {
-        Self { address, socket: None }
+    /// The same socket, to be handed over.
+    pub fn duplicate(&self) -> std::io::Result<TcpListener> {
+        self.socket.try_clone()
     }
 
     /// A pingora service on this address.
@@ -90,11 +95,11 @@ impl Bound {
         service.threads = Some(threads);
         let buffers = L4BufferSettings::default().read(READ_AHEAD);
         service.add_listener(ListenerConfig::tcp(address.clone()).l4_buffer(buffers));
-        BoundService { service, address, socket: self.socket }
+        BoundService { service, address, socket: Some(self.socket) }
     }
 }
 
-/// A service whose socket was bound beforehand, or is inherited from the process before.
+/// A service whose socket was bound beforehand.
 pub struct BoundService<S> {
     service: S,
     address: String,
@@ -110,12 +115,7 @@ impl<S: PingoraService + Send + Sync> PingoraService for BoundService<S> {
         listeners_per_fd: usize,
     ) {
         if let (Some(fds), Some(socket)) = (&fds, self.socket.take()) {
-            let mut fds = fds.lock();
-            // On an upgrade the socket of the process before is already there, and is the one that
-            // connections wait at.
-            if fds.get(&self.address).is_none() {
-                fds.add(self.address.clone(), socket.into_raw_fd());
-            }
+            fds.lock().add(self.address.clone(), socket.into_raw_fd());
         }
         self.service.start_service(fds, shutdown, listeners_per_fd).await;
     }

@@ -10,17 +10,13 @@ use portaria::authoring;
 use portaria::config::{self, Loaded, Mistake};
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
-use portaria::report::Metrics;
+use portaria::printed;
+use portaria::report::{Metrics, build};
 use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
 use portaria::review::explain::{self as offline, Question, Told, Untold};
 use portaria::review::schema::Subject;
-use portaria::server::{self, Start};
+use portaria::server::{self, Start, Upgraded};
 use portaria::token::Algorithm;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -31,7 +27,7 @@ const LONGEST_INPUT: u64 = 1024 * 1024;
 /// API gateway for Open Insurance Brasil.
 #[derive(Parser)]
 #[command(
-    version,
+    version = build::TEXT,
     after_help = "Examples:\n  portaria check -c config.toml    say what is wrong with a configuration\n  portaria run -c config.toml      serve\n  portaria trust show -c config.toml    what client certificates must lead to\n  portaria jwks status -c config.toml   which keys the authorization servers have\n\nExit codes: 0 ok, 64 bad configuration, 1 anything else."
 )]
 struct Arguments {
@@ -50,6 +46,9 @@ enum Command {
         #[arg(long)]
         upgrade: bool,
     },
+    /// Put a new process in the place of the one that serves, and wait until it serves. No connection is
+    /// refused; if anything goes wrong the old one goes on serving (exit code 1).
+    Upgrade,
     /// Load the configuration and the policies, say what is wrong, serve nothing.
     Check,
     /// Say why a running gateway refused a request (--id), or what would become of one that the arguments
@@ -236,9 +235,10 @@ fn main() -> ExitCode {
     server::install_cryptography();
     let path = arguments.config.unwrap_or_else(default_path);
     match arguments.command {
-        Command::Version => say(&format!("portaria {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version => say(&format!("portaria {}", build::TEXT)),
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
+        Command::Upgrade => upgrade(&path),
         Command::Explain { id: Some(id), json, .. } => explain(&path, &id, json),
         Command::Explain { id: None, question, json } => foretell(&path, &question, json),
         Command::Test(arguments) => review_says(review::test(&arguments, &path)),
@@ -322,10 +322,7 @@ fn look_at(command: CertCommand) -> ExitCode {
 fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
     match said {
         Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
-        Ok(Answer::No(reason)) => {
-            let _ = writeln!(std::io::stderr(), "{reason}");
-            ExitCode::FAILURE
-        }
+        Ok(Answer::No(reason)) => fail(&reason),
         Err(mistakes) => {
             complain(&mistakes);
             ExitCode::from(BAD_CONFIGURATION)
@@ -337,10 +334,7 @@ fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
     match decision::ask(config, id) {
         Ok(records) if json => say(&records.to_json()),
         Ok(records) => say(records.to_string().trim_end()),
-        Err(error @ InspectError::NoDecision) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
+        Err(error @ InspectError::NoDecision) => fail(&error.to_string()),
         Err(error) => give_up(&error),
     }
 }
@@ -407,7 +401,7 @@ fn import_policies(command: ImportCommand) -> ExitCode {
 }
 
 fn give_up(error: &InspectError) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{error}");
+    let _ = fail(&error.to_string());
     ExitCode::from(BAD_CONFIGURATION)
 }
 
@@ -419,40 +413,40 @@ fn default_path() -> PathBuf {
     if here.exists() { here.into() } else { "/etc/portaria/config.toml".into() }
 }
 
-fn check(path: &Path) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else {
-        return ExitCode::FAILURE;
-    };
+/// A configuration that can serve, and the metrics that it was loaded with.
+fn load(path: &Path) -> Result<(Loaded, Arc<Metrics>), ExitCode> {
+    let metrics = Metrics::new().map_err(|_| ExitCode::FAILURE)?;
     match config::load(path, &metrics, None) {
-        Ok(Loaded { configuration, warnings }) => {
-            complain(&warnings);
-            let routes = configuration.serving.admission.routes.all().len();
-            let listeners = configuration.listeners.len();
-            say(&format!("{}: ok, {listeners} listeners, {routes} routes", path.display()))
-        }
+        Ok(loaded) => Ok((loaded, Arc::new(metrics))),
         Err(mistakes) => {
             complain(&mistakes);
-            ExitCode::from(BAD_CONFIGURATION)
+            Err(ExitCode::from(BAD_CONFIGURATION))
         }
     }
 }
 
+fn check(path: &Path) -> ExitCode {
+    let Loaded { configuration, warnings } = match load(path) {
+        Ok((loaded, _)) => loaded,
+        Err(code) => return code,
+    };
+    complain(&warnings);
+    let routes = configuration.serving.admission.routes.all().len();
+    let listeners = configuration.listeners.len();
+    say(&format!("{}: ok, {listeners} listeners, {routes} routes", path.display()))
+}
+
 fn run(path: PathBuf, upgrade: bool) -> ExitCode {
-    let Ok(metrics) = Metrics::new() else {
-        return ExitCode::FAILURE;
-    };
-    let metrics = Arc::new(metrics);
-    let loaded = match config::load(&path, &metrics, None) {
+    let (Loaded { configuration, warnings }, metrics) = match load(&path) {
         Ok(loaded) => loaded,
-        Err(mistakes) => {
-            complain(&mistakes);
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(code) => return code,
     };
-    log_to_stderr(loaded.configuration.log.level);
-    server::log_mistakes(&loaded.warnings);
-    let configuration = loaded.configuration;
-    match server::run(Start { path, upgrade, metrics, configuration }) {
+    let (log, _flush) = match server::begin_log(configuration.log.level) {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("cannot start the thread of the log ({error})")),
+    };
+    server::log_mistakes(&warnings);
+    match server::run(Start { path, upgrade, log, metrics, configuration }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -461,21 +455,27 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
     }
 }
 
-/// The application log: JSON lines of portaria's own events. The frameworks' are left out, for they may
-/// contain what a caller sent.
-fn log_to_stderr(level: LevelFilter) {
-    let lines = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
-    let own = Targets::new().with_target("portaria", level);
-    tracing_subscriber::registry().with(lines.with_filter(own)).init();
-    std::panic::set_hook(Box::new(|panic| {
-        // The place and not the message, which may contain what a caller sent.
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(target: "portaria", place, "panic: one request lost");
-    }));
+fn upgrade(path: &Path) -> ExitCode {
+    // The new process would say in the log what is wrong with it.
+    let place = match load(path) {
+        Ok((loaded, _)) => loaded.configuration.server.upgrade,
+        Err(code) => return code,
+    };
+    match server::upgrade(&place, path) {
+        Ok(Upgraded { before, now }) => {
+            say(&format!("process {now} serves, process {before} finishes what it has begun"))
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(text: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{}", printed::all(text));
+    ExitCode::FAILURE
 }
 
 fn say(text: &str) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(std::io::stdout(), "{}", printed::all(text)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -484,6 +484,6 @@ fn say(text: &str) -> ExitCode {
 fn complain(mistakes: &[Mistake]) {
     let mut stderr = std::io::stderr();
     for mistake in mistakes {
-        let _ = writeln!(stderr, "{mistake}");
+        let _ = writeln!(stderr, "{}", printed::line(&mistake.to_string()));
     }
 }

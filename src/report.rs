@@ -1,5 +1,6 @@
 //! What is told of the exchanges: metrics for Prometheus, one access-log line each, and the admin
-//! endpoint where both the metrics and the gateway's health are read.
+//! endpoint where both the metrics and the gateway's health are read; and where the gateway's own events are
+//! written ([`application_log`]).
 //!
 //! Takes samples; gives nothing back to the request. Nothing personal or secret leaves through here:
 //! metrics have closed sets of labels, the access log an allow-list of fields with pseudonyms for
@@ -9,17 +10,21 @@ pub mod metrics;
 pub mod key_sets;
 pub mod services;
 mod batches;
+mod refusals;
 pub mod access_log;
+pub mod application_log;
 pub mod decisions;
 pub mod admin;
+pub mod build;
 
 use std::sync::Arc;
 
 use crate::measure::{ResponseTimes, Sample, Sink};
 pub use access_log::AccessLog;
+pub use application_log::ApplicationLog;
 pub use batches::Flush;
 pub use decisions::Decisions;
-pub use metrics::Metrics;
+pub use metrics::{DroppedLines, Metrics};
 
 /// Takes every sample.
 pub struct Report {
@@ -29,8 +34,18 @@ pub struct Report {
     pub times: ResponseTimes,
     /// The log, if it is wanted.
     pub access_log: Option<AccessLog>,
+    /// The log of the process.
+    pub application_log: ApplicationLog,
     /// The last refusals.
     pub decisions: Decisions,
+}
+
+impl Report {
+    /// How many lines of each log were lost.
+    pub fn dropped_lines(&self) -> DroppedLines {
+        let access = self.access_log.as_ref().map_or(0, AccessLog::dropped);
+        DroppedLines { access, application: self.application_log.dropped() }
+    }
 }
 
 impl Sink for Report {

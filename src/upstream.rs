@@ -96,6 +96,7 @@ pub struct Upstream {
 }
 
 struct Server {
+    address: SocketAddr,
     peer: HttpPeer,
     failures: AtomicU32,
     /// Nanoseconds on the monotonic clock until which the server is left out.
@@ -115,6 +116,7 @@ impl Upstream {
     /// other upstreams' that share an address.
     pub fn new(settings: UpstreamSettings, group: u64) -> Self {
         let server = |address: &SocketAddr| Server {
+            address: *address,
             peer: peer(*address, &settings, group),
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
@@ -151,7 +153,11 @@ impl Upstream {
         let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= self.settings.eject_after {
             let until = now.since_start() + self.settings.eject_for;
-            server.ejected_until.store(nanoseconds(until), Ordering::Relaxed);
+            // Until it answers again it is said once.
+            if server.ejected_until.swap(nanoseconds(until), Ordering::Relaxed) == 0 {
+                let (upstream, server) = (&self.settings.name, server.address);
+                tracing::warn!(upstream, %server, failures, "a server of the upstream is left out");
+            }
         }
     }
 
@@ -163,7 +169,10 @@ impl Upstream {
         // Written only when there is something to write: servers in good standing share no cache line.
         if server.failures.load(Ordering::Relaxed) != 0 {
             server.failures.store(0, Ordering::Relaxed);
-            server.ejected_until.store(0, Ordering::Relaxed);
+            if server.ejected_until.swap(0, Ordering::Relaxed) != 0 {
+                let (upstream, server) = (&self.settings.name, server.address);
+                tracing::info!(upstream, %server, "a server of the upstream answers again");
+            }
         }
     }
 }

@@ -11,8 +11,9 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
-const LADDER: [&str; 36] = [
+const LADDER: [&str; 37] = [
     "moment",
+    "printed",
     "pseudonym",
     "digest",
     "strict",

@@ -22,6 +22,67 @@ fn is_word(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
 }
 
+/// The paths of the keys that a configuration shows, written out or commented out.
+fn shown_keys(text: &str) -> BTreeSet<String> {
+    let mut shown = BTreeSet::new();
+    let mut table = String::new();
+    let join = |table: &str, key: &str| match table {
+        "" => key.to_owned(),
+        table => format!("{table}.{key}"),
+    };
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        let header = line.split('#').next().unwrap_or_default().trim();
+        let of_array = header.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
+        let of_table = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Some(name) = of_array {
+            shown.insert(name.to_owned());
+            table = format!("{name}[]");
+        } else if let Some(name) =
+            of_table.filter(|name| name.chars().all(|c| is_word(c) || c == '.'))
+        {
+            // A table within one of an array is written as if there were one.
+            let inner =
+                name.strip_prefix("token.issuers.").map(|inner| format!("token.issuers[].{inner}"));
+            let inner = inner
+                .or(name.strip_prefix("listeners.").map(|inner| format!("listeners[].{inner}")));
+            table = inner.unwrap_or_else(|| name.to_owned());
+            shown.insert(table.clone());
+        } else if let Some((key, value)) =
+            line.split_once(" = ").filter(|(key, _)| key.chars().all(is_word))
+        {
+            let path = join(&table, key);
+            shown.insert(path.clone());
+            let inner = if value.starts_with("[{") { format!("{path}[]") } else { path };
+            let braces = value.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
+            for part in
+                braces.map(|(inside, _)| inside).into_iter().flat_map(|inside| inside.split(','))
+            {
+                if let Some((key, _)) = part.split_once(" = ") {
+                    shown.insert(join(&inner, key.trim()));
+                }
+            }
+        }
+    }
+    shown
+}
+
+/// A key that the file does not show is one that nobody finds; one that it shows and nobody reads has no effect.
+#[test]
+fn the_configuration_shows_every_key_and_no_other() {
+    use portaria::review::schema::{Subject, keys};
+    let shown = shown_keys(&read("config.toml"));
+    let known: BTreeSet<String> = keys(Subject::Config).into_iter().map(|key| key.path).collect();
+    let hidden: Vec<&String> = known.difference(&shown).collect();
+    let tables: Vec<String> =
+        known.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.replace("[]", ""))).collect();
+    let unknown: Vec<&String> = shown
+        .difference(&known)
+        .filter(|shown| !tables.contains(&shown.replace("[]", "")))
+        .collect();
+    assert_eq!((hidden, unknown), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn every_refusal_code_is_described() {
     const STAGES: [&str; 13] = [

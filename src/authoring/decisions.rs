@@ -101,9 +101,10 @@ impl Decisions {
         let own = file.and_then(|file| Document::read(file, mistakes));
         let mut all = Vec::new();
         for document in [Some(shipped), own].into_iter().flatten() {
-            let decisions: Vec<Decision> = document.with_root(|root| {
+            let decisions: Option<Vec<Decision>> = document.with_root(|root| {
                 root.tables("decisions").iter().filter_map(read_decision).collect()
             });
+            let decisions = decisions.unwrap_or_default();
             reject_contradictions(&decisions);
             all.extend(decisions);
         }

@@ -9,8 +9,8 @@ use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::listeners::ListenerConfiguration;
 use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
-use super::values;
 use super::webhook::{WebhookSettings, read_webhook};
+use super::{traffic, values};
 use crate::consent::preset::Consumption;
 use crate::consent::{
     ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
@@ -121,7 +121,8 @@ pub(super) fn read_consents(
         settings.breaker = breaker::read(&table);
         settings.stale_for = read_stale_for(&table);
         settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
-        if let Some((webhook, place)) = read_webhook(&table, listeners) {
+        let names = traffic::names_of(root, "listeners");
+        if let Some((webhook, place)) = read_webhook(&table, listeners, names.as_deref()) {
             events = webhook.route().map(|route| (route, place));
             settings.webhook = Some(webhook);
         }

@@ -5,7 +5,7 @@
 
 mod mistake;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -58,14 +58,19 @@ impl Document {
     pub fn read(path: &Path, mistakes: &Mistakes) -> Option<Self> {
         let file: Rc<str> = path.display().to_string().into();
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Some(Self { directory, ..Self::of_text(&file, text, mistakes) }),
-            Err(error) => {
-                let text = format!("cannot be read ({error}), accepted: a readable TOML file");
-                Place::of_file(&file, mistakes).reject(text);
-                None
+        mistakes.begin(&file);
+        let why = match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => {
+                return Some(Self { directory, ..Self::of_text(&file, text, mistakes) });
             }
-        }
+            Ok(Err(error)) => match error.as_bytes() {
+                [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "is UTF-16, accepted: UTF-8".to_owned(),
+                _ => "is not UTF-8, accepted: UTF-8".to_owned(),
+            },
+            Err(error) => format!("cannot be read ({error}), accepted: a readable TOML file"),
+        };
+        Place::of_file(&file, mistakes).reject(why);
+        None
     }
 
     /// A document that is no file.
@@ -80,25 +85,36 @@ impl Document {
         Self { stand_in: Some(stand_in), ..self }
     }
 
-    /// Runs `read` on the document's root table. Syntax errors are reported, all of them; what could be
-    /// parsed is read all the same.
-    pub fn with_root<T>(&self, read: impl FnOnce(Table<'_>) -> T) -> T {
+    /// Runs `read` on the document's root table. A document with a syntax error is not read: what it says from
+    /// there on is anybody's guess, and so would be every further mistake.
+    pub fn with_root<T>(&self, read: impl FnOnce(Table<'_>) -> T) -> Option<T> {
         let (root, errors) = DeTable::parse_recoverable(&self.text);
-        for error in errors {
-            let line = self.line_of(error.span().map_or(0, |span| span.start));
-            let place = Place {
-                file: self.file.clone(),
-                line,
-                key: String::new(),
-                mistakes: self.mistakes.clone(),
-            };
+        let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+        // The first one is true; the parser stumbles over what follows from it.
+        if let Some(error) = errors.iter().min_by_key(|error| start(error)) {
+            let place = Place::at(&self.file, self.line_of(start(error)), "", &self.mistakes);
             place.reject(format!("{}, accepted: TOML 1.1", error.message()));
+            return None;
         }
-        read(self.table(root.get_ref(), String::new(), 1))
+        Some(read(self.table(root.get_ref(), String::new(), 1)))
+    }
+
+    /// Runs `read` on the root table of a document that says nothing.
+    pub fn with_nothing<T>(read: impl FnOnce(Table<'_>) -> T) -> T {
+        let document = Self::of_text("", String::new(), &Mistakes::default());
+        let nothing = DeTable::new();
+        read(document.table(&nothing, String::new(), 1))
     }
 
     fn table<'a>(&'a self, entries: &'a DeTable<'a>, path: String, line: usize) -> Table<'a> {
-        Table { document: self, entries, path, line, asked: RefCell::default() }
+        Table {
+            document: self,
+            entries,
+            path,
+            line,
+            asked: RefCell::default(),
+            is_partial: Cell::default(),
+        }
     }
 
     fn line_of(&self, offset: usize) -> usize {
@@ -113,11 +129,17 @@ pub struct Table<'a> {
     path: String,
     line: usize,
     asked: RefCell<Vec<&'static str>>,
+    is_partial: Cell<bool>,
 }
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Table<'a> {
+    /// Whoever reads the table for one of its keys leaves the others to who reads it whole.
+    pub fn ask_nothing_more(&self) {
+        self.is_partial.set(true);
+    }
+
     /// What is asked instead of services, if they are not to be asked.
     pub fn stand_in(&self) -> Option<&StandIn> {
         self.document.stand_in.as_ref()
@@ -279,6 +301,9 @@ impl<'a> Table<'a> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
+        if self.is_partial.get() {
+            return;
+        }
         let asked = self.asked.borrow();
         for (name, _) in self.entries.iter() {
             let name_text: &str = name.get_ref();
@@ -323,7 +348,12 @@ fn parse_located<T>(
 fn expand_at(place: &Place, text: &str) -> Option<String> {
     match expand(text) {
         Ok(value) => Some(value),
-        Err(variable) => {
+        Err(Unexpanded::Open) => {
+            let accepted = "accepted: ${VAR} or ${VAR:-default}";
+            place.reject(format!("has a ${{ without its closing brace, {accepted}"));
+            None
+        }
+        Err(Unexpanded::NotSet(variable)) => {
             let hint = format!("accepted: a set variable, or ${{{variable}:-default}}");
             place.reject(format!("the variable {variable} is not set, {hint}"));
             None
@@ -331,17 +361,22 @@ fn expand_at(place: &Place, text: &str) -> Option<String> {
     }
 }
 
-/// Replaces `${VAR}` and `${VAR:-default}`; gives the variable that is not set.
-fn expand(text: &str) -> Result<String, String> {
+/// Why a text with variables says nothing.
+#[derive(Debug, PartialEq, Eq)]
+enum Unexpanded {
+    /// A `${` without its `}`.
+    Open,
+    /// A variable that is not set.
+    NotSet(String),
+}
+
+/// Replaces `${VAR}` and `${VAR:-default}`.
+fn expand(text: &str) -> Result<String, Unexpanded> {
     let mut expanded = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         expanded.push_str(before);
-        let Some((inner, after)) = after.split_once('}') else {
-            expanded.push_str("${");
-            rest = after;
-            continue;
-        };
+        let (inner, after) = after.split_once('}').ok_or(Unexpanded::Open)?;
         let (variable, default) = match inner.split_once(":-") {
             Some((variable, default)) => (variable, Some(default)),
             None => (inner, None),
@@ -349,7 +384,7 @@ fn expand(text: &str) -> Result<String, String> {
         match (std::env::var(variable), default) {
             (Ok(value), _) => expanded.push_str(&value),
             (Err(_), Some(default)) => expanded.push_str(default),
-            (Err(_), None) => return Err(variable.to_owned()),
+            (Err(_), None) => return Err(Unexpanded::NotSet(variable.to_owned())),
         }
         rest = after;
     }
@@ -361,10 +396,19 @@ fn expand(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn of_a_document_with_a_syntax_error_only_that_is_told() {
+        let found = mistakes("name = \"a\nb = [1\nunheard = 1\n[x\n", |root| {
+            root.required("missing", "something");
+        });
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("c.toml:1: "), "{found:?}");
+    }
+
     fn mistakes(text: &str, read: impl FnOnce(Table<'_>)) -> Vec<String> {
         let mistakes = Mistakes::default();
         let document = Document::of_text("c.toml", text.to_owned(), &mistakes);
-        document.with_root(read);
+        let _ = document.with_root(read);
         mistakes.take().iter().map(ToString::to_string).collect()
     }
 
@@ -389,8 +433,12 @@ mod tests {
     #[test]
     fn variables_are_replaced_or_reported() {
         assert_eq!(expand("a${PORTARIA_NOT_SET:-b}c").as_deref(), Ok("abc"));
-        assert_eq!(expand("${PORTARIA_NOT_SET}"), Err("PORTARIA_NOT_SET".to_owned()));
-        assert_eq!(expand("a$b ${").as_deref(), Ok("a$b ${"));
+        let not_set = Unexpanded::NotSet("PORTARIA_NOT_SET".to_owned());
+        assert_eq!(expand("${PORTARIA_NOT_SET}"), Err(not_set));
+        assert_eq!(expand("a$b }").as_deref(), Ok("a$b }"));
+        for open in ["${", "a${X", "${PORTARIA_NOT_SET:-b} ${Y", "${X:-"] {
+            assert_eq!(expand(open), Err(Unexpanded::Open), "{open}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Judging {
     pub fn of(path: &Path) -> Result<Self, Vec<Mistake>> {
         let mistakes = Mistakes::default();
         let document = Document::read(path, &mistakes);
-        let settings = document.map(|document| document.with_root(|root| Self::read(&root)));
+        let settings = document.and_then(|document| document.with_root(|root| Self::read(&root)));
         let concerns = |mistake: &Mistake| {
             let table = mistake.key.split('.').next().unwrap_or_default();
             // Of `[consent]` only some keys are read here.
@@ -55,8 +55,7 @@ impl Judging {
 
     /// The defaults: the legal floors.
     pub fn defaults() -> Self {
-        let document = Document::of_text("", String::new(), &Mistakes::default());
-        document.with_root(|root| Self::read(&root))
+        Document::with_nothing(|root| Self::read(&root))
     }
 
     fn read(root: &Table<'_>) -> Self {

@@ -154,8 +154,11 @@ pub(super) fn read_admin(root: &Table<'_>) -> SocketAddr {
     let accepted = "a loopback address such as \"127.0.0.1:9100\"";
     let table = root.table("admin");
     let address = table.as_ref().and_then(|table| {
-        let parse = |text: &str| text.parse::<SocketAddr>().ok();
-        table.parsed("address", accepted, |text| parse(text).filter(|a| a.ip().is_loopback()))
+        table.parsed("address", accepted, |text| text.parse::<SocketAddr>().ok())
     });
+    if let Some(address) = address.as_ref().filter(|address| !address.value.ip().is_loopback()) {
+        let why = "can be reached from other machines, and whoever reaches it reads metrics and ends consents";
+        address.place.reject(format!("{why}, accepted: {accepted}"));
+    }
     address.map_or(default, |address| address.value)
 }

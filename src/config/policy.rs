@@ -13,6 +13,7 @@ mod published;
 mod upstreams;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderValue, Method};
@@ -49,18 +50,18 @@ pub(super) struct Policies {
     pub(super) bodies: Vec<(u64, Place)>,
 }
 
-/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order;
+/// Reads the policy files that `[policies]` names. `upstreams` are the known ones, in their order, if it can be told;
 /// `stale_for` is what an outage of the consent registry means to the routes of each class, `events` the
 /// route by which it tells of changes.
 pub(super) fn read_policies(
     root: &Table<'_>,
-    upstreams: &[&str],
+    upstreams: Option<&[&str]>,
     stale_for: StaleFor,
     events: Option<(Route, Place)>,
     mistakes: &Mistakes,
 ) -> Option<Policies> {
     let files = policy_files(root)?;
-    let upstreams = Upstreams::Configured(upstreams);
+    let upstreams = upstreams.map_or(Upstreams::Unknown, Upstreams::Configured);
     let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
     let reader = reader.read_all(&files, events, mistakes);
     let first = |wanted: fn(&Route) -> bool| {
@@ -87,7 +88,13 @@ fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
     let accepted = DIRECTORY;
     let directory = directory(root)?;
     let files = match list(&directory.value) {
-        Ok(files) => files,
+        Ok(Listed { files, hidden }) => {
+            for name in hidden {
+                let text = "is hidden, as an editor's files are, and not read";
+                directory.place.warn(format!("{} {text}", directory.value.join(name).display()));
+            }
+            files
+        }
         Err(error) => {
             let shown = directory.value.display();
             directory
@@ -112,16 +119,28 @@ pub(super) fn directory(root: &Table<'_>) -> Option<Located<PathBuf>> {
     pem::path(&table, "directory", DIRECTORY)
 }
 
-fn list(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// The policy files of a directory, and those that an editor keeps beside them.
+struct Listed {
+    files: Vec<PathBuf>,
+    hidden: Vec<OsString>,
+}
+
+fn list(directory: &Path) -> std::io::Result<Listed> {
+    let mut listed = Listed { files: Vec::new(), hidden: Vec::new() };
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path);
+        let entry = entry?;
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        match entry.file_name() {
+            name if name.as_encoded_bytes().starts_with(b".") => listed.hidden.push(name),
+            _ => listed.files.push(path),
         }
     }
-    files.sort();
-    Ok(files)
+    listed.files.sort();
+    listed.hidden.sort();
+    Ok(listed)
 }
 
 struct Reader<'a> {
@@ -141,7 +160,13 @@ struct Head {
     interaction: Option<InteractionRule>,
     scopes: Option<Vec<String>>,
     refuses_other_query: bool,
+    /// Which of the keys that a route may leave to the file stand there, rightly or wrongly.
+    says: [bool; OF_FILE_OR_ROUTE.len()],
 }
+
+/// What must be said for the file or for each route, and what is accepted.
+const OF_FILE_OR_ROUTE: [(&str, &str); 3] =
+    [("class", CLASS), ("upstream", UPSTREAM), ("interaction_id", INTERACTION)];
 
 impl Reader<'_> {
     fn read_all(
@@ -152,7 +177,8 @@ impl Reader<'_> {
     ) -> Self {
         for file in files {
             if let Some(document) = Document::read(file, mistakes) {
-                document.with_root(|root| self.read_file(&root));
+                // Nothing, if it is no TOML: that was reported.
+                let _ = document.with_root(|root| self.read_file(&root));
             }
         }
         if let Some((route, place)) = events {
@@ -206,7 +232,9 @@ impl Reader<'_> {
         let upstream = self.upstreams.read(root);
         let interaction = read_interaction(root);
         let scopes = root.strings("scopes", "the scopes of the API's routes");
+        let says = OF_FILE_OR_ROUTE.map(|(key, _)| root.has(key));
         Some(Head {
+            says,
             api: api?.value,
             published: published?,
             base_path: base_path?.value,
@@ -230,8 +258,8 @@ impl Reader<'_> {
         let class = read_class(table).or(head.and_then(|head| head.class));
         let upstream = self.upstreams.read(table).or(head.and_then(|head| head.upstream));
         let interaction = read_interaction(table).or(head.and_then(|head| head.interaction));
-        if head.is_some() {
-            demand(table, class.is_none(), upstream.is_none(), interaction.is_none());
+        if let Some(head) = head {
+            demand(table, head.says);
         }
         let content = read_content(table, method.as_ref().map(|method| &method.value));
         let others = head.is_some_and(|head| head.refuses_other_query);
@@ -290,13 +318,9 @@ impl Reader<'_> {
 }
 
 /// What neither the route nor the top of its file says is a mistake; what is wrong was reported.
-fn demand(table: &Table<'_>, class: bool, upstream: bool, interaction: bool) {
-    for (key, is_missing, accepted) in [
-        ("class", class, CLASS),
-        ("upstream", upstream, UPSTREAM),
-        ("interaction_id", interaction, INTERACTION),
-    ] {
-        if is_missing && !table.has(key) {
+fn demand(table: &Table<'_>, said: [bool; OF_FILE_OR_ROUTE.len()]) {
+    for ((key, accepted), is_said) in OF_FILE_OR_ROUTE.into_iter().zip(said) {
+        if !is_said && !table.has(key) {
             let text = "is missing here and at the top of the file";
             table.place(key).reject(format!("{text}, accepted: {accepted}"));
         }

@@ -157,6 +157,17 @@ fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
 }
 
 /// Reads `[[upstreams]]`.
+/// The names of tables that a policy or a key may name, whatever else is wrong with those tables; nothing, if
+/// some name cannot be told.
+pub(super) fn names_of(root: &Table<'_>, tables: &'static str) -> Option<Vec<String>> {
+    let tables = root.tables(tables);
+    let name = |table: &Table<'_>| {
+        table.ask_nothing_more();
+        table.parsed("name", values::NAME, values::name).map(|name| name.value)
+    };
+    (!tables.is_empty()).then(|| tables.iter().map(name).collect())?
+}
+
 pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
     let tables = root.tables("upstreams");
     if tables.is_empty() && !root.has("upstreams") {

@@ -43,9 +43,10 @@ enum Key {
 pub(super) fn read_webhook(
     consent: &Table<'_>,
     listeners: &[ListenerConfiguration],
+    names: Option<&[String]>,
 ) -> Option<(WebhookSettings, Place)> {
     let table = consent.table("webhook")?;
-    let listener = read_listener(&table, listeners);
+    let listener = read_listener(&table, listeners, names);
     let path = table.required_parsed("path", PATH, |text| {
         (Template::parse(text).is_ok() && !text.contains('{')).then(|| text.to_owned())
     });
@@ -67,12 +68,18 @@ pub(super) fn read_webhook(
     Some((settings, path.place))
 }
 
-fn read_listener(table: &Table<'_>, listeners: &[ListenerConfiguration]) -> Option<usize> {
+/// `names` are those of all listeners, also of one that is wrong: then that is told, and not here.
+fn read_listener(
+    table: &Table<'_>,
+    listeners: &[ListenerConfiguration],
+    names: Option<&[String]>,
+) -> Option<usize> {
     let name = table.required("listener", "the name of a listener")?;
     let found = listeners.iter().position(|listener| listener.name == name.value);
-    if found.is_none() {
-        let known: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
-        let known = known.join(", ");
+    if let Some(names) = names
+        && !names.contains(&name.value)
+    {
+        let known = names.join(", ");
         let text = format!("{:?} is an unknown listener, accepted: {known}", name.value);
         name.place.reject(text);
     }

@@ -17,6 +17,7 @@ use crate::identity::path::faults_of_end_entity;
 use crate::identity::pem;
 use crate::identity::{Level, Name, PathRules, Preset, Rule, Thumbprint};
 use crate::moment::Moment;
+use crate::printed;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -197,13 +198,9 @@ fn distribution_points(certificate: &X509Certificate<'_>) -> Vec<String> {
     points
 }
 
-/// A terminal would obey control characters.
+/// A terminal would obey some characters.
 fn plain(text: &str) -> String {
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().collect::<String>(),
-        false => c.to_string(),
-    };
-    text.chars().map(escaped).collect()
+    printed::line(text).into_owned()
 }
 
 impl Reading {
@@ -236,7 +233,8 @@ impl fmt::Display for Reading {
                 }
                 value => value.as_str().unwrap_or_default().to_owned(),
             };
-            writeln!(f, "{name:<24}{}", if text.is_empty() { "-" } else { &text })?;
+            let text = printed::line(if text.is_empty() { "-" } else { &text });
+            writeln!(f, "{name:<24}{text}")?;
         }
         for fault in &self.faults {
             writeln!(f, "refused in the handshake: {fault}")?;

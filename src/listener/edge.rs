@@ -1,6 +1,8 @@
 //! The edge: one accepted TCP connection, from its PROXY protocol header and TLS handshake to its HTTP
 //! sessions.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use async_trait::async_trait;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{ALPN, IO, Ssl, Stream};
+use pingora::protocols::{ALPN, GetSocketDigest, IO, Peek, Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use thiserror::Error;
@@ -75,27 +77,41 @@ impl<A: Application> Edge<A> {
 
     async fn handshake(&self, tcp: TcpStream) -> Option<impl IO + 'static + use<A>> {
         let within = self.limits.load().handshake_timeout;
-        let result = match timeout(within, self.secure(tcp)).await {
+        let listener = &*self.listener;
+        let mut client = Client(address_of(&tcp));
+        let result = match timeout(within, self.secure(tcp, &mut client)).await {
             Ok(Ok(stream)) => {
-                self.metrics.note_handshake(&self.listener, "ok");
+                tracing::debug!(listener, client.address = %client, "handshake done");
+                self.metrics.note_handshake(listener, "ok");
                 return Some(stream);
             }
+            // As a load balancer looks whether anybody is there.
+            Ok(Err(HandshakeError::NoByte)) => {
+                tracing::debug!(listener, client.address = %client, "a connection without a byte");
+                "no_byte"
+            }
             Ok(Err(error)) => {
-                tracing::info!(listener = &*self.listener, %error, "handshake failed");
+                tracing::info!(listener, client.address = %client, %error, "handshake failed");
                 error.result()
             }
-            Err(_) => "timeout",
+            Err(_) => {
+                tracing::info!(listener, client.address = %client, error = "too slow", "handshake failed");
+                "timeout"
+            }
         };
-        self.metrics.note_handshake(&self.listener, result);
+        self.metrics.note_handshake(listener, result);
         None
     }
 
     async fn secure(
         &self,
         mut tcp: TcpStream,
+        client: &mut Client,
     ) -> Result<impl IO + 'static + use<A>, HandshakeError> {
+        tcp.try_peek(&mut [0]).await.map_err(|_| HandshakeError::NoByte)?;
         if self.comes_from_balancer(&tcp) {
             proxy_protocol::receive(&mut tcp).await?;
+            *client = Client(address_of(&tcp));
         }
         let acceptor = self.acceptor.load_full();
         Ok(acceptor.tls_handshake(tcp).await?)
@@ -107,9 +123,28 @@ impl<A: Application> Edge<A> {
     }
 }
 
+/// Whom a connection is made for.
+struct Client(Option<IpAddr>);
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+fn address_of(tcp: &TcpStream) -> Option<IpAddr> {
+    let digest = tcp.get_socket_digest()?;
+    digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical())
+}
+
 /// Why a connection was not secured.
 #[derive(Debug, Error)]
 enum HandshakeError {
+    #[error("the connection ended before its first byte")]
+    NoByte,
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error(transparent)]
@@ -120,6 +155,7 @@ impl HandshakeError {
     /// What it is counted as.
     fn result(&self) -> &'static str {
         match self {
+            Self::NoByte => "no_byte",
             Self::Header(_) => "proxy_header",
             Self::Tls(_) => "failed",
         }

@@ -27,10 +27,12 @@ use crate::exchange::Arrival;
 use crate::interaction;
 use crate::measure::Course;
 use crate::request::chunked::ChunkedBody;
-use crate::request::framing::{self, Framing, Head, Span};
+use crate::request::framing::{self, Framing, Head, HeadLimits, Span};
 use crate::request::{KEPT_BODY, RequestError, RequestError as E};
 
 const READ_SIZE: usize = 4096;
+/// What a request asks for whose line says nothing that could be believed: logged as `_OTHER`.
+const UNKNOWN: &[u8] = b"UNKNOWN /";
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// Serves the requests of a connection, one after the other, until either side ends it.
@@ -348,12 +350,24 @@ fn with_declared_length(head: &[u8], body: &[u8]) -> BytesMut {
     request
 }
 
-/// A request that stands for one that cannot be parsed: it carries nothing but the interaction id, if
-/// one can be made out, so that the answer can echo it, and whom it came from, so that a load balancer is
-/// not held to what passes through it.
+/// A request that stands for one that cannot be parsed: it carries nothing but what was asked for, if that can
+/// be made out, so that it is counted and logged as that; the interaction id, so that the answer can echo it;
+/// and whom it came from, so that a load balancer is not held to what passes through it.
 fn stand_in(received: &[u8], fault: RequestError) -> BytesMut {
     let mut request = BytesMut::new();
-    request.put_slice(b"GET / HTTP/1.1\r\nhost: invalid\r\nconnection: close\r\n");
+    match asked_for(received) {
+        Some((method, Some(target))) => {
+            request.put_slice(method);
+            request.put_slice(b" ");
+            request.put_slice(target);
+        }
+        Some((method, None)) => {
+            request.put_slice(method);
+            request.put_slice(b" /");
+        }
+        None => request.put_slice(UNKNOWN),
+    }
+    request.put_slice(b" HTTP/1.1\r\nhost: invalid\r\nconnection: close\r\n");
     let name = interaction::FIELD;
     let of_interaction = |line: &&[u8]| is_field(line, name.as_str());
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-: ".contains(b);
@@ -376,9 +390,52 @@ fn stand_in(received: &[u8], fault: RequestError) -> BytesMut {
     request
 }
 
+/// The method of a request line, and its target if that is a path. Nothing if the line itself is in doubt.
+fn asked_for(received: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let end = memchr::memmem::find(received, b"\r\n")?;
+    let line = received.get(..end)?;
+    let mut parts = line.split(|b| *b == b' ');
+    let (method, target, version) = (parts.next()?, parts.next()?, parts.next()?);
+    // What is put into a head must be what the gateway reads in one.
+    let is_sound = |target: &[u8]| {
+        let head = [method, b" ", target, b" HTTP/1.1\r\nhost: invalid\r\n\r\n"].concat();
+        let limits = HeadLimits { size: usize::MAX, fields: usize::MAX };
+        framing::check_head(&head, &limits).is_ok()
+    };
+    // CONNECT names a host, and the framework would do something else with it.
+    let is_method = method.iter().all(u8::is_ascii_alphabetic) && method != b"CONNECT";
+    let is_line = version.starts_with(b"HTTP/") && parts.next().is_none();
+    if !is_line || !is_method || !is_sound(b"/") {
+        return None;
+    }
+    Some((method, Some(target).filter(|target| target.starts_with(b"/") && is_sound(target))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stand_in_asks_for_what_was_asked_for() {
+        let line = |received: &[u8]| {
+            let request = stand_in(received, E::Chunk);
+            let end = memchr::memmem::find(&request, b"\r\n").unwrap();
+            String::from_utf8(request[..end].to_vec()).unwrap()
+        };
+        assert_eq!(line(b"POST /a?b HTTP/1.1\r\nx: y\r\n\r\n"), "POST /a?b HTTP/1.1");
+        assert_eq!(line(b"HEAD /a HTTP/1.1\r\n"), "HEAD /a HTTP/1.1");
+        assert_eq!(line(b"POST http://b/a HTTP/1.1\r\n"), "POST / HTTP/1.1");
+        assert_eq!(line(b"GET /a\x01 HTTP/1.1\r\n"), "GET / HTTP/1.1");
+        for doubtful in [
+            &b"GET /a"[..],
+            b"\r\n",
+            b"G T\r\n",
+            b"G\xff /a HTTP/1.1\r\n",
+            b"CONNECT b:1 HTTP/1.1\r\n",
+        ] {
+            assert_eq!(line(doubtful), "UNKNOWN / HTTP/1.1");
+        }
+    }
 
     #[test]
     fn a_chunked_request_gets_a_declared_length() {

@@ -3,22 +3,32 @@
 //! An allow-list of fields, named as in OpenTelemetry where it has a name: the route's template and
 //! never the path (OPIN paths carry policy ids), keyed pseudonyms for consents and clients. Lines are
 //! written in batches; when the target cannot keep up, lines are dropped and counted rather than requests
-//! delayed.
+//! delayed. Refusals of one address are drawn together beyond a rate (`refusals`).
 
 use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::batches::{Batches, Flush};
+use super::batches::{Batches, Bounds, Flush, Pass};
+use super::refusals::Refusals;
 use crate::measure::{Outcome, Sample};
+use crate::moment::Moment;
 use crate::pseudonym;
+
+const BOUNDS: Bounds = Bounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
+
+/// How often those that are drawn together are looked through.
+const REFUSALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Writes the lines.
 pub struct AccessLog {
     batches: Batches,
+    refusals: Arc<Refusals>,
 }
 
 #[derive(Serialize)]
@@ -84,8 +94,18 @@ struct Line<'a> {
 impl AccessLog {
     /// A log on `target`, and the guard that writes what is buffered when it is dropped.
     pub fn new(target: impl Write + Send + 'static) -> std::io::Result<(Self, Flush)> {
-        let (batches, flush) = Batches::to(target)?;
-        Ok((Self { batches }, flush))
+        let refusals = Arc::new(Refusals::default());
+        let told = refusals.clone();
+        let mut due = Instant::now();
+        let add = move |batch: &mut Vec<u8>, pass: Pass| {
+            let now = Instant::now();
+            if pass.is_last || due <= now {
+                told.tell(batch, pass, now);
+                due = now + REFUSALS_EVERY;
+            }
+        };
+        let (batches, flush) = Batches::to("access-log", target, BOUNDS, add)?;
+        Ok((Self { batches, refusals }, flush))
     }
 
     /// How many lines were dropped.
@@ -95,6 +115,13 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
+        if let (Some(refusal), None) = (sample.refusal, sample.backend) {
+            let code = refusal.verdict().code;
+            let route = sample.route.map(|route| route.index);
+            if !self.refusals.admit(sample.address, code, route, Instant::now()) {
+                return;
+            }
+        }
         let Ok(mut line) = serde_json::to_vec(&Self::line(sample)) else {
             return;
         };
@@ -106,7 +133,7 @@ impl AccessLog {
         let (refusal, shadow) = (sample.refusal, sample.would_refuse);
         let (participant, times) = (sample.participant, sample.times);
         Line {
-            timestamp: timestamp(sample),
+            timestamp: timestamp(sample.arrived),
             event: "exchange",
             listener: sample.listener,
             address: sample.address.to_string(),
@@ -140,10 +167,10 @@ impl AccessLog {
     }
 }
 
-pub(super) fn timestamp(sample: &Sample<'_>) -> String {
+pub(super) fn timestamp(moment: Moment) -> String {
     let format =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let time = OffsetDateTime::UNIX_EPOCH + sample.arrived.since_epoch();
+    let time = OffsetDateTime::UNIX_EPOCH + moment.since_epoch();
     time.format(&format).unwrap_or_default()
 }
 

@@ -20,7 +20,7 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
-use super::Report;
+use super::{Report, build};
 use crate::digest::Digest;
 use crate::moment::Moment;
 
@@ -76,16 +76,19 @@ impl ServeHttp for Admin {
         }
         match path {
             "/metrics" => {
-                let dropped = self.report.access_log.as_ref().map_or(0, |log| log.dropped());
+                let dropped = self.report.dropped_lines();
                 let times = &self.report.times;
                 let scraped = self.report.metrics.scrape(times, dropped, Moment::now());
                 text(StatusCode::OK, "text/plain; version=0.0.4", scraped)
             }
             "/healthz" => json(StatusCode::OK, &serde_json::json!({"status": "alive"})),
             "/readyz" => self.ready(),
-            "/version" => {
-                json(StatusCode::OK, &serde_json::json!({"version": env!("CARGO_PKG_VERSION")}))
-            }
+            "/version" => json(
+                StatusCode::OK,
+                &serde_json::json!({
+                    "version": build::VERSION, "commit": build::COMMIT, "commit_date": build::COMMIT_DATE,
+                }),
+            ),
             path if path.starts_with(DECISIONS) => self.decisions(path),
             _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
         }
@@ -93,6 +96,11 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// An endpoint that reports, and asks one thing what is missing and what can be ended.
+    pub fn new<T: Readiness + Purge + 'static>(report: Arc<Report>, live: &Arc<T>) -> Self {
+        Self { report, readiness: live.clone(), purge: live.clone() }
+    }
+
     fn decisions(&self, path: &str) -> Response<Vec<u8>> {
         let id = path.strip_prefix(DECISIONS).unwrap_or_default();
         match self.report.decisions.of(id) {

@@ -2,7 +2,7 @@
 //!
 //! Whoever has a line appends it to what waits, which wakes nobody: a line that was handed to another thread
 //! by itself would cost an exchange more than all of admission. What waits is written every tenth of a
-//! second, or as soon as there is much of it. It is bounded: when the target cannot keep up, lines are
+//! second, or as soon as there is enough of it. It is bounded: when the target cannot keep up, lines are
 //! dropped and counted.
 
 use std::io::Write;
@@ -14,10 +14,6 @@ use parking_lot::{Condvar, Mutex};
 
 /// Longest time that a line waits for others.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Bytes that are written without waiting for more.
-const ENOUGH: usize = 64 * 1024;
-/// Bytes that may wait.
-const MOST: usize = 32 * 1024 * 1024;
 /// How long the end of the process waits for a target that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -28,7 +24,26 @@ pub(super) struct Batches(Arc<Shared>);
 /// Writes what waits when it is dropped.
 pub struct Flush(Arc<Shared>);
 
+/// How much a batch has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Bytes that are written without waiting for more.
+    pub(super) enough: usize,
+    /// Bytes that may wait.
+    pub(super) most: usize,
+}
+
+/// A batch that is about to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    /// Lines that were dropped since the batch before.
+    pub(super) lost: u64,
+    /// Nothing more will come.
+    pub(super) is_last: bool,
+}
+
 struct Shared {
+    bounds: Bounds,
     waiting: Mutex<Waiting>,
     /// There is much to write, or nothing more will come.
     due: Condvar,
@@ -44,17 +59,23 @@ struct Waiting {
 }
 
 impl Batches {
-    /// Writes lines to `target`.
-    pub(super) fn to(target: impl Write + Send + 'static) -> std::io::Result<(Self, Flush)> {
+    /// Writes lines to `target`. `add` may add to each batch.
+    pub(super) fn to(
+        name: &str,
+        target: impl Write + Send + 'static,
+        bounds: Bounds,
+        add: impl FnMut(&mut Vec<u8>, Pass) + Send + 'static,
+    ) -> std::io::Result<(Self, Flush)> {
         let shared = Arc::new(Shared {
+            bounds,
             waiting: Mutex::default(),
             due: Condvar::new(),
             written: Condvar::new(),
             dropped: AtomicUsize::new(0),
         });
         let writer = shared.clone();
-        let thread = std::thread::Builder::new().name("access-log".to_owned());
-        thread.spawn(move || writer.write_all(target))?;
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || writer.write_all(target, add))?;
         Ok((Self(shared.clone()), Flush(shared)))
     }
 
@@ -62,12 +83,13 @@ impl Batches {
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.0.waiting.lock();
         let before = waiting.bytes.len();
-        if before + line.len() > MOST || waiting.has_ended {
+        if before + line.len() > self.0.bounds.most || waiting.has_ended {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.bytes.extend_from_slice(line);
-        if before < ENOUGH && waiting.bytes.len() >= ENOUGH {
+        let enough = self.0.bounds.enough;
+        if before < enough && waiting.bytes.len() >= enough {
             self.0.due.notify_one();
         }
     }
@@ -79,13 +101,20 @@ impl Batches {
 }
 
 impl Shared {
-    fn write_all(&self, mut target: impl Write) {
+    fn write_all(&self, mut target: impl Write, mut add: impl FnMut(&mut Vec<u8>, Pass)) {
         let mut batch = Vec::new();
+        let mut known = 0;
         loop {
             let has_ended = self.await_batch(&mut batch);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            let lost = u64::try_from(dropped.saturating_sub(known)).unwrap_or(u64::MAX);
+            known = dropped;
+            add(&mut batch, Pass { lost, is_last: has_ended });
             if target.write_all(&batch).and_then(|()| target.flush()).is_err() {
                 let lines = batch.iter().filter(|byte| **byte == b'\n').count();
                 self.dropped.fetch_add(lines, Ordering::Relaxed);
+                // A target that is broken is not told that it is.
+                known += lines;
             }
             batch.clear();
             if has_ended {
@@ -99,7 +128,7 @@ impl Shared {
     /// Takes what waits, in exchange for an empty buffer; says whether nothing more will come.
     fn await_batch(&self, empty: &mut Vec<u8>) -> bool {
         let mut waiting = self.waiting.lock();
-        if !waiting.has_ended && waiting.bytes.len() < ENOUGH {
+        if !waiting.has_ended && waiting.bytes.len() < self.bounds.enough {
             self.due.wait_for(&mut waiting, PAUSE);
         }
         std::mem::swap(&mut waiting.bytes, empty);
@@ -122,6 +151,10 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
+
+    const ENOUGH: usize = 64 * 1024;
+    const MOST: usize = 1024 * 1024;
+    const BOUNDS: Bounds = Bounds { enough: ENOUGH, most: MOST };
 
     /// Tells what is written, and answers each write as it is told to.
     struct Target {
@@ -151,7 +184,7 @@ mod tests {
     #[test]
     fn what_waits_at_the_end_is_written_in_its_order() {
         let (target, writes, answer) = target();
-        let (batches, flush) = Batches::to(target).unwrap();
+        let (batches, flush) = Batches::to("test", target, BOUNDS, |_, _| ()).unwrap();
         for _ in 0..100 {
             answer.send(true).unwrap();
         }
@@ -167,7 +200,7 @@ mod tests {
     #[test]
     fn a_target_that_takes_nothing_costs_lines_and_no_memory() {
         let (target, writes, answer) = target();
-        let (batches, _flush) = Batches::to(target).unwrap();
+        let (batches, _flush) = Batches::to("test", target, BOUNDS, |_, _| ()).unwrap();
         batches.push(&[b'\n'; ENOUGH]);
         assert_eq!(writes.recv().unwrap().len(), ENOUGH);
         // The writer waits for the target now.

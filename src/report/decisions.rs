@@ -158,7 +158,7 @@ impl Decisions {
 
     fn note_in_shadow(&self, sample: &Sample<'_>, refusal: &Refusal) {
         if self.in_shadow.capacity > 0 {
-            let timestamp = timestamp(sample);
+            let timestamp = timestamp(sample.arrived);
             let subject = subject(sample, &timestamp);
             self.in_shadow.take(Decision::in_shadow(&subject, refusal, sample.explanation));
         }
@@ -184,7 +184,7 @@ impl Decisions {
         if ring.capacity == 0 {
             return;
         }
-        let timestamp = timestamp(sample);
+        let timestamp = timestamp(sample.arrived);
         let subject = subject(sample, &timestamp);
         // What went on in shadow mode was refused after it was explained.
         let explanation = sample.explanation.filter(|_| sample.would_refuse.is_none());

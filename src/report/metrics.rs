@@ -13,6 +13,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
+use super::build;
 use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
 use crate::idempotency::Standing;
@@ -51,7 +52,17 @@ pub struct Metrics {
     answer_failures: IntGauge,
     reloads: IntCounterVec,
     configured_at: Gauge,
+    dropped_access_lines: IntGauge,
     dropped_log_lines: IntGauge,
+}
+
+/// Lines that were lost because nobody took them, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DroppedLines {
+    /// Of the access log.
+    pub access: usize,
+    /// Of the application log.
+    pub application: usize,
 }
 
 /// Name, help and labels of a metric.
@@ -172,12 +183,18 @@ const CONFIGURED_AT: Described = Described(
     "When the configuration in force was loaded.",
     &[],
 );
-const DROPPED_LOG_LINES: Described = Described(
+const DROPPED_ACCESS_LINES: Described = Described(
     "portaria_access_log_dropped_lines",
     "Access-log lines dropped because the writer could not keep up.",
     &[],
 );
-const BUILD: Described = Described("portaria_build_info", "Always 1.", &["version"]);
+const DROPPED_LOG_LINES: Described = Described(
+    "portaria_log_dropped_lines",
+    "Lines of the application log dropped because the writer could not keep up.",
+    &[],
+);
+const BUILD: Described =
+    Described("portaria_build_info", "Always 1.", &["version", "commit", "commit_date"]);
 
 impl Metrics {
     /// Registers every metric.
@@ -210,6 +227,7 @@ impl Metrics {
             answer_failures: IntGauge::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
+            dropped_access_lines: IntGauge::new(DROPPED_ACCESS_LINES.0, DROPPED_ACCESS_LINES.1)?,
             dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
             registry,
         };
@@ -223,14 +241,15 @@ impl Metrics {
         for gauge in [&self.answers, &self.displaced_answers, &self.answer_failures] {
             self.registry.register(Box::new(gauge.clone()))?;
         }
+        self.registry.register(Box::new(self.dropped_access_lines.clone()))?;
         self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
             let target = Duration::from_millis(class.target_ms());
             targets.with_label_values(&[class.as_str()]).set(target.as_secs_f64());
         }
-        let build = gauges(&self.registry, &BUILD)?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let info = gauges(&self.registry, &BUILD)?;
+        info.with_label_values(&[build::VERSION, build::COMMIT, build::COMMIT_DATE]).set(1.0);
         Ok(())
     }
 
@@ -353,7 +372,7 @@ impl Metrics {
     }
 
     /// The text that Prometheus scrapes.
-    pub fn scrape(&self, times: &ResponseTimes, dropped_log_lines: usize, now: Moment) -> String {
+    pub fn scrape(&self, times: &ResponseTimes, dropped: DroppedLines, now: Moment) -> String {
         for class in PriorityClass::ALL {
             let p95 = times.p95(class, now);
             for (window, value) in [("day", p95.day), ("minute", p95.minute)] {
@@ -362,7 +381,9 @@ impl Metrics {
                 self.p95.with_label_values(&[class.as_str(), window]).set(seconds);
             }
         }
-        self.dropped_log_lines.set(i64::try_from(dropped_log_lines).unwrap_or(i64::MAX));
+        let lines = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);
+        self.dropped_access_lines.set(lines(dropped.access));
+        self.dropped_log_lines.set(lines(dropped.application));
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }

@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 
+use super::Ended;
 use super::live::Live;
+use super::signals::heard;
+use super::start::Debut;
 use crate::exchange::UnderWay;
 use crate::moment::Moment;
 
@@ -23,8 +26,9 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 pub(super) struct Housekeeping {
     live: Arc<Live>,
     under_way: UnderWay,
-    ended: Mutex<Sender<()>>,
+    ended: Mutex<Sender<Ended>>,
     hangup: Mutex<Option<Signal>>,
+    debut: Mutex<Option<Debut>>,
 }
 
 impl Housekeeping {
@@ -32,10 +36,12 @@ impl Housekeeping {
     pub(super) fn new(
         live: Arc<Live>,
         under_way: UnderWay,
-        ended: Sender<()>,
+        ended: Sender<Ended>,
         hangup: Option<Signal>,
+        debut: Debut,
     ) -> Self {
-        Self { live, under_way, ended: Mutex::new(ended), hangup: Mutex::new(hangup) }
+        let (hangup, debut) = (Mutex::new(hangup), Mutex::new(Some(debut)));
+        Self { live, under_way, ended: Mutex::new(ended), hangup, debut }
     }
 
     async fn keep(&self, mut hangup: Option<Signal>, mut shutdown: ShutdownWatch) {
@@ -44,7 +50,7 @@ impl Housekeeping {
             tokio::select! {
                 biased;
                 _ = shutdown.changed() => return,
-                () = hung_up(&mut hangup) => self.live.reload().await,
+                () = heard(&mut hangup) => self.live.reload().await,
                 () = tokio::time::sleep(TICK) => self.tick(&mut forget),
             }
         }
@@ -69,32 +75,19 @@ impl Housekeeping {
 
     /// Waits until no exchange is under way and what they leave is on disk. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
+        let mut say = Instant::now();
         while self.under_way.count() > 0 {
+            if say <= Instant::now() {
+                tracing::info!(left = self.under_way.count(), "draining: exchanges are under way");
+                say += TICK;
+            }
             tokio::time::sleep(DRAIN_TICK).await;
         }
+        tracing::info!("drained");
         if let Some(idempotency) = &self.live.serving.load_full().idempotency {
             idempotency.flush().await;
         }
-        let _ = self.ended.lock().send(());
-    }
-}
-
-/// Listens for SIGHUP from now on: a process that listens does not end by it.
-pub(super) fn listen_for_hangup() -> Option<Signal> {
-    let hangup = signal(SignalKind::hangup());
-    if let Err(error) = &hangup {
-        tracing::error!(%error, "SIGHUP will not reload the configuration");
-    }
-    hangup.ok()
-}
-
-/// Waits for SIGHUP; without a handler, for ever.
-async fn hung_up(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
+        let _ = self.ended.lock().send(Ended::InOrder);
     }
 }
 
@@ -102,6 +95,10 @@ async fn hung_up(hangup: &mut Option<Signal>) {
 impl BackgroundService for Housekeeping {
     async fn start(&self, shutdown: ShutdownWatch) {
         let hangup = self.hangup.lock().take();
+        let Some(_debuted) = self.debut.lock().take().and_then(Debut::make) else {
+            let _ = self.ended.lock().send(Ended::Unwanted);
+            return;
+        };
         self.live.serving.load_full().admission.tokens.refresh_due(Moment::now());
         self.keep(hangup, shutdown).await;
         self.drain().await;

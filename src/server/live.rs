@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
+use tracing::level_filters::LevelFilter;
 
+use super::StartError;
 use super::lists::{Begun, Lists};
 use crate::address::Networks;
 use crate::config::{
@@ -19,8 +21,8 @@ use crate::idempotency::Idempotency;
 use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
 use crate::moment::Moment;
-use crate::report::Metrics;
 use crate::report::admin::{Purge, Readiness};
+use crate::report::{ApplicationLog, Metrics};
 use crate::route::Exposure;
 use crate::token::Tokens;
 use crate::token::jwks::KeySource;
@@ -30,8 +32,9 @@ pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The configuration in force.
 pub(super) struct Live {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     metrics: Arc<Metrics>,
+    log: ApplicationLog,
     pub(super) serving: Arc<ArcSwap<Serving>>,
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
     pub(super) slots: Vec<Slot>,
@@ -53,6 +56,7 @@ pub(super) struct Slot {
 #[derive(PartialEq)]
 pub(super) struct Fixed {
     pub(super) server: ServerSettings,
+    /// But for its level.
     pub(super) log: LogSettings,
     pub(super) admin: SocketAddr,
     /// Name, address and kind.
@@ -63,6 +67,7 @@ impl Live {
     pub(super) fn new(
         path: PathBuf,
         configuration: Configuration,
+        log: ApplicationLog,
         metrics: Arc<Metrics>,
         lists: Lists,
     ) -> Self {
@@ -78,6 +83,7 @@ impl Live {
         Self {
             path,
             metrics,
+            log,
             serving: Arc::new(ArcSwap::from_pointee(configuration.serving)),
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
             slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
@@ -116,8 +122,8 @@ impl Live {
         let configuration = loaded.configuration;
         if fixed(&configuration) != self.fixed {
             tracing::error!(
-                "addresses, names and client_auth of listeners, [server], [admin] and [log] can \
-                 only change with a restart"
+                "addresses, names and client_auth of listeners, [server], [admin] and [log] (but for \
+                 its level) can only change with a restart"
             );
             return false;
         }
@@ -152,6 +158,7 @@ impl Live {
     /// The listeners are the same in number, name and order: `fixed` was compared.
     fn swap(&self, configuration: Configuration, begun: Begun) {
         note_certificates(&self.metrics, &configuration.listeners);
+        self.log.set_level(configuration.log.level);
         self.lists.put_in_force(&configuration.listeners, begun);
         for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
             // First, so that whom the new acceptor admits is not held against the old trust.
@@ -182,6 +189,17 @@ impl Live {
     pub(super) fn note_idempotency(&self, idempotency: Option<&Idempotency>) {
         let standing = idempotency.map(Idempotency::standing);
         self.metrics.note_idempotency(standing.unwrap_or_default());
+    }
+
+    /// Reads what requests cannot be decided without.
+    pub(super) async fn get_ready(&self) -> Result<(), StartError> {
+        let tokens = self.serving.load_full().admission.tokens.clone();
+        tokens.refresh(Moment::now()).await;
+        let missing = self.missing();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(StartError::Unready(missing.join(", "))),
+        }
     }
 
     /// Reads all key sets: settings that did not change may name one that did. An issuer that is new must have
@@ -264,7 +282,7 @@ pub(super) fn fixed(configuration: &Configuration) -> Fixed {
     };
     Fixed {
         server: configuration.server.clone(),
-        log: configuration.log,
+        log: LogSettings { level: LevelFilter::INFO, ..configuration.log },
         admin: configuration.admin,
         listeners: configuration.listeners.iter().map(facts).collect(),
     }

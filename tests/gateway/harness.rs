@@ -11,6 +11,7 @@ mod verdict;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -64,7 +65,7 @@ pub async fn lab_with(change: impl FnOnce(String) -> String) -> Lab {
     let backend = Backend::start(LOOPBACK, consents.clone(), true).await.unwrap();
     let as_service = authorization.serve(LOOPBACK, None).await.unwrap();
     let registry = consents.serve(LOOPBACK).await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
+    let directory = private_directory();
     write_files(directory.path(), pki, &authorization);
     let config =
         change(default_config(backend.address, as_service.address, registry.address, &policies()));
@@ -115,6 +116,7 @@ pub fn default_config(
 [server]
 threads = 1
 drain_timeout = "5s"
+upgrade_socket = "upgrade.sock"
 
 [admin]
 address = "127.0.0.1:0"
@@ -284,6 +286,17 @@ impl Lab {
             .find(|line| line.strip_prefix(series).is_some_and(|r| r.starts_with(' ')));
         line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
+}
+
+/// A directory that nobody else can look into.
+pub fn private_directory() -> TempDir {
+    let private = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().permissions(private).tempdir().unwrap()
+}
+
+/// An address that was free just now.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap()
 }
 
 /// Waits until something holds, for thirty seconds at most.

@@ -40,6 +40,8 @@ mod upstream;
 mod measure;
 mod report;
 mod reload;
+mod life;
+mod upgrade;
 mod certificate;
 mod config;
 mod errors;

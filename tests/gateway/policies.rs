@@ -173,6 +173,29 @@ async fn every_path_has_its_methods_and_no_near_miss() {
     lab.assert_untouched();
 }
 
+/// Retired by the registry, and called by who has not moved on: served where an operator chooses so.
+#[tokio::test]
+async fn consents_of_version_2_are_served_where_that_is_chosen() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in ["consents-v3.toml", "retired/consents-v2.toml"] {
+        let name = Path::new(file).file_name().unwrap();
+        std::fs::copy(policies().join(file), directory.path().join(name)).unwrap();
+    }
+    let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
+    let lab = lab_with(|config| config.replace(&shipped, &own)).await;
+    for (version, full) in [("v2", "2.7.0"), ("v3", "3.0.0")] {
+        let create = Request::post(&format!("/open-insurance/consents/{version}/consents"), "{}");
+        let response = lab.send(&create.bearer(&lab.client_token("consents"))).await;
+        assert_eq!((response.status.as_u16(), response.field("x-v")), (201, Some(full)));
+        assert_eq!(response.field("x-fapi-interaction-id"), Some(INTERACTION_ID));
+    }
+    let plain = crate::harness::lab().await;
+    let create = Request::post("/open-insurance/consents/v2/consents", "{}");
+    let response = plain.send(&create.bearer(&plain.client_token("consents"))).await;
+    assert_refused(&response, 404, "RECURSO_NAO_ENCONTRADO");
+    plain.assert_untouched();
+}
+
 /// The policy files of the repository.
 fn files() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(policies()).unwrap().map(|entry| entry.unwrap().path());

@@ -172,6 +172,7 @@ async fn termination_waits_for_the_exchange_under_way() {
     busy.send(&Request::get(&format!("{OPEN}?lab=slow:400")).to_bytes()).await.unwrap();
     eventually("the backend has it", || async { lab.recorded().len() == 2 }).await;
     lab.gateway.signal("TERM");
+    lab.gateway.expect_log("draining: exchanges are under way").await;
     assert_eq!(busy.receive(false).await.unwrap().status, 200);
     assert!(idle.is_ended().await);
     let ended = tokio::time::timeout(Duration::from_secs(4), lab.gateway.end()).await;

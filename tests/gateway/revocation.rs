@@ -483,6 +483,7 @@ async fn a_kept_list_that_has_expired_counts_as_the_configuration_says() {
         assert!(lab.admits(&pki().one).await);
         assert!(!lab.admits(&pki().two).await, "what is revoked stays revoked");
     }
+    lab.gateway.expect_log("used past its nextUpdate").await;
     let warned = |line: &serde_json::Value| line.to_string().contains("used past its nextUpdate");
     let warnings: Vec<_> = lab.gateway.log().into_iter().filter(warned).collect();
     assert_eq!(warnings.len(), 1, "once, and not for each handshake: {warnings:?}");

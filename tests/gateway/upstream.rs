@@ -159,7 +159,12 @@ async fn servers_take_turns_and_a_dead_one_is_left_out() {
     }
     assert_eq!((lab.recorded().len(), second.recorded().len()), (2, 2));
 
-    let lab = lab_with(|config| with_server(&config, "127.0.0.1:1")).await;
+    let dead = free_address();
+    let briefly = "first_byte_timeout = \"500ms\"\neject_for = \"1s\"";
+    let lab = lab_with(|config| {
+        with_server(&config, &dead.to_string()).replace("first_byte_timeout = \"500ms\"", briefly)
+    })
+    .await;
     let token = lab.client_token("consents");
     for _ in 0..10 {
         assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200, "another server may try");
@@ -167,6 +172,15 @@ async fn servers_take_turns_and_a_dead_one_is_left_out() {
         assert_eq!(lab.send(&post).await.status, 201, "nothing was sent to the dead one");
     }
     assert_eq!(lab.recorded().len(), 20);
+    lab.gateway.expect_log("a server of the upstream is left out").await;
+    let _alive = Backend::start(dead, Default::default(), true).await.unwrap();
+    eventually("it is asked again", || async {
+        assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
+        lab.gateway.log_contains("a server of the upstream answers again")
+    })
+    .await;
+    let is_out = |line: &&serde_json::Value| line.to_string().contains("is left out");
+    assert_eq!(lab.gateway.log().iter().filter(is_out).count(), 1, "it is said once");
 }
 
 #[tokio::test]

@@ -51,23 +51,40 @@ impl fmt::Display for Mistake {
 
 /// All mistakes found so far, shared by everything that reads.
 #[derive(Clone, Debug, Default)]
-pub struct Mistakes(Rc<RefCell<Vec<Mistake>>>);
+pub struct Mistakes(Rc<RefCell<Found>>);
+
+#[derive(Debug, Default)]
+struct Found {
+    all: Vec<Mistake>,
+    /// The files, in the order in which they were begun: a file is told before those that it names.
+    files: Vec<String>,
+}
 
 impl Mistakes {
+    /// A file is about to be read.
+    pub fn begin(&self, file: &str) {
+        self.0.borrow_mut().files.push(file.to_owned());
+    }
+
     /// Adds one.
     pub fn add(&self, mistake: Mistake) {
-        self.0.borrow_mut().push(mistake);
+        self.0.borrow_mut().all.push(mistake);
     }
 
     /// Whether any of them prevents loading.
     pub fn prevent_loading(&self) -> bool {
-        self.0.borrow().iter().any(Mistake::prevents_loading)
+        self.0.borrow().all.iter().any(Mistake::prevents_loading)
     }
 
     /// All of them, in the order of files and lines.
     pub fn take(&self) -> Vec<Mistake> {
-        let mut all = self.0.take();
-        all.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
+        let Found { mut all, files } = self.0.take();
+        let turn = |mistake: &Mistake| files.iter().position(|file| *file == mistake.file);
+        // What was begun by nobody comes after the rest.
+        let rank = |mistake: &Mistake| turn(mistake).unwrap_or(usize::MAX);
+        all.sort_by(|a, b| {
+            (rank(a), &a.file, a.line, &a.key).cmp(&(rank(b), &b.file, b.line, &b.key))
+        });
         all.dedup();
         all
     }

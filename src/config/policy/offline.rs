@@ -58,7 +58,11 @@ pub fn read(path: &Path) -> Result<Policies, Vec<Mistake>> {
 }
 
 fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if std::fs::metadata(path)?.is_dir() { list(path) } else { Ok(vec![path.to_owned()]) }
+    if std::fs::metadata(path)?.is_dir() {
+        Ok(list(path)?.files)
+    } else {
+        Ok(vec![path.to_owned()])
+    }
 }
 
 fn build(reader: Reader<'_>) -> Option<Policies> {

@@ -10,6 +10,8 @@ pub(super) const UPSTREAM: &str = "the name of an [[upstreams]] table";
 pub(super) enum Upstreams<'a> {
     /// Those of a configuration, in their order.
     Configured(&'a [&'a str]),
+    /// Any: what the configuration says of them cannot be read, and is told there.
+    Unknown,
     /// Any: these were named so far.
     Named(RefCell<Vec<String>>),
 }
@@ -19,6 +21,7 @@ impl Upstreams<'_> {
     pub(super) fn read(&self, table: &Table<'_>) -> Option<usize> {
         match self {
             Self::Configured(upstreams) => find(table, upstreams),
+            Self::Unknown => table.string("upstream", UPSTREAM).map(|_| 0),
             Self::Named(named) => name(table, &mut named.borrow_mut()),
         }
     }
@@ -27,6 +30,7 @@ impl Upstreams<'_> {
     pub(super) fn names(&self) -> Vec<String> {
         match self {
             Self::Configured(upstreams) => upstreams.iter().map(ToString::to_string).collect(),
+            Self::Unknown => Vec::new(),
             Self::Named(named) => named.borrow().clone(),
         }
     }

@@ -45,7 +45,7 @@ fn tables() -> Vec<Key> {
         optional("consent", Table, "Where consents are looked up."),
         optional("limits", Table, "The legal floors: less breaks them."),
         optional("idempotency", Table, "Answers that are given again to who asks twice."),
-        optional("log", Table, "The logs. Changes with a restart."),
+        optional("log", Table, "The logs. Changes with a restart, but for the level."),
     ]
 }
 
@@ -53,7 +53,11 @@ fn process() -> Vec<Key> {
     vec![
         optional("server.threads", Number(1, 1024), "Per listener; default: one per core."),
         optional("server.drain_timeout", Duration, "For the exchanges under way; default \"10s\"."),
-        optional("server.upgrade_socket", FILE, "Where `run --upgrade` asks for the sockets."),
+        optional(
+            "server.upgrade_socket",
+            FILE,
+            "Where sockets are passed on; in a directory of mode 0700.",
+        ),
         optional("admin.address", IP_AND_PORT, "Loopback; default \"127.0.0.1:9100\"."),
     ]
 }

@@ -79,6 +79,7 @@ pub(super) fn read(document: &Document, prefix: &str, mistakes: &Mistakes) -> Ve
         }
         tables.iter().map(|table| read_case(table, clock, prefix)).collect::<Vec<_>>()
     });
+    let cases = cases.unwrap_or_default();
     let read: Option<Vec<Case>> = cases.into_iter().collect();
     read.filter(|_| !mistakes.prevent_loading()).unwrap_or_default()
 }

@@ -62,10 +62,25 @@ impl Gateway {
 
     /// Starts the binary.
     pub fn spawn(config: &Path) -> Self {
+        Self::spawn_to(&["run"], config, None)
+    }
+
+    /// Starts the binary in the place of one that runs.
+    pub fn spawn_after(config: &Path) -> Self {
+        Self::spawn_to(&["run", "--upgrade"], config, None)
+    }
+
+    /// Starts the binary with a variable in its environment.
+    pub fn spawn_in(config: &Path, variable: (&str, &str)) -> Self {
+        Self::spawn_to(&["run"], config, Some(variable))
+    }
+
+    fn spawn_to(arguments: &[&str], config: &Path, variable: Option<(&str, &str)>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portaria"))
-            .arg("run")
+            .args(arguments)
             .arg("--config")
             .arg(config)
+            .envs(variable)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -105,6 +120,11 @@ impl Gateway {
         let status =
             Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(status.unwrap().success());
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends the process as a crash would.
