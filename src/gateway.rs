@@ -198,7 +198,7 @@ impl ProxyHttp for Gateway {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         });
-        make_canonical(request, permit.canonical_path())
+        fields::make_canonical(request, permit.canonical_path())
     }
 
     async fn upstream_response_filter(
@@ -454,14 +454,4 @@ impl Gateway {
 fn peer_of(session: &Session) -> Option<Arc<Peer>> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
     tls.extension.get::<Arc<Peer>>().cloned()
-}
-
-/// What was judged is what is sent.
-fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
-    let Some(path) = canonical else { return Ok(()) };
-    let target = match request.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    request.set_raw_path(target.as_bytes())
 }

@@ -115,7 +115,7 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
-        if let (Some(refusal), None) = (sample.refusal, sample.backend) {
+        if let (Some(refusal), None) = (sample.refusal, sample.times.backend) {
             let code = refusal.verdict().code;
             let route = sample.route.map(|route| route.index);
             if !self.refusals.admit(sample.address, code, route, Instant::now()) {
