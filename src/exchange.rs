@@ -7,6 +7,7 @@ mod aftermath;
 mod backend;
 mod operation;
 mod received;
+mod turns;
 mod under_way;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +29,7 @@ use crate::identity::{Participant, Peer};
 use crate::interaction::Interaction;
 use crate::limits::Standing;
 use crate::links::{self, LinkRewriter};
-use crate::measure::{Meter, Outcome, Sample, Sink};
+use crate::measure::{Course, Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::{Refusal, foreign};
 use crate::request::media::Media;
@@ -39,6 +40,7 @@ use crate::upstream::{Upstream, Upstreams};
 use backend::Backend;
 use operation::OwnOperation;
 use received::Received;
+pub use turns::Line;
 pub use under_way::{Entered, UnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
@@ -72,10 +74,10 @@ pub struct Entrance {
 }
 
 /// What the wire knows of a request before it is one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
-    /// When its first byte was received.
-    pub first_byte: Instant,
+    /// Its head, and its body as far as it was awaited already.
+    pub course: Course,
     /// Why it cannot be one, if it cannot.
     pub fault: Option<RequestError>,
 }
@@ -87,7 +89,10 @@ pub struct Exchange {
     sink: Arc<dyn Sink>,
     _entered: Entered,
     arrived: Moment,
-    first_byte: Instant,
+    course: Course,
+    line: Option<Box<dyn Line>>,
+    /// Of the answer's body.
+    handed_bytes: usize,
     wire_fault: Option<RequestError>,
     address: IpAddr,
     peer: Option<Arc<Peer>>,
@@ -130,7 +135,9 @@ impl Exchange {
             sink,
             _entered: entered,
             arrived: Moment::of(now),
-            first_byte: now,
+            course: Course::new(now),
+            line: None,
+            handed_bytes: 0,
             wire_fault: None,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             peer: None,
@@ -155,9 +162,9 @@ impl Exchange {
         }
     }
 
-    /// Takes what the wire knows (HTTP/1; an HTTP/2 request arrives whole).
+    /// Takes what the wire knows (HTTP/1; an HTTP/2 request begins with a whole head).
     pub fn note_arrival(&mut self, arrival: Arrival) {
-        self.first_byte = arrival.first_byte;
+        self.course = arrival.course;
         self.wire_fault = arrival.fault;
     }
 
@@ -377,8 +384,8 @@ impl Exchange {
         self.peer.as_ref()?.participant(self.arrived).ok()
     }
 
-    /// Ends the exchange: one sample.
-    pub fn conclude(&mut self, outcome: Outcome) {
+    /// Ends the exchange: one sample. `is_taking` as in [`Course::end`].
+    pub fn conclude(&mut self, outcome: Outcome, is_taking: bool) {
         if std::mem::replace(&mut self.concluded, true) {
             return;
         }
@@ -404,8 +411,8 @@ impl Exchange {
             would_refuse: would_refuse.filter(|_| went_on),
             explanation: self.explanation.as_deref().filter(|_| went_on || would_refuse.is_none()),
             ended: Moment::of(now),
-            total: now.saturating_duration_since(self.first_byte),
-            backend: self.backend.time(),
+            times: self.course.end(now, is_taking),
+            is_whole: self.course.is_whole(),
             upstream: self.asked().map(|upstream| upstream.settings().name.as_str()),
             interaction: interaction.id(),
             participant: self.participant(),
@@ -427,8 +434,10 @@ fn spent(permit: &Permit) -> Option<Refusal> {
 impl Drop for Exchange {
     /// The exchange was cut off, or panicked, before the last phase: the caller got no whole answer.
     fn drop(&mut self) {
-        let awaits_answer = self.status.is_none() && self.backend.began.is_some();
+        let awaits_answer = self.status.is_none() && self.course.has_asked();
         let fault_is_backends = awaits_answer && !self.awaits_body;
-        self.conclude(if fault_is_backends { Outcome::Interrupted } else { Outcome::ClientAbort });
+        let outcome = if fault_is_backends { Outcome::Interrupted } else { Outcome::ClientAbort };
+        // A backend that falls silent in its answer is noticed long before.
+        self.conclude(outcome, true);
     }
 }

@@ -10,9 +10,12 @@ mod body;
 mod failure;
 mod fields;
 mod framing;
+mod line;
 
 use std::any::Any;
+use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,6 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -163,6 +167,10 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        // Its body is read from now on, for a server is there that takes it.
+        if exchange.awaits_body() {
+            exchange.note_body_awaited();
+        }
         let facts = match exchange.caller_facts() {
             Ok(facts) => facts,
             Err(refusal) => {
@@ -191,7 +199,7 @@ impl ProxyHttp for Gateway {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
         });
-        make_canonical(request, permit.canonical_path())
+        fields::make_canonical(request, permit.canonical_path())
     }
 
     async fn upstream_response_filter(
@@ -221,19 +229,35 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(socket) = digest.and_then(|digest| digest.socket_digest.clone()) {
+            exchange.note_line(Box::new(line::Connected(socket)));
+        }
+        Ok(())
+    }
+
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
         piece: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Exchange,
-    ) -> Result<Option<std::time::Duration>> {
+    ) -> Result<Option<Duration>> {
         exchange.note_backend_progress();
         if exchange.is_overdue() {
             return Err(Error::new_up(ErrorType::ReadTimedout));
         }
         if let Some(replaced) = exchange.replaced(end_of_stream) {
             *piece = replaced;
+            exchange.note_handed_over(piece.as_ref().map_or(0, Bytes::len));
             return Ok(None);
         }
         // What is kept for a repetition is what the caller gets.
@@ -241,6 +265,7 @@ impl ProxyHttp for Gateway {
             *piece = links.rewrite(piece.as_deref().unwrap_or_default(), end_of_stream);
         }
         exchange.note_answer_piece(piece.as_deref().unwrap_or_default(), end_of_stream);
+        exchange.note_handed_over(piece.as_ref().map_or(0, Bytes::len));
         Ok(None)
     }
 
@@ -286,6 +311,7 @@ impl ProxyHttp for Gateway {
         });
         answer::suit_version(session, response);
         exchange.note_status(response.status);
+        exchange.note_handed_over(0);
         if let Some(fields) = lasting {
             exchange.note_answer_head(response.status.as_u16(), fields);
         }
@@ -338,21 +364,17 @@ impl ProxyHttp for Gateway {
         // A caller that is gone cannot be answered: `logging` tells it from the status.
         let answered = self.answer(session, exchange, refusal).await;
         if answered.is_ok() && !session.is_http2() {
-            exchange.conclude(failure::outcome(Some(error), exchange));
+            exchange.conclude(failure::outcome(Some(error), exchange), true);
             // The framework would drop the connection, and with it the answer if the caller still sends.
             session.as_downstream_mut().shutdown().await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    async fn logging(
-        &self,
-        _session: &mut Session,
-        error: Option<&Error>,
-        exchange: &mut Exchange,
-    ) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let outcome = failure::outcome(error, exchange);
-        exchange.conclude(outcome);
+        let is_taking = failure::is_taking(session, error, exchange);
+        exchange.conclude(outcome, is_taking);
     }
 
     // The framework's own error log names paths: the access log and the metrics say what happened.
@@ -404,6 +426,7 @@ impl Gateway {
             exchange.peer().dismiss();
         }
         exchange.refuse(refusal);
+        exchange.note_handed_over(body.as_ref().map_or(0, Bytes::len));
         answer::write(session, head, body).await?;
         body::drain(session).await;
         Ok(())
@@ -425,7 +448,9 @@ impl Gateway {
         };
         let head = answer::repeated(session.req_header(), exchange, answer)?;
         exchange.note_status(head.status);
-        answer::write(session, head, Some(answer.body.clone())).await
+        let body = answer.body.clone();
+        exchange.note_handed_over(body.len());
+        answer::write(session, head, Some(body)).await
     }
 }
 
@@ -433,14 +458,4 @@ impl Gateway {
 fn peer_of(session: &Session) -> Option<Arc<Peer>> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
     tls.extension.get::<Arc<Peer>>().cloned()
-}
-
-/// What was judged is what is sent.
-fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
-    let Some(path) = canonical else { return Ok(()) };
-    let target = match request.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    request.set_raw_path(target.as_bytes())
 }

@@ -11,7 +11,7 @@
 //!    trust anchor; its subject is read once into a [`identity::Participant`] that stays with the
 //!    connection.
 //! 2. The listener reads a request's head itself and refuses a framing that two readers could
-//!    understand differently ([`request`]). The clock starts at its first byte ([`measure`]).
+//!    understand differently ([`request`]). The clock starts when it is whole ([`measure`]).
 //! 3. The [`interaction`] id is accepted or minted; every answer from here on carries it. The client is who
 //!    the connection came from, or who trusted hops say ([`address`]).
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],

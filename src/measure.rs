@@ -1,13 +1,15 @@
 //! Response time, the regulator's way.
 //!
-//! The clock runs from the first byte of the request received to the last byte of the answer written,
-//! as near to the caller as the gateway stands. Every exchange ends in exactly one [`Sample`]. Requests
-//! over the limits and requests that the client gave up stay outside the response-time statistics and
-//! are counted apart; refusals within the limits are answers like any other.
+//! The clock runs from the moment at which a request's head is whole to the last byte of the answer, as near to the
+//! caller as the gateway stands, and stands still while the caller has to send or to take ([`course`]). Every
+//! exchange ends in exactly one [`Sample`]. Which of them the statistics are told of is [`population`]'s to say; what
+//! a caller did not await counts with what it waited at least ([`quantile`]).
 //!
 //! Source: OPIN non-functional requirements (p95 per day and class: 1000, 1500, 4000 ms). The day is
 //! that of UTC: no official text names a zone.
 
+pub mod course;
+pub mod population;
 pub mod quantile;
 pub mod day;
 
@@ -25,7 +27,9 @@ use crate::refusal::Refusal;
 use crate::route::{PriorityClass, Route};
 use crate::scope::ConsentId;
 use crate::token::ClientId;
+pub use course::{Course, Times};
 use day::Windows;
+pub use population::Share;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +70,6 @@ impl Outcome {
             Self::Interrupted => "interrupted",
         }
     }
-
-    /// Whether the exchange counts in the response-time statistics.
-    pub fn is_timed(self) -> bool {
-        match self {
-            Self::Answered | Self::Replayed | Self::Refused | Self::Interrupted => true,
-            Self::OverLimit | Self::ClientAbort => false,
-        }
-    }
 }
 
 /// What is reported of one exchange.
@@ -94,15 +90,22 @@ pub struct Sample<'a> {
     pub would_refuse: Option<&'a Refusal>,
     /// What the refusal was held against.
     pub explanation: Option<&'a Explanation>,
-    /// First byte received to last byte written.
-    pub total: Duration,
-    /// Of that, waiting for the backend.
-    pub backend: Option<Duration>,
+    /// Whose time it was.
+    pub times: Times,
+    /// Whether the whole request was here.
+    pub is_whole: bool,
     pub upstream: Option<&'a str>,
     pub interaction: &'a InteractionId,
     pub participant: Option<&'a Participant>,
     pub client_id: Option<&'a ClientId>,
     pub consent: Option<&'a ConsentId>,
+}
+
+impl Sample<'_> {
+    /// How it counts in the response-time statistics.
+    pub fn share(&self) -> Share {
+        Share::of(self)
+    }
 }
 
 /// Where samples go.
@@ -138,9 +141,10 @@ impl ResponseTimes {
     /// Counts an exchange, if it is one that counts.
     pub fn note(&self, sample: &Sample<'_>) {
         let Some(route) = sample.route else { return };
-        if sample.outcome.is_timed() {
+        let (share, response) = (sample.share(), sample.times.response);
+        if share != Share::Apart {
             // The lock is held for an increment: tens of nanoseconds.
-            self.windows(route.class).lock().record(sample.total, sample.ended);
+            self.windows(route.class).lock().record(response, share, sample.ended);
         }
     }
 

@@ -13,18 +13,8 @@ use crate::upstream::{Chosen, Upstream};
 pub(super) struct Backend {
     pub(super) answered: bool,
     pub(super) server: Option<usize>,
-    pub(super) began: Option<Instant>,
-    pub(super) ended: Option<Instant>,
     pub(super) attempts: u32,
     pub(super) interim: u32,
-}
-
-impl Backend {
-    /// From the choice of a server to the last that was heard of it.
-    pub(super) fn time(&self) -> Option<Duration> {
-        let (began, ended) = self.began.zip(self.ended)?;
-        Some(ended.saturating_duration_since(began))
-    }
 }
 
 impl Exchange {
@@ -44,7 +34,7 @@ impl Exchange {
         let chosen = self.serving.upstreams.choose(permit, self.backend.server, Moment::of(now))?;
         self.backend.server = Some(chosen.server);
         self.backend.attempts += 1;
-        self.backend.began.get_or_insert(now);
+        self.course.ask(now);
         Some(chosen)
     }
 
@@ -55,7 +45,8 @@ impl Exchange {
 
     /// Notes that the server chosen last gave no usable answer.
     pub fn note_backend_failure(&mut self) {
-        self.backend.ended = Some(Instant::now());
+        self.note_body_received();
+        self.course.hear(Instant::now(), Duration::ZERO);
         if let (Some(upstream), Some(server)) = (self.upstream(), self.backend.server) {
             upstream.note_failure(server, Moment::now());
         }
@@ -64,6 +55,8 @@ impl Exchange {
     /// Notes the head of the backend's answer, and that an answer which may have changed a consent ends
     /// what is kept of it, before the caller sees the answer.
     pub fn note_backend_answer(&mut self, status: StatusCode) {
+        // One that answers early wants no more of the body.
+        self.note_body_received();
         self.note_backend_progress();
         self.backend.answered = true;
         self.note_aftermath(status);
@@ -74,7 +67,8 @@ impl Exchange {
 
     /// Notes that something of the backend's answer arrived.
     pub fn note_backend_progress(&mut self) {
-        self.backend.ended = Some(Instant::now());
+        let now = Instant::now();
+        self.course.hear(now, self.there_for(now));
     }
 
     /// Counts an interim answer (1xx) of the backend.
@@ -86,7 +80,7 @@ impl Exchange {
     /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
     pub fn is_overdue(&self) -> bool {
         let total = self.upstream().map(|upstream| upstream.settings().total_timeout);
-        match (self.backend.time(), total) {
+        match (self.course.backend_so_far(), total) {
             (Some(taken), Some(total)) => taken > total && !self.awaits_body,
             _ => false,
         }

@@ -114,7 +114,9 @@ impl Exchange {
     /// Notes that all of it is here: from now on the backend's time runs.
     pub fn note_body_passed(&mut self) {
         self.awaits_body = false;
-        self.backend.began = Some(Instant::now());
+        let now = Instant::now();
+        self.course.have_body(now);
+        self.course.ask_whole(now);
     }
 
     /// Notes that the request's body is not passed on: it was received whole, for nobody.
@@ -129,6 +131,6 @@ impl Exchange {
 
     /// Whether the request's body should have been here by now.
     pub fn is_body_late(&self) -> bool {
-        self.first_byte.elapsed() > self.serving.body_timeout
+        self.course.began().elapsed() > self.serving.body_timeout
     }
 }

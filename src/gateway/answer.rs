@@ -92,6 +92,7 @@ pub(super) async fn no_content(
         parts.headers.insert(header::ALLOW, allow);
     }
     exchange.note_status(parts.status);
+    exchange.note_handed_over(0);
     session.write_response_header(Box::new(parts.into()), true).await
 }
 

@@ -87,8 +87,15 @@ async fn receive_in_time(
     longest: u64,
 ) -> Result<Option<Refusal>> {
     let within = exchange.serving().body_timeout;
-    match timeout(within, receive_whole(session, exchange, longest)).await {
-        Ok(received) => received,
+    exchange.note_body_awaited();
+    let received = timeout(within, receive_whole(session, exchange, longest)).await;
+    match received {
+        Ok(Ok(received)) => {
+            exchange.note_body_received();
+            Ok(received)
+        }
+        // It is still awaited.
+        Ok(Err(gone)) => Err(gone),
         Err(_) => Ok(Some(RequestError::BodyTimeout.into())),
     }
 }

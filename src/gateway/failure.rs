@@ -112,3 +112,12 @@ pub(super) fn outcome(error: Option<&Error>, exchange: &Exchange) -> Outcome {
         (None, Some(_)) => Outcome::ClientAbort,
     }
 }
+
+/// Whether what was handed over of the answer last was its end, or was not taken.
+pub(super) fn is_taking(session: &Session, error: Option<&Error>, exchange: &Exchange) -> bool {
+    match error {
+        None => true,
+        Some(error) if is_backends(error) => false,
+        Some(_) => exchange.is_taking(session.as_downstream().body_bytes_sent()),
+    }
+}

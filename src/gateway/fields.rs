@@ -5,6 +5,7 @@
 //! to keep, so the spelling is given up and the fields are edited directly.
 
 use http::{HeaderMap, HeaderValue, Request, Response, header};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::upstream::UpstreamSettings;
@@ -44,4 +45,14 @@ pub(super) fn lead_outside(
             answer.insert(name, outside);
         }
     }
+}
+
+/// What was judged is what is sent.
+pub(super) fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
+    let Some(path) = canonical else { return Ok(()) };
+    let target = match request.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    request.set_raw_path(target.as_bytes())
 }

@@ -82,7 +82,7 @@ async fn get_plain(address: std::net::SocketAddr, path: &str) -> Result<(u16, St
 
 async fn print_percentiles(output: &mut impl Write) -> Result<()> {
     let (_, metrics) = get_plain(ADMIN, "/metrics").await?;
-    writeln!(output, "\nResponse time, first byte received to last byte written (p95):")?;
+    writeln!(output, "\nResponse time, whole head received to last byte written (p95):")?;
     for class in PriorityClass::ALL {
         let name = class.as_str();
         let series =

@@ -25,6 +25,7 @@ use super::{Application, WireLimits};
 use crate::address::FORWARDED_FOR;
 use crate::exchange::Arrival;
 use crate::interaction;
+use crate::measure::Course;
 use crate::request::chunked::ChunkedBody;
 use crate::request::framing::{self, Framing, Head, HeadLimits, Span};
 use crate::request::{KEPT_BODY, RequestError, RequestError as E};
@@ -47,18 +48,19 @@ pub(super) async fn serve<A: Application, S: IO + 'static>(
         let Some(first_byte) = await_request(&mut transport, &mut buffer, &mut pause).await else {
             return Shutdown::shutdown(&mut *transport).await;
         };
-        let (request, fault) = match receive(&mut transport, &mut buffer, limits, first_byte).await
-        {
+        let received = receive(&mut transport, &mut buffer, limits, first_byte).await;
+        let (request, fault) = match received {
             Ok(request) => (request, None),
             Err(Unreceived::Gone) => return,
-            Err(Unreceived::Refused { fault, head }) => {
-                (Request { bytes: stand_in(&head, fault), missing: u64::MAX }, Some(fault))
+            Err(Unreceived::Refused { fault, head, course }) => {
+                let bytes = stand_in(&head, fault);
+                (Request { bytes, missing: u64::MAX, course }, Some(fault))
             }
         };
         transport.lend(request.missing, limits.head.size.saturating_sub(buffer.len()));
         let mut session = ServerSession::new_http1(transport);
         session.set_pipelined_prefix(request.bytes);
-        let arrival = Arrival { first_byte, fault };
+        let arrival = Arrival { course: request.course, fault };
         session.set_connection_user_context(Some(Box::new(arrival)));
         let exchange = application.process_new_http(session, shutdown);
         let Some(reused) = pause.within(first_byte + limits.exchange_timeout, exchange).await
@@ -78,6 +80,7 @@ struct Request {
     bytes: BytesMut,
     /// Bytes of the body that did not.
     missing: u64,
+    course: Course,
 }
 
 /// Why a request was not received.
@@ -85,7 +88,7 @@ enum Unreceived {
     /// The client went away.
     Gone,
     /// It cannot be one canonical request. The head, as far as it arrived, may name its interaction.
-    Refused { fault: RequestError, head: BytesMut },
+    Refused { fault: RequestError, head: BytesMut, course: Course },
 }
 
 /// Why what was being read ended before its end.
@@ -101,10 +104,10 @@ impl From<RequestError> for Broken {
 }
 
 impl Broken {
-    fn with(self, head: BytesMut) -> Unreceived {
+    fn with(self, head: BytesMut, course: Course) -> Unreceived {
         match self {
             Self::Gone => Unreceived::Gone,
-            Self::Fault(fault) => Unreceived::Refused { fault, head },
+            Self::Fault(fault) => Unreceived::Refused { fault, head, course },
         }
     }
 }
@@ -206,14 +209,17 @@ async fn receive<S: IO>(
     first_byte: Instant,
 ) -> Result<Request, Unreceived> {
     let deadline = Deadline { from: first_byte, limit: limits.head_timeout };
-    let end = match receive_head(transport, buffer, limits, deadline).await {
+    let end = receive_head(transport, buffer, limits, deadline).await;
+    let mut course = Course::new(Instant::now());
+    course.note_head(first_byte.elapsed());
+    let end = match end {
         Ok(end) => end,
-        Err(broken) => return Err(broken.with(buffer.split())),
+        Err(broken) => return Err(broken.with(buffer.split(), course)),
     };
     let mut head = buffer.split_to(end);
     let Head { framing, absolute } = match framing::check_head(&head, &limits.head) {
         Ok(checked) => checked,
-        Err(fault) => return Err(Broken::from(fault).with(head)),
+        Err(fault) => return Err(Broken::from(fault).with(head, course)),
     };
     if let Some(absolute) = absolute {
         head = in_origin_form(&head, absolute);
@@ -224,12 +230,18 @@ async fn receive<S: IO>(
             // Both are parts of one buffer, so nothing is copied.
             head.unsplit(buffer.split_to(arrived));
             let missing = length - u64::try_from(arrived).unwrap_or(length);
-            Ok(Request { bytes: head, missing })
+            Ok(Request { bytes: head, missing, course })
         }
-        Framing::Chunked => match receive_chunked(transport, buffer, &head, limits).await {
-            Ok(body) => Ok(Request { bytes: with_declared_length(&head, &body), missing: 0 }),
-            Err(broken) => Err(broken.with(head)),
-        },
+        Framing::Chunked => {
+            course.await_body(Instant::now());
+            match receive_chunked(transport, buffer, &head, limits).await {
+                Ok(body) => {
+                    course.have_body(Instant::now());
+                    Ok(Request { bytes: with_declared_length(&head, &body), missing: 0, course })
+                }
+                Err(broken) => Err(broken.with(head, course)),
+            }
+        }
     }
 }
 

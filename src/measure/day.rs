@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Percentiles;
 use super::quantile::Durations;
+use super::{Percentiles, Share};
 use crate::moment::Moment;
 
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -29,9 +29,9 @@ impl Windows {
         Self { day: 0, today: Durations::new(), slots: (0..SLOTS).map(slot).collect() }
     }
 
-    pub(super) fn record(&mut self, duration: Duration, now: Moment) {
+    pub(super) fn record(&mut self, duration: Duration, share: Share, now: Moment) {
         self.turn_to(now);
-        self.today.record(duration);
+        take(&mut self.today, duration, share);
         let number = now.since_start().as_secs() / SECONDS_PER_SLOT;
         let place = usize::try_from(number % SLOTS).unwrap_or(0);
         if let Some(slot) = self.slots.get_mut(place) {
@@ -39,7 +39,7 @@ impl Windows {
                 slot.number = number;
                 slot.durations.clear();
             }
-            slot.durations.record(duration);
+            take(&mut slot.durations, duration, share);
         }
     }
 
@@ -63,6 +63,14 @@ impl Windows {
     }
 }
 
+fn take(durations: &mut Durations, duration: Duration, share: Share) {
+    match share {
+        Share::Whole => durations.record(duration),
+        Share::GivenUp => durations.record_given_up(duration),
+        Share::Apart => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
@@ -83,8 +91,8 @@ mod tests {
     #[test]
     fn the_minute_forgets_and_the_day_does_not() {
         let mut windows = Windows::new();
-        windows.record(Duration::from_millis(800), at(5));
-        windows.record(Duration::from_millis(100), at(65));
+        windows.record(Duration::from_millis(800), Share::Whole, at(5));
+        windows.record(Duration::from_millis(100), Share::Whole, at(65));
         let p95 = windows.p95(at(65));
         assert_eq!((milliseconds(p95.day), milliseconds(p95.minute)), (Some(800), Some(100)));
         let p95 = windows.p95(at(200));
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn midnight_begins_a_new_day() {
         let mut windows = Windows::new();
-        windows.record(Duration::from_millis(800), at(SECONDS_PER_DAY - 1));
+        windows.record(Duration::from_millis(800), Share::Whole, at(SECONDS_PER_DAY - 1));
         assert!(windows.p95(at(SECONDS_PER_DAY - 1)).day.is_some());
         assert_eq!(windows.p95(at(SECONDS_PER_DAY)).day, None);
     }

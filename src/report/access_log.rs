@@ -80,9 +80,15 @@ struct Line<'a> {
     #[serde(rename = "portaria.upstream", skip_serializing_if = "Option::is_none")]
     upstream: Option<&'a str>,
     #[serde(rename = "portaria.duration_us")]
-    total: u128,
+    response: u128,
     #[serde(rename = "portaria.backend_duration_us", skip_serializing_if = "Option::is_none")]
     backend: Option<u128>,
+    #[serde(rename = "portaria.head_wait_us")]
+    head_wait: u128,
+    #[serde(rename = "portaria.body_wait_us", skip_serializing_if = "Option::is_none")]
+    body_wait: Option<u128>,
+    #[serde(rename = "portaria.answer_wait_us")]
+    answer_wait: u128,
 }
 
 impl AccessLog {
@@ -109,7 +115,7 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
-        if let (Some(refusal), None) = (sample.refusal, sample.backend) {
+        if let (Some(refusal), None) = (sample.refusal, sample.times.backend) {
             let code = refusal.verdict().code;
             let route = sample.route.map(|route| route.index);
             if !self.refusals.admit(sample.address, code, route, Instant::now()) {
@@ -125,7 +131,7 @@ impl AccessLog {
 
     fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
         let (refusal, shadow) = (sample.refusal, sample.would_refuse);
-        let participant = sample.participant;
+        let (participant, times) = (sample.participant, sample.times);
         Line {
             timestamp: timestamp(sample.arrived),
             event: "exchange",
@@ -152,8 +158,11 @@ impl AccessLog {
             client: sample.client_id.map(|id| pseudonym::of(id.reveal())),
             consent: sample.consent.map(|id| pseudonym::of(id.reveal())),
             upstream: sample.upstream,
-            total: sample.total.as_micros(),
-            backend: sample.backend.map(|backend| backend.as_micros()),
+            response: times.response.as_micros(),
+            backend: times.backend.map(|backend| backend.as_micros()),
+            head_wait: times.head.as_micros(),
+            body_wait: times.body.map(|body| body.as_micros()),
+            answer_wait: times.answer.as_micros(),
         }
     }
 }

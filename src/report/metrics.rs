@@ -18,7 +18,7 @@ use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
 use crate::idempotency::Standing;
 use crate::identity::RevocationList;
-use crate::measure::{Meter, Outcome, ResponseTimes, Sample};
+use crate::measure::{Meter, Outcome, ResponseTimes, Sample, Share, Times};
 use crate::moment::Moment;
 use crate::route::{PriorityClass, Route};
 
@@ -35,6 +35,7 @@ pub struct Metrics {
     response: HistogramVec,
     gateway: HistogramVec,
     backend: HistogramVec,
+    caller: [Histogram; 3],
     p95: GaugeVec,
     handshakes: IntCounterVec,
     certificate_refusals: IntCounterVec,
@@ -88,14 +89,11 @@ const OVER_LIMIT: Described = Described(
     "Requests over a quota: outside the response-time statistics.",
     &["code"],
 );
-const CLIENT_ABORTS: Described = Described(
-    "portaria_client_aborts_total",
-    "Exchanges that the client gave up: outside the response-time statistics.",
-    &[],
-);
+const CLIENT_ABORTS: Described =
+    Described("portaria_client_aborts_total", "Exchanges that the client gave up.", &[]);
 const RESPONSE: Described = Described(
     "portaria_response_time_seconds",
-    "First byte received to last byte written, within the limits.",
+    "From a whole head to the last byte written, without what passed waiting for the caller.",
     &["api", "class"],
 );
 const GATEWAY: Described = Described(
@@ -107,6 +105,11 @@ const BACKEND: Described = Described(
     "portaria_backend_time_seconds",
     "The part of the response time that is the backend's.",
     &["api", "class"],
+);
+const CALLER: Described = Described(
+    "portaria_caller_time_seconds",
+    "Time that passed waiting for callers: for the rest of a head, for a body, for room for an answer.",
+    &["part"],
 );
 const P95: Described = Described(
     "portaria_response_time_p95_seconds",
@@ -197,6 +200,7 @@ impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        let caller = histograms(&registry, &CALLER)?;
         let metrics = Self {
             requests: counters(&registry, &REQUESTS)?,
             refusals: counters(&registry, &REFUSALS)?,
@@ -206,6 +210,7 @@ impl Metrics {
             response: histograms(&registry, &RESPONSE)?,
             gateway: histograms(&registry, &GATEWAY)?,
             backend: histograms(&registry, &BACKEND)?,
+            caller: ["head", "body", "answer"].map(|part| caller.with_label_values(&[part])),
             p95: gauges(&registry, &P95)?,
             handshakes: counters(&registry, &HANDSHAKES)?,
             certificate_refusals: counters(&registry, &CERTIFICATE_REFUSALS)?,
@@ -262,6 +267,7 @@ impl Metrics {
 
     /// Counts what is not counted per route.
     pub fn note(&self, sample: &Sample<'_>) {
+        self.note_caller(sample.times);
         if sample.outcome == Outcome::ClientAbort {
             self.client_aborts.inc();
         }
@@ -281,6 +287,15 @@ impl Metrics {
                 self.over_limit.with_label_values(&[code]).inc();
             }
         }
+    }
+
+    fn note_caller(&self, times: Times) {
+        let [head, body, answer] = &self.caller;
+        head.observe(times.head.as_secs_f64());
+        if let Some(time) = times.body {
+            body.observe(time.as_secs_f64());
+        }
+        answer.observe(times.answer.as_secs_f64());
     }
 
     /// Forgets the certificates that were in force.
@@ -433,11 +448,12 @@ impl Meter for RouteMeter {
         if let Some(counter) = self.counter(sample, route) {
             counter.inc();
         }
-        if sample.outcome.is_timed() {
-            let backend = sample.backend.unwrap_or_default();
-            self.response.observe(sample.total.as_secs_f64());
-            self.gateway.observe(sample.total.saturating_sub(backend).as_secs_f64());
-            if sample.backend.is_some() {
+        if sample.share() != Share::Apart {
+            let times = sample.times;
+            let backend = times.backend.unwrap_or_default();
+            self.response.observe(times.response.as_secs_f64());
+            self.gateway.observe(times.response.saturating_sub(backend).as_secs_f64());
+            if times.backend.is_some() {
                 self.backend.observe(backend.as_secs_f64());
             }
         }

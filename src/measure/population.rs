@@ -1,0 +1,87 @@
+//! Which exchanges the response time is told of.
+//!
+//! An exchange counts if somebody who may ask was owed an answer. So a request over the limits does not, nor one
+//! that was never whole, nor one that was refused for its form or because nobody in particular sent it: whoever wants
+//! to could make thousands of them, each faster than any answer. What the gateway or the backend could not do
+//! counts, whoever asked. See docs/decisions/0040-callers-do-not-move-the-p95.md for the texts.
+
+use super::{Outcome, Sample};
+use crate::refusal::{Fault, Refusal};
+
+/// How an exchange counts in the response-time statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// With its time.
+    Whole,
+    /// The caller did not await the end: with the time that it waited, at least.
+    GivenUp,
+    /// Not at all.
+    Apart,
+}
+
+impl Share {
+    /// How an exchange counts.
+    pub(super) fn of(sample: &Sample<'_>) -> Self {
+        match sample.outcome {
+            Outcome::Answered | Outcome::Replayed | Outcome::Interrupted => Self::Whole,
+            Outcome::OverLimit => Self::Apart,
+            Outcome::Refused if sample.refusal.is_none_or(is_answer) => Self::Whole,
+            Outcome::ClientAbort if sample.is_whole => Self::GivenUp,
+            Outcome::Refused | Outcome::ClientAbort => Self::Apart,
+        }
+    }
+}
+
+/// Whether a refusal answers somebody who may ask.
+#[deny(clippy::wildcard_enum_match_arm)]
+fn is_answer(refusal: &Refusal) -> bool {
+    match refusal {
+        // Known by its certificate, and judged by what it may do.
+        Refusal::Token(_)
+        | Refusal::Scope(_)
+        | Refusal::Consent(_)
+        | Refusal::Idempotency(_)
+        | Refusal::Upstream(_)
+        | Refusal::Internal => true,
+        Refusal::Request(_)
+        | Refusal::Identity(_)
+        | Refusal::Interaction(_)
+        | Refusal::Route(_)
+        | Refusal::Version(_)
+        | Refusal::Parameter(_)
+        | Refusal::Limits(_)
+        | Refusal::Event(_) => refusal.fault() != Fault::Client,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consent::ConsentError;
+    use crate::identity::IdentityError;
+    use crate::interaction::InteractionError;
+    use crate::parameters::ParameterError;
+    use crate::refusal::UpstreamError;
+    use crate::request::RequestError;
+    use crate::token::TokenError;
+
+    #[test]
+    fn form_and_strangers_are_no_answers_and_faults_of_ours_are() {
+        let apart: [Refusal; 5] = [
+            RequestError::Line.into(),
+            RequestError::BodyTimeout.into(),
+            IdentityError::Absent.into(),
+            InteractionError::Missing.into(),
+            ParameterError::Unknown.into(),
+        ];
+        assert!(!apart.iter().any(is_answer));
+        let answers: [Refusal; 5] = [
+            TokenError::Expired.into(),
+            TokenError::NoKeys.into(),
+            ConsentError::Permission.into(),
+            UpstreamError::Timeout.into(),
+            Refusal::Internal,
+        ];
+        assert!(answers.iter().all(is_answer));
+    }
+}
