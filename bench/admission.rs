@@ -322,7 +322,7 @@ impl FirstSeen {
         let algorithm = header.algorithm(&[Algorithm::Ps256]).ok()?;
         header.require_type(&self.types).ok()?;
         let claims = Claims::parse(&parts.payload().ok()?, &self.rules).ok()?;
-        parts.verify(self.keys.find(header.kid())?, algorithm).ok()?;
+        parts.verify(self.keys.find(header.kid())?.key(algorithm).ok()?, algorithm).ok()?;
         claims.judge(Source::Jwt, &self.rules, now).ok()
     }
 }

@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod failure;
 mod fields;
+mod framing;
 mod line;
 
 use std::any::Any;
@@ -210,10 +211,11 @@ impl ProxyHttp for Gateway {
         let is_interim = response.status.is_informational();
         let is_flood = is_interim && exchange.note_interim() > MOST_INTERIM;
         // No upgrade was asked for, so 101 answers nothing; nor does a status that no class has.
-        if status == 101 || status >= 600 || is_flood {
+        if status == 101 || status >= 600 || is_flood || !framing::is_sound(response) {
             exchange.refuse(UpstreamError::Malformed.into());
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
+        framing::own(response);
         if is_interim {
             exchange.note_backend_progress();
         } else {
@@ -424,7 +426,9 @@ impl Gateway {
         }
         exchange.refuse(refusal);
         exchange.note_handed_over(body.as_ref().map_or(0, Bytes::len));
-        answer::write(session, head, body).await
+        answer::write(session, head, body).await?;
+        body::drain(session).await;
+        Ok(())
     }
 
     /// Gives the answer of an earlier exchange, if what is asked is what was asked there.

@@ -25,6 +25,7 @@ use crate::interaction::InteractionError;
 use crate::limits::{Crowded, LimitExceeded, Standing};
 use crate::moment::Moment;
 use crate::parameters::ParameterError;
+use crate::remote::RemoteError;
 use crate::request::RequestError;
 use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
@@ -122,6 +123,29 @@ pub struct Verdict {
 const UNDECIDED_RETRY_SECONDS: u64 = 5;
 
 impl Refusal {
+    /// One of each kind that is no caller's fault, for whoever counts them from the start.
+    pub fn own_faults() -> Vec<Self> {
+        let remote = RemoteError::Timeout;
+        let upstream = [
+            UpstreamError::Unreachable,
+            UpstreamError::Timeout,
+            UpstreamError::Broken,
+            UpstreamError::Malformed,
+        ];
+        let mut faults = vec![
+            Self::Token(TokenError::NoKeys),
+            Self::Token(TokenError::Introspection(remote)),
+            Self::Consent(ConsentError::Registry(remote)),
+            Self::Consent(ConsentError::NoRegistry),
+            Self::Event(EventError::TooMany),
+            Self::Idempotency(IdempotencyError::UnderWay),
+            Self::Idempotency(IdempotencyError::Store),
+            Self::Internal,
+        ];
+        faults.extend(upstream.map(Self::Upstream));
+        faults
+    }
+
     /// The stage that refused: log axis and metric label.
     pub fn stage(&self) -> &'static str {
         match self {
@@ -303,7 +327,6 @@ mod tests {
 
     use super::*;
     use crate::limits::Holder;
-    use crate::remote::RemoteError;
 
     #[test]
     fn undecidable_is_never_the_callers_fault() {

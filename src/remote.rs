@@ -6,6 +6,7 @@
 
 pub mod breaker;
 pub mod breakers;
+pub mod connect;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
 pub use breakers::Breakers;
+pub use connect::ConnectFault;
 
 /// Why a service gave no usable answer. No variant carries the URL: it may name a consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -26,8 +28,8 @@ pub enum RemoteError {
     #[error("the client cannot be built")]
     Client,
     /// No connection.
-    #[error("no connection")]
-    Connect,
+    #[error(transparent)]
+    Connect(ConnectFault),
     /// No complete answer before the deadline.
     #[error("no answer in time")]
     Timeout,
@@ -56,7 +58,7 @@ impl RemoteError {
     /// no use.
     pub fn is_outage(self) -> bool {
         match self {
-            Self::Connect | Self::Timeout | Self::Broken | Self::LeftAlone => true,
+            Self::Connect(_) | Self::Timeout | Self::Broken | Self::LeftAlone => true,
             Self::Status(status) => {
                 status.is_server_error() || matches!(status.as_u16(), 408 | 429)
             }
@@ -70,7 +72,7 @@ impl RemoteError {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Client => "client",
-            Self::Connect => "connect",
+            Self::Connect(fault) => fault.as_str(),
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::TooLong => "too_long",
@@ -267,7 +269,7 @@ fn named(error: reqwest::Error) -> RemoteError {
     if error.is_timeout() {
         RemoteError::Timeout
     } else if error.is_connect() {
-        RemoteError::Connect
+        RemoteError::Connect(ConnectFault::of(&error))
     } else {
         RemoteError::Broken
     }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::document::Table;
 use super::services::{FIVE_MINUTES, read_age};
-use crate::remote::{BreakerSettings, BreakerWitness};
+use crate::remote::{BreakerSettings, BreakerWitness, RemoteError};
 use crate::report::Metrics;
 
 /// Unless configured.
@@ -47,5 +49,35 @@ impl BreakerWords {
                 tracing::info!("{}", self.closed);
             }
         })
+    }
+}
+
+/// Says why a service does not answer: once for each cause, until it answers or the cause is another.
+pub(super) struct Causes {
+    what: &'static str,
+    last: Mutex<Option<RemoteError>>,
+}
+
+impl Causes {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, last: Mutex::default() }
+    }
+
+    /// Takes the outcome of a question; nothing, if it was answered.
+    pub(super) fn note(&self, cause: Option<RemoteError>) {
+        // That it is left alone says its breaker.
+        if cause == Some(RemoteError::LeftAlone) {
+            return;
+        }
+        let before = std::mem::replace(&mut *self.last.lock(), cause);
+        if let Some(error) = cause.filter(|_| before != cause) {
+            let hint = match error {
+                RemoteError::Status(status) if matches!(status.as_u16(), 401 | 403) => {
+                    "it does not accept who the gateway says it is"
+                }
+                _ => "",
+            };
+            tracing::warn!(%error, hint, "{}", self.what);
+        }
     }
 }

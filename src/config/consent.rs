@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Kept;
-use super::breaker::{self, BreakerWords};
+use super::breaker::{self, BreakerWords, Causes};
 use super::document::{Place, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::listeners::ListenerConfiguration;
@@ -271,10 +271,20 @@ fn witness(metrics: &Metrics) -> Witness {
     let [answered, unknown, failed] =
         ["answered", "unknown", "failed"].map(|result| metrics.services().consent_lookups(result));
     let stale = metrics.services().stale_consents();
+    let causes = Causes::new("the consent registry gave no answer that decides");
     Arc::new(move |notice| match notice {
-        Notice::Answered => answered.inc(),
-        Notice::Unknown => unknown.inc(),
-        Notice::Failed => failed.inc(),
+        Notice::Answered => {
+            causes.note(None);
+            answered.inc();
+        }
+        Notice::Unknown => {
+            causes.note(None);
+            unknown.inc();
+        }
+        Notice::Failed(error) => {
+            causes.note(Some(error));
+            failed.inc();
+        }
         Notice::Stale => stale.inc(),
     })
 }

@@ -263,10 +263,17 @@ fn witness(metrics: &Metrics) -> Witness {
                 tracing::info!(issuer, cause = cause.as_str(), "the key set changed");
             }
         }
-        Event::Failed { cause, error } => {
+        Event::Failed { cause, error, counts_on } => {
             key_sets.note_failure(issuer, cause.as_str(), error.reason(), Moment::now());
             let cause = cause.as_str();
-            tracing::warn!(issuer, cause, %error, "the key set was not read: the last one counts on");
+            match counts_on {
+                true => {
+                    tracing::warn!(issuer, cause, %error, "the key set was not read: the last one counts on")
+                }
+                false => {
+                    tracing::error!(issuer, cause, %error, "the key set was not read, and there is none that counts")
+                }
+            }
         }
         Event::NotKept(error) => {
             tracing::warn!(issuer, %error, "the key set cannot be kept for the next start");

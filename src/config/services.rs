@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::PrivateKeyDer;
 
-use super::breaker::{self, BreakerWords};
+use super::breaker::{self, BreakerWords, Causes};
 use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
@@ -167,12 +167,22 @@ fn read_assertion(
 }
 
 fn witness(metrics: &Metrics) -> Witness {
-    let counters = Notice::ALL.map(|notice| metrics.services().introspections(notice.as_str()));
-    let [active, refused, failed] = counters;
+    let words = ["active", "refused", "failed"];
+    let [active, refused, failed] = words.map(|word| metrics.services().introspections(word));
+    let causes = Causes::new("introspection gave no answer that decides");
     Arc::new(move |notice| match notice {
-        Notice::Active => active.inc(),
-        Notice::Refused => refused.inc(),
-        Notice::Failed => failed.inc(),
+        Notice::Active => {
+            causes.note(None);
+            active.inc();
+        }
+        Notice::Refused => {
+            causes.note(None);
+            refused.inc();
+        }
+        Notice::Failed(error) => {
+            causes.note(Some(error));
+            failed.inc();
+        }
     })
 }
 

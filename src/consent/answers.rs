@@ -12,6 +12,7 @@ use super::registry::Chosen;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
 use crate::digest::{Digest, Hashing};
 use crate::moment::Moment;
+use crate::remote::RemoteError;
 use crate::terms::{ConsentStatus, Terms};
 
 /// What there is to tell of the registry.
@@ -22,7 +23,7 @@ pub enum Notice {
     /// It has no such consent.
     Unknown,
     /// It gave no answer, or none that was understood.
-    Failed,
+    Failed(RemoteError),
     /// It could not be asked, and an old answer served a request.
     Stale,
 }
@@ -132,7 +133,9 @@ impl Answers {
         (self.witness)(match &answer {
             Ok(_) => Notice::Answered,
             Err(ConsentError::Unknown) => Notice::Unknown,
-            Err(_) => Notice::Failed,
+            Err(ConsentError::Registry(error)) => Notice::Failed(*error),
+            // The registry says nothing else.
+            Err(_) => Notice::Unknown,
         });
         let answer = answer.map(Arc::new);
         self.keep_old(key, &answer, now);

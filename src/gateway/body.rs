@@ -5,6 +5,8 @@
 //! again. A longer one is passed on as it comes, under its declared length, which no backend can take
 //! for complete before it is. The framework keeps at most [`KEPT_BODY`] bytes of a body, hence the bound.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Version, header};
 use pingora::proxy::Session;
@@ -15,6 +17,10 @@ use pingora::{Error, ErrorType, Result};
 use crate::exchange::Exchange;
 use crate::refusal::Refusal;
 use crate::request::{KEPT_BODY, RequestError};
+
+/// What is taken of the body of a refused request, and for how long.
+const DRAINED: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// Receives the body of an admitted request, as far as it is received whole. Gives the refusal if it
 /// must not go on; fails if the caller is gone.
@@ -54,6 +60,25 @@ pub(super) async fn discard(
         None => Ok(exchange.confirm_repetition().await.err()),
         refusal => Ok(refusal),
     }
+}
+
+/// Takes what small body of a refused request still comes over HTTP/2, after the answer: a stream that ends with its
+/// body unread is reset, and many clients (Debian's curl among them) then lose the answer that they have.
+pub(super) async fn drain(session: &mut Session) {
+    if !session.is_http2() || session.is_body_empty() {
+        return;
+    }
+    let take = async {
+        let mut taken = 0;
+        while let Ok(Some(piece)) = session.as_downstream_mut().read_request_body().await {
+            taken += piece.len();
+            if taken > DRAINED {
+                return;
+            }
+        }
+    };
+    // Who sends no end in time has had its answer.
+    let _ = timeout(DRAIN_TIME, take).await;
 }
 
 async fn receive_in_time(

@@ -154,6 +154,7 @@ pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, passing: &Pass
     for name in dropped_from_request(request, passing) {
         request.remove(name);
     }
+    join_cookies(request);
     request.reserve(ADDED_TO_REQUEST);
     for (name, value) in told(facts) {
         request.insert(name, value);
@@ -161,6 +162,18 @@ pub fn introduce(request: &mut HeaderMap, facts: CallerFacts<'_>, passing: &Pass
     show_certificate(request, facts, passing.certificate);
     if let Some(host) = host {
         request.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// HTTP/2 may send a cookie in crumbs; a backend of HTTP/1.1 gets one line (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut HeaderMap) {
+    if request.get_all(header::COOKIE).iter().count() < 2 {
+        return;
+    }
+    let crumbs: Vec<&[u8]> =
+        request.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        request.insert(header::COOKIE, whole);
     }
 }
 

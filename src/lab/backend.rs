@@ -257,6 +257,7 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
                 stream.write_all(raw("HTTP/1.1 103 Early Hints\r\n\r\n")).await?;
             }
         }
+        ("raw", name) => stream.write_all(raw(odd_answer(name))).await?,
         ("drip", _) => {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
             stream.write_all(raw(head)).await?;
@@ -268,6 +269,36 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
         _ => return Ok(true),
     }
     Ok(false)
+}
+
+/// Answers whose framing two readers understand differently.
+fn odd_answer(name: &str) -> &'static str {
+    match name {
+        "two-lengths" => {
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ncontent-length: 7\r\n\r\n{\"a\":1}"
+        }
+        "two-lengths-in-one" => "HTTP/1.1 200 OK\r\ncontent-length: 7, 7\r\n\r\n{\"a\":1}",
+        "negative-length" => "HTTP/1.1 200 OK\r\ncontent-length: -7\r\n\r\n{\"a\":1}",
+        "length-and-chunks" => {
+            "HTTP/1.1 200 OK\r\ncontent-length: 7\r\ntransfer-encoding: chunked\r\n\r\n\
+             7\r\n{\"a\":1}\r\n0\r\n\r\n"
+        }
+        "identity" => "HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\n{\"a\":",
+        "gzip-in-chunks" => {
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n\
+             7\r\n{\"a\":1}\r\n0\r\n\r\n"
+        }
+        "chunked-in-1.0" => {
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n"
+        }
+        "no-content-in-chunks" => {
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        }
+        "old" => {
+            "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"a\":1}"
+        }
+        _ => "",
+    }
 }
 
 /// What the legacy system answers.

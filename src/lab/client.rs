@@ -258,6 +258,40 @@ impl Http2 {
         self.send(request, part, false).await
     }
 
+    /// Sends a request whose body comes only when its answer is here, and says whether the stream was reset for it.
+    pub async fn exchange_late(
+        &self,
+        request: ::http::Request<()>,
+        body: Bytes,
+    ) -> Result<(Response, bool)> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, false)?;
+        let response = Self::receive(response).await?;
+        let half = body.len() / 2;
+        let is_reset = stream.send_data(body.slice(..half), false).is_err()
+            // A request of another stream, answered: whatever was said before of this one is here.
+            || Self::receive(sender.ready().await?.send_request(::http::Request::new(()), true)?.0)
+                .await
+                .is_err()
+            || stream.send_data(body.slice(half..), true).is_err();
+        Ok((response, is_reset))
+    }
+
+    /// Sends a request without a body, which its head leaves open: an empty DATA frame, or trailers, end the stream.
+    pub async fn exchange_open(
+        &self,
+        request: ::http::Request<()>,
+        by_trailers: bool,
+    ) -> Result<Response> {
+        let mut sender = self.sender.clone().ready().await?;
+        let (response, mut stream) = sender.send_request(request, false)?;
+        match by_trailers {
+            true => stream.send_trailers(::http::HeaderMap::new())?,
+            false => stream.send_data(Bytes::new(), true)?,
+        }
+        Self::receive(response).await
+    }
+
     async fn send(
         &self,
         request: ::http::Request<()>,
@@ -270,6 +304,10 @@ impl Http2 {
         if !ends {
             stream.send_data(body, whole)?;
         }
+        Self::receive(response).await
+    }
+
+    async fn receive(response: h2::client::ResponseFuture) -> Result<Response> {
         let (head, mut receiver) = response.await?.into_parts();
         let mut body = BytesMut::new();
         while let Some(piece) = receiver.data().await {

@@ -53,7 +53,7 @@ impl FetchError {
     /// The name in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Remote(RemoteError::Connect) => "no_connection",
+            Self::Remote(RemoteError::Connect(fault)) => fault.as_str(),
             Self::Remote(RemoteError::Timeout) => "timeout",
             Self::Remote(RemoteError::Broken | RemoteError::Malformed | RemoteError::MediaType) => {
                 "broken"

@@ -23,7 +23,6 @@ pub(super) type Answer = (StatusCode, &'static str, Text);
 pub(super) fn of_request(error: RequestError) -> Answer {
     use RequestError as E;
     let bad = |code| (StatusCode::BAD_REQUEST, code, text::MALFORMED);
-    let json = |code| (StatusCode::BAD_REQUEST, code, text::JSON);
     let head = |code| (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, text::HEAD_TOO_LARGE);
     let slow = |code| (StatusCode::REQUEST_TIMEOUT, code, text::TOO_SLOW);
     let key = |code| (StatusCode::UNPROCESSABLE_ENTITY, code, text::IDEMPOTENCY);
@@ -63,13 +62,17 @@ pub(super) fn of_request(error: RequestError) -> Answer {
         E::BodyTimeout => slow("request_body_timeout"),
         E::BodyIncomplete => bad("request_body_incomplete"),
         E::RepeatedToken => bad("request_repeated_token"),
-        E::JsonMalformed => json("request_json_malformed"),
-        E::JsonDepth => json("request_json_depth"),
-        E::JsonMembers => json("request_json_members"),
-        E::JsonRepeated => json("request_json_repeated"),
+        E::JsonMalformed => of_json("request_json_malformed"),
+        E::JsonDepth => of_json("request_json_depth"),
+        E::JsonMembers => of_json("request_json_members"),
+        E::JsonRepeated => of_json("request_json_repeated"),
         E::IdempotencyKeyMissing => key("request_idempotency_key_missing"),
         E::IdempotencyKeyMalformed => key("request_idempotency_key_malformed"),
     }
+}
+
+fn of_json(code: &'static str) -> Answer {
+    (StatusCode::BAD_REQUEST, code, text::JSON)
 }
 
 pub(super) fn of_identity(error: &IdentityError) -> Answer {

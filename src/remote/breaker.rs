@@ -201,7 +201,7 @@ mod tests {
         });
         let settings = BreakerSettings { failures: 3, open_for: Duration::from_secs(5) };
         let breaker = Breaker::new(settings, clock, witness);
-        let fail = async || breaker.ask(async { Err(RemoteError::Connect) }).await;
+        let fail = async || breaker.ask(async { Err(RemoteError::Broken) }).await;
         let succeed = async || breaker.ask(async { outcome(200) }).await;
         let is_left_alone =
             |outcome: &Result<Answer, RemoteError>| matches!(outcome, Err(RemoteError::LeftAlone));

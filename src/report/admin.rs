@@ -74,6 +74,13 @@ impl ServeHttp for Admin {
         if head.method != Method::GET {
             return not_allowed("GET");
         }
+        self.shown(path)
+    }
+}
+
+impl Admin {
+    /// What a GET shows.
+    fn shown(&self, path: &str) -> Response<Vec<u8>> {
         match path {
             "/metrics" => {
                 let dropped = self.report.dropped_lines();
@@ -93,9 +100,7 @@ impl ServeHttp for Admin {
             _ => text(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
         }
     }
-}
 
-impl Admin {
     /// An endpoint that reports, and asks one thing what is missing and what can be ended.
     pub fn new<T: Readiness + Purge + 'static>(report: Arc<Report>, live: &Arc<T>) -> Self {
         Self { report, readiness: live.clone(), purge: live.clone() }

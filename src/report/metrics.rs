@@ -4,10 +4,13 @@
 //! never an address, a client, a token or a consent. The histogram edges contain the legal targets
 //! 1.0, 1.5 and 4.0 s. Handles are kept per route, so that an exchange looks nothing up.
 
+mod described;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::StatusCode;
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     Opts, Registry, TextEncoder,
@@ -21,7 +24,10 @@ use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample, Share, Times};
 use crate::moment::Moment;
+use crate::refusal::Refusal;
 use crate::route::{PriorityClass, Route};
+pub(super) use described::Described;
+use described::*;
 
 const EDGES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0, 10.0];
 
@@ -50,12 +56,14 @@ pub struct Metrics {
     services: ServiceMetrics,
     connections: ConnectionMetrics,
     answers: IntGauge,
-    displaced_answers: IntGauge,
-    answer_failures: IntGauge,
+    displaced_answers: IntCounter,
+    answer_failures: IntCounter,
+    /// What the store had done when it was last noted: another store begins anew.
+    noted: Mutex<Standing>,
     reloads: IntCounterVec,
     configured_at: Gauge,
-    dropped_access_lines: IntGauge,
-    dropped_log_lines: IntGauge,
+    dropped_access_lines: IntCounter,
+    dropped_log_lines: IntCounter,
 }
 
 /// Lines that were lost because nobody took them, since the start.
@@ -66,137 +74,6 @@ pub struct DroppedLines {
     /// Of the application log.
     pub application: usize,
 }
-
-/// Name, help and labels of a metric.
-pub(super) struct Described(
-    pub(super) &'static str,
-    pub(super) &'static str,
-    pub(super) &'static [&'static str],
-);
-
-const REQUESTS: Described = Described(
-    "portaria_requests_total",
-    "Exchanges by route, class, status class and outcome.",
-    &["api", "route", "class", "status_class", "outcome"],
-);
-const REFUSALS: Described =
-    Described("portaria_refusals_total", "Refused requests by stage and code.", &["stage", "code"]);
-const WOULD_REFUSE: Described = Described(
-    "portaria_would_refuse_total",
-    "Requests that went on in shadow mode, by api and by the stage and code of what would have refused them.",
-    &["api", "stage", "code"],
-);
-const OVER_LIMIT: Described = Described(
-    "portaria_over_limit_requests_total",
-    "Requests over a quota: outside the response-time statistics.",
-    &["code"],
-);
-const CLIENT_ABORTS: Described =
-    Described("portaria_client_aborts_total", "Exchanges that the client gave up.", &[]);
-const RESPONSE: Described = Described(
-    "portaria_response_time_seconds",
-    "From a whole head to the last byte written, without what passed waiting for the caller.",
-    &["api", "class"],
-);
-const GATEWAY: Described = Described(
-    "portaria_gateway_time_seconds",
-    "The part of the response time that is the gateway's own.",
-    &["api", "class"],
-);
-const BACKEND: Described = Described(
-    "portaria_backend_time_seconds",
-    "The part of the response time that is the backend's.",
-    &["api", "class"],
-);
-const CALLER: Described = Described(
-    "portaria_caller_time_seconds",
-    "Time that passed waiting for callers: for the rest of a head, for a body, for room for an answer.",
-    &["part"],
-);
-const P95: Described = Described(
-    "portaria_response_time_p95_seconds",
-    "95th percentile of the response time by class, for the day (UTC) and the last minute.",
-    &["class", "window"],
-);
-const TARGET: Described = Described(
-    "portaria_response_time_target_seconds",
-    "The legal 95th percentile of each class.",
-    &["class"],
-);
-const HANDSHAKES: Described = Described(
-    "portaria_handshakes_total",
-    "TLS handshakes by listener and result.",
-    &["listener", "result"],
-);
-const CERTIFICATE_REFUSALS: Described = Described(
-    "portaria_client_certificate_refusals_total",
-    "Client certificates refused by listener and reason, in handshakes and on open connections.",
-    &["listener", "reason"],
-);
-const CERTIFICATE_FINDINGS: Described = Described(
-    "portaria_client_certificate_findings_total",
-    "Rules of the profile that client certificates break, by listener, rule and level, once a connection.",
-    &["listener", "rule", "level"],
-);
-const CERTIFICATE_EXPIRY: Described = Described(
-    "portaria_certificate_expiry_timestamp_seconds",
-    "When the server certificate of a listener, or the first of its trust anchors, expires.",
-    &["listener", "certificate"],
-);
-const LIST_THIS_UPDATE: Described = Described(
-    "portaria_crl_this_update_timestamp_seconds",
-    "When a revocation list was issued.",
-    &["listener", "list", "source"],
-);
-const LIST_NEXT_UPDATE: Described = Described(
-    "portaria_crl_next_update_timestamp_seconds",
-    "When the next revocation list is due.",
-    &["listener", "list", "source"],
-);
-const LIST_ENTRIES: Described = Described(
-    "portaria_crl_entries",
-    "Certificates that a revocation list names.",
-    &["listener", "list", "source"],
-);
-const ANSWERS: Described = Described(
-    "portaria_idempotency_records",
-    "Operations in the store of idempotent answers.",
-    &[],
-);
-const DISPLACED_ANSWERS: Described = Described(
-    "portaria_idempotency_displaced_records",
-    "Operations that the store forgot before their time, because it was full, since the start.",
-    &[],
-);
-const ANSWER_FAILURES: Described = Described(
-    "portaria_idempotency_store_failures",
-    "Reads and writes of the store that failed, since the start.",
-    &[],
-);
-const LIST_FETCHES: Described = Described(
-    "portaria_crl_fetches_total",
-    "Fetches of revocation lists by distribution point and result.",
-    &["point", "result"],
-);
-const RELOADS: Described =
-    Described("portaria_reloads_total", "Reloads of the configuration by result.", &["result"]);
-const CONFIGURED_AT: Described = Described(
-    "portaria_configuration_timestamp_seconds",
-    "When the configuration in force was loaded.",
-    &[],
-);
-const DROPPED_ACCESS_LINES: Described = Described(
-    "portaria_access_log_dropped_lines",
-    "Access-log lines dropped because the writer could not keep up.",
-    &[],
-);
-const DROPPED_LOG_LINES: Described = Described(
-    "portaria_log_dropped_lines",
-    "Lines of the application log dropped because the writer could not keep up.",
-    &[],
-);
-const BUILD: Described =
-    Described("portaria_build_info", "Always 1.", &["version", "commit", "commit_date"]);
 
 impl Metrics {
     /// Registers every metric.
@@ -226,12 +103,13 @@ impl Metrics {
             services: ServiceMetrics::new(&registry)?,
             connections: ConnectionMetrics::new(&registry)?,
             answers: IntGauge::new(ANSWERS.0, ANSWERS.1)?,
-            displaced_answers: IntGauge::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
-            answer_failures: IntGauge::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
+            displaced_answers: IntCounter::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
+            answer_failures: IntCounter::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
+            noted: Mutex::default(),
             reloads: counters(&registry, &RELOADS)?,
             configured_at: Gauge::new(CONFIGURED_AT.0, CONFIGURED_AT.1)?,
-            dropped_access_lines: IntGauge::new(DROPPED_ACCESS_LINES.0, DROPPED_ACCESS_LINES.1)?,
-            dropped_log_lines: IntGauge::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
+            dropped_access_lines: IntCounter::new(DROPPED_ACCESS_LINES.0, DROPPED_ACCESS_LINES.1)?,
+            dropped_log_lines: IntCounter::new(DROPPED_LOG_LINES.0, DROPPED_LOG_LINES.1)?,
             registry,
         };
         metrics.register_rest()?;
@@ -241,11 +119,19 @@ impl Metrics {
     fn register_rest(&self) -> Result<(), prometheus::Error> {
         self.registry.register(Box::new(self.client_aborts.clone()))?;
         self.registry.register(Box::new(self.configured_at.clone()))?;
-        for gauge in [&self.answers, &self.displaced_answers, &self.answer_failures] {
-            self.registry.register(Box::new(gauge.clone()))?;
+        self.registry.register(Box::new(self.answers.clone()))?;
+        for counter in [
+            &self.displaced_answers,
+            &self.answer_failures,
+            &self.dropped_access_lines,
+            &self.dropped_log_lines,
+        ] {
+            self.registry.register(Box::new(counter.clone()))?;
         }
-        self.registry.register(Box::new(self.dropped_access_lines.clone()))?;
-        self.registry.register(Box::new(self.dropped_log_lines.clone()))?;
+        // There from the start, so that the first of a kind is an increase that an alert sees.
+        for refusal in Refusal::own_faults() {
+            self.refusals.with_label_values(&[refusal.stage(), refusal.verdict().code]);
+        }
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
             let target = Duration::from_millis(class.target_ms());
@@ -363,10 +249,11 @@ impl Metrics {
 
     /// Notes how the store of idempotent answers does.
     pub fn note_idempotency(&self, standing: Standing) {
-        let as_value = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.answers.set(as_value(standing.records));
-        self.displaced_answers.set(as_value(standing.displaced));
-        self.answer_failures.set(as_value(standing.failures));
+        self.answers.set(i64::try_from(standing.records).unwrap_or(i64::MAX));
+        let before = std::mem::replace(&mut *self.noted.lock(), standing);
+        let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        self.displaced_answers.inc_by(since(standing.displaced, before.displaced));
+        self.answer_failures.inc_by(since(standing.failures, before.failures));
     }
 
     /// Counts a reload.
@@ -389,11 +276,16 @@ impl Metrics {
                 self.p95.with_label_values(&[class.as_str(), window]).set(seconds);
             }
         }
-        let lines = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);
-        self.dropped_access_lines.set(lines(dropped.access));
-        self.dropped_log_lines.set(lines(dropped.application));
+        raise(&self.dropped_access_lines, dropped.access);
+        raise(&self.dropped_log_lines, dropped.application);
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
+}
+
+/// Brings a counter to what was counted elsewhere.
+fn raise(counter: &IntCounter, counted: usize) {
+    let counted = u64::try_from(counted).unwrap_or(u64::MAX);
+    counter.inc_by(counted.saturating_sub(counter.get()));
 }
 
 pub(super) fn counters(

@@ -2,7 +2,7 @@
 //!
 //! Takes the bytes of a body in pieces of any size; refuses what is no JSON (RFC 8259, strictly: a backend
 //! that reads more leniently must not see another structure than the one that was bounded here), nesting
-//! beyond a depth and more members and items than a bound, and a name that stands twice in an object ([`names`]):
+//! beyond a depth and more members and items than a bound, and a name that stands twice in an object (`names`):
 //! of two values one reader takes the first, another the last. Keeps no byte of a body, and a hash for each name of
 //! the objects that are open, which the bound of members bounds. Of values it knows no more than where they end.
 //!

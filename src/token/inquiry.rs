@@ -14,6 +14,7 @@ use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken, jwt};
 use crate::digest::{Digest, Hashing};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
+use crate::remote::RemoteError;
 
 /// What there is to tell of the authorization server's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +24,16 @@ pub enum Notice {
     /// It is not, or is not what it must be here.
     Refused,
     /// There was no answer, or none that was understood.
-    Failed,
+    Failed(RemoteError),
 }
 
 impl Notice {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Refused, Self::Failed];
-
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Refused => "refused",
-            Self::Failed => "failed",
+            Self::Failed(_) => "failed",
         }
     }
 }
@@ -110,8 +108,8 @@ impl Inquiries {
         };
         (self.witness)(match &answer {
             Ok(_) => Notice::Active,
-            Err(error) if error.is_verdict() => Notice::Refused,
-            Err(_) => Notice::Failed,
+            Err(TokenError::Introspection(error)) => Notice::Failed(*error),
+            Err(_) => Notice::Refused,
         });
         if let Err(error) = answer
             && error.is_verdict()

@@ -448,7 +448,7 @@ mod tests {
             ),
             // RFC 7517 section 4.5: RSA and EC under one name.
             (vec![one.clone(), ec.clone()], [good, good, good]),
-            (vec![one.clone(), two.clone(), ec.clone()], [open, open, good]),
+            (vec![one.clone(), two.clone(), ec], [open, open, good]),
             (
                 vec![of_alg("PS256", one.clone()), of_alg("PS384", two.clone())],
                 [good, good, Err(TokenError::Algorithm)],
@@ -464,12 +464,12 @@ mod tests {
             let found = accepted.map(|algorithm| named.key(algorithm).map(drop));
             assert_eq!(found, expected, "{text}");
         }
-        let both = json!({"keys": [one.clone(), two, with("kid", json!("b"))]}).to_string();
+        let both = json!({"keys": [&one, &two, &with("kid", json!("b"))]}).to_string();
         let surveyed = survey(both.as_bytes(), &accepted).unwrap();
         let left_out = |key: &Surveyed| key.verdict.as_ref().err().copied();
         let told: Vec<_> = surveyed.iter().map(left_out).collect();
         assert_eq!(told, [Some(LeftOut::Ambiguous), Some(LeftOut::Ambiguous), None]);
-        let twice = json!({"keys": [one.clone(), one]}).to_string();
+        let twice = json!({"keys": [&one, &one]}).to_string();
         let set = KeySet::parse(twice.as_bytes(), &accepted).unwrap();
         assert!(set.find(None).is_some(), "it is a single key");
     }

@@ -80,6 +80,17 @@ fn body(refusal: &Refusal, form: ErrorForm) -> (u16, Value) {
     (refusal.verdict().status.as_u16(), body)
 }
 
+/// Their series are there from the start: the first of a kind is an increase.
+#[test]
+fn whatever_is_no_callers_fault_is_counted_from_the_start() {
+    use portaria::refusal::Fault;
+    let own = |refusal: &Refusal| refusal.fault() != Fault::Client;
+    let code = |refusal: &Refusal| (refusal.stage(), refusal.verdict().code);
+    let all: BTreeSet<_> = refusals::all().iter().filter(|r| own(r)).map(code).collect();
+    let counted: BTreeSet<_> = Refusal::own_faults().iter().map(code).collect();
+    assert_eq!(all, counted);
+}
+
 #[test]
 fn no_code_of_a_refusal_is_left_out_here() {
     let document = include_str!("../../docs/refusals.md");

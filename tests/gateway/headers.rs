@@ -206,3 +206,23 @@ async fn http2_requests_reach_the_backend_as_canonical_http1() {
     assert_eq!(recorded.field("host"), Some("localhost"));
     assert_eq!(recorded.field("x-portaria-client-id"), None);
 }
+
+/// HTTP/2 may send a cookie in crumbs (RFC 9113 section 8.2.3).
+#[tokio::test]
+async fn the_crumbs_of_a_cookie_reach_the_backend_as_one() {
+    let key = "name = \"legacy\"\nrequest_fields = [\"cookie\"]";
+    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let request = http::Request::get(format!("https://localhost{OPEN}"))
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .header("cookie", "c=3")
+        .body(())
+        .unwrap();
+    let response = lab.http2().await.exchange(request, bytes::Bytes::new()).await.unwrap();
+    assert_eq!(response.status, 200);
+    let recorded = lab.last_recorded();
+    let cookies: Vec<_> =
+        recorded.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cookie")).collect();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    assert_eq!(recorded.field("cookie"), Some("a=1; b=2; c=3"));
+}

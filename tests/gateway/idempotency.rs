@@ -773,7 +773,7 @@ async fn an_answer_expires() {
     .await;
     assert_eq!(keeping.reached(), 2);
     keeping.lab.expect_metric(ON_DISK, 0.0).await;
-    keeping.lab.expect_metric("portaria_idempotency_displaced_records", 0.0).await;
+    keeping.lab.expect_metric("portaria_idempotency_displaced_records_total", 0.0).await;
 }
 
 #[tokio::test]
@@ -783,7 +783,7 @@ async fn a_full_store_forgets_the_oldest() {
     for number in 0..4 {
         keeping.create(&thing(number)).await;
     }
-    keeping.lab.expect_metric("portaria_idempotency_displaced_records", 2.0).await;
+    keeping.lab.expect_metric("portaria_idempotency_displaced_records_total", 2.0).await;
     keeping.lab.expect_metric(ON_DISK, 2.0).await;
     for number in [3, 2] {
         keeping.create(&thing(number)).await;
@@ -809,7 +809,7 @@ async fn a_full_store_forgets_of_whoever_fills_it() {
         let request = request.without("authorization").bearer(&of_two);
         assert_eq!(two.exchange(&request.to_bytes()).await.unwrap().status, 201);
     }
-    lab.expect_metric("portaria_idempotency_displaced_records", 6.0).await;
+    lab.expect_metric("portaria_idempotency_displaced_records_total", 6.0).await;
     let reached = keeping.reached();
     keeping.create(&of_one).await;
     assert_eq!(keeping.reached(), reached, "it is known still");
@@ -1003,7 +1003,7 @@ async fn a_record_that_does_not_open_is_no_answer_and_no_new_operation() {
     let code = "idempotency_store_unavailable";
     let refused = format!("portaria_refusals_total{{code=\"{code}\",stage=\"idempotency\"}}");
     keeping.lab.expect_metric(&refused, 2.0).await;
-    keeping.lab.expect_metric("portaria_idempotency_store_failures", 2.0).await;
+    keeping.lab.expect_metric("portaria_idempotency_store_failures_total", 2.0).await;
     // Other operations are not touched by it.
     keeping.create(&keeping.post(THINGS, "{}")).await;
 }

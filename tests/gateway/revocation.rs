@@ -761,7 +761,7 @@ async fn a_point_with_tls_is_asked_only_with_the_roots_that_are_named() {
         };
         let _ = std::fs::remove_dir_all(points.directory());
         let lab = lab_with(config).await;
-        let result = if admitted { "updated" } else { "no_connection" };
+        let result = if admitted { "updated" } else { "untrusted" };
         let series =
             format!("portaria_crl_fetches_total{{point=\"{secure}\",result=\"{result}\"}}");
         assert!(lab.metric(&series).await >= 1.0, "{}", lab.metrics().await);

@@ -8,6 +8,42 @@ use crate::harness::*;
 const OPEN: &str = "/open-insurance/channels/v2/branches";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 
+/// What two readers understand differently is no answer, over either version; nor is the version the backend's.
+#[tokio::test]
+async fn the_framing_of_a_backends_answer_stays_on_its_side() {
+    let lab = lab().await;
+    let http2 = lab.http2().await;
+    for odd in [
+        "two-lengths",
+        "two-lengths-in-one",
+        "negative-length",
+        "identity",
+        "gzip-in-chunks",
+        "chunked-in-1.0",
+    ] {
+        let target = format!("{OPEN}?lab=raw:{odd}");
+        let response = lab.send(&Request::get(&target)).await;
+        assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
+        let request = http::Request::get(format!("https://localhost{target}")).body(()).unwrap();
+        let response = http2.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
+    }
+    // Chunks override a length (RFC 9112 section 6.3), and the framework has dropped it.
+    let response = lab.send(&Request::get(&format!("{OPEN}?lab=raw:length-and-chunks"))).await;
+    assert_eq!((response.status.as_u16(), response.field("content-length")), (200, None));
+    let mut http1 = lab.http1().await;
+    http1
+        .send(&Request::get(&format!("{OPEN}?lab=raw:no-content-in-chunks")).to_bytes())
+        .await
+        .unwrap();
+    let response = http1.receive(false).await.unwrap();
+    assert_eq!((response.status.as_u16(), response.field("transfer-encoding")), (204, None));
+    let mut http1 = lab.http1().await;
+    http1.send(&Request::get(&format!("{OPEN}?lab=raw:old")).to_bytes()).await.unwrap();
+    let response = http1.receive(false).await.unwrap();
+    assert_eq!((response.status.as_u16(), response.body.as_ref()), (200, &b"{\"a\":1}"[..]));
+}
+
 /// A web server's page, with a stack trace, is no error of the ecosystem.
 #[tokio::test]
 async fn a_backends_error_that_is_no_json_becomes_the_ecosystems() {

@@ -168,7 +168,7 @@ impl KeySource {
             self.withdraw();
         }
         drop(plan);
-        self.tell(&Event::Failed { cause, error });
+        self.tell(&Event::Failed { cause, error, counts_on: self.is_ready(now) });
     }
 
     /// Keeps the set for the next start, or nothing.

@@ -67,6 +67,8 @@ pub enum Event<'a> {
         cause: Cause,
         /// What was in the way.
         error: &'a KeySetError,
+        /// Whether there is a set that counts all the same.
+        counts_on: bool,
     },
     /// It was read, but could not be kept for the next start.
     NotKept(&'a io::Error),

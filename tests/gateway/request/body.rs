@@ -79,6 +79,60 @@ async fn http2_bodies_are_judged_alike() {
     lab.assert_untouched();
 }
 
+/// A stream that is reset while its small body is on the way costs many clients the answer that they have.
+#[tokio::test]
+async fn a_refused_caller_that_still_sends_a_small_body_is_not_reset_over_http2() {
+    let lab = lab().await;
+    let http2 = lab.http2().await;
+    for (method, media, status) in [
+        ("POST", "text/plain", 415),
+        ("PUT", "application/json", 405),
+        ("POST", "application/json", 401),
+    ] {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("https://localhost{POST}"))
+            .header("content-type", media)
+            .header("content-length", "4000")
+            .body(())
+            .unwrap();
+        let body = bytes::Bytes::from(vec![b' '; 4000]);
+        let (response, is_reset) = http2.exchange_late(request, body).await.unwrap();
+        assert_eq!(response.status, status);
+        assert!(!response.body.is_empty());
+        assert!(!is_reset, "{status}");
+    }
+    lab.assert_untouched();
+}
+
+/// Whether there is a body is what arrived, not what the head suggests.
+#[tokio::test]
+async fn a_stream_that_ends_in_an_empty_frame_has_no_body() {
+    let lab = lab().await;
+    let consent = lab.consents.create(CLIENT_ONE, &[], "AUTHORISED");
+    let token = lab.client_token("consents");
+    let http2 = lab.http2().await;
+    for (method, target, status, by_trailers) in [
+        ("GET", format!("{POST}/{consent}"), 200, false),
+        ("GET", format!("{POST}/{consent}"), 200, true),
+        ("POST", POST.to_owned(), 201, false),
+        ("POST", POST.to_owned(), 201, true),
+        ("DELETE", format!("{POST}/{consent}"), 204, false),
+    ] {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("https://localhost{target}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-fapi-interaction-id", INTERACTION_ID)
+            .header("x-idempotency-key", "k")
+            .body(())
+            .unwrap();
+        let response = http2.exchange_open(request, by_trailers).await.unwrap();
+        assert_eq!(response.status, status, "{method}: {response:?}");
+        assert!(lab.last_recorded().body.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn json_within_its_bounds_passes() {
     let lab = bounded_lab().await;

@@ -129,6 +129,26 @@ async fn a_server_that_is_somebody_else_or_nobody_is_not_believed() {
     assert_eq!(ask(&nobody, TOKEN).await, 503);
 }
 
+/// Said with the first answer that decides nothing, and once for each cause.
+#[tokio::test]
+async fn a_server_that_does_not_know_the_gateway_is_told_at_once() {
+    let server = key_server().await;
+    let lab = lab_asking(&server, "breaker = { failures = 1000 }").await;
+    server.answer(PATH, raw("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"));
+    for number in 0..3 {
+        assert_eq!(ask(&lab, &format!("opaque-{number}")).await, 503);
+    }
+    let says = "introspection gave no answer that decides";
+    lab.gateway.expect_log(says).await;
+    lab.gateway.expect_log("it does not accept who the gateway says it is").await;
+    server.answer(PATH, raw("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(ask(&lab, "opaque-4").await, 503);
+    lab.gateway.expect_log("status 500").await;
+    let lines = lab.gateway.log();
+    let told = lines.iter().filter(|line| line.to_string().contains(says)).count();
+    assert_eq!(told, 2, "{lines:?}");
+}
+
 #[tokio::test]
 async fn a_failing_server_is_left_alone_and_tried_by_one_question() {
     let server = key_server().await;

@@ -160,15 +160,14 @@ async fn a_server_that_is_somebody_else_is_not_believed() {
     );
     let lab = lab_with(|config| config.replace("file = \"jwks.json\"", &url)).await;
     let token = lab.client_token("consents");
-    let refused = refreshes("schedule", "connect");
-    eventually("it is refused", || async { lab.metric(&refused).await >= 1.0 }).await;
-    assert_eq!(ask(&lab, &token).await, 503);
-    // Nor is who has no TLS, an expired certificate, or one for clients.
-    for identity in [&pki.expired_server, &pki.one] {
+    // Nor is who has an expired certificate, or one for clients; each is told by its name.
+    for (identity, reason) in
+        [(&foreign, "untrusted"), (&pki.expired_server, "expired"), (&pki.one, "certificate")]
+    {
         server.speak_tls(of(identity));
-        let before = lab.metric(&refused).await;
-        eventually("it is refused", || async { lab.metric(&refused).await > before }).await;
-        assert_eq!(ask(&lab, &token).await, 503);
+        let refused = refreshes("schedule", reason);
+        eventually("it is refused", || async { lab.metric(&refused).await >= 1.0 }).await;
+        assert_eq!(ask(&lab, &token).await, 503, "{reason}");
     }
     assert_eq!(server.requests(KEY_SET), 0, "nothing was asked of them");
     server.speak_tls(of(&pki.server));
@@ -177,14 +176,17 @@ async fn a_server_that_is_somebody_else_is_not_believed() {
 
 #[tokio::test]
 async fn a_server_that_does_not_exist_decides_nothing() {
-    for (url, anchors) in [
-        ("http://127.0.0.1:1/jwks", ""),
-        ("https://nowhere.invalid/jwks", "\ntrust_anchors = \"roots.pem\""),
+    let anchors = "\ntrust_anchors = \"roots.pem\"";
+    for (url, anchors, cause) in [
+        ("http://127.0.0.1:1/jwks", "", "no connection: the port is refused"),
+        ("https://nowhere.invalid/jwks", anchors, "no connection: its name does not resolve"),
     ] {
         let url = format!("url = \"{url}\"{anchors}");
         let lab = lab_with(|config| config.replace("file = \"jwks.json\"", &url)).await;
         let (status, body) = lab.gateway.admin("/readyz").await;
         assert_eq!((status, body.contains("token.issuers")), (503, true), "{body}");
+        lab.gateway.expect_log(cause).await;
+        lab.gateway.expect_log("the key set was not read, and there is none that counts").await;
         assert_eq!(ask(&lab, &lab.client_token("consents")).await, 503);
         let opaque = lab.authorization.issue_opaque(&lab.client_grant("consents"));
         assert_eq!(ask(&lab, &opaque).await, 201, "opaque tokens go on");
