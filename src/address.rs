@@ -46,6 +46,14 @@ fn canonical(network: IpNet) -> IpNet {
     prefix.and_then(|prefix| Ipv4Net::new(mapped, prefix).ok()).map_or(network, IpNet::V4)
 }
 
+/// Whose an address is: whoever has one of version 6 has 2^64 of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        address => address,
+    }
+}
+
 /// The client's address as the hops tell it: the right-most address of X-Forwarded-For that is not in
 /// `trusted`. What a hop outside has reported is not looked at, nor what stands left of an entry that is
 /// no address: then the hop that reported it is as far as the trail leads. So is the left-most address

@@ -18,9 +18,9 @@ use http::{HeaderMap, Method, Version};
 use crate::consent::{
     Consent, ConsentError, ConsentId, ConsentUse, Consents, Held, Need, SpentConsent,
 };
-use crate::identity::Peer;
+use crate::identity::{Participant, Peer};
 use crate::interaction::{Form, Interaction};
-use crate::limits::{Limits, Standing};
+use crate::limits::{Crowded, Limits, Place, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::json::{JsonBounds, JsonCheck};
@@ -125,6 +125,8 @@ pub struct Permit {
     standing: Standing,
     shadow: Shadow,
     is_consent_told: bool,
+    /// Among the requests under way.
+    _place: Place,
 }
 
 impl fmt::Debug for Permit {
@@ -243,6 +245,7 @@ impl Admission {
             request.interaction.suit(form);
         }
         let ticket = self.limits.admit(request.address, now)?;
+        let place = self.place(request, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
         request.peer.still_trusted(now)?;
         let found = found.map_err(|error| RequestError::Target(*error))??;
@@ -261,7 +264,13 @@ impl Admission {
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
         let standing = ticket.standing();
-        Ok(Permit { route, token, consent, path, standing, shadow, is_consent_told: false })
+        let is_consent_told = false;
+        Ok(Permit { route, token, consent, path, standing, shadow, is_consent_told, _place: place })
+    }
+
+    fn place(&self, request: &Arriving<'_>, now: Moment) -> Result<Place, Crowded> {
+        let participant = request.peer.participant(now).ok();
+        self.limits.enter(request.address, participant.map(Participant::organisation_id))
     }
 
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is

@@ -8,6 +8,7 @@ pub mod document;
 pub mod values;
 mod breaker;
 mod carried;
+mod ceilings;
 mod consent;
 mod endpoint;
 mod idempotency;
@@ -42,7 +43,7 @@ use crate::consent::{Consents, Teller};
 use crate::exchange::Serving;
 use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
-use crate::limits::Limits;
+use crate::limits::{Ceilings, Limits};
 use crate::listener::WireLimits;
 use crate::listener::handover::MeetingPlace;
 use crate::listener::lists::Point;
@@ -97,6 +98,8 @@ pub struct Configuration {
     pub listeners: Vec<ListenerConfiguration>,
     /// The bounds of their connections.
     pub wire: WireLimits,
+    /// How many connections there may be.
+    pub connections: Ceilings,
     /// What serves requests.
     pub serving: Serving,
     /// What the next reload may keep.
@@ -240,8 +243,9 @@ fn read(
     };
     let (domains, points) = (domains(&listeners), points.into_kept());
     let presented = listeners.iter().flat_map(|listener| listener.presented.clone()).collect();
+    let (wire, connections) = (http.wire, limits.0.connections);
     let kept = Kept { limits, token, consent, idempotency, domains, points, presented };
-    Some(Configuration { server, log, admin, listeners, wire: http.wire, serving, kept })
+    Some(Configuration { server, log, admin, listeners, wire, connections, serving, kept })
 }
 
 fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDomain>> {

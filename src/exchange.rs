@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod backend;
+mod connection;
 mod operation;
 mod received;
 mod turns;
@@ -38,6 +39,7 @@ use crate::route::{Access, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
 use crate::upstream::{Upstream, Upstreams};
 use backend::Backend;
+pub use connection::Connection;
 use operation::OwnOperation;
 use received::Received;
 pub use turns::Line;
@@ -95,7 +97,7 @@ pub struct Exchange {
     handed_bytes: usize,
     wire_fault: Option<RequestError>,
     address: IpAddr,
-    peer: Option<Arc<Peer>>,
+    connection: Option<Arc<Connection>>,
     version: Version,
     method: Method,
     interaction: Option<Interaction>,
@@ -140,7 +142,7 @@ impl Exchange {
             handed_bytes: 0,
             wire_fault: None,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            peer: None,
+            connection: None,
             version: Version::HTTP_11,
             method: Method::GET,
             interaction: None,
@@ -169,11 +171,16 @@ impl Exchange {
     }
 
     /// Takes what the connection and the head say. `address` is the connection's.
-    pub fn begin(&mut self, head: &Parts, address: Option<IpAddr>, peer: Option<Arc<Peer>>) {
+    pub fn begin(
+        &mut self,
+        head: &Parts,
+        address: Option<IpAddr>,
+        connection: Option<Arc<Connection>>,
+    ) {
         if let Some(address) = address {
             self.address = self.client_address(address, &head.headers);
         }
-        self.peer = peer;
+        self.connection = connection;
         self.version = head.version;
         self.method = head.method.clone();
         self.interaction = Some(Interaction::read(&head.headers));
@@ -199,7 +206,7 @@ impl Exchange {
             has_body,
             wire_fault: self.wire_fault,
             address: self.address,
-            peer: self.peer.as_deref().unwrap_or(ANONYMOUS),
+            peer: peer_of(self.connection.as_ref()),
             door: Door { exposure: self.entrance.exposure, listener: self.entrance.position },
             interaction,
             route: None,
@@ -223,7 +230,7 @@ impl Exchange {
         self.route = arriving.route.take();
         let permit = verdict?;
         if let Some(stage) = &self.serving.idempotency {
-            let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+            let peer = peer_of(self.connection.as_ref());
             self.operation = OwnOperation::of(stage, &permit, peer, head, self.arrived)?;
         }
         self.permit = Some(permit);
@@ -233,13 +240,13 @@ impl Exchange {
     /// Judges the permit again, now that the whole body is here.
     pub async fn confirm(&mut self) -> Result<(), Refusal> {
         let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
-        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+        let peer = peer_of(self.connection.as_ref());
         self.serving.admission.confirm(permit, peer, Moment::now()).await
     }
 
     /// The other end of the connection.
     pub fn peer(&self) -> &Peer {
-        self.peer.as_deref().unwrap_or(ANONYMOUS)
+        peer_of(self.connection.as_ref())
     }
 
     /// The permit.
@@ -288,6 +295,12 @@ impl Exchange {
     /// Takes the refusal that ends this exchange.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.refusal = Some(refusal);
+    }
+
+    /// Whether a refusal is one too many for its connection.
+    pub fn is_enough(&self, refusal: &Refusal) -> bool {
+        let asks_too_much = matches!(refusal, Refusal::Limits(_) | Refusal::Crowded(_));
+        self.connection.as_ref().is_some_and(|known| asks_too_much && known.note_refused())
     }
 
     /// When the request was judged.
@@ -381,7 +394,7 @@ impl Exchange {
     }
 
     fn participant(&self) -> Option<&Participant> {
-        self.peer.as_ref()?.participant(self.arrived).ok()
+        self.connection.as_ref()?.peer()?.participant(self.arrived).ok()
     }
 
     /// Ends the exchange: one sample. `is_taking` as in [`Course::end`].
@@ -394,6 +407,10 @@ impl Exchange {
         let Some(interaction) = &self.interaction else {
             return;
         };
+        if let Some(connection) = self.connection.as_ref().filter(|_| outcome != Outcome::OverLimit)
+        {
+            connection.note_within();
+        }
         let now = Instant::now();
         let token = self.permit.as_ref().and_then(Permit::token);
         let would_refuse = self.permit.as_ref().and_then(Permit::would_refuse);
@@ -424,6 +441,10 @@ impl Exchange {
         }
         self.sink.take(&sample);
     }
+}
+
+fn peer_of(connection: Option<&Arc<Connection>>) -> &Peer {
+    connection.and_then(|connection| connection.peer()).map_or(ANONYMOUS, |peer| peer)
 }
 
 /// The refusal of a request that may get an earlier answer and no other.

@@ -28,10 +28,9 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use crate::exchange::{Arrival, Entrance, Exchange, Serving, UnderWay};
+use crate::exchange::{Arrival, Connection, Entrance, Exchange, Serving, UnderWay};
 use crate::headers::{self, caller};
 use crate::idempotency::Record;
-use crate::identity::Peer;
 use crate::measure::Sink;
 use crate::refusal::{Refusal, UpstreamError, foreign};
 use crate::request::RequestError;
@@ -93,7 +92,7 @@ impl ProxyHttp for Gateway {
         session.set_ignore_info_resp(true);
         let address = session.client_addr().and_then(|address| address.as_inet());
         let address = address.map(|address| address.ip().to_canonical());
-        exchange.begin(session.req_header(), address, peer_of(session));
+        exchange.begin(session.req_header(), address, connection_of(session));
         Ok(())
     }
 
@@ -419,7 +418,7 @@ impl Gateway {
         let body = (session.req_header().method != Method::HEAD)
             .then(|| Bytes::from(refusal.body(form, exchange.arrived())));
         exchange.note_status(head.status);
-        if refusal.ends_connection() {
+        if refusal.ends_connection() || exchange.is_enough(&refusal) {
             session.set_keepalive(None);
         }
         if matches!(refusal, Refusal::Identity(_)) {
@@ -455,7 +454,7 @@ impl Gateway {
 }
 
 /// What the handshake found out about the other end.
-fn peer_of(session: &Session) -> Option<Arc<Peer>> {
+fn connection_of(session: &Session) -> Option<Arc<Connection>> {
     let tls = session.digest()?.ssl_digest.as_ref()?;
-    tls.extension.get::<Arc<Peer>>().cloned()
+    tls.extension.get::<Arc<Connection>>().cloned()
 }

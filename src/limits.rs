@@ -1,10 +1,11 @@
 //! The limits: is the caller within the traffic that the gateway must sustain?
 //!
-//! Takes the caller's address; gives a [`Ticket`]. Refuses what exceeds the quota of the address, then
+//! Takes the caller's address; gives a [`Ticket`], and a place among the requests under way ([`crowd`]). Refuses what exceeds the quota of the address, then
 //! what exceeds the quota of all. The quotas are legal floors (OPIN non-functional requirements: 300
 //! requests/s in total, 500 requests/min per address): a caller that stays within them in every window
 //! is never refused. One address over its quota takes nothing from the others'.
 
+pub mod crowd;
 pub mod local;
 
 use std::num::NonZeroU32;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use crowd::{Ceilings, Crowd, Crowded, Place, Whose};
 pub use local::Limits;
 
 /// So many requests in so much time.

@@ -11,7 +11,10 @@
 pub mod tls;
 pub mod parameters;
 pub mod presented;
+pub mod descriptors;
 pub mod edge;
+mod frames;
+pub mod guests;
 pub mod handover;
 pub mod http1;
 mod http2;
@@ -33,6 +36,7 @@ use pingora::services::listening::Service;
 
 use crate::request::framing::HeadLimits;
 pub use edge::Edge;
+pub use guests::Guests;
 pub use parameters::Parameters;
 pub use presented::{ByName, ServerIdentity};
 pub use tls::{Clients, TlsSetup};

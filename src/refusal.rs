@@ -22,7 +22,7 @@ use crate::consent::{ConsentError, EventError};
 use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
-use crate::limits::{LimitExceeded, Standing};
+use crate::limits::{Crowded, LimitExceeded, Standing};
 use crate::moment::Moment;
 use crate::parameters::ParameterError;
 use crate::remote::RemoteError;
@@ -68,6 +68,8 @@ pub enum Refusal {
     Parameter(#[from] ParameterError),
     #[error(transparent)]
     Limits(#[from] LimitExceeded),
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
@@ -153,7 +155,7 @@ impl Refusal {
             Self::Route(_) => "route",
             Self::Version(_) => "version",
             Self::Parameter(_) => "parameters",
-            Self::Limits(_) => "limits",
+            Self::Limits(_) | Self::Crowded(_) => "limits",
             Self::Token(_) => "token",
             Self::Scope(_) => "scope",
             Self::Consent(_) | Self::Event(_) => "consent",
@@ -173,6 +175,7 @@ impl Refusal {
             Self::Version(error) => verdict::of_version(*error),
             Self::Parameter(error) => verdict::of_parameter(error),
             Self::Limits(error) => verdict::of_limits(error),
+            Self::Crowded(error) => verdict::of_crowded(*error),
             Self::Token(error) => verdict::of_token(*error),
             Self::Scope(error) => verdict::of_scope(*error),
             Self::Consent(error) => verdict::of_consent(*error),
@@ -198,6 +201,7 @@ impl Refusal {
             | Self::Version(_)
             | Self::Parameter(_)
             | Self::Limits(_)
+            | Self::Crowded(_)
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
@@ -236,6 +240,9 @@ impl Refusal {
             let up = u64::from(exceeded.retry_after.subsec_nanos() > 0);
             return Some((whole + up).max(1));
         }
+        if matches!(self, Self::Crowded(_)) {
+            return Some(Crowded::RETRY_AFTER.as_secs());
+        }
         let status = self.verdict().status;
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(UNDECIDED_RETRY_SECONDS)
     }
@@ -263,6 +270,7 @@ impl Refusal {
             | Self::Version(_)
             | Self::Parameter(_)
             | Self::Limits(_)
+            | Self::Crowded(_)
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)
@@ -295,6 +303,7 @@ impl Refusal {
             | Self::Version(_)
             | Self::Parameter(_)
             | Self::Limits(_)
+            | Self::Crowded(_)
             | Self::Token(_)
             | Self::Scope(_)
             | Self::Consent(_)

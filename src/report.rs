@@ -7,6 +7,7 @@
 //! consents and clients, and neither ever sees a raw path, a token or a certificate.
 
 pub mod metrics;
+pub mod connections;
 pub mod key_sets;
 pub mod services;
 mod batches;

@@ -32,7 +32,7 @@ use crate::exchange::{Entrance, UnderWay};
 use crate::gateway::Gateway;
 use crate::idempotency::StoreError;
 use crate::listener::handover::HandoverError;
-use crate::listener::{Edge, WireLimits};
+use crate::listener::{Edge, WireLimits, descriptors};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
@@ -141,6 +141,7 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, log, metrics, configuration } = start;
     announce(&path, &configuration);
+    descriptors::raise();
     let settings = Arc::new(server_conf(&configuration));
     if let Some(idempotency) = &configuration.serving.idempotency {
         idempotency.keeper().open()?;
@@ -291,6 +292,8 @@ fn edge(
         listener: slot.name.clone(),
         acceptor: slot.acceptor.clone(),
         balancers: slot.balancers.clone(),
+        hops: slot.hops.clone(),
+        guests: live.guests.clone(),
         limits: live.wire.clone(),
         application: Arc::new(proxy),
         metrics: report.metrics.clone(),

@@ -135,7 +135,7 @@ fn every_reason_to_refuse_a_certificate_is_described() {
 #[test]
 fn every_metric_is_described() {
     let is_metric = |word: &String| word.starts_with("portaria_");
-    let metrics = ["metrics/described", "key_sets", "services"]
+    let metrics = ["metrics/described", "connections", "key_sets", "services"]
         .map(|file| read(&format!("src/report/{file}.rs")))
         .concat();
     let source: BTreeSet<String> =

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Admission, Arriving};
 use crate::consent::{ConsentError, ConsentKind};
-use crate::limits::LimitExceeded;
+use crate::limits::{Crowded, LimitExceeded};
 use crate::moment::{Moment, Stopwatch};
 use crate::pseudonym;
 use crate::refusal::Refusal;
@@ -75,6 +75,7 @@ impl Admission {
         let times = Times::of(&request.watch);
         let compared = match refusal {
             Refusal::Limits(exceeded) => Some(quota(exceeded)),
+            Refusal::Crowded(crowded) => Some(ceiling(*crowded)),
             Refusal::Token(error) => self.explain_token(request, *error, now).await,
             Refusal::Scope(ScopeError::Insufficient) => self.explain_scope(request).await,
             Refusal::Consent(error) => self.explain_consent(request, *error, now).await,
@@ -167,6 +168,11 @@ const LONGEST: usize = 1000;
 fn shown(text: &str) -> String {
     let plain = text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     plain.take(LONGEST).collect()
+}
+
+fn ceiling(crowded: Crowded) -> Comparison {
+    let wanted = format!("{} under way at a time", crowded.ceiling);
+    Comparison { what: "requests under way", wanted, found: "one more".to_owned() }
 }
 
 fn quota(exceeded: &LimitExceeded) -> Comparison {

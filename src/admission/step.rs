@@ -122,7 +122,7 @@ impl Step {
     /// what came after a permit.
     pub fn of(refusal: &Refusal, is_admitted: bool) -> Option<Self> {
         Some(match refusal {
-            Refusal::Limits(_) => Self::Quota,
+            Refusal::Limits(_) | Refusal::Crowded(_) => Self::Quota,
             Refusal::Request(error) => of_request(*error, is_admitted),
             Refusal::Identity(error) => of_identity(error),
             Refusal::Interaction(_) => Self::Interaction,

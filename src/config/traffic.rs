@@ -9,10 +9,11 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::Kept;
+use super::ceilings::read_ceilings;
 use super::document::{Located, Table};
 use super::{pem, values};
 use crate::headers::caller::{self, Certificate, Passing};
-use crate::limits::{Limits, Quota};
+use crate::limits::{Ceilings, Limits, Quota};
 use crate::links::PublicUrl;
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
@@ -99,12 +100,20 @@ fn read_idle_timeout(table: Option<&Table<'_>>) -> Duration {
 pub(super) struct LimitSettings {
     everyone: Quota,
     address: Quota,
+    under_way: Ceilings,
+    /// Of the listeners, and none of the stage's.
+    pub(super) connections: Ceilings,
 }
 
 impl LimitSettings {
+    /// Whether the stage would be the same.
+    fn builds_the_same(&self, other: &Self) -> bool {
+        *self == Self { connections: self.connections, ..*other }
+    }
+
     /// Builds the stage.
     pub(super) fn limits(&self) -> Limits {
-        Limits::new(self.everyone, self.address)
+        Limits::new(self.everyone, self.address).with_ceilings(self.under_way)
     }
 }
 
@@ -112,7 +121,7 @@ impl LimitSettings {
 /// counts.
 pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSettings, Arc<Limits>) {
     let settings = read_quotas(root);
-    if let Some(kept) = before.filter(|kept| kept.limits.0 == settings) {
+    if let Some(kept) = before.filter(|kept| kept.limits.0.builds_the_same(&settings)) {
         return (settings, kept.limits.1.clone());
     }
     (settings, Arc::new(settings.limits()))
@@ -127,7 +136,10 @@ pub(super) fn read_quotas(root: &Table<'_>) -> LimitSettings {
     };
     let three_hundred = NonZeroU32::MIN.saturating_add(299);
     let five_hundred = NonZeroU32::MIN.saturating_add(499);
+    let (connections, under_way) = read_ceilings(table.as_ref());
     LimitSettings {
+        connections,
+        under_way,
         everyone: quota("global", three_hundred, 1),
         address: quota("per_address", five_hundred, 60),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::{ANONYMOUS, Exchange};
+use super::Exchange;
 use crate::admission::Permit;
 use crate::idempotency::{
     Answer, Client, Content, Idempotency, Lead, Operation, OperationId, Passing, Patience, Record,
@@ -132,7 +132,7 @@ impl Exchange {
     /// Judges the permit again, to give the answer that an earlier exchange got.
     pub async fn confirm_repetition(&mut self) -> Result<(), Refusal> {
         let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
-        let peer = self.peer.as_deref().unwrap_or(ANONYMOUS);
+        let peer = super::peer_of(self.connection.as_ref());
         self.serving.admission.confirm_repetition(permit, peer, Moment::now()).await
     }
 

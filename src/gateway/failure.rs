@@ -104,7 +104,7 @@ fn downstream_refusal(kind: &ErrorType) -> Option<Refusal> {
 /// How the exchange counts.
 pub(super) fn outcome(error: Option<&Error>, exchange: &Exchange) -> Outcome {
     match (exchange.refusal(), error) {
-        (Some(Refusal::Limits(_)), _) => Outcome::OverLimit,
+        (Some(Refusal::Limits(_) | Refusal::Crowded(_)), _) => Outcome::OverLimit,
         (Some(_), _) => Outcome::Refused,
         (None, None) if exchange.replays() => Outcome::Replayed,
         (None, None) => Outcome::Answered,

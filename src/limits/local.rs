@@ -16,7 +16,8 @@ use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
-use super::{Holder, LimitExceeded, Quota, Standing, Ticket};
+use super::{Ceilings, Crowd, Crowded, Holder, LimitExceeded, Place, Quota, Standing, Ticket};
+use crate::identity::OrganisationId;
 use crate::moment::Moment;
 
 type Everyone = RateLimiter<NotKeyed, InMemoryState, GivenTime, StateInformationMiddleware>;
@@ -30,10 +31,11 @@ pub struct Limits {
     per_address: PerAddress,
     quota_of_everyone: Quota,
     quota_of_address: Quota,
+    under_way: Arc<Crowd>,
 }
 
 impl Limits {
-    /// Limits for all callers together and for each address.
+    /// Limits for all callers together and for each address, without ceilings.
     pub fn new(everyone: Quota, address: Quota) -> Self {
         let time = GivenTime::default();
         Self {
@@ -46,7 +48,25 @@ impl Limits {
             time,
             quota_of_everyone: everyone,
             quota_of_address: address,
+            under_way: Crowd::new(Ceilings::NONE),
         }
+    }
+
+    /// The same with ceilings for the requests under way.
+    pub fn with_ceilings(self, ceilings: Ceilings) -> Self {
+        Self { under_way: Crowd::new(ceilings), ..self }
+    }
+
+    /// A place among the requests under way, for as long as this one is.
+    pub fn enter(
+        &self,
+        address: IpAddr,
+        organisation: Option<&OrganisationId>,
+    ) -> Result<Place, Crowded> {
+        let mut place = self.under_way.enter()?;
+        place.of_address(address)?;
+        organisation.map_or(Ok(()), |organisation| place.of_organisation(organisation))?;
+        Ok(place)
     }
 
     /// Takes one cell of the address' quota and one of everyone's.

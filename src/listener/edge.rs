@@ -16,10 +16,14 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use thiserror::Error;
 
+use super::guests::{Guest, Guests};
 use super::proxy_protocol::{self, HeaderError};
-use super::transport::Transport;
+use super::transport::{Flooded, Transport};
 use super::{Application, WireLimits, http1, http2};
 use crate::address::Networks;
+use crate::exchange::Connection;
+use crate::limits::Crowded;
+use crate::moment::Moment;
 use crate::report::Metrics;
 
 /// What every connection of a listener shares. The acceptor is swapped on reload; connections that are
@@ -31,6 +35,10 @@ pub struct Edge<A> {
     pub acceptor: Arc<ArcSwap<Acceptor>>,
     /// Whose connections must begin with a PROXY protocol header.
     pub balancers: Arc<ArcSwapOption<Networks>>,
+    /// Whose X-Forwarded-For is believed: their connections are many clients'.
+    pub hops: Arc<ArcSwapOption<Networks>>,
+    /// Who is there.
+    pub guests: Arc<Guests>,
     /// The bounds in force.
     pub limits: Arc<ArcSwap<WireLimits>>,
     /// The HTTP application.
@@ -48,10 +56,13 @@ impl<A: Application> ServerApp for Edge<A> {
     ) -> Option<Stream> {
         let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
         let limits = **self.limits.load();
+        // Kept until the connection ends.
+        let mut guest = self.admit(&tcp)?;
         // Boxed, because a connection lives long and what its handshake needed is much.
-        let mut transport = Box::pin(self.establish(*tcp, limits.write_timeout)).await?;
+        let establishing = Box::pin(self.establish(*tcp, &mut guest, limits.write_timeout));
+        let mut transport = establishing.await?;
         if matches!(transport.selected_alpn_proto(), Some(ALPN::H2)) {
-            transport.expect_preface(limits.head_timeout);
+            transport.expect_http2(limits.head_timeout, self.flooded());
             let (application, limits) = (self.application.clone(), self.limits.clone());
             http2::serve(application, limits, transport, shutdown).await;
             return None;
@@ -66,20 +77,62 @@ impl<A: Application> ServerApp for Edge<A> {
 }
 
 impl<A: Application> Edge<A> {
+    /// A place for a connection, of which nothing is read yet.
+    fn admit(&self, tcp: &TcpStream) -> Option<Guest> {
+        let mut guest = self.guests.admit(&self.listener)?;
+        let hops = self.hops.load();
+        match address_of(tcp) {
+            Some(address) if !self.comes_from_balancer(tcp) && !is_among(&hops, address) => {
+                self.is_admitted(guest.of_address(address)).then_some(guest)
+            }
+            // Whom it is made for is not known yet, or says each request.
+            _ => Some(guest),
+        }
+    }
+
+    fn is_admitted(&self, place: Result<(), Crowded>) -> bool {
+        place.map_err(|crowded| self.guests.refuse(&self.listener, crowded)).is_ok()
+    }
+
+    fn flooded(&self) -> Flooded {
+        let (guests, listener) = (self.guests.clone(), self.listener.clone());
+        Box::new(move || {
+            guests.note_cut(&listener, "frames");
+            tracing::info!(
+                listener = &*listener,
+                "a connection is cut: too many frames that ask for nothing"
+            );
+        })
+    }
+
     async fn establish(
         &self,
         tcp: TcpStream,
+        guest: &mut Guest,
         write_timeout: Duration,
     ) -> Option<Box<Transport<impl IO + 'static + use<A>>>> {
-        let stream = self.handshake(tcp).await?;
+        let stream = self.handshake(tcp, guest).await?;
+        let known = known_at(&stream);
+        let peer = known.as_ref().and_then(|connection| connection.peer());
+        // Who is none is refused by each route that asks for one.
+        let participant = peer.and_then(|peer| peer.participant(Moment::now()).ok());
+        if let Some(participant) = participant
+            && !self.is_admitted(guest.of_organisation(participant.organisation_id()))
+        {
+            return None;
+        }
         Some(Box::new(Transport::new(stream, write_timeout)))
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Option<impl IO + 'static + use<A>> {
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        guest: &mut Guest,
+    ) -> Option<impl IO + 'static + use<A>> {
         let within = self.limits.load().handshake_timeout;
         let listener = &*self.listener;
         let mut client = Client(address_of(&tcp));
-        let result = match timeout(within, self.secure(tcp, &mut client)).await {
+        let result = match timeout(within, self.secure(tcp, &mut client, guest)).await {
             Ok(Ok(stream)) => {
                 tracing::debug!(listener, client.address = %client, "handshake done");
                 self.metrics.note_handshake(listener, "ok");
@@ -89,6 +142,10 @@ impl<A: Application> Edge<A> {
             Ok(Err(HandshakeError::NoByte)) => {
                 tracing::debug!(listener, client.address = %client, "a connection without a byte");
                 "no_byte"
+            }
+            Ok(Err(HandshakeError::Crowded(crowded))) => {
+                self.guests.refuse(listener, crowded);
+                "crowded"
             }
             Ok(Err(error)) => {
                 tracing::info!(listener, client.address = %client, %error, "handshake failed");
@@ -107,11 +164,16 @@ impl<A: Application> Edge<A> {
         &self,
         mut tcp: TcpStream,
         client: &mut Client,
+        guest: &mut Guest,
     ) -> Result<impl IO + 'static + use<A>, HandshakeError> {
         tcp.try_peek(&mut [0]).await.map_err(|_| HandshakeError::NoByte)?;
         if self.comes_from_balancer(&tcp) {
             proxy_protocol::receive(&mut tcp).await?;
             *client = Client(address_of(&tcp));
+            // One that names nobody is the balancer's own.
+            if let Some(address) = client.0.filter(|_| !self.comes_from_balancer(&tcp)) {
+                guest.of_address(address)?;
+            }
         }
         let acceptor = self.acceptor.load_full();
         Ok(acceptor.tls_handshake(tcp).await?)
@@ -121,6 +183,15 @@ impl<A: Application> Edge<A> {
         let balancers = self.balancers.load();
         balancers.as_ref().is_some_and(|networks| proxy_protocol::comes_from(networks, tcp))
     }
+}
+
+fn is_among(networks: &Option<Arc<Networks>>, address: IpAddr) -> bool {
+    networks.as_ref().is_some_and(|networks| networks.contain(address))
+}
+
+/// What the handshake found out.
+fn known_at(stream: &impl Ssl) -> Option<Arc<Connection>> {
+    stream.get_ssl_digest()?.extension.get::<Arc<Connection>>().cloned()
 }
 
 /// Whom a connection is made for.
@@ -146,6 +217,8 @@ enum HandshakeError {
     #[error("the connection ended before its first byte")]
     NoByte,
     #[error(transparent)]
+    Crowded(#[from] Crowded),
+    #[error(transparent)]
     Header(#[from] HeaderError),
     #[error(transparent)]
     Tls(#[from] Box<pingora::Error>),
@@ -156,6 +229,7 @@ impl HandshakeError {
     fn result(&self) -> &'static str {
         match self {
             Self::NoByte => "no_byte",
+            Self::Crowded(_) => "crowded",
             Self::Header(_) => "proxy_header",
             Self::Tls(_) => "failed",
         }

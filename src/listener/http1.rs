@@ -34,6 +34,8 @@ const READ_SIZE: usize = 4096;
 /// What a request asks for whose line says nothing that could be believed: logged as `_OTHER`.
 const UNKNOWN: &[u8] = b"UNKNOWN /";
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+/// Empty lines before a request that are overlooked; one more is the beginning of a request that is none.
+const MOST_EMPTY_LINES: usize = 8;
 
 /// Serves the requests of a connection, one after the other, until either side ends it.
 pub(super) async fn serve<A: Application, S: IO + 'static>(
@@ -174,10 +176,12 @@ async fn await_request<S: IO>(
     pause: &mut Pause,
 ) -> Option<Instant> {
     let deadline = Instant::now() + pause.idle_timeout;
+    let mut overlooked = 0;
     loop {
         // Some clients end a body with an empty line that belongs to no request (RFC 9112 section 2.2).
-        while buffer.starts_with(b"\r\n") {
+        while buffer.starts_with(b"\r\n") && overlooked < MOST_EMPTY_LINES {
             let _ = buffer.split_to(2);
+            overlooked += 1;
         }
         if !buffer.is_empty() {
             return Some(Instant::now());

@@ -13,7 +13,7 @@ use pingora::time::timeout;
 use tokio::sync::watch;
 
 use super::{Application, WireLimits};
-use crate::identity::Peer;
+use crate::exchange::Connection;
 
 /// Serves a connection until either side ends it, the gateway shuts down, or its client is refused for
 /// what it is.
@@ -58,8 +58,8 @@ impl<A> Bounded<A> {
 }
 
 /// Who is on the other end, as the handshake found out.
-fn peer_of(session: &ServerSession) -> Option<Arc<Peer>> {
-    session.digest()?.ssl_digest.as_ref()?.extension.get::<Arc<Peer>>().cloned()
+fn connection_of(session: &ServerSession) -> Option<Arc<Connection>> {
+    session.digest()?.ssl_digest.as_ref()?.extension.get::<Arc<Connection>>().cloned()
 }
 
 #[async_trait]
@@ -70,12 +70,12 @@ impl<A: Application> HttpServerApp for Bounded<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let limit = self.limits.load().exchange_timeout;
-        let peer = peer_of(&session);
+        let connection = connection_of(&session);
         let exchange = self.application.process_new_http(session, shutdown);
         // What is dropped here resets its stream and concludes its exchange.
         let reused = timeout(limit, exchange).await.ok().flatten();
         // A new connection is judged anew, and its handshake may say more.
-        if peer.is_some_and(|peer| peer.is_dismissed()) {
+        if connection.is_some_and(|connection| connection.is_to_end()) {
             self.end();
         }
         reused

@@ -18,6 +18,7 @@ use rustls::server::{NoServerSessionStorage, ServerConfig};
 use super::parameters::Parameters;
 use super::presented::ByName;
 use super::probe;
+use crate::exchange::Connection;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 use crate::moment::Moment;
 
@@ -74,18 +75,15 @@ impl TlsSetup {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
         probe::prove(&config, &self.parameters, self.clients.is_some())?;
-        Ok(match self.clients {
-            Some(clients) => with_identification(config, clients)?,
-            None => Acceptor::from_server_config(config),
-        })
+        with_identification(config, self.clients)
     }
 }
 
-/// An acceptor that reads the client's certificate when the handshake is complete. Only the framework's
+/// An acceptor that reads the client's certificate, if one was asked for, when the handshake is complete. Only the framework's
 /// settings can carry such a callback, so they are built and their configuration replaced by ours.
 fn with_identification(
     config: Arc<ServerConfig>,
-    clients: Clients,
+    clients: Option<Clients>,
 ) -> Result<Acceptor, rustls::Error> {
     let callback = Box::new(Identification(clients));
     let mut settings = TlsSettings::with_callbacks(callback)
@@ -96,7 +94,13 @@ fn with_identification(
     Ok(acceptor)
 }
 
-struct Identification(Clients);
+fn identify(clients: &Clients, tls: &TlsRef) -> Option<Certified> {
+    let Clients { trust, domain } = clients;
+    let chain = tls.peer_cert_chain_der()?;
+    Certified::in_handshake(chain, tls.server_name(), trust, domain.clone(), Moment::now())
+}
+
+struct Identification(Option<Clients>);
 
 #[async_trait]
 impl TlsAccept for Identification {
@@ -104,17 +108,9 @@ impl TlsAccept for Identification {
         &self,
         tls: &TlsRef,
     ) -> Option<Arc<dyn Any + Send + Sync>> {
-        let Clients { trust, domain } = &self.0;
-        let chain = tls.peer_cert_chain_der()?;
-        let certified = Certified::in_handshake(
-            chain,
-            tls.server_name(),
-            trust,
-            domain.clone(),
-            Moment::now(),
-        )?;
-        let peer = Peer::Certified(Box::new(certified));
+        let certified = self.0.as_ref().and_then(|clients| identify(clients, tls));
+        let peer = certified.map(|certified| Peer::Certified(Box::new(certified)));
         // The outer Arc is the framework's, the inner one what an exchange keeps.
-        Some(Arc::new(Arc::new(peer)))
+        Some(Arc::new(Arc::new(Connection::new(peer))))
     }
 }

@@ -11,7 +11,7 @@ use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -24,6 +24,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::frames::Frames;
+
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n` (RFC 9113 section 3.4).
 const PREFACE_LENGTH: usize = 24;
 
@@ -31,6 +33,9 @@ const PREFACE_LENGTH: usize = 24;
 /// its answer: what arrives at a closed connection resets it (RFC 9112 section 9.6).
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Told when a connection is cut for its frames.
+pub(super) type Flooded = Box<dyn Fn() + Send + Sync>;
 
 /// A client's connection.
 pub(super) struct Transport<S> {
@@ -40,6 +45,8 @@ pub(super) struct Transport<S> {
     stall: Option<Pin<Box<Sleep>>>,
     /// Runs until the preface of HTTP/2 is here.
     preface: Option<Preface>,
+    /// Of HTTP/2.
+    frames: Option<(Frames, Flooded)>,
     lent: Option<Lent>,
     /// What arrived behind the request under way.
     ahead: BytesMut,
@@ -73,14 +80,17 @@ impl<S: IO> Transport<S> {
             write_timeout,
             stall: None,
             preface: None,
+            frames: None,
             lent: None,
             ahead: BytesMut::new(),
             lingering: None,
         }
     }
 
-    /// Fails reading if the preface of HTTP/2 is not here in time.
-    pub(super) fn expect_preface(&mut self, within: Duration) {
+    /// Fails reading if the preface of HTTP/2 is not here in time, and when frames come that ask for nothing
+    /// and have no end: that is told once.
+    pub(super) fn expect_http2(&mut self, within: Duration, flooded: Flooded) {
+        self.frames = Some((Frames::new(Instant::now()), flooded));
         let alarm = Box::pin(sleep(within));
         self.preface = Some(Preface { missing: PREFACE_LENGTH, alarm });
     }
@@ -146,6 +156,20 @@ impl<S: IO> Transport<S> {
         polled
     }
 
+    fn poll_http2(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.poll_preface(cx, buffer))?;
+        let arrived = buffer.filled().get(before..).unwrap_or_default();
+        let Some((frames, flooded)) = &mut self.frames else {
+            return Poll::Ready(Ok(()));
+        };
+        if frames.take(arrived, Instant::now()) {
+            return Poll::Ready(Ok(()));
+        }
+        flooded();
+        Poll::Ready(Err(Error::other("too many frames that ask for nothing")))
+    }
+
     /// Fails what the client has kept waiting for too long.
     fn bound<T>(&mut self, cx: &mut Context<'_>, polled: Poll<Result<T>>) -> Poll<Result<T>> {
         if polled.is_ready() {
@@ -155,6 +179,12 @@ impl<S: IO> Transport<S> {
         let limit = self.write_timeout;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
         stall.as_mut().poll(cx).map(|()| Err(Error::from(ErrorKind::TimedOut)))
+    }
+
+    fn note_sent(&mut self, polled: &Poll<Result<usize>>) {
+        if let (Some((frames, _)), Poll::Ready(Ok(bytes))) = (&mut self.frames, polled) {
+            frames.note_sent(*bytes);
+        }
     }
 
     fn has_unread(&self) -> bool {
@@ -191,7 +221,7 @@ impl<S: IO> AsyncRead for Transport<S> {
         match this.lent {
             Some(Lent { body: 0, room }) => this.poll_ahead(cx, room),
             Some(Lent { body, .. }) => this.poll_lent(cx, buffer, body),
-            None if this.preface.is_some() => this.poll_preface(cx, buffer),
+            None if this.frames.is_some() => this.poll_http2(cx, buffer),
             None => Pin::new(&mut this.inner).poll_read(cx, buffer),
         }
     }
@@ -201,6 +231,7 @@ impl<S: IO> AsyncWrite for Transport<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.note_sent(&polled);
         this.bound(cx, polled)
     }
 
@@ -211,6 +242,7 @@ impl<S: IO> AsyncWrite for Transport<S> {
     ) -> Poll<Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.note_sent(&polled);
         this.bound(cx, polled)
     }
 

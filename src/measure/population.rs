@@ -50,6 +50,7 @@ fn is_answer(refusal: &Refusal) -> bool {
         | Refusal::Version(_)
         | Refusal::Parameter(_)
         | Refusal::Limits(_)
+        | Refusal::Crowded(_)
         | Refusal::Event(_) => refusal.fault() != Fault::Client,
     }
 }

@@ -10,7 +10,7 @@ use crate::consent::{ConsentError, EventError, Lapse};
 use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
-use crate::limits::{Holder, LimitExceeded};
+use crate::limits::{Crowded, Holder, LimitExceeded, Whose};
 use crate::parameters::ParameterError;
 use crate::request::RequestError;
 use crate::route::RouteError;
@@ -135,6 +135,18 @@ pub(super) fn of_limits(error: &LimitExceeded) -> Answer {
         Holder::Everyone => "limits_global",
     };
     (StatusCode::TOO_MANY_REQUESTS, code, text::LIMIT)
+}
+
+/// A caller's own ceiling is the caller's to keep; that of all is the gateway's.
+pub(super) fn of_crowded(error: Crowded) -> Answer {
+    let own = |code| (StatusCode::TOO_MANY_REQUESTS, code, text::LIMIT);
+    match error.whose {
+        Whose::Address => own("limits_under_way_address"),
+        Whose::Organisation => own("limits_under_way_organisation"),
+        Whose::Everyone => {
+            (StatusCode::SERVICE_UNAVAILABLE, "limits_under_way_total", text::UNAVAILABLE)
+        }
+    }
 }
 
 pub(super) fn of_token(error: TokenError) -> Answer {

@@ -167,6 +167,7 @@ impl Decisions {
     fn note_refusal(&self, sample: &Sample<'_>, refusal: &Refusal) {
         let ring = match refusal {
             Refusal::Limits(_)
+            | Refusal::Crowded(_)
             | Refusal::Route(_)
             | Refusal::Version(_)
             | Refusal::Request(_)

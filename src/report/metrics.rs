@@ -17,6 +17,7 @@ use prometheus::{
 };
 
 use super::build;
+use super::connections::ConnectionMetrics;
 use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
 use crate::idempotency::Standing;
@@ -53,6 +54,7 @@ pub struct Metrics {
     list_fetches: IntCounterVec,
     key_sets: KeySetMetrics,
     services: ServiceMetrics,
+    connections: ConnectionMetrics,
     answers: IntGauge,
     displaced_answers: IntCounter,
     answer_failures: IntCounter,
@@ -99,6 +101,7 @@ impl Metrics {
             list_fetches: counters(&registry, &LIST_FETCHES)?,
             key_sets: KeySetMetrics::new(&registry)?,
             services: ServiceMetrics::new(&registry)?,
+            connections: ConnectionMetrics::new(&registry)?,
             answers: IntGauge::new(ANSWERS.0, ANSWERS.1)?,
             displaced_answers: IntCounter::new(DISPLACED_ANSWERS.0, DISPLACED_ANSWERS.1)?,
             answer_failures: IntCounter::new(ANSWER_FAILURES.0, ANSWER_FAILURES.1)?,
@@ -227,6 +230,11 @@ impl Metrics {
     /// The metrics of the services that are asked about tokens and consents.
     pub fn services(&self) -> &ServiceMetrics {
         &self.services
+    }
+
+    /// The metrics of connections.
+    pub fn connections(&self) -> &ConnectionMetrics {
+        &self.connections
     }
 
     /// Counts a handshake.

@@ -5,7 +5,7 @@
 //! that reached a backend always have a line of their own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::access_log::timestamp;
 use super::batches::Pass;
+use crate::address::network;
 use crate::moment::Moment;
 
 /// Lines of refusals of one code, on one route, that an address has in a window.
@@ -98,14 +99,6 @@ fn tell(batch: &mut Vec<u8>, address: Option<IpAddr>, by_code: &BTreeMap<&'stati
     let line = Line { timestamp, event: "refusals", address, count, by_code };
     if serde_json::to_writer(&mut *batch, &line).is_ok() {
         batch.push(b'\n');
-    }
-}
-
-/// Whoever has one address of version 6 has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        address => address,
     }
 }
 

@@ -18,8 +18,8 @@ use crate::config::{
 use crate::digest::Digest;
 use crate::exchange::Serving;
 use crate::idempotency::Idempotency;
-use crate::listener::WireLimits;
 use crate::listener::tls::Acceptor;
+use crate::listener::{Guests, WireLimits};
 use crate::moment::Moment;
 use crate::report::admin::{Purge, Readiness};
 use crate::report::{ApplicationLog, Metrics};
@@ -39,6 +39,7 @@ pub(super) struct Live {
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
     pub(super) slots: Vec<Slot>,
     pub(super) fixed: Fixed,
+    pub(super) guests: Arc<Guests>,
     lists: Lists,
     kept: Mutex<Kept>,
 }
@@ -50,6 +51,8 @@ pub(super) struct Slot {
     pub(super) exposure: Exposure,
     pub(super) acceptor: Arc<ArcSwap<Acceptor>>,
     pub(super) balancers: Arc<ArcSwapOption<Networks>>,
+    /// Whose X-Forwarded-For is believed.
+    pub(super) hops: Arc<ArcSwapOption<Networks>>,
 }
 
 /// What only a restart can change.
@@ -73,12 +76,15 @@ impl Live {
     ) -> Self {
         let fixed = fixed(&configuration);
         note_certificates(&metrics, &configuration.listeners);
+        let connections = metrics.connections().clone();
+        let guests = Arc::new(Guests::new(configuration.connections, connections));
         let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
             name: listener.name.into(),
             position,
             exposure: listener.exposure,
             acceptor: Arc::new(ArcSwap::new(listener.acceptor)),
             balancers: Arc::new(ArcSwapOption::from_pointee(listener.balancers)),
+            hops: Arc::new(ArcSwapOption::from_pointee(listener.forwarded_for)),
         };
         Self {
             path,
@@ -88,6 +94,7 @@ impl Live {
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
             slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
             fixed,
+            guests,
             lists,
             kept: Mutex::new(configuration.kept),
         }
@@ -167,7 +174,9 @@ impl Live {
             }
             slot.acceptor.store(listener.acceptor);
             slot.balancers.store(listener.balancers.map(Arc::new));
+            slot.hops.store(listener.forwarded_for.map(Arc::new));
         }
+        self.guests.set(configuration.connections);
         self.wire.store(Arc::new(configuration.wire));
         *self.kept.lock() = configuration.kept;
         let before = self.serving.swap(Arc::new(configuration.serving));

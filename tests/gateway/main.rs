@@ -22,6 +22,7 @@ mod route;
 mod version;
 mod parameters;
 mod limits;
+mod ceilings;
 mod tls;
 mod token;
 mod oidc;

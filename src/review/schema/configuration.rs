@@ -187,6 +187,14 @@ fn limits() -> Vec<Key> {
         optional("per_address", Table, "One address; default 500 in \"1m\"."),
         required("per_address.requests", requests(), "So many requests."),
         required("per_address.per", Duration, "In so much time."),
+        optional("connections", Table, "How many may be open."),
+        optional("connections.total", requests(), "Default 10000, or half the descriptors."),
+        optional("connections.per_address", requests(), "Default: a quarter of all."),
+        optional("connections.per_organisation", requests(), "Default: a quarter of all."),
+        optional("under_way", Table, "How many requests may be under way."),
+        optional("under_way.total", requests(), "Default 4096, or a quarter of the descriptors."),
+        optional("under_way.per_address", requests(), "Default 250, up to a quarter of all."),
+        optional("under_way.per_organisation", requests(), "Default 250, up to a quarter of all."),
     ];
     within("limits", own)
 }

@@ -1,5 +1,6 @@
 //! One refusal of every code.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -7,7 +8,7 @@ use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
 use portaria::idempotency::IdempotencyError;
 use portaria::identity::{IdentityError, PathReason, Rule};
 use portaria::interaction::{Form, InteractionError};
-use portaria::limits::{Holder, LimitExceeded, Standing};
+use portaria::limits::{Crowded, Holder, LimitExceeded, Standing, Whose};
 use portaria::parameters::ParameterError;
 use portaria::refusal::{Refusal, UpstreamError};
 use portaria::remote::RemoteError;
@@ -96,6 +97,7 @@ fn of_tokens() -> Vec<Refusal> {
 fn of_others() -> Vec<Refusal> {
     let standing = Standing { limit: 1, remaining: 0, window_seconds: 1 };
     let limit = |holder| LimitExceeded { holder, standing, retry_after: Duration::from_secs(1) };
+    let crowded = |whose| Crowded { whose, ceiling: NonZeroU32::MIN };
     let (allow, errors) = (HeaderValue::from_static("GET"), ErrorForm::Common);
     let (status, lapse, other) =
         (ConsentStatus::Rejected, Lapse::InvalidToken, Lapse::InsufficientScope);
@@ -113,6 +115,9 @@ fn of_others() -> Vec<Refusal> {
         RouteError::Method { allow, errors, form: Form::Uuid }.into(),
         limit(Holder::Address).into(),
         limit(Holder::Everyone).into(),
+        crowded(Whose::Address).into(),
+        crowded(Whose::Organisation).into(),
+        crowded(Whose::Everyone).into(),
         IdentityError::Unreadable.into(),
         IdentityError::Organisation.into(),
         IdentityError::SoftwareStatement.into(),

@@ -106,6 +106,8 @@ const MORE: &str = r#"
 [limits]
 global = { requests = 300, per = "1s" }
 per_address = { requests = 500, per = "1m" }
+connections = { total = 8, per_address = 4, per_organisation = 4 }
+under_way = { total = 8, per_address = 4, per_organisation = 4 }
 [idempotency]
 directory = "."
 [log]

@@ -5,6 +5,7 @@ use portaria::lab::pki::rsa_key;
 use serde_json::json;
 
 use super::{Example, ask, digest_of, fresh, look_up};
+use crate::ceilings::{hold, lab_of};
 use crate::harness::*;
 use crate::reload::reload;
 use crate::token::revoked::{form, lab_revoking, revocation};
@@ -106,6 +107,20 @@ async fn limits() -> Vec<Example> {
         };
         examples.push(example(code, look_up(&lab, &response).await));
         lab.assert_untouched();
+    }
+    for (code, ceiling) in [
+        ("limits_under_way_address", "per_address"),
+        ("limits_under_way_organisation", "per_organisation"),
+        ("limits_under_way_total", "total"),
+    ] {
+        let ceilings = format!("under_way = {{ per_address = 9, {ceiling} = 1 }}");
+        let ceilings = ceilings.replace("per_address = 9, per_address", "per_address");
+        let lab = lab_of(&ceilings, |config| config).await;
+        let held = hold(&lab, lab.http1().await).await;
+        let bytes = Request::get(OPEN).to_bytes();
+        examples.push(example(code, ask(&lab, "mtls", Some("chain.pem"), &bytes).await));
+        assert_eq!(lab.recorded().len(), 1);
+        drop(held);
     }
     examples
 }
