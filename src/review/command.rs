@@ -157,7 +157,7 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
                 Answer::Said(text, true)
             }))
         }
-        ReviewCommand::Diff { before, after, json } => diff(before, after, *json),
+        ReviewCommand::Diff { before, after, json } => diff(before, after, *json, config),
         ReviewCommand::Replay { log, policies, before, json } => {
             let source = Source { policies: before.clone() };
             let (before, after) = both(source.read(config), offline::read(policies))?;
@@ -187,9 +187,15 @@ fn replay(log: &Path, sets: Sets<'_>) -> Result<Replay, Vec<Mistake>> {
     })
 }
 
-fn diff(before: &Path, after: &Path, json: bool) -> Result<Answer, Vec<Mistake>> {
-    let (before, after) = both(offline::read(before), offline::read(after))?;
-    let difference = difference::compare(&before, &after);
+/// With the limits, bounds and rules of the configuration; if there is none, with the defaults.
+fn diff(before: &Path, after: &Path, json: bool, config: &Path) -> Result<Answer, Vec<Mistake>> {
+    let settings = if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) };
+    let sets = both(offline::read(before), offline::read(after));
+    let ((before, after), settings) = both(sets, settings)?;
+    let difference = match difference::compare(&before, &after, settings) {
+        Ok(difference) => difference,
+        Err(error) => return Ok(Answer::No(error.to_string())),
+    };
     let text = if json { to_json(&difference) } else { difference.to_string() };
     Ok(Answer::Said(text, difference.is_empty()))
 }
