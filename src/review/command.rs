@@ -116,6 +116,14 @@ impl Source {
         self.policies.clone().map_or_else(|| config::policies_directory(config), Ok)
     }
 
+    /// The limits, the profile and the rules of the configuration; if there is none, the defaults.
+    fn judging(&self, config: &Path) -> Result<Judging, Vec<Mistake>> {
+        match config.exists() || self.policies.is_none() {
+            true => Judging::of(config),
+            false => Ok(Judging::defaults()),
+        }
+    }
+
     fn read(&self, config: &Path) -> Result<Policies, Vec<Mistake>> {
         offline::read(&self.path(config)?)
     }
@@ -166,7 +174,8 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
             Ok(Answer::Said(text, replay.is_unchanged()))
         }
         ReviewCommand::Cases { source, output } => {
-            let files = cases::of(&source.read(config)?);
+            let (policies, settings) = both(source.read(config), source.judging(config))?;
+            let files = cases::of(&policies, &settings.consent_rules);
             cases::write(&files, output)?;
             let cases: usize = files.iter().map(|file| file.cases).sum();
             Ok(Answer::Said(format!("{cases} cases in {} files", files.len()), true))
@@ -218,10 +227,7 @@ fn both<A, B>(
 /// Runs policy tests, with the limits and the profile of the configuration; if there is none, with the
 /// defaults.
 pub fn test(arguments: &TestArguments, config: &Path) -> Result<Answer, Vec<Mistake>> {
-    let settings = match config.exists() || arguments.source.policies.is_none() {
-        true => Judging::of(config)?,
-        false => Judging::defaults(),
-    };
+    let settings = arguments.source.judging(config)?;
     let cases = trial::read(&arguments.files, &settings);
     let (policies, cases) = both(arguments.source.read(config), cases)?;
     let report = match trial::run(cases, policies, settings) {
