@@ -256,6 +256,7 @@ impl Admission {
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
         shadow.take(request.interaction.satisfies(&found.route.interaction))?;
+        shadow.take(found.route.interaction.require_attempt(request.headers))?;
         shadow.take(request.is_repeatable(found.route))?;
         shadow.take(found.fits(request.query))?;
         request.watch.lap();

@@ -174,6 +174,7 @@ impl Comparison<'_> {
             kinds: Probe::KINDS,
             status: "AUTHORISED",
             interaction_id: Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"),
+            has_attempt: true,
             has_idempotency_key: true,
             x_v: None,
             body: deviation::body(&own.method, own.media, most.unwrap_or(u64::MAX)),

@@ -78,6 +78,12 @@ pub(super) fn dimensions(both: [&Route; 2], values: &Values, most: u64) -> Vec<D
             probe.interaction_id = Some("-");
         }),
     ]));
+    if both.iter().any(|route| route.interaction.also.is_some()) {
+        dimensions.push(Dimension::one(vec![
+            Value::silent(|_| ()),
+            Value::told("without the id of the attempt", |probe| probe.has_attempt = false),
+        ]));
+    }
     let [method, _] = both.map(|route| &route.method);
     if CONTENT_METHODS.contains(method) {
         dimensions.extend(contents(both, most));

@@ -11,7 +11,7 @@ use super::token::{Binding, Token, good_claims};
 use super::verdict::Verdict;
 use crate::config::document::{Mistakes, Place};
 use crate::consent::ConsentKind;
-use crate::interaction;
+use crate::interaction::{self, Attempt};
 use crate::review::rehearsal::good_fields;
 use crate::route::Exposure;
 use crate::version;
@@ -51,6 +51,8 @@ pub(in crate::review) struct Probe {
     /// Another client's, which the registry knows too.
     pub(in crate::review) foreign: String,
     pub(in crate::review) interaction_id: Option<&'static str>,
+    /// Whether it has the ids of an attempt to notify.
+    pub(in crate::review) has_attempt: bool,
     pub(in crate::review) has_idempotency_key: bool,
     pub(in crate::review) x_v: Option<String>,
     /// The media type of its body and how many bytes it has.
@@ -108,6 +110,11 @@ impl Probe {
         };
         if let Some(id) = self.interaction_id {
             add(interaction::FIELD, id)?;
+        }
+        if self.has_attempt {
+            for attempt in Attempt::ALL {
+                add(attempt.field(), "d78fc4e5-37ca-4da3-adf2-9b082bf92280")?;
+            }
         }
         if self.has_idempotency_key {
             add(HeaderName::from_static("x-idempotency-key"), "key-1")?;
