@@ -273,12 +273,13 @@ impl Settling<'_> {
         self.key("x_v", Ok(x_v.to_owned()));
         self.key("class", Err("specifications do not say it".to_owned()));
         let rule = self.operation.interaction.clone();
-        let form = self.fact("form", rule.form.map(str::to_owned));
+        let form = self.fact("form", rule.form.clone().map(str::to_owned));
         let missing = self.fact("missing", Ok(rule.missing.to_owned()));
         let malformed = self.fact("malformed", Ok(rule.malformed.to_owned()));
         if let (Some(form), Some(missing), Some(malformed)) = (form, missing, malformed) {
+            let also = rule.also.map(|name| format!(", also = \"{name}\"")).unwrap_or_default();
             let rule = format!(
-                "{{ form = \"{form}\", missing = \"{missing}\", malformed = \"{malformed}\" }}"
+                "{{ form = \"{form}\", missing = \"{missing}\", malformed = \"{malformed}\"{also} }}"
             );
             self.keys.insert("interaction_id", rule);
         }

@@ -176,6 +176,11 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
             ..other
         });
     }
+    if let Some(attempt) = route.interaction.also {
+        let mut without = good.named("no id of the attempt", "400 interaction_attempt");
+        without.headers.retain(|field| !field.starts_with(attempt.name()));
+        cases.push(without);
+    }
     if route.idempotency_key {
         let mut without = good.named("no idempotency key", "422 request_idempotency_key_missing");
         without.headers.retain(|field| !field.starts_with("x-idempotency-key"));
@@ -281,6 +286,9 @@ fn good(route: &Route) -> Case {
     let mut headers = Vec::new();
     if route.idempotency_key {
         headers.push("x-idempotency-key: key-1".to_owned());
+    }
+    if let Some(attempt) = route.interaction.also {
+        headers.push(format!("{}: d78fc4e5-37ca-4da3-adf2-9b082bf92280", attempt.name()));
     }
     if CONTENT_METHODS.contains(&route.method) && route.media == Media::Form {
         headers.push("content-type: application/x-www-form-urlencoded".to_owned());

@@ -67,6 +67,7 @@ pub struct InteractionId {
     pub form: &'static str,
     pub missing: &'static str,
     pub malformed: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub also: Option<&'static str>,
 }
 

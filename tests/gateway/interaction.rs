@@ -140,3 +140,39 @@ async fn http2_carries_the_id_too() {
     let response = lab.http2().await.exchange(request, bytes::Bytes::new()).await.unwrap();
     assert_eq!(response.field("x-fapi-interaction-id"), Some(INTERACTION_ID));
 }
+
+/// Each attempt to notify has an id of its own, which its answer echoes.
+#[tokio::test]
+async fn a_callback_says_which_attempt_it_is_and_hears_it_again() {
+    const CALLBACK: &str = "/open-insurance/dynamic-fields/v2/callback/damage-and-person";
+    const FIELD: &str = "x-callback-interaction-id";
+    let lab = lab().await;
+    let token = lab.client_token("dynamic-fields");
+    let callback = || Request::post(CALLBACK, "{}").bearer(&token);
+    let attempt = callback().with(FIELD, "attempt-1");
+    let response = lab.send(&attempt).await;
+    assert_eq!((response.status.as_u16(), response.field(FIELD)), (201, Some("attempt-1")));
+    assert_eq!(response.field("x-fapi-interaction-id"), Some(INTERACTION_ID));
+    assert_eq!(lab.last_recorded().field(FIELD), Some("attempt-1"));
+    let reached = lab.recorded().len();
+    for bad in [
+        callback(),
+        callback().with(FIELD, ""),
+        callback().with(FIELD, "-a"),
+        callback().with(FIELD, &"a".repeat(101)),
+        callback().with(FIELD, "a").with(FIELD, "a"),
+        callback().with("x-webhook-interaction-id", "a"),
+    ] {
+        let response = lab.send(&bad).await;
+        assert_refused(&response, 400, "PARAMETRO_INVALIDO");
+        assert_eq!(response.field(FIELD), None);
+    }
+    // A refusal of another kind echoes it too.
+    let nameless = Request::post(CALLBACK, "{}").with(FIELD, "attempt-2");
+    let response = lab.send(&nameless).await;
+    assert_eq!((response.status.as_u16(), response.field(FIELD)), (401, Some("attempt-2")));
+    assert_eq!(lab.recorded().len(), reached);
+    // Elsewhere the field means nothing.
+    let response = lab.send(&Request::get(OPEN).with(FIELD, "attempt-3")).await;
+    assert_eq!((response.status.as_u16(), response.field(FIELD)), (200, None));
+}

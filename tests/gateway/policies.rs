@@ -64,6 +64,10 @@ fn request(row: &Row, consent: &str) -> Request {
     };
     let target: Vec<String> = row.template.split('/').map(segment).collect();
     let request = Request::new(row.method, &target.join("/"));
+    let request = match row.template.contains("/callback/") {
+        true => request.with("x-callback-interaction-id", "attempt-1"),
+        false => request,
+    };
     match row.method {
         "GET" | "DELETE" => request,
         _ if row.idempotency_key => request.content("{}").with("x-idempotency-key", "k"),

@@ -4,6 +4,7 @@ use super::Told;
 use super::reference::References;
 use crate::authoring::yaml::Node;
 use crate::config::document::Place;
+use crate::interaction::Attempt;
 
 /// A UUID of any version. Some of the official files lack the `$` at its end, one has two.
 const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
@@ -19,6 +20,8 @@ pub(in crate::authoring) struct Interaction {
     pub(in crate::authoring) missing: &'static str,
     /// `refuse` or `mint`.
     pub(in crate::authoring) malformed: &'static str,
+    /// The field of an attempt to notify that is required besides.
+    pub(in crate::authoring) also: Option<&'static str>,
 }
 
 /// One operation, and the path item that it stands in.
@@ -54,14 +57,19 @@ impl<'a> Fields<'a> {
     /// The rule of the interaction id. Where an operation does not know it, every exchange gets one. Whether it must
     /// be there is said by itself, whatever is said of its form.
     pub(super) fn interaction(&self) -> Interaction {
-        let Some(header) = self.header("x-fapi-interaction-id") else {
-            let mint = "mint";
-            return Interaction { form: Ok("alphanumeric"), missing: mint, malformed: mint };
+        let also = Attempt::ALL.map(Attempt::name).into_iter().find(|name| self.is_required(name));
+        let schema_of = |header: &'a Node| {
+            header.get("schema").and_then(|schema| self.references.resolve(schema))
         };
-        let schema = header.get("schema").and_then(|schema| self.references.resolve(schema));
+        let Some(header) = self.header("x-fapi-interaction-id") else {
+            // The id of the attempt is then the only one that has a form.
+            let attempt = also.and_then(|name| self.header(name));
+            let form = attempt.map_or(Ok("alphanumeric"), |header| form_of(schema_of(header)));
+            return Interaction { form, missing: "mint", malformed: "mint", also };
+        };
         let is_required = self.is_required("x-fapi-interaction-id");
         let missing = if is_required { "refuse" } else { "mint" };
-        Interaction { form: form_of(schema), missing, malformed: "refuse" }
+        Interaction { form: form_of(schema_of(header)), missing, malformed: "refuse", also }
     }
 
     /// What a body is written in, if it is not JSON.

@@ -62,7 +62,8 @@ impl Request {
 }
 
 /// Fields that an answer may carry. Anything else leaks something.
-const ALLOWED: [&str; 21] = [
+const ALLOWED: [&str; 22] = [
+    "x-callback-interaction-id",
     "allow",
     "cache-control",
     "connection",

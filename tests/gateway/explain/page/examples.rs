@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Example, ask, digest_of, offline, shown};
 use crate::harness::*;
 
+const CALLBACK: &str = "/open-insurance/dynamic-fields/v2/callback/damage-and-person";
 const RESOURCES: &str = "/open-insurance/resources/v3/resources";
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
 const LEAD: &str = "/open-insurance/quote-auto/v2/lead/request";
@@ -228,6 +229,9 @@ fn requests(lab: &Lab) -> Vec<Case> {
         post("request_idempotency_key_malformed")
             .field("x-idempotency-key", "-".repeat(41).as_str()),
         post("interaction_missing").without("x-fapi-interaction-id"),
+        case("interaction_attempt", "POST", CALLBACK)
+            .token("own-token", own("dynamic-fields"))
+            .field("content-type", "application/json"),
         get("interaction_malformed")
             .token("token", lab.user_token("resources", OWN))
             .field("x-fapi-interaction-id", "flow-1"),
