@@ -15,6 +15,8 @@ pub mod foreign;
 mod text;
 mod verdict;
 
+use std::num::NonZeroU32;
+
 use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
@@ -22,7 +24,7 @@ use crate::consent::{ConsentError, EventError};
 use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
-use crate::limits::{Crowded, LimitExceeded, Standing};
+use crate::limits::{Crowded, LimitExceeded, Standing, Whose};
 use crate::moment::Moment;
 use crate::parameters::ParameterError;
 use crate::remote::RemoteError;
@@ -140,6 +142,7 @@ impl Refusal {
             Self::Event(EventError::TooMany),
             Self::Idempotency(IdempotencyError::UnderWay),
             Self::Idempotency(IdempotencyError::Store),
+            Self::Crowded(Crowded { whose: Whose::Everyone, ceiling: NonZeroU32::MIN }),
             Self::Internal,
         ];
         faults.extend(upstream.map(Self::Upstream));
