@@ -241,7 +241,9 @@ impl Admission {
         let target = Target::parse(request.path, request.query);
         let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
-        request.interaction.suit(form_of(&found));
+        if let Some(form) = form_of(&found, request.wire_fault) {
+            request.interaction.suit(form);
+        }
         let ticket = self.limits.admit(request.address, now)?;
         let place = self.place(request, now)?;
         request.is_well_formed(self.max_fields, self.max_body)?;
@@ -254,6 +256,7 @@ impl Admission {
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
         shadow.take(request.interaction.satisfies(&found.route.interaction))?;
+        shadow.take(found.route.interaction.require_attempt(request.headers))?;
         shadow.take(request.is_repeatable(found.route))?;
         shadow.take(found.fits(request.query))?;
         request.watch.lap();
@@ -415,13 +418,16 @@ impl Admission {
     }
 }
 
-/// The form of interaction ids that whoever answers the request keeps to. Where nobody knows the path, the newer
-/// specifications' counts, which is one of the older ones', too.
-fn form_of<E>(found: &Result<Result<Found<'_>, Refusal>, E>) -> Form {
+/// The form of interaction ids that the answer keeps to: the route's. Where nobody knows the path, the newer
+/// specifications' counts, for it is one of the older ones', too. Of a request that is none the path says nothing.
+fn form_of<E>(
+    found: &Result<Result<Found<'_>, Refusal>, E>,
+    wire_fault: Option<RequestError>,
+) -> Option<Form> {
     match found {
-        Ok(Ok(found)) => found.route.interaction.form,
-        Ok(Err(Refusal::Route(RouteError::Method { form, .. }))) => *form,
-        Ok(Err(_)) | Err(_) => Form::Uuid,
+        Ok(Ok(found)) => Some(found.route.interaction.form),
+        Ok(Err(Refusal::Route(RouteError::Method { form, .. }))) => Some(*form),
+        Ok(Err(_)) | Err(_) => wire_fault.is_none().then_some(Form::Uuid),
     }
 }
 

@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Mistake;
 use crate::config::document::{Mistakes, Place};
@@ -63,47 +63,57 @@ pub struct Imported {
     pub report: String,
     /// What deserves attention.
     pub notes: Vec<Mistake>,
+    /// Whether a specification was left out because of a mistake in it.
+    pub has_mistakes: bool,
     /// Whether an operation was left out because something of it cannot be told.
     pub is_incomplete: bool,
     /// Whether the policies differ from those in the directory.
     pub has_changes: bool,
 }
 
-/// Imports, or says everything that is wrong.
+/// Imports, or says everything that is wrong. A mistake in a specification is that specification's alone: the others
+/// are imported, and the policies that it has a part in stay as they are.
 pub fn run(import: &Import) -> Result<Imported, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let mut work = Work::new(import, &mistakes);
     let files = source::specifications(&import.sources, &mistakes);
-    for file in &files {
-        if let Some(specification) = Specification::read(file, &mistakes) {
-            work.add(&specification);
-        }
-    }
-    policy::reject_overlaps(&work.rules);
+    let of_files: Vec<Mistakes> = files.iter().map(|file| work.read(file)).collect();
+    let all = |mistakes: &Mistakes| {
+        let files = of_files.iter().flat_map(Mistakes::take);
+        mistakes.take().into_iter().chain(files).collect::<Vec<_>>()
+    };
+    let clashing = policy::reject_overlaps(&work.rules);
+    work.held.extend(clashing);
     work.look_at_decisions();
     let routes = work.rules.len();
     work.sort_rules();
-    let outputs = work.outputs();
-    if mistakes.prevent_loading() {
-        return Err(mistakes.take());
+    let mut outputs = work.outputs();
+    let is_all_wrong = !files.is_empty() && of_files.iter().all(Mistakes::prevent_loading);
+    if mistakes.prevent_loading() || is_all_wrong {
+        return Err(all(&mistakes));
     }
+    let held = work.hold_back(&mut outputs);
     if !import.is_check {
-        outputs.iter().for_each(|output| output.apply(&mistakes));
+        output::write(&outputs, &import.output, &mistakes);
     }
     if mistakes.prevent_loading() {
-        return Err(mistakes.take());
+        return Err(all(&mistakes));
     }
     let mut report = String::new();
     outputs.iter().for_each(|output| output.report(&mut report));
     work.report(&mut report);
-    let (files, policies, changed) = (files.len(), work.apis.len(), outputs.len());
     // Writing to a string does not fail.
+    for name in held {
+        let _ = writeln!(report, "stays as it is, for a specification has mistakes: {name}");
+    }
+    let (files, policies, changed) = (files.len(), work.apis.len(), outputs.len());
     let _ = writeln!(
         report,
         "{files} specifications, {policies} policies, {routes} routes, {changed} policies changed"
     );
+    let has_mistakes = of_files.iter().any(Mistakes::prevent_loading);
     let (is_incomplete, has_changes) = (work.is_incomplete, !outputs.is_empty());
-    Ok(Imported { report, notes: mistakes.take(), is_incomplete, has_changes })
+    Ok(Imported { report, notes: all(&mistakes), has_mistakes, is_incomplete, has_changes })
 }
 
 /// An import under way.
@@ -125,6 +135,10 @@ struct Work<'a> {
     seen: BTreeSet<String>,
     /// Names and versions of the specifications, and those names alone.
     given: (BTreeSet<(String, String)>, BTreeSet<String>),
+    /// Base paths of specifications with mistakes: what is not known of them must not be lost.
+    held: BTreeSet<String>,
+    /// Whether some specification with mistakes does not even say its base path.
+    is_any_held: bool,
     is_incomplete: bool,
 }
 
@@ -143,8 +157,41 @@ impl<'a> Work<'a> {
             bases: BTreeSet::new(),
             seen: BTreeSet::new(),
             given: Default::default(),
+            held: BTreeSet::new(),
+            is_any_held: false,
             is_incomplete: false,
         }
+    }
+
+    /// Reads a specification, and gives what is wrong with it: then nothing of it is added.
+    fn read(&mut self, file: &Path) -> Mistakes {
+        let own = Mistakes::default();
+        let before = self.rules.len();
+        let read = Specification::read(file, &own);
+        if let Some(specification) = &read {
+            self.add(specification);
+        }
+        if own.prevent_loading() {
+            self.rules.truncate(before);
+            match read.and_then(|specification| specification.base().ok()) {
+                Some(base) => drop(self.held.insert(base)),
+                None => self.is_any_held = true,
+            }
+        }
+        own
+    }
+
+    /// Leaves the files alone that a specification with mistakes has, or may have, a part in. Gives their names.
+    fn hold_back(&self, outputs: &mut Vec<Output>) -> Vec<String> {
+        let of_base = |base: &String| Policy::new(base).map(|policy| policy.file());
+        let held: BTreeSet<String> = self.held.iter().filter_map(of_base).collect();
+        let is_held = |output: &Output| {
+            held.contains(output.name()) || (self.is_any_held && output.loses_routes())
+        };
+        let names = outputs.iter().filter(|output| is_held(output));
+        let names = names.map(|output| output.name().to_owned()).collect();
+        outputs.retain(|output| !is_held(output));
+        names
     }
 
     /// Adds what a specification says, if it is in force.

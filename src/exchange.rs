@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
 use crate::admission::{Admission, Arriving, Explanation, Permit};
@@ -101,6 +101,8 @@ pub struct Exchange {
     version: Version,
     method: Method,
     interaction: Option<Interaction>,
+    /// The id of the attempt to notify, on the routes that have one.
+    attempt: Option<(HeaderName, HeaderValue)>,
     route: Option<Arc<Route>>,
     permit: Option<Permit>,
     refusal: Option<Refusal>,
@@ -146,6 +148,7 @@ impl Exchange {
             version: Version::HTTP_11,
             method: Method::GET,
             interaction: None,
+            attempt: None,
             route: None,
             permit: None,
             refusal: None,
@@ -228,6 +231,8 @@ impl Exchange {
             self.explanation = Some(Box::new(explanation));
         }
         self.route = arriving.route.take();
+        let rule = self.route.as_ref().map(|route| &route.interaction);
+        self.attempt = rule.and_then(|rule| rule.attempt(&head.headers));
         let permit = verdict?;
         if let Some(stage) = &self.serving.idempotency {
             let peer = peer_of(self.connection.as_ref());
@@ -382,6 +387,7 @@ impl Exchange {
         };
         Some(AnswerFacts {
             interaction: self.interaction.as_ref()?.id(),
+            attempt: self.attempt.as_ref(),
             version,
             lifetime: self.route.as_ref().map(|route| &route.lifetime),
             standing: self.standing(),

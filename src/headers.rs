@@ -13,7 +13,7 @@ pub mod caller;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::interaction::{self, InteractionId};
+use crate::interaction::{self, Attempt, InteractionId};
 use crate::limits::Standing;
 use crate::route::Lifetime;
 use crate::version;
@@ -41,6 +41,8 @@ const SECURITY: [(HeaderName, HeaderValue); 5] = [
 pub struct AnswerFacts<'a> {
     /// The interaction id.
     pub interaction: &'a InteractionId,
+    /// The id of the attempt, where the route has one.
+    pub attempt: Option<&'a (HeaderName, HeaderValue)>,
     /// The version of the API, where it is known.
     pub version: Option<&'a HeaderValue>,
     /// Until when the endpoint is in force, where it is known.
@@ -50,7 +52,7 @@ pub struct AnswerFacts<'a> {
 }
 
 /// The most fields that [`complete`] adds.
-pub const ADDED_TO_ANSWER: usize = 12;
+pub const ADDED_TO_ANSWER: usize = 13;
 
 /// Adds the fields that every answer gets, whatever its status and whoever made it.
 pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
@@ -59,6 +61,9 @@ pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
         answer.insert(name, value);
     }
     answer.insert(interaction::FIELD, facts.interaction.as_value().clone());
+    if let Some((name, value)) = facts.attempt {
+        answer.insert(name, value.clone());
+    }
     if let Some(version) = facts.version {
         answer.insert(version::FIELD, version.clone());
     }
@@ -83,6 +88,7 @@ pub fn lasting(answer: &HeaderMap) -> HeaderMap {
             [interaction::FIELD, version::FIELD, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME];
         let of_message = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE];
         of_exchange.contains(name)
+            || Attempt::ALL.iter().any(|attempt| attempt.name() == name.as_str())
             || of_message.contains(name)
             || SECURITY.iter().any(|(security, _)| security == name)
     };
@@ -139,7 +145,8 @@ mod tests {
         let version = HeaderValue::from_static("2.0.0");
         let standing = Some(Standing { limit: 1, remaining: 1, window_seconds: 1 });
         let (version, lifetime) = (Some(&version), None);
-        let facts = AnswerFacts { interaction: &interaction, version, lifetime, standing };
+        let facts =
+            AnswerFacts { interaction: &interaction, attempt: None, version, lifetime, standing };
         complete(&mut headers, facts);
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE] {
             headers.insert(name, HeaderValue::from_static("1"));

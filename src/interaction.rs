@@ -74,6 +74,34 @@ pub enum Unusable {
     Mint,
 }
 
+/// The id of one attempt to notify, which the routes of notifications and callbacks have besides: there it must be, in
+/// the route's form, and the answer echoes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// `x-callback-interaction-id`.
+    Callback,
+    /// `x-webhook-interaction-id`.
+    Webhook,
+}
+
+impl Attempt {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Callback, Self::Webhook];
+
+    /// The field that carries it in both directions.
+    pub fn field(self) -> HeaderName {
+        HeaderName::from_static(self.name())
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Callback => "x-callback-interaction-id",
+            Self::Webhook => "x-webhook-interaction-id",
+        }
+    }
+}
+
 /// The rule of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InteractionRule {
@@ -83,6 +111,26 @@ pub struct InteractionRule {
     pub missing: Unusable,
     /// What happens when the caller's does not match `form`.
     pub malformed: Unusable,
+    /// The id of an attempt that is asked for besides.
+    pub also: Option<Attempt>,
+}
+
+impl InteractionRule {
+    /// The id of the attempt, for the answer: nothing, if the route has none or the request no good one.
+    pub fn attempt(&self, headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
+        let name = self.also?.field();
+        let mut values = headers.get_all(&name).iter();
+        let value = values.next().filter(|value| self.form.admits(value.as_bytes()))?.clone();
+        values.next().is_none().then_some((name, value))
+    }
+
+    /// Requires the id of the attempt, where the route has one.
+    pub fn require_attempt(&self, headers: &HeaderMap) -> Result<(), InteractionError> {
+        if self.also.is_none() || self.attempt(headers).is_some() {
+            return Ok(());
+        }
+        Err(InteractionError::Attempt)
+    }
 }
 
 /// Why an id was refused.
@@ -97,6 +145,11 @@ pub enum InteractionError {
     /// The request carries more than one.
     #[error("x-fapi-interaction-id is repeated")]
     Repeated,
+    /// The route requires the id of an attempt, and the request has none, several, or one of another form.
+    #[error(
+        "x-callback-interaction-id or x-webhook-interaction-id is missing, repeated or malformed"
+    )]
+    Attempt,
 }
 
 /// What the caller sent, and the id that the exchange carries.
@@ -146,7 +199,9 @@ impl Interaction {
         };
         let unusable = match error {
             InteractionError::Missing => rule.missing,
-            InteractionError::Malformed | InteractionError::Repeated => rule.malformed,
+            InteractionError::Malformed
+            | InteractionError::Repeated
+            | InteractionError::Attempt => rule.malformed,
         };
         match unusable {
             Unusable::Refuse => Err(error),
@@ -163,6 +218,7 @@ mod tests {
         form: Form::Uuid,
         missing: Unusable::Refuse,
         malformed: Unusable::Refuse,
+        also: None,
     };
 
     fn read(values: &[&str]) -> Interaction {
@@ -204,6 +260,7 @@ mod tests {
             form: Form::Alphanumeric,
             missing: Unusable::Mint,
             malformed: Unusable::Mint,
+            also: None,
         };
         for sent in [vec![], vec!["ok-1"], vec!["not ok"], vec!["a", "b"], vec![""]] {
             assert_eq!(read(&sent).satisfies(&rule), Ok(()), "{sent:?}");

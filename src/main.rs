@@ -128,7 +128,8 @@ enum PolicyCommand {
 
 #[derive(Subcommand)]
 enum ImportCommand {
-    /// From OpenAPI 3.0. What a specification does not tell is listed, and its route left out (exit code 1).
+    /// From OpenAPI 3.0. What a specification does not tell is listed, and its route left out (exit code 1); one with a
+    /// mistake is left out as a whole, and the others are imported (exit code 64).
     #[command(
         after_help = "Examples:\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/ --check"
     )]
@@ -146,7 +147,7 @@ enum ImportCommand {
         /// The upstream of every route [default: the one that it has; \"legacy\" for a new one]
         #[arg(long, value_name = "NAME")]
         upstream: Option<String>,
-        /// The directory of the policies.
+        /// The directory of the policies, which is made if it is not there.
         #[arg(short, long, value_name = "DIR")]
         output: PathBuf,
         /// Write nothing; exit with 1 if something would change.
@@ -391,7 +392,11 @@ fn import_policies(command: ImportCommand) -> ExitCode {
             complain(&imported.notes);
             let said = say(imported.report.trim_end());
             let is_open = imported.is_incomplete || (check && imported.has_changes);
-            if is_open { ExitCode::FAILURE } else { said }
+            match (imported.has_mistakes, is_open) {
+                (true, _) => ExitCode::from(BAD_CONFIGURATION),
+                (false, true) => ExitCode::FAILURE,
+                (false, false) => said,
+            }
         }
         Err(mistakes) => {
             complain(&mistakes);

@@ -353,6 +353,7 @@ mod tests {
                 form: Form::Uuid,
                 missing: Unusable::Mint,
                 malformed: Unusable::Mint,
+                also: None,
             },
             idempotency_key: false,
             media: Media::Json,

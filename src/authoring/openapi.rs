@@ -40,6 +40,7 @@ const BESIDE_METHODS: [&str; 4] = ["summary", "description", "servers", "paramet
 pub(super) struct Specification {
     root: Node,
     file: String,
+    text: String,
     /// The file's name without its version: what the registry calls a group.
     pub(super) name: String,
     /// `info.title`.
@@ -68,7 +69,7 @@ pub(super) struct Operation {
     /// The permission that the specification's prose names.
     pub(super) permission: Told<Option<String>>,
     /// The rule of `x-fapi-interaction-id`.
-    pub(super) interaction: Told<Interaction>,
+    pub(super) interaction: Interaction,
     /// Whether `x-idempotency-key` is required.
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
@@ -99,12 +100,23 @@ impl Specification {
         }
         let info = root.get("info");
         let version = info.and_then(|info| info.get("version"));
-        let Some(full) = version.and_then(Node::text).filter(|text| is_full(text)) else {
-            reject(version.or(info), "info.version", "is none, accepted: a version such as 2.0.0");
+        let written = version.and_then(Node::text).unwrap_or_default();
+        let Some(full) = full_version(written) else {
+            let what = match version {
+                None => "is missing".to_owned(),
+                Some(_) => format!("{written:?} is no full version"),
+            };
+            let accepted = "accepted: a version such as 2.0.0, or v2.0.0, or 2.0 for 2.0.0";
+            reject(version.or(info), "info.version", &format!("{what}, {accepted}"));
             return None;
         };
+        if full.split('.').count() != written.split('.').count() {
+            let line = version.map_or(1, Node::line);
+            let place = Place::at(&file, line, "info.version", mistakes);
+            place.warn(format!("{written:?} is taken for {full}"));
+        }
         let title = info.and_then(|info| info.text_of("title")).unwrap_or_default().to_owned();
-        let (name, version) = (name_of(path), full.to_owned());
+        let (name, version) = (name_of(path), full);
         let mut read = Self {
             root,
             file,
@@ -112,6 +124,7 @@ impl Specification {
             title,
             version,
             scopes: Vec::new(),
+            text,
             mistakes: mistakes.clone(),
         };
         read.scopes = security::scopes(&read.references());
@@ -167,13 +180,28 @@ impl Specification {
                 }
             }
         }
-        let line = description.map_or(1, Node::line);
+        self.look_at_permissions(&permissions, description.map_or(1, Node::line));
+        operations
+    }
+
+    /// Rows of the table that say nothing of any operation.
+    fn look_at_permissions(&self, permissions: &PermissionTable, line: usize) {
+        let place = |line| Place::at(&self.file, line, "info.description", &self.mistakes);
         for row in permissions.unused() {
             let what = "a permission for a path that the specification has not";
-            Place::at(&self.file, line, "info.description", &self.mistakes)
-                .warn(format!("{row}: {what}"));
+            place(line).warn(format!("{row}: {what}"));
         }
-        operations
+        let accepted = "accepted: a row such as - GET: **RESOURCES_READ**";
+        let mut at = line;
+        for row in permissions.strange() {
+            // In the text, for prose may be folded.
+            let below = self.text.lines().enumerate().skip(at.saturating_sub(1));
+            let found = below.map(|(index, text)| (index + 1, text.trim()));
+            let found = found.into_iter().find(|(_, text)| text == row).map(|(line, _)| line);
+            place(found.unwrap_or(line))
+                .warn(format!("{row:?} is no row of permissions, {accepted}"));
+            at = found.map_or(at, |found| found + 1);
+        }
     }
 
     fn read_path(
@@ -266,6 +294,17 @@ fn name_of(path: &Path) -> String {
         Some((name, version)) if is_full(version) => name.to_owned(),
         _ => stem,
     }
+}
+
+/// A version of three numbers, of what is written of it: a `v` before it says nothing, and a version of two numbers is
+/// the first of its patches. What stands behind (`-errata2`) would be lost, and a major alone is no version.
+pub(super) fn full_version(text: &str) -> Option<String> {
+    let numbers = text.strip_prefix(['v', 'V']).unwrap_or(text);
+    let full = match numbers.split('.').count() {
+        2 => format!("{numbers}.0"),
+        _ => numbers.to_owned(),
+    };
+    is_full(&full).then_some(full)
 }
 
 fn is_full(version: &str) -> bool {

@@ -1,6 +1,7 @@
 //! A policy file as it is in the directory and as it shall be.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::difference::View;
@@ -32,7 +33,9 @@ impl Existing {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
             Err(error) => {
-                if error.kind() != std::io::ErrorKind::NotFound {
+                // No directory is said when it is written to.
+                let is_none = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+                if !is_none.contains(&error.kind()) {
                     place(0).reject(format!("cannot be read ({error}), accepted: a policy file"));
                 }
                 None
@@ -86,7 +89,28 @@ impl Existing {
     }
 }
 
+/// Writes the files into their directory, which is made if it is not there.
+pub(super) fn write(outputs: &[Output], directory: &Path, mistakes: &Mistakes) {
+    if let Err(error) = std::fs::create_dir_all(directory) {
+        let place = Place::of_file(&directory.display().to_string(), mistakes);
+        let accepted = "accepted: a directory, or a place where one can be made";
+        place.reject(format!("cannot be made ({error}), {accepted}"));
+        return;
+    }
+    outputs.iter().for_each(|output| output.apply(mistakes));
+}
+
 impl Output {
+    /// The name of the file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a route that is there goes.
+    pub(super) fn loses_routes(&self) -> bool {
+        self.text.is_none() || self.changes.iter().any(|change| change.starts_with('-'))
+    }
+
     /// Adds what changes to a report.
     pub(super) fn report(&self, report: &mut String) {
         // Writing to a string does not fail.
@@ -97,7 +121,7 @@ impl Output {
     }
 
     /// Writes the file, or removes it.
-    pub(super) fn apply(&self, mistakes: &Mistakes) {
+    fn apply(&self, mistakes: &Mistakes) {
         let done = match &self.text {
             Some(text) => std::fs::write(&self.path, text),
             None => std::fs::remove_file(&self.path),

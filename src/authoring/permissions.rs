@@ -9,7 +9,9 @@
 //! ```
 //!
 //! Some tables write paths from the root of the server, some from the segment that all paths share; both
-//! are read. A path that is misspelt there has no permission: that is for a decision to say.
+//! are read. So are other ways to write a row: without the colon, in backquotes or plain, with another bullet, a method
+//! in small letters. A row that begins like one and names no permission is told. A path that is misspelt there has
+//! no permission: that is for a decision to say.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,8 @@ type Row = (String, Option<String>);
 #[derive(Debug, Default)]
 pub(super) struct PermissionTable {
     rows: BTreeMap<Row, BTreeSet<String>>,
+    /// Lines that begin like rows and say nothing.
+    strange: Vec<String>,
     /// The segment that all paths share.
     shared: Option<String>,
     used: RefCell<BTreeSet<Row>>,
@@ -33,16 +37,24 @@ impl PermissionTable {
     /// Reads the table of a description. `paths` are those of the specification.
     pub(super) fn parse<'a>(prose: &str, paths: impl Iterator<Item = &'a str>) -> Self {
         let mut rows: BTreeMap<Row, BTreeSet<String>> = BTreeMap::new();
+        let mut strange = Vec::new();
         let mut path = None;
         for line in prose.lines().map(str::trim) {
             if line.starts_with('#') {
                 path = heading(line);
-            } else if let (Some(path), Some((method, permission))) = (path, row(line)) {
-                let row = (path.to_owned(), method.map(str::to_owned));
-                rows.entry(row).or_default().insert(permission.to_owned());
+                continue;
+            }
+            let Some(path) = path else { continue };
+            match row(line) {
+                Some((method, permissions)) if !permissions.is_empty() => {
+                    let row = (path.to_owned(), method);
+                    rows.entry(row).or_default().extend(permissions);
+                }
+                Some(_) => strange.push(line.to_owned()),
+                None => {}
             }
         }
-        Self { rows, shared: shared(paths), used: RefCell::default() }
+        Self { rows, strange, shared: shared(paths), used: RefCell::default() }
     }
 
     /// The permission of a path's method. `methods` is how many the path has: a row without a method
@@ -70,6 +82,11 @@ impl PermissionTable {
         }
     }
 
+    /// Lines of the table that are no rows, though they begin like one.
+    pub(super) fn strange(&self) -> &[String] {
+        &self.strange
+    }
+
     /// The rows that no path of the specification asked for, as text.
     pub(super) fn unused(&self) -> Vec<String> {
         let used = self.used.borrow();
@@ -83,24 +100,41 @@ impl PermissionTable {
     }
 }
 
-/// ``### `/path` ``
+/// ``### `/path` ``, of whatever level, in backquotes, bold or plain.
 fn heading(line: &str) -> Option<&str> {
-    let path = line.strip_prefix("###")?.trim().strip_prefix('`')?.strip_suffix('`')?;
-    let trimmed = path.strip_prefix('/').map(|_| path.trim_end_matches('/'))?;
-    Some(if trimmed.is_empty() { "/" } else { trimmed })
+    let path = line.trim_matches('#').trim().trim_matches(|c| "`*:".contains(c)).trim();
+    let is_path = path.starts_with('/') && !path.contains(char::is_whitespace);
+    let trimmed = path.trim_end_matches('/');
+    is_path.then_some(if trimmed.is_empty() { "/" } else { trimmed })
 }
 
-/// `- GET: **PERMISSION**` or `- permissions: **PERMISSION**`.
-fn row(line: &str) -> Option<(Option<&str>, &str)> {
-    let (method, rest) = line.strip_prefix("- ")?.split_once(':')?;
-    let permission = rest.trim().strip_prefix("**")?.strip_suffix("**")?;
-    Permission::new(permission)?;
-    let is_method = method.bytes().all(|b| b.is_ascii_uppercase()) && !method.is_empty();
-    match method {
-        "permissions" => Some((None, permission)),
-        _ if is_method => Some((Some(method), permission)),
-        _ => None,
+const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+
+/// `- GET: **PERMISSION**` or `- permissions: **PERMISSION**`: the method, if one is named, and the permissions.
+/// Nothing, if a line does not begin like a row, or only begins a list of rows.
+fn row(line: &str) -> Option<(Option<String>, Vec<String>)> {
+    let listed = line.strip_prefix(['-', '*', '+']).filter(|rest| !rest.starts_with('*'))?;
+    let is_mark = |c: char| c.is_whitespace() || "*`:,;|()[]\"'–—".contains(c);
+    let mut words = listed.split(is_mark).filter(|word| !word.is_empty());
+    let first = words.next()?;
+    let method = first.to_ascii_uppercase();
+    let is_method = METHODS.contains(&method.as_str());
+    let is_any = ["permissions", "permission"].iter().any(|word| first.eq_ignore_ascii_case(word));
+    if !is_method && !is_any {
+        return None;
     }
+    let rest: Vec<&str> = words.filter(|word| *word != "-").collect();
+    if is_any && rest.is_empty() {
+        return None;
+    }
+    let named = rest.iter().filter(|word| is_permission(word, listed));
+    Some((is_method.then_some(method), named.map(|word| (*word).to_owned()).collect()))
+}
+
+/// What is set in bold, or a name as the published ones are: of prose, no word is one.
+fn is_permission(word: &str, line: &str) -> bool {
+    let is_named = word.contains('_') || line.contains(&format!("**{word}**"));
+    is_named && Permission::new(word).is_some()
 }
 
 /// `/insurance-auto`, if every path begins with that segment.
@@ -129,6 +163,46 @@ mod tests {
         assert_eq!(table.find("/a", "POST", 1), Ok(None));
         assert!(table.find("/twice", "GET", 1).unwrap_err().contains("ONE and TWO"));
         assert_eq!(table.unused(), ["GET /misspelt LOST"]);
+    }
+
+    #[test]
+    fn a_row_is_read_however_it_is_written() {
+        for row in [
+            "- GET: **A_READ**",
+            "- GET **A_READ**",
+            "- GET - **A_READ**",
+            "- GET : **A_READ**   ",
+            "* GET: **A_READ**",
+            "+ GET: A_READ",
+            "- GET: `A_READ`",
+            "- **GET**: **A_READ**",
+            "- `GET` **A_READ**",
+            "- get: **A_READ**",
+            "- GET: **A_READ**.",
+            "- permissions: **A_READ**",
+            "- permission: A_READ",
+            "- Permissions **A_READ**",
+        ] {
+            for heading in
+                ["### `/a`", "## `/a/`", "#### /a", "### **/a**", "### `/a`:", "### `/a` ###"]
+            {
+                let prose = format!("{heading}\n  - permissions:\n    {row}\n");
+                let table = PermissionTable::parse(&prose, ["/a"].into_iter());
+                assert_eq!(table.find("/a", "GET", 1), Ok(Some("A_READ".to_owned())), "{prose}");
+                assert!(table.strange().is_empty() && table.unused().is_empty(), "{prose}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_begins_like_a_row_and_names_no_permission_is_told() {
+        let rows =
+            ["- GET: **a-read**", "- GET", "- permissions: none of them", "- POST: **A READ**"];
+        let prose =
+            format!("### `/a`\n- permissions:\n{}\nGET is a word.\n- other\n", rows.join("\n"));
+        let table = PermissionTable::parse(&prose, ["/a"].into_iter());
+        assert_eq!(table.strange(), rows);
+        assert_eq!(table.find("/a", "GET", 1), Ok(None));
     }
 
     #[test]

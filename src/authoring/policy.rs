@@ -94,8 +94,9 @@ fn order(method: &str) -> usize {
     ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().position(|known| *known == method).unwrap_or(5)
 }
 
-/// Two routes that one request could mean are reported at the later one.
-pub(super) fn reject_overlaps(rules: &[Rule]) {
+/// Two routes that one request could mean are reported at the later one. Gives the base paths of both.
+pub(super) fn reject_overlaps(rules: &[Rule]) -> BTreeSet<String> {
+    let mut clashing = BTreeSet::new();
     for (index, rule) in rules.iter().enumerate() {
         for other in rules.iter().take(index) {
             let is_same = rule.template == other.template;
@@ -105,7 +106,9 @@ pub(super) fn reject_overlaps(rules: &[Rule]) {
                 let at = other.place.file_and_line();
                 let accepted = "accepted: templates of which a path matches one, each method once";
                 rule.place.reject(format!("overlaps {method} {template} at {at}, {accepted}"));
+                clashing.extend([rule.base.clone(), other.base.clone()]);
             }
         }
     }
+    clashing
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::openapi::full_version;
 use super::source;
 use super::yaml::Node;
 use crate::config::document::{Mistakes, Place};
@@ -62,7 +63,8 @@ impl Registry {
             let stage = Stage::ALL.into_iter().find(|known| known.as_str() == stage);
             match (entry.text_of("group"), entry.text_of("version"), stage) {
                 (Some(group), Some(version), Some(stage)) => {
-                    let key = (group.to_owned(), version.to_owned());
+                    let version = full_version(version).unwrap_or_else(|| version.to_owned());
+                    let key = (group.to_owned(), version.clone());
                     if stages.insert(key, stage).is_some_and(|other| other != stage) {
                         reject(
                             entry.line(),

@@ -272,13 +272,10 @@ impl Settling<'_> {
         let x_v = if self.operation.negotiates { "negotiated" } else { "ignored" };
         self.key("x_v", Ok(x_v.to_owned()));
         self.key("class", Err("specifications do not say it".to_owned()));
-        let told = self.operation.interaction.clone();
-        let form = self.fact("form", told.clone().map(|rule| rule.form.to_owned()));
-        // Where the form had to be decided, the id was declared, and is asked for.
-        let rule = told.ok();
-        let part = |part: Option<&'static str>| Ok(part.unwrap_or("refuse").to_owned());
-        let missing = self.fact("missing", part(rule.map(|rule| rule.missing)));
-        let malformed = self.fact("malformed", part(rule.map(|rule| rule.malformed)));
+        let rule = self.operation.interaction.clone();
+        let form = self.fact("form", rule.form.map(str::to_owned));
+        let missing = self.fact("missing", Ok(rule.missing.to_owned()));
+        let malformed = self.fact("malformed", Ok(rule.malformed.to_owned()));
         if let (Some(form), Some(missing), Some(malformed)) = (form, missing, malformed) {
             let rule = format!(
                 "{{ form = \"{form}\", missing = \"{missing}\", malformed = \"{malformed}\" }}"

@@ -22,7 +22,7 @@ use super::consent::StaleFor;
 use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentKind, Inquiry};
-use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::interaction::{Attempt, Form, InteractionRule, Unusable};
 use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
 use access::{read_access, read_consent_parameter, read_kind};
 use content::read_content;
@@ -370,10 +370,17 @@ fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
         })
     };
     let (missing, malformed) = (unusable("missing"), unusable("malformed"));
+    let [callback, webhook] = Attempt::ALL.map(Attempt::name);
+    let accepted = format!("{callback:?} or {webhook:?}");
+    let also = rule.parsed("also", &accepted, |text| {
+        Attempt::ALL.into_iter().find(|attempt| attempt.name() == text)
+    });
+    let also = also.map(|also| also.value);
     Some(InteractionRule {
         form: form?.value,
         missing: missing?.value,
         malformed: malformed?.value,
+        also,
     })
 }
 

@@ -135,7 +135,12 @@ impl WebhookSettings {
             method: Method::POST,
             access: Access::Event,
             class: PriorityClass::Admin,
-            interaction: InteractionRule { form: Form::Uuid, missing: mint, malformed: mint },
+            interaction: InteractionRule {
+                form: Form::Uuid,
+                missing: mint,
+                malformed: mint,
+                also: None,
+            },
             idempotency_key: false,
             media: Media::Jws,
             parameters: ParameterRules::default(),

@@ -77,7 +77,13 @@ impl Place {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.file(name), text)?)
+        let path = self.file(name);
+        Ok(std::fs::write(&path, text).map_err(at(&path))?)
+    }
+
+    fn make(&self, name: &str) -> Result<()> {
+        let path = self.file(name);
+        Ok(std::fs::create_dir_all(&path).map_err(at(&path))?)
     }
 
     /// A file that nobody else on the machine can read.
@@ -92,8 +98,9 @@ impl Place {
 
     /// Writes PKI, keys and configuration. `policies` is the directory of the policies.
     pub fn init(&self, policies: &Path) -> Result<()> {
+        let policies = policies_in(policies)?;
         for directory in ["authorities", "lists", "refused"] {
-            std::fs::create_dir_all(self.file(directory))?;
+            self.make(directory)?;
         }
         let (hierarchy, key) = (Hierarchy::new()?, rsa_key()?);
         self.write("root.pem", &hierarchy.root_one.pem())?;
@@ -103,7 +110,7 @@ impl Place {
         let lists = self.write_refused(&hierarchy, &key)?;
         self.write_secret("as-key.pem", &rsa_key()?.serialize_pem())?;
         self.write_secret("introspection-secret", GATEWAY_SECRET)?;
-        self.write("config.toml", &config(&policies.canonicalize()?, &lists))
+        self.write("config.toml", &config(&policies, &lists))
     }
 
     /// The certificates of the authorities, and the keys of those that can revoke.
@@ -137,7 +144,7 @@ impl Place {
         let refused = Refused::new(hierarchy, key)?;
         for (reason, identity) in refused.cases() {
             let directory = format!("refused/{reason}");
-            std::fs::create_dir_all(self.file(&directory))?;
+            self.make(&directory)?;
             self.write(&format!("{directory}/chain.pem"), &identity.chain_pem)?;
             self.write_secret(&format!("{directory}/key.pem"), &identity.key_pem)?;
         }
@@ -174,7 +181,8 @@ impl Place {
 
     /// The files of the revocation lists.
     pub fn lists(&self) -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(self.file("lists"))?;
+        let path = self.file("lists");
+        let entries = std::fs::read_dir(&path).map_err(at(&path))?;
         let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|e| e.path())).collect();
         Ok(files?)
     }
@@ -257,8 +265,35 @@ pub fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let _ = std::fs::remove_file(file);
     let mut options = std::fs::OpenOptions::new();
-    let mut created = options.write(true).create_new(true).mode(0o600).open(file)?;
-    Ok(created.write_all(text.as_bytes())?)
+    let created = options.write(true).create_new(true).mode(0o600).open(file);
+    let written = created.and_then(|mut created| created.write_all(text.as_bytes()));
+    Ok(written.map_err(at(file))?)
+}
+
+/// Names the file of an error.
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    let path = path.display().to_string();
+    move |error| format!("{path}: {error}")
+}
+
+/// The directory of the policies, which is that of the checkout unless another one is named: nothing is written
+/// before it is found.
+fn policies_in(directory: &Path) -> Result<PathBuf> {
+    let is_policy = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|name| name == "toml"))
+    };
+    let found = std::fs::read_dir(directory).map(|mut entries| entries.any(is_policy));
+    let what = match found {
+        Ok(true) => return Ok(directory.canonicalize().map_err(at(directory))?),
+        Ok(false) => "has no policy file (*.toml)".to_owned(),
+        Err(error) => format!("is no directory of policies ({error})"),
+    };
+    let shown = directory.display();
+    Err(format!(
+        "{shown} {what}: run `portaria-lab init` where portaria was checked out, or name its policies with \
+         --policies DIR"
+    )
+    .into())
 }
 
 /// The gateway's configuration in the lab.

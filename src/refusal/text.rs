@@ -71,6 +71,11 @@ pub(super) const PARAMETER: Text = text(
     "Parâmetro inválido",
     "O cabeçalho x-fapi-interaction-id está ausente ou fora do padrão.",
 );
+pub(super) const ATTEMPT: Text = text(
+    "PARAMETRO_INVALIDO",
+    "Parâmetro inválido",
+    "O cabeçalho x-callback-interaction-id ou x-webhook-interaction-id está ausente, repetido ou fora do padrão.",
+);
 pub(super) const OF_TARGET: Text = text(
     "PARAMETRO_INVALIDO",
     "Parâmetro inválido",

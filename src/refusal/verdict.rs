@@ -93,8 +93,13 @@ pub(super) fn of_interaction(error: InteractionError) -> Answer {
         InteractionError::Missing => "interaction_missing",
         InteractionError::Malformed => "interaction_malformed",
         InteractionError::Repeated => "interaction_repeated",
+        InteractionError::Attempt => "interaction_attempt",
     };
-    (StatusCode::BAD_REQUEST, code, text::PARAMETER)
+    let text = match error {
+        InteractionError::Attempt => text::ATTEMPT,
+        _ => text::PARAMETER,
+    };
+    (StatusCode::BAD_REQUEST, code, text)
 }
 
 pub(super) fn of_route(error: &RouteError) -> Answer {

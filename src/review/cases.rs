@@ -1,25 +1,36 @@
 //! `portaria policy cases`: the cases that every route should have, written from what its policy says.
 //!
-//! One allowed request, and single faults of it with the refusal that the policy asks for. The files are
-//! kept beside the policies: a change of a policy then fails those that said otherwise.
+//! One allowed request, what is understood like it, and single faults of it with the refusal that the policy asks for
+//! under the consent rules of the configuration. The files are kept beside the policies: a change of a policy
+//! then fails those that said otherwise.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use http::Method;
+use time::format_description::well_known::Rfc3339;
+use time::macros::{datetime, offset};
+use time::{Date, Duration, OffsetDateTime};
 
 use super::statement::shape;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::config::offline::{CONTENT_METHODS, Entry, Policies};
-use crate::consent::{ConsentKind, ConsentUse};
+use crate::consent::{ConsentError, ConsentKind, ConsentStatus, ConsentUse, Lapse, Rules};
 use crate::interaction::Unusable;
+use crate::parameters::PathForm;
+use crate::refusal::Refusal;
 use crate::request::media::Media;
 use crate::route::{Access, Route};
 
 /// How a file begins that may be written over.
 const MARK: &str = "# Written by `portaria policy cases`";
-const CONSENT: &str = "urn:portaria:consent:1";
-const ANOTHER: &str = "urn:portaria:consent:2";
+/// Consents that paths may have room for: what is a good request's, and another one.
+const CONSENTS: [(&str, &str); 3] =
+    [("urn:portaria:consent:1", "urn:portaria:consent:2"), ("urn:a:1", "urn:a:2"), ("1", "2")];
+/// What other parameters are.
+const VALUES: [&str; 2] = ["1", "urn:a:1"];
+/// When requests come, unless their route is not in force then.
+const CLOCK: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -34,8 +45,8 @@ pub struct File {
     pub cases: usize,
 }
 
-/// Writes the cases of policies, a file for each policy file.
-pub fn of(policies: &Policies) -> Vec<File> {
+/// Writes the cases of policies, a file for each policy file. `rules` are those of consents.
+pub fn of(policies: &Policies, rules: &Rules) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
     for entry in &policies.entries {
         let name = Path::new(entry.place.file()).file_name().map(PathBuf::from);
@@ -44,7 +55,7 @@ pub fn of(policies: &Policies) -> Vec<File> {
             files.push(File { text: head(entry.place.file()), name, cases: 0 });
         }
         let Some(file) = files.last_mut() else { continue };
-        let cases = of_route(entry, policies);
+        let cases = of_route(entry, policies, rules);
         let title = format!("\n# {} {}\n", entry.route.method, entry.route.label);
         let cases_in_toml: Vec<String> = cases.iter().map(Case::to_toml).collect();
         file.cases += cases.len();
@@ -80,7 +91,8 @@ fn head(policy: &str) -> String {
     format!(
         "{MARK} from {name}: change the policy and run it\n\
          # again, or put cases of your own into a file of another name.\n\n\
-         clock = \"2026-11-22T12:00:00Z\"\n"
+         clock = \"{}\"\n",
+        written(CLOCK)
     )
 }
 
@@ -93,7 +105,7 @@ struct Case {
     lines: Vec<String>,
     token: Option<String>,
     consents: Vec<String>,
-    headers: Vec<&'static str>,
+    headers: Vec<String>,
     expect: String,
 }
 
@@ -134,16 +146,23 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn of_route(entry: &Entry, policies: &Policies) -> Vec<Case> {
+fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
     let route = &entry.route;
-    let good = good(route);
+    let Some(clock) = in_force(route) else {
+        // Its first day is its last.
+        return of_days(&good(route), route);
+    };
+    let mut good = good(route);
+    good.lines.extend((clock != CLOCK).then(|| format!("clock = {:?}", written(clock))));
     let mut cases = match &route.access {
         Access::Open => of_open(&good),
         Access::Certificate => of_certificate(&good),
         // No policy has one: the configuration makes it.
         Access::Event => Vec::new(),
         Access::Client { scope } => of_client(&good, scope.as_str(), route),
-        Access::Consented { scope, to, .. } => of_consented(&good, scope.as_str(), *to, route),
+        Access::Consented { scope, to, .. } => {
+            of_consented(&good, scope.as_str(), rejected(*to, rules), route)
+        }
     };
     let is_without_token =
         matches!(route.access, Access::Open | Access::Certificate | Access::Event);
@@ -168,38 +187,116 @@ fn of_route(entry: &Entry, policies: &Policies) -> Vec<Case> {
     };
     without.lines.push("without = [\"x-fapi-interaction-id\"]".to_owned());
     cases.push(without);
+    cases.extend(of_leniences(&good, route));
+    cases.extend(of_days(&good, route));
     cases
+}
+
+/// What clients send and the gateway understands: docs/decisions/0013.
+fn of_leniences(good: &Case, route: &Route) -> Vec<Case> {
+    let mut slash = good.named("a slash at the end of the path", "allow");
+    slash.path.push('/');
+    let mut cases = vec![slash];
+    if route.method == Method::GET {
+        cases.push(Case { method: Method::HEAD, ..good.named("HEAD", "allow") });
+    }
+    let version = route.version.to_str().unwrap_or_default();
+    let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
+    if let Some(major) = major.filter(|_| route.negotiated.is_some()) {
+        let asking = |name, version: String, expect| {
+            let mut case = good.named(name, expect);
+            case.headers.push(format!("x-v: {version}"));
+            case
+        };
+        let unsupported = "406 version_unsupported";
+        cases.push(asking("any version of its major", major.to_string(), "allow"));
+        cases.push(asking("a version of the next major", format!("{}", major + 1), unsupported));
+    }
+    cases
+}
+
+/// The days before the first and after the last one.
+fn of_days(good: &Case, route: &Route) -> Vec<Case> {
+    let lifetime = &route.lifetime;
+    let before = lifetime.available_from.map(|day| (day, -Duration::SECOND));
+    let after = lifetime.retired_from.map(|day| (day, Duration::ZERO));
+    let case = |name, expect, (day, shift): (Date, Duration)| {
+        let mut case = good.named(name, expect);
+        case.lines.retain(|line| !line.starts_with("clock"));
+        let clock = midnight(day).checked_add(shift).filter(|at| at.unix_timestamp() >= 0)?;
+        case.lines.push(format!("clock = {:?}", written(clock)));
+        Some(case)
+    };
+    let before =
+        before.and_then(|at| case("before its first day", "404 route_not_yet_available", at));
+    let after = after.and_then(|at| case("from its last day on", "404 route_retired", at));
+    before.into_iter().chain(after).collect()
+}
+
+/// A time at which a route is in force, if there is one: the usual one if it can be.
+fn in_force(route: &Route) -> Option<OffsetDateTime> {
+    let first = route.lifetime.available_from.map(midnight);
+    let last = route.lifetime.retired_from.map(midnight);
+    let fits = |at: &OffsetDateTime| {
+        first.is_none_or(|first| first <= *at) && last.is_none_or(|last| *at < last)
+    };
+    let before_last = last.map(|last| last - Duration::SECOND);
+    [Some(CLOCK), first, before_last].into_iter().flatten().find(fits)
+}
+
+fn midnight(day: Date) -> OffsetDateTime {
+    day.midnight().assume_offset(offset!(-3))
+}
+
+fn written(at: OffsetDateTime) -> String {
+    at.to_offset(offset!(UTC)).format(&Rfc3339).unwrap_or_default()
+}
+
+/// What a consent that is not in force is answered, in the words of the gateway.
+fn rejected(to: ConsentUse, rules: &Rules) -> String {
+    let lapse = match to {
+        ConsentUse::Read => Lapse::InvalidToken,
+        ConsentUse::Initiate => rules.initiation_lapse,
+    };
+    let status = ConsentStatus::Rejected;
+    let verdict = Refusal::from(ConsentError::NotAuthorised { status, lapse }).verdict();
+    format!("{} {}", verdict.status.as_u16(), verdict.code)
 }
 
 /// A request that the policy admits.
 fn good(route: &Route) -> Case {
-    let segment = |segment: &str| match segment.strip_prefix('{') {
-        Some(name) if route.consent_parameter.as_deref() == name.strip_suffix('}') => {
-            CONSENT.to_owned()
+    let (consent, _) = consents_of(route);
+    let segment = |segment: &str| {
+        let name = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        match name {
+            Some(_) if route.consent_parameter.as_deref() == name => consent.to_owned(),
+            Some(name) => {
+                let fitting = VALUES.into_iter().find(|value| fits(route, name, value));
+                fitting.unwrap_or_default().to_owned()
+            }
+            None => segment.to_owned(),
         }
-        Some(_) => "1".to_owned(),
-        None => segment.to_owned(),
     };
     let path: Vec<String> = route.label.split('/').map(segment).collect();
     let mut headers = Vec::new();
     if route.idempotency_key {
-        headers.push("x-idempotency-key: key-1");
+        headers.push("x-idempotency-key: key-1".to_owned());
     }
     if CONTENT_METHODS.contains(&route.method) && route.media == Media::Form {
-        headers.push("content-type: application/x-www-form-urlencoded");
+        headers.push("content-type: application/x-www-form-urlencoded".to_owned());
     }
     let (token, consents) = match &route.access {
         Access::Open | Access::Certificate | Access::Event => (None, Vec::new()),
         Access::Client { scope } => {
             let consents = match route.consent_parameter {
-                Some(_) => vec![format!("{{ id = {CONSENT:?} }}")],
+                Some(_) => vec![format!("{{ id = {consent:?} }}")],
                 None => Vec::new(),
             };
             (Some(own(scope.as_str())), consents)
         }
         Access::Consented { scope, permission, .. } => {
             let permission = permission.as_str();
-            let consent = format!("{{ id = {CONSENT:?}, permissions = [{permission:?}] }}");
+            let consent = format!("{{ id = {consent:?}, permissions = [{permission:?}] }}");
             (Some(customers(scope.as_str(), route)), vec![consent])
         }
     };
@@ -215,6 +312,19 @@ fn good(route: &Route) -> Case {
     }
 }
 
+/// The consent of a good request and another one, which fit into the path.
+fn consents_of(route: &Route) -> (&'static str, &'static str) {
+    let name = route.consent_parameter.as_deref().unwrap_or_default();
+    let [usual, ..] = CONSENTS;
+    CONSENTS.into_iter().find(|(own, _)| fits(route, name, own)).unwrap_or(usual)
+}
+
+fn fits(route: &Route, name: &str, value: &str) -> bool {
+    route.parameters.path.iter().filter(|rule| *rule.name == *name).all(|rule| {
+        value.len() <= rule.longest && (rule.form == PathForm::Any || value.starts_with("urn:"))
+    })
+}
+
 fn own(scope: &str) -> String {
     format!("{{ scope = {scope:?} }}")
 }
@@ -224,7 +334,8 @@ fn customers(scope: &str, route: &Route) -> String {
         ConsentKind::Consent => "consent",
         ConsentKind::Enrollment => "enrollment",
     };
-    let scope = format!("openid {kind}:{CONSENT} {scope}");
+    let (consent, _) = consents_of(route);
+    let scope = format!("openid {kind}:{consent} {scope}");
     format!("{{ sub = \"customer\", scope = {scope:?} }}")
 }
 
@@ -262,7 +373,8 @@ fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
     let other = format!("{scope}-not");
     let mut cases = of_token(good, own(&other), customers(scope, route));
     if route.consent_parameter.is_some() {
-        let foreign = format!("{{ id = {CONSENT:?}, client_id = \"client-2\" }}");
+        let (consent, _) = consents_of(route);
+        let foreign = format!("{{ id = {consent:?}, client_id = \"client-2\" }}");
         let mut another = good.named("another client's consent", "403 consent_other_client");
         another.consents = vec![foreign];
         let mut unknown = good.named("a consent that nobody knows", "404 consent_unknown");
@@ -272,27 +384,36 @@ fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
     cases
 }
 
-fn of_consented(good: &Case, scope: &str, to: ConsentUse, route: &Route) -> Vec<Case> {
+/// `refused` is what a consent that is not in force is answered.
+fn of_consented(good: &Case, scope: &str, refused: String, route: &Route) -> Vec<Case> {
+    let (consent, another) = consents_of(route);
     let other = format!("{scope}-not");
     let mut cases = of_token(good, customers(&other, route), own(scope));
     let mut lacking = good.named("missing permission", "403 consent_permission");
     lacking.consents =
-        vec![format!("{{ id = {CONSENT:?}, permissions = [\"NO_SUCH_PERMISSION\"] }}")];
-    let refused = match to {
-        ConsentUse::Read => "401 consent_not_authorised",
-        ConsentUse::Initiate => "403 consent_not_authorised",
-    };
-    let mut rejected = good.named("a consent that was rejected", refused);
+        vec![format!("{{ id = {consent:?}, permissions = [\"NO_SUCH_PERMISSION\"] }}")];
+    let mut rejected = good.named("a consent that was rejected", &refused);
     let status = "status = \"REJECTED\", permissions";
     rejected.consents =
         good.consents.iter().map(|c| c.replacen("permissions", status, 1)).collect();
     cases.extend([lacking, rejected]);
     if route.consent_parameter.is_some() {
-        let mut another = good.named("another consent in the path", "403 consent_other_consent");
-        another.path = good.path.replacen(CONSENT, ANOTHER, 1);
-        cases.push(another);
+        let mut other = good.named("another consent in the path", "403 consent_other_consent");
+        other.path = named(&good.path, &route.label, route.consent_parameter.as_deref(), another);
+        cases.push(other);
     }
     cases
+}
+
+/// A path with another value of one parameter.
+fn named(path: &str, template: &str, parameter: Option<&str>, value: &str) -> String {
+    let pairs = path.split('/').zip(template.split('/'));
+    let segment = |(segment, part): (&str, &str)| {
+        let name = part.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+        let is_it = name.is_some() && name == parameter;
+        if is_it { value.to_owned() } else { segment.to_owned() }
+    };
+    pairs.map(segment).collect::<Vec<_>>().join("/")
 }
 
 /// A method that the path does not have.

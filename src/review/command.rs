@@ -116,6 +116,14 @@ impl Source {
         self.policies.clone().map_or_else(|| config::policies_directory(config), Ok)
     }
 
+    /// The limits, the profile and the rules of the configuration; if there is none, the defaults.
+    fn judging(&self, config: &Path) -> Result<Judging, Vec<Mistake>> {
+        match config.exists() || self.policies.is_none() {
+            true => Judging::of(config),
+            false => Ok(Judging::defaults()),
+        }
+    }
+
     fn read(&self, config: &Path) -> Result<Policies, Vec<Mistake>> {
         offline::read(&self.path(config)?)
     }
@@ -157,7 +165,7 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
                 Answer::Said(text, true)
             }))
         }
-        ReviewCommand::Diff { before, after, json } => diff(before, after, *json),
+        ReviewCommand::Diff { before, after, json } => diff(before, after, *json, config),
         ReviewCommand::Replay { log, policies, before, json } => {
             let source = Source { policies: before.clone() };
             let (before, after) = both(source.read(config), offline::read(policies))?;
@@ -166,7 +174,8 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
             Ok(Answer::Said(text, replay.is_unchanged()))
         }
         ReviewCommand::Cases { source, output } => {
-            let files = cases::of(&source.read(config)?);
+            let (policies, settings) = both(source.read(config), source.judging(config))?;
+            let files = cases::of(&policies, &settings.consent_rules);
             cases::write(&files, output)?;
             let cases: usize = files.iter().map(|file| file.cases).sum();
             Ok(Answer::Said(format!("{cases} cases in {} files", files.len()), true))
@@ -187,9 +196,15 @@ fn replay(log: &Path, sets: Sets<'_>) -> Result<Replay, Vec<Mistake>> {
     })
 }
 
-fn diff(before: &Path, after: &Path, json: bool) -> Result<Answer, Vec<Mistake>> {
-    let (before, after) = both(offline::read(before), offline::read(after))?;
-    let difference = difference::compare(&before, &after);
+/// With the limits, bounds and rules of the configuration; if there is none, with the defaults.
+fn diff(before: &Path, after: &Path, json: bool, config: &Path) -> Result<Answer, Vec<Mistake>> {
+    let settings = if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) };
+    let sets = both(offline::read(before), offline::read(after));
+    let ((before, after), settings) = both(sets, settings)?;
+    let difference = match difference::compare(&before, &after, settings) {
+        Ok(difference) => difference,
+        Err(error) => return Ok(Answer::No(error.to_string())),
+    };
     let text = if json { to_json(&difference) } else { difference.to_string() };
     Ok(Answer::Said(text, difference.is_empty()))
 }
@@ -212,10 +227,7 @@ fn both<A, B>(
 /// Runs policy tests, with the limits and the profile of the configuration; if there is none, with the
 /// defaults.
 pub fn test(arguments: &TestArguments, config: &Path) -> Result<Answer, Vec<Mistake>> {
-    let settings = match config.exists() || arguments.source.policies.is_none() {
-        true => Judging::of(config)?,
-        false => Judging::defaults(),
-    };
+    let settings = arguments.source.judging(config)?;
     let cases = trial::read(&arguments.files, &settings);
     let (policies, cases) = both(arguments.source.read(config), cases)?;
     let report = match trial::run(cases, policies, settings) {

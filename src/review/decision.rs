@@ -1,15 +1,21 @@
-//! Which requests two rules of one route decide differently, as far as the rules alone can tell.
+//! Which requests two rules of one route decide differently.
 //!
-//! A request is described by what it brings: exactly what one of the rules asks for. Consent states and
-//! limits are the same to both.
+//! Nothing here knows what a rule means: both sets of policies are served by the gateway's own stages, and asked
+//! ([`Bench`]). From a request that its rule admits, each of what requests may differ in is changed by itself
+//! ([`deviation`]); what the two then say differently is told, with the request. What is told may happen now
+//! or on a later day; what was yesterday, no policy changes.
 
-use http::HeaderMap;
+use std::collections::HashSet;
+
 use serde::Serialize;
+use time::OffsetDateTime;
 
-use crate::consent::ConsentKind;
-use crate::interaction::{FIELD, Interaction, InteractionRule};
-use crate::request::media::Media;
+use super::deviation::{self, Dimension, Value, Values, credential, describe, dimensions};
+use super::trial::{Answer, Bench, Probe, SetUpError, Verdict};
 use crate::route::{Access, Route};
+use when::Instants;
+
+mod when;
 
 /// Requests of one kind to one route, and what becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +32,12 @@ pub struct Decision {
     pub permission: Option<String>,
     /// What becomes of them.
     pub becomes: Becomes,
+    /// The target of one of them.
+    pub example: String,
+    /// What the first set says to it: `allow`, or status and code of the refusal.
+    pub before: String,
+    /// What the second set says to it.
+    pub after: String,
 }
 
 /// What becomes of requests.
@@ -36,72 +48,311 @@ pub enum Becomes {
     Allowed,
     /// They were allowed.
     Refused,
+    /// They were refused, and are with another answer.
+    Otherwise,
 }
 
 impl Becomes {
-    fn of(before: bool, after: bool) -> Option<Self> {
-        match (before, after) {
+    fn of(before: &Verdict, after: &Verdict) -> Option<Self> {
+        match (before == &Verdict::Allow, after == &Verdict::Allow) {
             (false, true) => Some(Self::Allowed),
             (true, false) => Some(Self::Refused),
+            (false, false) if before != after => Some(Self::Otherwise),
             (true, true) | (false, false) => None,
         }
     }
 }
 
-/// What becomes of the requests to a route, where `before` decided them and `after` will.
-pub fn compare(named: &Route, before: Option<&Route>, after: Option<&Route>) -> Vec<Decision> {
-    let mut decisions = Vec::new();
-    let mut decide = |request: String, held: Option<&Access>, before: bool, after: bool| {
-        let Some(becomes) = Becomes::of(before, after) else { return };
-        let (scope, permission) = held.map(credentials).unwrap_or_default();
-        let (method, path) = (named.method.to_string(), named.label.to_string());
-        decisions.push(Decision { method, path, request, scope, permission, becomes });
-    };
-    let admits = |held: &Access, route: Option<&Route>| {
-        route.is_some_and(|route| satisfies(held, &route.access))
-    };
-    let mut accesses: Vec<&Access> = Vec::new();
-    for route in [before, after].into_iter().flatten() {
-        if !accesses.iter().any(|known| is_same(known, &route.access)) {
-            accesses.push(&route.access);
+/// A route of either set, and what decides on its requests.
+pub(super) struct Question<'a> {
+    /// The route that is meant.
+    pub(super) named: &'a Route,
+    /// What decides in the first set and in the second.
+    pub(super) rules: [Option<&'a Route>; 2],
+    /// Literal segments of any template.
+    pub(super) literals: &'a HashSet<String>,
+    /// The present.
+    pub(super) now: OffsetDateTime,
+}
+
+/// What becomes of the requests to a route.
+pub(super) fn compare(
+    question: &Question<'_>,
+    bench: &mut Bench,
+) -> Result<Vec<Decision>, SetUpError> {
+    let mut comparison = Comparison { question, bench, found: Vec::new() };
+    match question.rules {
+        [None, None] => {}
+        [Some(only), None] | [None, Some(only)] => comparison.only(only)?,
+        [Some(before), Some(after)] => comparison.both([before, after])?,
+    }
+    Ok(comparison.found)
+}
+
+struct Comparison<'a> {
+    question: &'a Question<'a>,
+    bench: &'a mut Bench,
+    found: Vec<Decision>,
+}
+
+impl Comparison<'_> {
+    /// A route of one set only: whatever it admits, the other does not know.
+    fn only(&mut self, route: &Route) -> Result<(), SetUpError> {
+        let good = self.good(route, [route; 2]);
+        let instants = Instants::of(self.question.now, [route; 2]);
+        for at in instants.all() {
+            let probe = Probe { clock: at, ..good.clone() };
+            let answers = self.bench.ask(&probe)?;
+            let access = Some(&route.access);
+            if self.tell(&describe(&route.access), access, &probe, &answers) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn both(&mut self, both: [&Route; 2]) -> Result<(), SetUpError> {
+        let good = both.map(|route| self.good(route, both));
+        let instants = Instants::of(self.question.now, both);
+        let mut open: Vec<(OffsetDateTime, [bool; 2])> = Vec::new();
+        for at in instants.all() {
+            let mut is_open = [false; 2];
+            let probes = good.iter().map(|good| Probe { clock: at, ..good.clone() });
+            for ((side, is_open), probe) in is_open.iter_mut().enumerate().zip(probes) {
+                let answers = self.bench.ask(&probe)?;
+                *is_open = answers.get(side).is_some_and(|a| a.by_rules == Verdict::Allow);
+            }
+            open.push((at, is_open));
+        }
+        self.days(&good, &instants, &open)?;
+        let in_force: Vec<OffsetDateTime> =
+            open.iter().filter(|(_, open)| *open == [true; 2]).map(|(at, _)| *at).collect();
+        let Some(first) = in_force.first() else { return Ok(()) };
+        let good = good.map(|good| Probe { clock: *first, ..good });
+        let values = Values::of(self.question.named, both, self.question.literals);
+        let dimensions = dimensions(both, &values, self.bench.max_body());
+        let judged = self.judge(&good, &dimensions)?;
+        self.flips(&judged, &in_force, &instants)?;
+        self.revocation(both, &judged);
+        self.shadow(both, &judged, &in_force)
+    }
+
+    /// From when and until when only one of the two is in force.
+    fn days(
+        &mut self,
+        good: &[Probe; 2],
+        instants: &Instants,
+        open: &[(OffsetDateTime, [bool; 2])],
+    ) -> Result<(), SetUpError> {
+        for state in [[true, false], [false, true]] {
+            let at: Vec<OffsetDateTime> =
+                open.iter().filter(|(_, open)| *open == state).map(|(at, _)| *at).collect();
+            let [before, after] = good;
+            let good = if state == [true, false] { before } else { after };
+            if let Some(first) = at.first() {
+                let probe = Probe { clock: *first, ..good.clone() };
+                let answers = self.bench.ask(&probe)?;
+                self.tell(&instants.told(&at), None, &probe, &answers);
+            }
+        }
+        Ok(())
+    }
+
+    /// A request that a rule admits, and the other if it can.
+    fn good(&self, own: &Route, both: [&Route; 2]) -> Probe {
+        let values = Values::of(self.question.named, both, self.question.literals);
+        let (path, consent) = values.good(own);
+        let most = both.iter().filter_map(|route| route.max_body).min();
+        Probe {
+            method: own.method.clone(),
+            path,
+            query: Vec::new(),
+            clock: self.question.now,
+            credential: credential(&own.access),
+            foreign: format!("{consent}2"),
+            consent,
+            kinds: Probe::KINDS,
+            status: "AUTHORISED",
+            interaction_id: Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"),
+            has_attempt: true,
+            has_idempotency_key: true,
+            x_v: None,
+            body: deviation::body(&own.method, own.media, most.unwrap_or(u64::MAX)),
+            is_created: false,
         }
     }
-    for held in accesses {
-        decide(describe(held), Some(held), admits(held, before), admits(held, after));
-    }
-    if let (Some(before), Some(after)) = (before, after) {
-        for (request, was, is) in conditions(before, after) {
-            decide(request.to_owned(), None, was, is);
+
+    /// Asks both about every value, each from a request that is good otherwise.
+    fn judge<'d>(
+        &mut self,
+        good: &[Probe; 2],
+        dimensions: &'d [Dimension],
+    ) -> Result<Judged<'d>, SetUpError> {
+        let [before, after] = good;
+        let mut rows = Vec::new();
+        for dimension in dimensions {
+            let mut row = Vec::new();
+            for value in &dimension.values {
+                let [of_before, _] = self.bench.ask(&value.of(before))?;
+                let [_, of_after] = self.bench.ask(&value.of(after))?;
+                row.push((value, [of_before, of_after].map(|a| a.by_rules == Verdict::Allow)));
+            }
+            rows.push(Row { values: row, is_one_enough: dimension.is_one_enough });
         }
+        let common = |probe: &Probe| {
+            rows.iter().filter_map(Row::common).fold(probe.clone(), |probe, value| value.of(&probe))
+        };
+        Ok(Judged { good: [common(before), common(after)], rows })
     }
-    decisions
+
+    /// What the two judge differently, and when.
+    fn flips(
+        &mut self,
+        judged: &Judged<'_>,
+        in_force: &[OffsetDateTime],
+        instants: &Instants,
+    ) -> Result<(), SetUpError> {
+        for row in &judged.rows {
+            let mut told: Vec<Becomes> = Vec::new();
+            for (value, admitted) in &row.values {
+                let Some(label) = &value.label else { continue };
+                let [before, after] = &judged.good;
+                let probe = value.of(if *admitted == [false, true] { after } else { before });
+                let mut flipping = Vec::new();
+                for at in in_force.iter().filter(|_| *admitted != [true; 2]) {
+                    let probe = Probe { clock: *at, ..probe.clone() };
+                    let answers = self.bench.ask(&probe)?;
+                    // What only shadow mode tells apart is told once, below.
+                    if let (Some(becomes), Some(_)) = (becomes(&answers), by_rules(&answers)) {
+                        flipping.push((*at, becomes, probe, answers));
+                    }
+                }
+                let Some((_, becomes, probe, answers)) = flipping.first() else { continue };
+                // Two faults at once are refused for the one or for the other.
+                let is_alone = judged.is_common() && !row.is_one_enough;
+                let is_told = row.is_one_enough && told.contains(becomes);
+                if is_told || (*becomes == Becomes::Otherwise && !is_alone) {
+                    continue;
+                }
+                told.push(*becomes);
+                let at: Vec<OffsetDateTime> = flipping.iter().map(|(at, ..)| *at).collect();
+                let label = match at == in_force {
+                    true => label.clone(),
+                    false => format!("{label}, {}", instants.told(&at)),
+                };
+                self.tell(&label, value.held.as_ref(), probe, answers);
+            }
+        }
+        Ok(())
+    }
+
+    /// What the rules refuse, where only one of the two enforces them yet.
+    fn shadow(
+        &mut self,
+        both: [&Route; 2],
+        judged: &Judged<'_>,
+        in_force: &[OffsetDateTime],
+    ) -> Result<(), SetUpError> {
+        let mut told: Vec<Becomes> = Vec::new();
+        for at in in_force {
+            let [before, after] = both.map(|route| route.shadow.is_on(when::moment(*at)));
+            let (wanted, good) = match (before, after) {
+                (false, true) => (Becomes::Allowed, judged.good.first()),
+                (true, false) => (Becomes::Refused, judged.good.last()),
+                _ => continue,
+            };
+            let Some(good) = good.filter(|_| !told.contains(&wanted)) else { continue };
+            let good = Probe { clock: *at, ..good.clone() };
+            for (value, _) in judged.rows.iter().flat_map(|row| &row.values) {
+                let probe = value.of(&good);
+                let answers = self.bench.ask(&probe)?;
+                let is_by_shadow = answers.iter().any(|a| a.by_rules != a.in_force);
+                if is_by_shadow && becomes(&answers) == Some(wanted) {
+                    let label = "that the rules refuse, before the day of shadow_until";
+                    self.tell(label, None, &probe, &answers);
+                    told.push(wanted);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a revocation does, it does after its answer and to other requests: no stage is asked about it.
+    fn revocation(&mut self, both: [&Route; 2], judged: &Judged<'_>) {
+        let [before, after] = both.map(|route| match route.revokes_tokens {
+            true => Verdict::Refuse { status: 401, code: "token_revoked".to_owned() },
+            false => Verdict::Allow,
+        });
+        let answers = [before, after].map(|v| Answer { by_rules: v.clone(), in_force: v });
+        let [probe, _] = &judged.good;
+        self.tell("afterwards, with a token that was revoked by it", None, probe, &answers);
+    }
+
+    /// Tells what becomes of a request, if something does.
+    fn tell(
+        &mut self,
+        request: &str,
+        held: Option<&Access>,
+        probe: &Probe,
+        answers: &[Answer; 2],
+    ) -> bool {
+        let Some(becomes) = becomes(answers) else { return false };
+        let (scope, permission) = held.map(asked).unwrap_or_default();
+        let [before, after] = answers;
+        self.found.push(Decision {
+            method: self.question.named.method.to_string(),
+            path: self.question.named.label.to_string(),
+            request: request.to_owned(),
+            scope,
+            permission,
+            becomes,
+            example: format!("{} {}", probe.method, probe.target()),
+            before: before.in_force.to_string(),
+            after: after.in_force.to_string(),
+        });
+        true
+    }
 }
 
-/// Whether a request that has exactly what `held` asks for gives what `asked` asks for.
-pub fn satisfies(held: &Access, asked: &Access) -> bool {
-    match (held, asked) {
-        (_, Access::Open) => true,
-        (Access::Open, _) => false,
-        (Access::Event, _) | (_, Access::Event) => false,
-        (_, Access::Certificate) => true,
-        (Access::Client { .. }, Access::Client { .. })
-        | (Access::Consented { .. }, Access::Consented { .. }) => is_same(held, asked),
-        (Access::Certificate | Access::Client { .. } | Access::Consented { .. }, _) => false,
+/// What both said of every value.
+struct Judged<'d> {
+    /// Requests that each side admits; the same, but for what they cannot have in common.
+    good: [Probe; 2],
+    rows: Vec<Row<'d>>,
+}
+
+struct Row<'d> {
+    values: Vec<(&'d Value, [bool; 2])>,
+    is_one_enough: bool,
+}
+
+impl<'d> Row<'d> {
+    /// The first value that both admit.
+    fn common(&self) -> Option<&'d Value> {
+        let both = self.values.iter().find(|(_, admitted)| *admitted == [true; 2]);
+        both.map(|(value, _)| *value)
     }
 }
 
-/// Whether two rules admit the same requests: what is done under a consent decides nothing.
-pub fn is_same(one: &Access, other: &Access) -> bool {
-    match (one, other) {
-        (
-            Access::Consented { scope, permission, to: _ },
-            Access::Consented { scope: other_scope, permission: other_permission, to: _ },
-        ) => scope == other_scope && permission == other_permission,
-        (one, other) => one == other,
+impl Judged<'_> {
+    /// Whether some request is admitted by both.
+    fn is_common(&self) -> bool {
+        self.rows.iter().all(|row| row.common().is_some())
     }
 }
 
-fn credentials(access: &Access) -> (Option<String>, Option<String>) {
+fn becomes(answers: &[Answer; 2]) -> Option<Becomes> {
+    let [before, after] = answers;
+    Becomes::of(&before.in_force, &after.in_force)
+}
+
+fn by_rules(answers: &[Answer; 2]) -> Option<Becomes> {
+    let [before, after] = answers;
+    Becomes::of(&before.by_rules, &after.by_rules)
+}
+
+fn asked(access: &Access) -> (Option<String>, Option<String>) {
     match access {
         Access::Open | Access::Certificate | Access::Event => (None, None),
         Access::Client { scope } => (Some(scope.as_str().to_owned()), None),
@@ -109,63 +360,4 @@ fn credentials(access: &Access) -> (Option<String>, Option<String>) {
             (Some(scope.as_str().to_owned()), Some(permission.as_str().to_owned()))
         }
     }
-}
-
-fn describe(access: &Access) -> String {
-    match access {
-        Access::Open => "anyone's".to_owned(),
-        Access::Certificate => "a participant's, by its certificate".to_owned(),
-        Access::Event => "the consent registry's, by its signature".to_owned(),
-        Access::Client { scope } => {
-            format!("a participant's own, with scope {}", scope.as_str())
-        }
-        Access::Consented { scope, permission, to: _ } => format!(
-            "for a customer, with scope {} and permission {}",
-            scope.as_str(),
-            permission.as_str()
-        ),
-    }
-}
-
-type Condition = (&'static str, bool, bool);
-
-/// What else a request may lack, and whether it passes without.
-fn conditions(before: &Route, after: &Route) -> Vec<Condition> {
-    let both = |passes: fn(&Route) -> bool| (passes(before), passes(after));
-    let mut conditions: Vec<Condition> = Vec::new();
-    let mut add = |request, (was, is): (bool, bool)| conditions.push((request, was, is));
-    let (was, is) = (before.shadow.until(), after.shadow.until());
-    add("that the rules refuse, before the day of shadow_until", (was > is, is > was));
-    add("without x-idempotency-key", both(|route| !route.idempotency_key));
-    add("asking for a version that is not served", both(|route| route.negotiated.is_none()));
-    add("with an unknown name in its query", both(|route| !route.parameters.refuses_others));
-    add("with a body of application/json", both(|route| route.media == Media::Json));
-    add("with a body of a form", both(|route| route.media == Media::Form));
-    let other = "for a consent of the path that is not the token's or the client's own";
-    add(other, both(|route| route.consent_parameter.is_none()));
-    for (request, kind) in [
-        ("with a token that names a consent and no enrollment", ConsentKind::Consent),
-        ("with a token that names an enrollment and no consent", ConsentKind::Enrollment),
-    ] {
-        let is_of = |route: &Route| route.inquiry.kind == kind;
-        conditions.push((request, is_of(before), is_of(after)));
-    }
-    for (request, id) in [
-        ("without x-fapi-interaction-id", None),
-        ("with an x-fapi-interaction-id that is no UUID", Some("a-1")),
-        ("with an x-fapi-interaction-id of no known form", Some("-")),
-    ] {
-        let passes = |route: &Route| passes_interaction(&route.interaction, id);
-        conditions.push((request, passes(before), passes(after)));
-    }
-    conditions
-}
-
-/// Asks the gateway's own code.
-pub(super) fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool {
-    let mut headers = HeaderMap::new();
-    if let Some(id) = id {
-        headers.insert(FIELD, http::HeaderValue::from_static(id));
-    }
-    Interaction::read(&headers).satisfies(rule).is_ok()
 }

@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::columns;
-use super::decision::{self, Becomes, Decision};
+use super::decision::{self, Becomes, Decision, Question};
 use super::statement::{Statement, covers, shape};
+use super::trial::{Bench, SetUpError};
+use crate::config::Judging;
 use crate::config::offline::{Entry, Policies};
 use crate::route::Route;
 
@@ -50,8 +53,32 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-/// Compares two sets of policies.
-pub fn compare(before: &Policies, after: &Policies) -> Difference {
+/// Compares two sets of policies, with what else `settings` judges requests by.
+pub fn compare(
+    before: &Policies,
+    after: &Policies,
+    settings: Judging,
+) -> Result<Difference, SetUpError> {
+    let mut difference = Difference::default();
+    let literals = [before, after].into_iter().flat_map(literals).collect();
+    let mut bench = Bench::new([before, after].map(|set| set.routes.clone()), settings)?;
+    for [was, is] in pairs(before, after) {
+        let Some(named) = is.or(was) else { continue };
+        let rules =
+            [was.or_else(|| covering(before, named)), is.or_else(|| covering(after, named))];
+        if !decides_nothing(rules) {
+            let (named, rules) = (&named.route, rules.map(route));
+            let now = OffsetDateTime::now_utc();
+            let question = Question { named, rules, literals: &literals, now };
+            difference.decisions.extend(decision::compare(&question, &mut bench)?);
+        }
+        difference.add(was, is);
+    }
+    Ok(difference)
+}
+
+/// The routes of both sets, each with the one that is the same in the other.
+fn pairs<'a>(before: &'a Policies, after: &'a Policies) -> Vec<[Option<&'a Entry>; 2]> {
     let mut pairs: BTreeMap<(String, &str), [Option<&Entry>; 2]> = BTreeMap::new();
     for (entries, side) in [(&before.entries, 0), (&after.entries, 1)] {
         for entry in entries {
@@ -61,16 +88,24 @@ pub fn compare(before: &Policies, after: &Policies) -> Difference {
             }
         }
     }
-    let mut difference = Difference::default();
-    for [was, is] in pairs.into_values() {
-        let Some(named) = is.or(was) else { continue };
-        let decided_by = was.or_else(|| covering(before, named));
-        let decides = is.or_else(|| covering(after, named));
-        let decisions = decision::compare(&named.route, route(decided_by), route(decides));
-        difference.decisions.extend(decisions);
-        difference.add(was, is);
-    }
-    difference
+    pairs.into_values().collect()
+}
+
+/// Segments that stand in templates as they are.
+fn literals(policies: &Policies) -> impl Iterator<Item = String> {
+    let segments = policies.entries.iter().flat_map(|entry| entry.route.label.split('/'));
+    segments.filter(|segment| !segment.starts_with('{')).map(str::to_owned)
+}
+
+/// What no request is admitted or refused by.
+const WITHOUT_VERDICT: [&str; 5] = ["api", "class", "upstream", "deprecated_from", "errors"];
+
+/// Whether two rules say the same of what decides.
+fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
+    let [Some(before), Some(after)] = rules.map(|rule| rule.map(Statement::of)) else {
+        return false;
+    };
+    changes(&before, &after).iter().all(|change| WITHOUT_VERDICT.contains(&change.key))
 }
 
 fn route(entry: Option<&Entry>) -> Option<&Route> {
@@ -137,9 +172,11 @@ impl fmt::Display for Difference {
             let rows: Vec<_> = changes.iter().map(Change::cells).collect();
             f.write_str(&columns::align(&rows))?;
         }
-        for (becomes, title) in
-            [(Becomes::Allowed, "becomes allowed"), (Becomes::Refused, "becomes refused")]
-        {
+        for (becomes, title) in [
+            (Becomes::Allowed, "becomes allowed"),
+            (Becomes::Refused, "becomes refused"),
+            (Becomes::Otherwise, "is refused otherwise"),
+        ] {
             let of_kind = self.decisions.iter().filter(|decision| decision.becomes == becomes);
             let rows: Vec<_> = of_kind.map(cells).collect();
             if !rows.is_empty() {
@@ -149,12 +186,14 @@ impl fmt::Display for Difference {
         let count = |becomes| self.decisions.iter().filter(|d| d.becomes == becomes).count();
         writeln!(
             f,
-            "\n{} added, {} removed, {} changed; {} become allowed, {} become refused",
+            "\n{} added, {} removed, {} changed; {} become allowed, {} become refused, \
+             {} are refused otherwise",
             self.added.len(),
             self.removed.len(),
             self.changed.len(),
             count(Becomes::Allowed),
-            count(Becomes::Refused)
+            count(Becomes::Refused),
+            count(Becomes::Otherwise)
         )
     }
 }
@@ -166,7 +205,9 @@ fn told(route: &Statement) -> String {
 }
 
 fn cells(decision: &Decision) -> Vec<String> {
-    vec![format!("  {}", decision.method), decision.path.clone(), decision.request.clone()]
+    let Decision { method, path, request, before, after, .. } = decision;
+    let verdicts = format!("{before} -> {after}");
+    vec![format!("  {method}"), path.clone(), request.clone(), verdicts]
 }
 
 impl Change {

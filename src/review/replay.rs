@@ -3,6 +3,8 @@
 //! A line of the log tells the route, how far the request came and who was known by then, never the path,
 //! the token or the consent. Where that does not prove what would become of the request, it is counted
 //! as not to be told, with what is missing. Limits are not replayed: policies have no part in them.
+//!
+//! A line knows its day: routes are available, retired and in shadow mode as they would have been then.
 
 mod judge;
 mod line;
@@ -97,6 +99,7 @@ impl Replay {
                 return;
             }
             End::Admitted => Fate::Allowed,
+            End::At(..) if line.is_borne() => Fate::Allowed,
             End::At(..) | End::NoRoute | End::Anyway => {
                 Fate::Refused(line.code().map(str::to_owned))
             }
@@ -104,7 +107,7 @@ impl Replay {
         let becomes = match sets.word(&line) {
             Word::Pass => Becomes::Will(Fate::Allowed),
             Word::Refuse(code) => Becomes::Will(Fate::Refused(code)),
-            Word::Unknown(what) => Becomes::Untold(what),
+            Word::Unknown(what) | Word::UnknownRule(what) => Becomes::Untold(what),
         };
         if becomes == Becomes::Will(was.clone()) {
             self.unchanged += 1;
@@ -172,13 +175,14 @@ impl Sets<'_> {
             return self.word_without_route(line);
         };
         let same = |entry: &&Entry| {
-            entry.route.method == *line.method && shape(&entry.route.label) == shape(label)
+            entry.route.method == *line.method_of_route()
+                && shape(&entry.route.label) == shape(label)
         };
         let Some(before) = self.before.entries.iter().find(same) else {
             return Word::Unknown("the policies before do not list the route".to_owned());
         };
         let covering = |entry: &&Entry| {
-            entry.route.method == *line.method && covers(&entry.route.label, label)
+            entry.route.method == *line.method_of_route() && covers(&entry.route.label, label)
         };
         match self.after.entries.iter().find(covering) {
             Some(after) => judge(line, &before.route, &after.route),

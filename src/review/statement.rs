@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config::offline::{CONTENT_METHODS, Entry};
 use crate::consent::{ConsentKind, ConsentUse};
-use crate::interaction::{Form, InteractionRule, Unusable};
+use crate::interaction::{Attempt, Form, InteractionRule, Unusable};
 use crate::parameters::{Admitted, ParameterRules, PathForm};
 use crate::request::media::Media;
 use crate::route::{Access, ErrorForm, Lifetime, Route, ShadowMode};
@@ -67,6 +67,7 @@ pub struct InteractionId {
     pub form: &'static str,
     pub missing: &'static str,
     pub malformed: &'static str,
+    pub also: Option<&'static str>,
 }
 
 impl Statement {
@@ -123,8 +124,8 @@ impl Statement {
     }
 
     /// Everything that is stated beside method, path and place.
-    pub fn facts(&self) -> [(&'static str, Option<&str>); 26] {
-        let InteractionId { form, missing, malformed } = self.interaction_id;
+    pub fn facts(&self) -> [(&'static str, Option<&str>); 27] {
+        let InteractionId { form, missing, malformed, also } = self.interaction_id;
         [
             ("api", Some(&self.api)),
             ("version", Some(&self.version)),
@@ -138,6 +139,7 @@ impl Statement {
             ("interaction_id.form", Some(form)),
             ("interaction_id.missing", Some(missing)),
             ("interaction_id.malformed", Some(malformed)),
+            ("interaction_id.also", also),
             ("idempotency_key", self.idempotency_key),
             ("request_body", self.request_body),
             ("token_revocation", self.token_revocation),
@@ -265,6 +267,7 @@ impl InteractionId {
             },
             missing: unusable(rule.missing),
             malformed: unusable(rule.malformed),
+            also: rule.also.map(Attempt::name),
         }
     }
 }

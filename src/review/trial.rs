@@ -10,6 +10,8 @@ mod case;
 mod certificate;
 mod der;
 mod gateway;
+mod bench;
+mod probe;
 mod registry;
 mod report;
 mod token;
@@ -21,9 +23,11 @@ use std::time::Instant;
 use crate::config::document::{Document, Mistakes, Place};
 use crate::config::offline::Policies;
 use crate::config::{Judging, Mistake};
+pub(super) use bench::{Answer, Bench};
 use case::Case;
 use gateway::Gateway;
 pub use gateway::SetUpError;
+pub(super) use probe::{Credential, Probe};
 pub use report::{Failure, Report};
 pub use verdict::Verdict;
 
@@ -83,7 +87,7 @@ pub fn run(cases: Cases, policies: Policies, settings: Judging) -> Result<Report
     runtime.block_on(async {
         let began = Instant::now();
         let routes = policies.entries.len();
-        let mut gateway = Gateway::new(policies, settings).await?;
+        let mut gateway = Gateway::new(policies.routes, settings).await?;
         let mut report = Report::new(cases.files, routes);
         for case in &cases.cases {
             let judged = gateway.judge(case).await?;

@@ -562,7 +562,17 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "version: 2.1.0",
         "version: v2",
-        "specs/demo.yaml:4 info.version: is none, accepted: a version such as 2.0.0",
+        "specs/demo.yaml:4 info.version: \"v2\" is no full version, accepted: a version such as 2.0.0, or v2.0.0, or 2.0 for 2.0.0",
+    ),
+    (
+        "version: 2.1.0",
+        "version: v2.1-errata2",
+        "specs/demo.yaml:4 info.version: \"v2.1-errata2\" is no full version, accepted: a version such as 2.0.0, or",
+    ),
+    (
+        "  version: 2.1.0\n",
+        "",
+        "specs/demo.yaml:3 info.version: is missing, accepted: a version such as 2.0.0, or",
     ),
     (
         "version: 2.1.0",
@@ -649,7 +659,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn each_mistake_in_a_specification_is_told_with_its_line_and_nothing_is_written() {
+fn each_mistake_in_a_specification_is_told_with_its_line_and_nothing_of_it_is_written() {
     for (good, bad, expected) in MISTAKES {
         let desk = Desk::new();
         assert!(DEMO.contains(good), "{good}");
@@ -657,11 +667,164 @@ fn each_mistake_in_a_specification_is_told_with_its_line_and_nothing_is_written(
         desk.write("specs/good.yaml", &DEMO.replace("/demo/", "/good/"));
         desk.write("decisions.toml", &DECISIONS.replace("/open-insurance/demo", "/open-insurance"));
         let (code, report, complaints) = desk.import(&[]);
-        assert_eq!((code, report.as_str()), (Some(64), ""), "{bad}: {complaints}");
+        assert_eq!(code, Some(64), "{bad}: {complaints}");
         let is_told = complaints.lines().any(|line| line.starts_with(expected));
         assert!(is_told, "{bad}\nexpected {expected}\nfound {complaints}");
-        assert!(desk.has_no_policy(), "{bad}");
+        // The other one is no part of it.
+        assert!(report.starts_with("good-v2.toml (new)\n  + POST /orders"), "{bad}: {report}");
+        assert!(desk.read("policies/good-v2.toml").is_some(), "{bad}");
+        assert_eq!(desk.read("policies/demo-v2.toml"), None, "{bad}");
+        // Alone, it is all that there is.
+        std::fs::remove_file(desk.path("specs/good.yaml")).unwrap();
+        let (code, report, _) = desk.import(&[]);
+        assert_eq!((code, report.as_str()), (Some(64), ""), "{bad}");
     }
+}
+
+/// What is not known of a specification with a mistake is not lost from the policy that it has a part in.
+#[test]
+fn a_policy_stays_as_it_is_where_one_of_its_specifications_has_a_mistake() {
+    let desk = Desk::new();
+    let other = DEMO.replace("/orders", "/others").replace("  /things:\n", "  x-things:\n");
+    desk.write("specs/other.yaml", &other);
+    desk.write("specs/more.yaml", &DEMO.replace("/demo/", "/more/"));
+    desk.write("decisions.toml", &DECISIONS.replace("/open-insurance/demo", "/open-insurance"));
+    assert_eq!(desk.import(&[]).0, Some(0));
+    let before = desk.read("policies/demo-v2.toml").unwrap();
+    assert!(before.contains("/others") && before.contains("/orders"), "{before}");
+    let fewer = DEMO.replace("/demo/", "/more/").replace("  /things:\n", "  x-things:\n");
+    for (bad, is_base_known) in [
+        (other.replace("Client: [demo-orders]", "Client: [demo-oders]"), true),
+        (other.replace("version: 2.1.0", "version: x"), false),
+        (other.replace("components:\n", "components: [\n"), false),
+    ] {
+        desk.write("specs/other.yaml", &bad);
+        desk.write("specs/more.yaml", &fewer);
+        let more = desk.read("policies/more-v2.toml");
+        let (code, report, complaints) = desk.import(&["--upstream", "new"]);
+        assert_eq!(code, Some(64), "{complaints}");
+        assert_eq!(desk.read("policies/demo-v2.toml").as_ref(), Some(&before), "{report}");
+        let stays = "stays as it is, for a specification has mistakes: ";
+        assert!(report.contains(&format!("{stays}demo-v2.toml\n")), "{report}");
+        // Of which policy the file is a part nobody knows: no route goes anywhere.
+        let is_changed = desk.read("policies/more-v2.toml") != more;
+        assert_eq!(is_changed, is_base_known, "{report}");
+        desk.write("specs/more.yaml", &DEMO.replace("/demo/", "/more/"));
+        desk.write("specs/other.yaml", &other);
+        desk.import(&[]);
+        desk.write("policies/demo-v2.toml", &before);
+    }
+}
+
+#[test]
+fn a_version_is_read_where_there_is_no_doubt_about_it() {
+    for (written, version, note) in [
+        ("v2.1.0", "2.1.0", ""),
+        ("V2.1.7", "2.1.7", ""),
+        ("'2.1.0'", "2.1.0", ""),
+        ("2.1", "2.1.0", "specs/demo.yaml:4 info.version: warning: \"2.1\" is taken for 2.1.0\n"),
+        ("v2.4", "2.4.0", "specs/demo.yaml:4 info.version: warning: \"v2.4\" is taken for 2.4.0\n"),
+    ] {
+        let desk = Desk::new();
+        desk.write(
+            "specs/demo.yaml",
+            &DEMO.replace("version: 2.1.0", &format!("version: {written}")),
+        );
+        let registry = format!(
+            "{{\"urls\": [{{\"group\": \"demo\", \"version\": \"{}\", \"stage\": \"current\"}}]}}",
+            written.trim_matches('\'')
+        );
+        desk.write("registry.json", &registry);
+        let (code, _, complaints) = desk.import(&["--registry", "registry.json"]);
+        assert_eq!((code, complaints.as_str()), (Some(0), note), "{written}");
+        let policy = desk.read("policies/demo-v2.toml").unwrap();
+        assert!(policy.contains(&format!("version = \"{version}\"\n")), "{written}: {policy}");
+    }
+}
+
+/// Whether the id must be there is one thing, what it looks like another.
+#[test]
+fn an_interaction_id_that_may_be_missing_is_minted_whatever_its_form() {
+    let pattern = "      pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'\n";
+    let required = "      in: header\n      required: true\n";
+    assert!(DEMO.contains(pattern) && DEMO.contains(required));
+    let decided = DECISIONS.replace("class =", "interaction_id = { form = \"uuid\" }\nclass =");
+    for (form, decisions) in [
+        (pattern, DECISIONS),
+        ("", decided.as_str()),
+        ("      pattern: '^[a-z]+$'\n", &decided),
+        ("      format: uuid\n", DECISIONS),
+    ] {
+        for (is_required, missing) in [
+            ("required: true", "refuse"),
+            ("required: True", "refuse"),
+            ("required: false", "mint"),
+            ("deprecated: false", "mint"),
+        ] {
+            let desk = Desk::new();
+            let declared = required.replace("required: true", is_required);
+            desk.write(
+                "specs/demo.yaml",
+                &DEMO.replace(pattern, form).replace(required, &declared),
+            );
+            desk.write("decisions.toml", decisions);
+            let (code, report, complaints) = desk.import(&[]);
+            assert_eq!(code, Some(0), "{form}{is_required}: {report}{complaints}");
+            let policy = desk.read("policies/demo-v2.toml").unwrap();
+            let rule = format!(
+                "interaction_id = {{ form = \"uuid\", missing = \"{missing}\", malformed = \"refuse\" }}"
+            );
+            assert!(policy.contains(&rule), "{form}{is_required}: {policy}");
+        }
+    }
+    let desk = Desk::new();
+    desk.write("specs/demo.yaml", &DEMO.replace(pattern, ""));
+    let (code, _, complaints) = desk.import(&[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        complaints.contains("form cannot be told: the interaction id has no pattern"),
+        "{complaints}"
+    );
+}
+
+#[test]
+fn rows_of_permissions_are_understood_or_told_with_their_line() {
+    let row = "        - GET: **DEMO_READ**\n";
+    for other in [
+        "        - GET **DEMO_READ**\n",
+        "        * get: `DEMO_READ`\n",
+        "        - **GET** - DEMO_READ\n",
+    ] {
+        let desk = Desk::new();
+        desk.write("specs/demo.yaml", &DEMO.replace(row, other));
+        assert_eq!(desk.import(&[]).0, Some(0), "{other}");
+        assert_eq!(desk.read("policies/demo-v2.toml").as_deref(), Some(POLICY), "{other}");
+    }
+    let desk = Desk::new();
+    desk.write("specs/demo.yaml", &DEMO.replace(row, "        - GET: **DEMO-READ**\n"));
+    let (code, _, complaints) = desk.import(&[]);
+    let told = "specs/demo.yaml:8 info.description: warning: \"- GET: **DEMO-READ**\" is no row of permissions, accepted: a row such as - GET: **RESOURCES_READ**\n";
+    assert!(complaints.contains(told), "{complaints}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn the_directory_of_the_policies_is_made_or_told() {
+    let desk = Desk::new();
+    std::fs::remove_dir(desk.path("policies")).unwrap();
+    assert_eq!(desk.import(&["--check"]).0, Some(1));
+    assert!(!desk.path("policies").exists(), "a check writes nothing");
+    assert_eq!(desk.import(&[]).0, Some(0));
+    assert_eq!(desk.read("policies/demo-v2.toml").as_deref(), Some(POLICY));
+    std::fs::remove_dir_all(desk.path("policies")).unwrap();
+    desk.write("policies", "a file");
+    let (code, _, complaints) = desk.import(&[]);
+    assert_eq!((code, complaints.lines().count()), (Some(64), 1), "{complaints}");
+    let told = "accepted: a directory, or a place where one can be made\n";
+    assert!(
+        complaints.starts_with("policies:0: cannot be made (") && complaints.ends_with(told),
+        "{complaints}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod show;
 mod schema;
 mod difference;
+mod word;
 mod replay;
 mod trial;
 

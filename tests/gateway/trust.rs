@@ -369,3 +369,36 @@ fn an_anchor_that_asks_for_what_is_not_understood_is_refused() {
         assert_eq!(refused.unwrap_err(), AnchorError::Form { position: 2 });
     }
 }
+
+/// Outside the checkout there are no policies: that is said, with what to do, and nothing is left behind.
+#[test]
+fn the_lab_says_what_is_missing_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_portaria-lab"))
+            .current_dir(directory.path())
+            .arg("init")
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let what_to_do = "run `portaria-lab init` where portaria was checked out, or name its policies with --policies DIR\n";
+    let (code, complaint) = init(&[]);
+    assert_eq!(code, Some(1));
+    let begins = "portaria-lab: policies is no directory of policies (";
+    assert!(complaint.starts_with(begins) && complaint.ends_with(what_to_do), "{complaint}");
+    std::fs::create_dir(directory.path().join("empty")).unwrap();
+    let (_, complaint) = init(&["--policies", "empty"]);
+    let told = format!("portaria-lab: empty has no policy file (*.toml): {what_to_do}");
+    assert_eq!(complaint, told);
+    assert!(!directory.path().join("certs").exists());
+    // With policies it works from anywhere; where it cannot write, it says where.
+    let policies = policies().display().to_string();
+    assert_eq!(init(&["--policies", &policies]), (Some(0), String::new()));
+    assert!(directory.path().join("certs/lab/config.toml").exists());
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let (code, complaint) = init(&["--policies", &policies, "--dir", "file"]);
+    assert_eq!(code, Some(1));
+    assert!(complaint.starts_with("portaria-lab: file/authorities: "), "{complaint}");
+}

@@ -11,10 +11,10 @@ const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 const ALPHANUMERIC: &str = "^[a-zA-Z0-9][a-zA-Z0-9\\-]{0,99}$";
 
 /// The rule of `x-fapi-interaction-id`, in the words of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::authoring) struct Interaction {
-    /// `uuid` or `alphanumeric`.
-    pub(in crate::authoring) form: &'static str,
+    /// `uuid` or `alphanumeric`, or why that cannot be told.
+    pub(in crate::authoring) form: Told<&'static str>,
     /// `refuse` or `mint`.
     pub(in crate::authoring) missing: &'static str,
     /// `refuse` or `mint`.
@@ -43,7 +43,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a header parameter is there and required.
     pub(super) fn is_required(&self, name: &str) -> bool {
-        self.header(name).is_some_and(|node| node.text_of("required") == Some("true"))
+        self.header(name).is_some_and(|node| is_true(node.text_of("required")))
     }
 
     /// Whether callers may ask for a version.
@@ -51,22 +51,17 @@ impl<'a> Fields<'a> {
         self.header("x-v").is_some()
     }
 
-    /// The rule of the interaction id. Where an operation does not know it, every exchange gets one.
-    pub(super) fn interaction(&self) -> Told<Interaction> {
+    /// The rule of the interaction id. Where an operation does not know it, every exchange gets one. Whether it must
+    /// be there is said by itself, whatever is said of its form.
+    pub(super) fn interaction(&self) -> Interaction {
         let Some(header) = self.header("x-fapi-interaction-id") else {
             let mint = "mint";
-            return Ok(Interaction { form: "alphanumeric", missing: mint, malformed: mint });
+            return Interaction { form: Ok("alphanumeric"), missing: mint, malformed: mint };
         };
         let schema = header.get("schema").and_then(|schema| self.references.resolve(schema));
-        let pattern = schema.and_then(|schema| schema.text_of("pattern")).unwrap_or_default();
-        let form = match pattern.strip_prefix(UUID) {
-            Some("" | "$" | "$$") => "uuid",
-            _ if pattern == ALPHANUMERIC => "alphanumeric",
-            _ => return Err(format!("the pattern of the interaction id is {pattern:?}")),
-        };
         let is_required = self.is_required("x-fapi-interaction-id");
         let missing = if is_required { "refuse" } else { "mint" };
-        Ok(Interaction { form, missing, malformed: "refuse" })
+        Interaction { form: form_of(schema), missing, malformed: "refuse" }
     }
 
     /// What a body is written in, if it is not JSON.
@@ -83,6 +78,24 @@ impl<'a> Fields<'a> {
             _ => Err(format!("the body is {}", types.join(" or "))),
         }
     }
+}
+
+fn form_of(schema: Option<&Node>) -> Told<&'static str> {
+    let said = |key| schema.and_then(|schema| schema.text_of(key));
+    match (said("pattern"), said("format")) {
+        (Some(pattern), _) => match pattern.strip_prefix(UUID) {
+            Some("" | "$" | "$$") => Ok("uuid"),
+            _ if pattern == ALPHANUMERIC => Ok("alphanumeric"),
+            _ => Err(format!("the pattern of the interaction id is {pattern:?}")),
+        },
+        (None, Some("uuid")) => Ok("uuid"),
+        (None, _) => Err("the interaction id has no pattern".to_owned()),
+    }
+}
+
+/// YAML 1.2 section 10.3.2.
+fn is_true(text: Option<&str>) -> bool {
+    matches!(text, Some("true" | "True" | "TRUE"))
 }
 
 /// A media type without its parameters.

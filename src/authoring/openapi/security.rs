@@ -146,8 +146,9 @@ fn add_scope(
 ) {
     let name = scope.text().unwrap_or_default();
     let is_oauth2 = scheme.text_of("type") == Some("oauth2");
-    // The scope of the consent is of OPIN's making: no flow declares it.
-    if is_oauth2 && !name.starts_with(CONSENT) && !declared(scheme).any(|known| known == name) {
+    // The scope of the consent is of OPIN's making, and openid is OpenID's: no flow need declare them.
+    let is_of_all = name == "openid" || name.starts_with(CONSENT);
+    if is_oauth2 && !is_of_all && !declared(scheme).any(|known| known == name) {
         let known: Vec<&str> = declared(scheme).collect();
         let text = format!("{name:?} is an unknown scope, accepted: {}", known.join(", "));
         references.place(scope.line(), place.key()).reject(text);

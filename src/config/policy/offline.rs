@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use super::content::CONTENT_METHODS;
 use super::{Reader, Upstreams, list};
@@ -31,7 +32,7 @@ pub struct Policies {
     /// The routes, in the order of files and lines.
     pub entries: Vec<Entry>,
     /// The same, as the gateway looks them up. A route's index is its place among the entries.
-    pub routes: Routes,
+    pub routes: Arc<Routes>,
 }
 
 /// Reads a policy file, or the policy files of a directory.
@@ -74,6 +75,6 @@ fn build(reader: Reader<'_>) -> Option<Policies> {
     let entries: Vec<Entry> = reader.routes.iter().map(entry).collect::<Option<_>>()?;
     let routes = entries.iter().map(|entry| entry.route.clone()).collect();
     // Overlaps were reported with their places.
-    let routes = Routes::new(routes, reader.versions).ok()?;
+    let routes = Arc::new(Routes::new(routes, reader.versions).ok()?);
     Some(Policies { entries, routes })
 }

@@ -3,9 +3,12 @@
 //! A stage whose rule did not change says what it said. One whose rule did change is decided from what the
 //! old verdict proves of the request; what it does not prove is not guessed.
 
+use http::{HeaderMap, HeaderValue};
+
 use super::line::{End, Line, Stage};
-use crate::interaction::Form;
-use crate::review::decision::passes_interaction;
+use crate::interaction::{FIELD, Form, Interaction, InteractionRule};
+use crate::moment::Moment;
+use crate::refusal::Refusal;
 use crate::route::{Access, Route};
 
 /// What a stage would say.
@@ -17,6 +20,8 @@ pub(super) enum Word {
     Refuse(Option<String>),
     /// The log does not tell.
     Unknown(String),
+    /// The log does not tell of something that shadow mode bears in any case.
+    UnknownRule(String),
 }
 
 /// What a stage said.
@@ -24,6 +29,8 @@ pub(super) enum Word {
 enum Said<'a> {
     Passed,
     Refused(&'a str),
+    /// That it may go on, in shadow mode, whatever the rules said.
+    Borne,
     /// Nothing: the request did not come so far.
     Nothing,
 }
@@ -34,6 +41,7 @@ impl Said<'_> {
         match self {
             Self::Passed => Word::Pass,
             Self::Refused(code) => refuse(code),
+            Self::Borne => Word::UnknownRule(unknown.to_owned()),
             Self::Nothing => unknown_if(unknown),
         }
     }
@@ -47,18 +55,22 @@ fn unknown_if(what: &str) -> Word {
     Word::Unknown(what.to_owned())
 }
 
-/// What becomes of a request to `before` that is one to `after`.
+/// What becomes of a request to `before` that is one to `after`, on the day on which it came.
 pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
+    let day = line.moment();
+    let bears = day.is_some_and(|day| after.shadow.is_on(day));
     for stage in Stage::ALL {
         let said = match line.end() {
             End::At(at, code) if at == stage => Said::Refused(code),
+            End::At(at, _) if at < stage && line.is_borne() => Said::Borne,
             End::At(at, _) if at < stage => Said::Nothing,
             _ => Said::Passed,
         };
         let word = match stage {
-            Stage::Lifetime => {
-                rule(said, &before.lifetime, &after.lifetime, "on which day it came")
-            }
+            Stage::Lifetime => match day {
+                Some(day) => lifetime(after, day),
+                None => rule(said, &before.lifetime, &after.lifetime, "on which day it came"),
+            },
             Stage::Version => {
                 rule(said, &before.negotiated, &after.negotiated, "which x-v was sent")
             }
@@ -71,11 +83,32 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
             Stage::Idempotency => idempotency(said, before, after),
             Stage::Consent => consent(said, before, after),
         };
-        if word != Word::Pass {
+        if word != Word::Pass && !(bears && is_borne(stage, &word, after)) {
             return word;
         }
     }
     Word::Pass
+}
+
+fn lifetime(after: &Route, day: Moment) -> Word {
+    match after.lifetime.check(day) {
+        Ok(()) => Word::Pass,
+        Err(error) => refuse(Refusal::from(error).verdict().code),
+    }
+}
+
+/// Whether a request of which a stage says this goes on in shadow mode.
+fn is_borne(stage: Stage, word: &Word, after: &Route) -> bool {
+    let of_whose = ["consent_unnamed", "consent_other_consent", "consent_other_client"];
+    match (stage, word) {
+        (stage, _) if stage.is_rule_of_policy() => true,
+        (_, Word::UnknownRule(_)) => true,
+        (Stage::Access, Word::Refuse(Some(code))) => code == "scope_insufficient",
+        (Stage::Consent, Word::Refuse(Some(code))) => {
+            is_consented(&after.access) && !of_whose.contains(&code.as_str())
+        }
+        _ => false,
+    }
 }
 
 /// A rule whose default asks nothing.
@@ -91,6 +124,8 @@ fn rule<T: Default + PartialEq>(said: Said<'_>, before: &T, after: &T, what: &st
 
 fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
     let what = "what the body was written in";
+    // It went on: what it was written in fitted.
+    let said = if said == Said::Borne { Said::Passed } else { said };
     match said {
         Said::Refused(code) if code == "request_not_acceptable" => refuse(code),
         Said::Passed if before.max_body != after.max_body && after.max_body.is_some() => {
@@ -104,14 +139,23 @@ fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
 /// Certificate, token, grant and scope. Permissions are the consent's.
 fn access(said: Said<'_>, line: &Line, before: &Access, after: &Access) -> Word {
     if is_same_token(before, after) {
-        return said.again("what the token was");
+        return match (said, needs_token(after)) {
+            // It went on, so certificate and token were good.
+            (Said::Borne, false) => Word::Pass,
+            (Said::Borne, true) => Word::UnknownRule("whether the token has the scope".to_owned()),
+            (said, _) => said.again("what the token was"),
+        };
     }
     if after.is_open() {
         return Word::Pass;
     }
     match said {
         Said::Refused(code) => after_refusal(code, before, after),
-        Said::Passed | Said::Nothing => after_passing(line, before, after),
+        Said::Passed | Said::Borne => after_passing(line, before, after),
+        Said::Nothing if line.has_participant() && needs_token(after) => {
+            unknown_if("what the token was")
+        }
+        Said::Nothing => after_passing(line, before, after),
     }
 }
 
@@ -127,7 +171,7 @@ fn after_passing(line: &Line, before: &Access, after: &Access) -> Word {
             unknown_if("whether there was a token")
         }
         (_, Access::Client { scope } | Access::Consented { scope, .. }) => {
-            Word::Unknown(format!("whether the token has scope {} too", scope.as_str()))
+            Word::UnknownRule(format!("whether the token has scope {} too", scope.as_str()))
         }
     }
 }
@@ -140,14 +184,18 @@ fn after_refusal(code: &str, before: &Access, after: &Access) -> Word {
         ("token_grant", Access::Client { scope } | Access::Consented { scope, .. })
             if is_other_grant =>
         {
-            Word::Unknown(format!("whether the token has scope {}", scope.as_str()))
+            Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
         }
         ("scope_insufficient", _) if is_other_grant => refuse("token_grant"),
         ("scope_insufficient", Access::Client { scope } | Access::Consented { scope, .. }) => {
-            Word::Unknown(format!("whether the token has scope {}", scope.as_str()))
+            Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
         }
         (code, _) => refuse(code),
     }
+}
+
+fn needs_token(access: &Access) -> bool {
+    matches!(access, Access::Client { .. } | Access::Consented { .. })
 }
 
 fn is_consented(access: &Access) -> bool {
@@ -168,7 +216,7 @@ const IDS: [Option<&str>; 4] =
 fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Word {
     let (before, after) = (&before.interaction, &after.interaction);
     let what = "which x-fapi-interaction-id was sent";
-    if before == after && said != Said::Nothing {
+    if before == after && !matches!(said, Said::Nothing | Said::Borne) {
         return said.again(what);
     }
     // What was minted is a UUID; anything else in the log is what was sent.
@@ -178,7 +226,7 @@ fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Wo
         Said::Passed => passes_interaction(before, *id),
         Said::Refused("interaction_missing") => id.is_none(),
         Said::Refused(_) => id.is_some() && !passes_interaction(before, *id),
-        Said::Nothing => true,
+        Said::Borne | Said::Nothing => true,
     };
     let mut verdicts =
         IDS.iter().filter(|id| could_be(id)).map(|id| passes_interaction(after, *id));
@@ -191,6 +239,15 @@ fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Wo
         },
         _ => unknown_if(what),
     }
+}
+
+/// Asks the gateway's own code.
+fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool {
+    let mut headers = HeaderMap::new();
+    if let Some(id) = id {
+        headers.insert(FIELD, HeaderValue::from_static(id));
+    }
+    Interaction::read(&headers).satisfies(rule).is_ok()
 }
 
 fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
@@ -230,10 +287,10 @@ fn customer(said: Said<'_>, parameters: (bool, bool), other: Option<&str>) -> Wo
         (Said::Refused("consent_other_consent"), _) if !parameters.1 => {
             unknown_if("what the consent was")
         }
-        (Said::Refused("consent_permission") | Said::Passed, Some(permission)) => {
-            Word::Unknown(format!("whether the consent has permission {permission}"))
+        (Said::Refused("consent_permission") | Said::Passed | Said::Borne, Some(permission)) => {
+            Word::UnknownRule(format!("whether the consent has permission {permission}"))
         }
-        (Said::Passed, None) if !parameters.0 && parameters.1 => {
+        (Said::Passed | Said::Borne, None) if !parameters.0 && parameters.1 => {
             unknown_if("whose consent the path names")
         }
         (said, _) => said.again("what the consent was"),

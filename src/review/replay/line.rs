@@ -1,12 +1,19 @@
 //! A line of the access log, as far as it tells of a decision.
 
+use std::time::{Duration, SystemTime};
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::moment::Moment;
 
 /// What is read of a line.
 #[derive(Debug, Deserialize)]
 pub(super) struct Line {
     event: String,
+    timestamp: Option<String>,
     #[serde(rename = "http.request.method")]
     pub(super) method: String,
     #[serde(rename = "http.route")]
@@ -33,14 +40,34 @@ impl Line {
         self.organisation.is_some()
     }
 
-    /// The code of the refusal. What went on in shadow mode was refused by the rules, which are what is
-    /// compared, even if no backend answered it.
-    pub(super) fn code(&self) -> Option<&str> {
-        let own = self.code.as_deref().filter(|code| !code.starts_with("upstream_"));
-        own.or(self.shadow_code.as_deref()).or(self.code.as_deref())
+    /// When it came, if the line tells.
+    pub(super) fn moment(&self) -> Option<Moment> {
+        let time = OffsetDateTime::parse(self.timestamp.as_deref()?, &Rfc3339).ok()?;
+        Some(Moment::at(Duration::ZERO, SystemTime::from(time)))
     }
 
-    /// How far the request came.
+    /// The method that routes have: a request for the fields alone is one for what has them (RFC 9110 section 9.3.2).
+    pub(super) fn method_of_route(&self) -> &str {
+        if self.method == "HEAD" { "GET" } else { &self.method }
+    }
+
+    /// The code of a refusal that the caller read, the backend's part apart.
+    fn own_code(&self) -> Option<&str> {
+        self.code.as_deref().filter(|code| !code.starts_with("upstream_"))
+    }
+
+    /// Whether it went on in shadow mode, though the rules refused it. On a day that is not known nothing is known
+    /// of shadow mode: then what the rules said is compared.
+    pub(super) fn is_borne(&self) -> bool {
+        self.own_code().is_none() && self.shadow_code.is_some() && self.moment().is_some()
+    }
+
+    /// The code of the refusal by the rules, even if it went on and no backend answered it.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.own_code().or(self.shadow_code.as_deref()).or(self.code.as_deref())
+    }
+
+    /// How far the request came by the rules.
     pub(super) fn end(&self) -> End<'_> {
         let code = match (self.code(), &self.route) {
             (Some(code), _) => code,
@@ -97,6 +124,15 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// Whether shadow mode bears whatever it refuses. Of a token it bears the scope alone, of a consent what it
+    /// permits the customer's client.
+    pub(super) fn is_rule_of_policy(self) -> bool {
+        match self {
+            Self::Version | Self::Interaction | Self::Idempotency | Self::Parameters => true,
+            Self::Lifetime | Self::Media | Self::Access | Self::Consent => false,
+        }
+    }
+
     pub(super) const ALL: [Self; 8] = [
         Self::Lifetime,
         Self::Version,

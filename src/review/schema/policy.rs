@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::kind::Kind::{self, Flag, Form, Number, Size, Table, Tables, Text, Texts};
 use super::{Key, optional, required, within};
 use crate::config::offline::CONTENT_METHODS;
+use crate::interaction::Attempt;
 use crate::route::template::CONSENT_WORDS;
 use crate::route::{ErrorForm, PriorityClass};
 
@@ -86,7 +87,8 @@ fn of_parameters() -> [Key; 9] {
 }
 
 /// What may be said once for the file, or for a route.
-fn of_file_or_route() -> [Key; 12] {
+fn of_file_or_route() -> [Key; 13] {
+    let attempts = Kind::OneOf(Attempt::ALL.map(Attempt::name).to_vec());
     let classes = Kind::OneOf(PriorityClass::ALL.map(PriorityClass::as_str).to_vec());
     let forms = Kind::OneOf(vec!["uuid", "alphanumeric"]);
     let unusable = || Kind::OneOf(vec!["refuse", "mint"]);
@@ -105,6 +107,7 @@ fn of_file_or_route() -> [Key; 12] {
         required("interaction_id.form", forms, "The published pattern."),
         required("interaction_id.missing", unusable(), "What happens without one."),
         required("interaction_id.malformed", unusable(), "With one that does not match."),
+        optional("interaction_id.also", attempts, "The id of an attempt that is required too."),
     ]
 }
 

@@ -15,6 +15,7 @@ use super::verdict::{self, Verdict};
 use crate::config::document::{Document, Located, Mistakes, Place, Table};
 use crate::config::offline::CONTENT_METHODS;
 use crate::config::values;
+use crate::consent::ConsentKind;
 use crate::review::rehearsal::{good_fields, parse_field, replace};
 use crate::route::Exposure;
 
@@ -22,7 +23,8 @@ use crate::route::Exposure;
 pub(super) const HOST: &str = "gateway.example";
 /// The client that a token or a consent is, unless it says otherwise.
 pub(super) const CLIENT: &str = "client-1";
-const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// Where a request comes from, unless it says otherwise.
+pub(super) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const CLOCK: &str = "a time such as \"2026-11-22T12:00:00Z\"";
 /// What a time in a case looks like.
 pub(super) const TIME: &str = "a time such as \"2026-11-22T12:00:00Z\", or one before or after the clock such as \"-1m\" or \"+15m\"";
@@ -55,9 +57,14 @@ pub(super) struct KnownConsent {
     pub(super) permissions: Vec<String>,
     pub(super) client_id: String,
     pub(super) expires: OffsetDateTime,
+    /// Under which names the registry knows it; both, in a case.
+    pub(super) kinds: &'static [ConsentKind],
 }
 
-/// Requests that the limits counted before.
+/// What the registry may know a consent as.
+pub(super) const KINDS: [ConsentKind; 2] = [ConsentKind::Consent, ConsentKind::Enrollment];
+
+/// Requests that came before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before {
     pub(super) of_address: u32,
@@ -66,6 +73,8 @@ pub(super) struct Before {
     pub(super) within: Duration,
     /// so long ago.
     pub(super) ago: Duration,
+    /// Whether a backend answered 201 to this very request.
+    pub(super) is_created: bool,
 }
 
 /// Reads the cases of a file. `prefix` is that of organizationIdentifier.
@@ -200,6 +209,7 @@ fn read_consent(table: &Table<'_>, clock: OffsetDateTime) -> Option<KnownConsent
         permissions: permissions.map(|names| names.value).unwrap_or_default(),
         client_id: client_id.map_or_else(|| CLIENT.to_owned(), |client| client.value),
         expires: expires.map_or(clock + time::Duration::DAY, |expires| expires.value),
+        kinds: &KINDS,
     })
 }
 
@@ -217,6 +227,7 @@ fn read_before(table: &Table<'_>) -> Before {
         of_others: count("other_addresses"),
         within: duration("within"),
         ago: duration("ago"),
+        is_created: table.boolean("created").unwrap_or(false),
     }
 }
 

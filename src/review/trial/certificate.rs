@@ -68,7 +68,8 @@ pub(super) fn reject_certificate(table: &Table<'_>) {
     }
 }
 
-fn good(prefix: &str, clock: OffsetDateTime) -> Certificate {
+/// That of a good participant.
+pub(super) fn good(prefix: &str, clock: OffsetDateTime) -> Certificate {
     let attribute = |(key, oid, value): (&str, Oid<'static>, &str)| match key {
         "organisation_id" => (oid, format!("{prefix}{value}")),
         _ => (oid, value.to_owned()),

@@ -17,12 +17,11 @@ use super::authority::Authority;
 use super::case::{Before, Case, HOST};
 use super::certificate::Certificate;
 use super::registry::{self, Registry};
-use super::token::{AUDIENCE, ISSUER};
+use super::token::{AUDIENCE, ISSUER, Token};
 use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison};
 use crate::config::Judging;
-use crate::config::offline::Policies;
-use crate::consent::{Consents, Memory, Preset, Teller, Witness};
+use crate::consent::{Aftermath, ConsentUse, Consents, Memory, Preset, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
@@ -31,7 +30,7 @@ use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::review::rehearsal::{self, Door, shake_hands};
 use crate::review::responder::Responder;
-use crate::route::{self, Exposure, Route, Routes};
+use crate::route::{self, Access, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
 use crate::token::jwks::{KeySource, Origin, Pace};
 use crate::token::{
@@ -51,6 +50,9 @@ pub enum SetUpError {
     /// No registry.
     #[error("the registry of the test run cannot listen on a loopback address: {0}")]
     Registry(std::io::Error),
+    /// No request.
+    #[error("a request of the test run cannot be written")]
+    Request,
 }
 
 /// What became of a case.
@@ -61,6 +63,8 @@ pub(super) struct Judged {
     pub(super) reason: Option<String>,
     pub(super) compared: Option<Comparison>,
     pub(super) route: Option<Arc<Route>>,
+    /// Whether it goes on though the rules refuse it: shadow mode.
+    pub(super) goes_on: bool,
 }
 
 /// The gateway.
@@ -75,12 +79,14 @@ pub(super) struct Gateway {
     remote: Remote,
     /// Certificates that were issued: most cases have the same.
     issued: HashMap<Certificate, Chain>,
+    /// Tokens that were signed, by what they say: many requests of a comparison have the same.
+    signed: HashMap<(Option<CertificateDer<'static>>, String), HeaderValue>,
 }
 
 type Chain = Vec<CertificateDer<'static>>;
 
 impl Gateway {
-    pub(super) async fn new(policies: Policies, settings: Judging) -> Result<Self, SetUpError> {
+    pub(super) async fn new(routes: Arc<Routes>, settings: Judging) -> Result<Self, SetUpError> {
         let organisation = &settings.profile.issuer_organisation;
         let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
         let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
@@ -88,9 +94,29 @@ impl Gateway {
         let registry = Responder::start(Registry::default()).await.map_err(SetUpError::Registry)?;
         let remote = registry::client(&registry).map_err(SetUpError::Registry)?;
         let domain = Arc::new(TrustDomain::new(trust.clone()));
-        let routes = Arc::new(policies.routes);
-        let issued = HashMap::new();
-        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, remote, issued })
+        let (issued, signed) = (HashMap::new(), HashMap::new());
+        Ok(Self {
+            routes,
+            settings,
+            authority,
+            trust,
+            domain,
+            tokens,
+            registry,
+            remote,
+            issued,
+            signed,
+        })
+    }
+
+    /// Decides by these routes from now on.
+    pub(super) fn serve(&mut self, routes: &Arc<Routes>) {
+        self.routes = routes.clone();
+    }
+
+    /// What requests are judged by beside policies.
+    pub(super) fn settings(&self) -> &Judging {
+        &self.settings
     }
 
     /// Judges a case. Each has limits and a memory of consents of its own.
@@ -104,17 +130,14 @@ impl Gateway {
         };
         let mut headers = case.headers.clone();
         if let Some(token) = &case.token {
-            let token = self.authority.sign(token, &chain);
-            let token = format!("Bearer {}", token.map_err(|_| SetUpError::Keys)?);
-            let value = HeaderValue::from_str(&token).map_err(|_| SetUpError::Keys)?;
-            headers.append(header::AUTHORIZATION, value);
+            headers.append(header::AUTHORIZATION, self.bearer(token, &chain)?);
         }
         self.registry.with(|registry| registry.tell(case.consents.as_deref()));
         let admission = self.admission(case, wall);
-        let mut interaction = Interaction::read(&headers);
         let (path, query) =
             case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
-        let mut request = Arriving {
+        let [mut first, mut interaction] = [(); 2].map(|()| Interaction::read(&headers));
+        let arrive = |interaction| Arriving {
             method: &case.method,
             path,
             query,
@@ -126,12 +149,32 @@ impl Gateway {
             address: case.address,
             peer: &peer,
             door: route::Door { exposure: case.exposure, listener: 0 },
-            interaction: &mut interaction,
+            interaction,
             route: None,
             watch: Stopwatch::start(),
             may_repeat: false,
         };
-        Ok(judge(&admission, &mut request, now).await)
+        if case.before.is_created {
+            create(&admission, &mut arrive(&mut first), now).await;
+        }
+        Ok(judge(&admission, &mut arrive(&mut interaction), now).await)
+    }
+
+    fn bearer(
+        &mut self,
+        token: &Token,
+        chain: &[CertificateDer<'static>],
+    ) -> Result<HeaderValue, SetUpError> {
+        // Whose connection it is bound to, and what it says.
+        let key = (chain.first().cloned(), format!("{token:?}"));
+        if let Some(value) = self.signed.get(&key) {
+            return Ok(value.clone());
+        }
+        let text = self.authority.sign(token, chain).map_err(|_| SetUpError::Keys)?;
+        let value = HeaderValue::from_str(&format!("Bearer {text}"));
+        let value = value.map_err(|_| SetUpError::Keys)?;
+        self.signed.insert(key, value.clone());
+        Ok(value)
     }
 
     /// What the client sends of certificates: nothing, if it has none.
@@ -191,7 +234,7 @@ impl Gateway {
 
 /// Counts the requests that came before. The limits come first, so whatever they were, they counted.
 fn count(limits: &Limits, case: &Case, wall: SystemTime) {
-    let Before { of_address, of_others, within, ago } = case.before;
+    let Before { of_address, of_others, within, ago, is_created: _ } = case.before;
     let most = of_address.max(of_others);
     let began = UPTIME.saturating_sub(ago).saturating_sub(within);
     for number in 0..most {
@@ -261,6 +304,16 @@ fn key_setup(algorithms: &[Algorithm]) -> Setup {
     }
 }
 
+/// A request like this one was admitted, and a backend answered 201.
+async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) {
+    let Ok(permit) = rehearsal::judge(admission, request, now).await else { return };
+    if let (Access::Consented { to: ConsentUse::Initiate, .. }, Some(consent)) =
+        (&permit.route().access, permit.consent())
+    {
+        admission.consents.note(consent, Aftermath::Created, now);
+    }
+}
+
 async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
     let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
@@ -270,10 +323,13 @@ async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -
         Err(refusal) => Some(refusal.clone()),
     };
     let Some(refusal) = refusal else {
-        return Judged { verdict: Verdict::Allow, reason: None, compared: None, route };
+        let verdict = Verdict::Allow;
+        return Judged { verdict, reason: None, compared: None, route, goes_on: true };
     };
+    let goes_on = admitted.is_ok();
     let compared = admission.explain(request, &refusal, now).await.compared;
-    Judged { verdict: told(&refusal), reason: Some(refusal.to_string()), compared, route }
+    let (verdict, reason) = (told(&refusal), Some(refusal.to_string()));
+    Judged { verdict, reason, compared, route, goes_on }
 }
 
 fn told(refusal: &Refusal) -> Verdict {
@@ -284,6 +340,6 @@ fn told(refusal: &Refusal) -> Verdict {
 impl Judged {
     fn without_connection(reason: String) -> Self {
         let verdict = Verdict::NoHandshake { reason };
-        Self { verdict, reason: None, compared: None, route: None }
+        Self { verdict, reason: None, compared: None, route: None, goes_on: false }
     }
 }

@@ -20,18 +20,16 @@ use crate::terms::{Members, Reading};
 /// Longer than a busy machine lets a loopback address wait: running out of it would fail a case.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers by consent id; nothing if the registry is out of order.
+/// Answers by decoded path; nothing if the registry is out of order.
 #[derive(Default)]
 pub(super) struct Registry(Option<HashMap<String, String>>);
 
 impl Service for Registry {
     fn answer(&mut self, path: &str) -> (StatusCode, String) {
-        let of = |collection| path.strip_prefix(collection);
-        let id = of("/consents/").or_else(|| of("/enrollments/")).unwrap_or_default();
-        let id = percent_decode_str(id).decode_utf8_lossy();
+        let path = percent_decode_str(path).decode_utf8_lossy();
         match &self.0 {
             None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
-            Some(known) => match known.get(&*id) {
+            Some(known) => match known.get(&*path) {
                 Some(body) => (StatusCode::OK, body.clone()),
                 None => (StatusCode::NOT_FOUND, String::new()),
             },
@@ -43,7 +41,15 @@ impl Registry {
     /// Answers this from now on.
     pub(super) fn tell(&mut self, consents: Option<&[KnownConsent]>) {
         let told = |consents: &[KnownConsent]| {
-            consents.iter().map(|consent| (consent.id.clone(), describe(consent))).collect()
+            let of = |consent: &KnownConsent| {
+                let (id, body) = (consent.id.clone(), describe(consent));
+                let path = move |kind: &ConsentKind| match kind {
+                    ConsentKind::Consent => format!("/consents/{id}"),
+                    ConsentKind::Enrollment => format!("/enrollments/{id}"),
+                };
+                consent.kinds.iter().map(move |kind| (path(kind), body.clone()))
+            };
+            consents.iter().flat_map(of).collect()
         };
         self.0 = consents.map(told);
     }

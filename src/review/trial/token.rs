@@ -35,13 +35,18 @@ const TEXTS: [&str; 6] = ["scope", "sub", "client_id", "azp", "iss", "aud"];
 /// Claims that are times.
 const TIMES: [&str; 3] = ["exp", "nbf", "iat"];
 
-/// Reads `token`: signed by the authorization server, for this client, of now.
-pub(super) fn read_token(table: &Table<'_>, clock: OffsetDateTime) -> Option<Token> {
+/// The claims of every good token: for this client, of now.
+pub(super) fn good_claims(clock: OffsetDateTime) -> Map<String, Value> {
     let now = clock.unix_timestamp();
     let good = json!({
         "iss": ISSUER, "aud": AUDIENCE, "client_id": CLIENT, "iat": now, "nbf": now, "exp": now + 900,
     });
-    let mut claims = good.as_object().cloned().unwrap_or_default();
+    good.as_object().cloned().unwrap_or_default()
+}
+
+/// Reads `token`: signed by the authorization server, for this client, of now.
+pub(super) fn read_token(table: &Table<'_>, clock: OffsetDateTime) -> Option<Token> {
+    let mut claims = good_claims(clock);
     for name in TEXTS {
         if let Some(text) = table.string(name, "a text") {
             claims.insert(name.to_owned(), text.value.into());

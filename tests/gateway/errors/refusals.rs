@@ -128,6 +128,7 @@ fn of_others() -> Vec<Refusal> {
         InteractionError::Missing.into(),
         InteractionError::Malformed.into(),
         InteractionError::Repeated.into(),
+        InteractionError::Attempt.into(),
         ScopeError::Insufficient.into(),
         ConsentError::Unnamed.into(),
         ConsentError::OtherConsent.into(),

@@ -24,7 +24,10 @@ pub const ROWS: &[Row] = &[
     (&[("version = \"1.0.0\"", "version = \"1.1.0\"")],
         &["~ GET things/{thingId} version 1.0.0 1.1.0", "~ POST things version 1.0.0 1.1.0"], &[]),
     (&[("consent_use = \"read\"", "consent_use = \"initiate\"")],
-        &["~ GET things/{thingId} consent_use read initiate"], &[]),
+        &["~ GET things/{thingId} consent_use read initiate"], &[
+        "otherwise GET things/{thingId} under a consent that is REJECTED",
+        "refused GET things/{thingId} under the same consent again, after an answer of 201",
+    ]),
     (&[("{thingId}", "{id}")], &["~ GET things/{id} path /open-insurance/demo/v1/things/{thingId} /open-insurance/demo/v1/things/{id}"], &[]),
     // Credentials.
     (&[("DEMO_READ", "DEMO_LIST")], &["~ GET things/{thingId} permission DEMO_READ DEMO_LIST"], &[
@@ -75,7 +78,67 @@ pub const ROWS: &[Row] = &[
     ]),
     (&[("\"read\"", "\"read\"\nconsent_parameter = \"thingId\"")],
         &["~ GET things/{thingId} consent_parameter - thingId"],
-        &["refused GET things/{thingId} for a consent of the path that is not the token's or the client's own"]),
+        &["refused GET things/{thingId} for a consent of the path that is not the token's or the client's own",
+        // A consent id may have what no other part of a path may.
+        "allowed GET things/{thingId} with thingId that has a slash",
+    ]),
+    // Days.
+    (&[("version = \"1.0.0\"", "version = \"1.0.0\"\nretired_from = \"2001-01-01\"")],
+        &["~ GET things/{thingId} retired_from - 2001-01-01", "~ POST things retired_from - 2001-01-01"],
+        &["refused GET things/{thingId} from now on", "refused POST things from now on"]),
+    (&[("version = \"1.0.0\"", "version = \"1.0.0\"\navailable_from = \"2999-01-01\"")],
+        &["~ GET things/{thingId} available_from - 2999-01-01", "~ POST things available_from - 2999-01-01"],
+        &["refused GET things/{thingId} until 2999-01-01", "refused POST things until 2999-01-01"]),
+    (&[("path = \"/things\"", "path = \"/things\"\nretired_from = \"2998-01-01\"")],
+        &["~ POST things retired_from - 2998-01-01"], &["refused POST things from 2998-01-01 on"]),
+    (&[("path = \"/things\"", "path = \"/things\"\navailable_from = \"2998-01-01\"\nretired_from = \"2999-01-01\"")],
+        &["~ POST things available_from - 2998-01-01", "~ POST things retired_from - 2999-01-01"],
+        &["refused POST things until 2998-01-01 and from 2999-01-01 on"]),
+    (&[("path = \"/things\"", "path = \"/things\"\ndeprecated_from = \"2001-01-01\"")],
+        &["~ POST things deprecated_from - 2001-01-01"], &[]),
+    // Bounds.
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\npath_parameters = [{ name = \"thingId\", max_length = 60 }]")],
+        &["~ GET things/{thingId} path_parameters - thingId up to 60"],
+        &["refused GET things/{thingId} with thingId of 61 characters"]),
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\npath_parameters = [{ name = \"thingId\", form = \"urn\" }]")],
+        &["~ GET things/{thingId} path_parameters - thingId up to 4096 as urn"],
+        &["refused GET things/{thingId} with thingId that is no URN"]),
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\nquery = [{ name = \"page\", least = 1, most = 10 }]")],
+        &["~ GET things/{thingId} query - page 1 to 10"],
+        &["refused GET things/{thingId} with page=0 in its query"]),
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\nquery = [{ name = \"period\", values = [\"ALL\"] }]")],
+        &["~ GET things/{thingId} query - period ALL"],
+        &["refused GET things/{thingId} with period=xxxx in its query"]),
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\nquery = [{ name = \"line\" }]")],
+        &["~ GET things/{thingId} query - line"],
+        &["refused GET things/{thingId} with line twice in its query"]),
+    (&[("consent_use = \"read\"", "consent_use = \"read\"\nother_query = \"refused\"")],
+        &["~ GET things/{thingId} other_query ignored refused"],
+        &["refused GET things/{thingId} with an unknown name in its query"]),
+    (&[("\"required\"", "\"required\"\nmax_body_size = \"1KiB\"")],
+        &["~ POST things max_body_size - 1024B"],
+        &["refused POST things with a body of 1025 bytes"]),
+    (&[("version = \"1.0.0\"", "version = \"1.0.0\"\nx_v = \"negotiated\"")],
+        &["~ GET things/{thingId} x_v ignored negotiated", "~ POST things x_v ignored negotiated"], &[
+        "refused GET things/{thingId} asking for a version that is not served",
+        "refused POST things asking for a version that is not served",
+    ]),
+    // Two at once, of which neither hides the other.
+    (&[("DEMO_READ", "DEMO_LIST"), ("\"mint\"", "\"refuse\"")],
+        &["~ GET things/{thingId} interaction_id.missing mint refuse", "~ GET things/{thingId} permission DEMO_READ DEMO_LIST",
+          "~ POST things interaction_id.missing mint refuse"], &[
+        "refused GET things/{thingId} for a customer, with scope demo and permission DEMO_READ",
+        "allowed GET things/{thingId} for a customer, with scope demo and permission DEMO_LIST",
+        "refused GET things/{thingId} without x-fapi-interaction-id",
+        "refused POST things without x-fapi-interaction-id",
+    ]),
+    // What becomes of tokens afterwards.
+    (&[("idempotency_key", "request_body = \"form\"\ntoken_revocation = true\nidempotency_key")],
+        &["~ POST things request_body json form", "~ POST things token_revocation - true"], &[
+        "refused POST things with a body of application/json",
+        "allowed POST things with a body of a form",
+        "refused POST things afterwards, with a token that was revoked by it",
+    ]),
     // Routes.
     (&[("method = \"POST\"", "method = \"PUT\"")], &["+ PUT things", "- POST things"], &[
         "refused POST things a participant's own, with scope demo",
@@ -185,8 +248,10 @@ fn files_and_directories_that_say_the_same_do_not_differ() {
         format!(
             "- GET  /open-insurance/demo/v1/things/{{thingId}}  (consented, demo, DEMO_READ)\n\n\
              becomes refused:\n  \
-             {}  for a customer, with scope demo and permission DEMO_READ\n\n\
-             0 added, 1 removed, 0 changed; 0 become allowed, 1 become refused\n",
+             {}  for a customer, with scope demo and permission DEMO_READ  \
+             allow -> 404 route_not_found\n\n\
+             0 added, 1 removed, 0 changed; 0 become allowed, 1 become refused, \
+             0 are refused otherwise\n",
             GET.replacen(' ', "  ", 1)
         )
     );
@@ -220,4 +285,88 @@ fn shadow_mode_that_begins_anew_is_named_among_what_becomes_allowed() {
             "{before}: {changes:?} {becomes:?}"
         );
     }
+}
+
+/// Narrower and dropped bounds, of what was bounded before.
+#[test]
+fn bounds_that_move_are_told_on_both_sides() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = "consent_use = \"read\"";
+    let with = |keys: &str| POLICY.replace(read, &format!("{read}\n{keys}"));
+    let page = |least: u32, most: u32| {
+        format!("query = [{{ name = \"page\", least = {least}, most = {most} }}]")
+    };
+    let path = |length: u32| {
+        format!("path_parameters = [{{ name = \"thingId\", max_length = {length} }}]")
+    };
+    for (before, after, expected) in [
+        (page(1, 100), page(1, 10), vec!["refused GET things/{thingId} with page=11 in its query"]),
+        (
+            page(1, 10),
+            page(5, 20),
+            vec![
+                "allowed GET things/{thingId} with page=11 in its query",
+                "refused GET things/{thingId} with page=1 in its query",
+            ],
+        ),
+        (page(1, 10), String::new(), vec!["allowed GET things/{thingId} with page=0 in its query"]),
+        (path(60), path(30), vec!["refused GET things/{thingId} with thingId of 31 characters"]),
+        // No request fits both: what is told is not only that.
+        (
+            path(2),
+            format!("{}\nother_query = \"refused\"", path(300)),
+            vec![
+                "allowed GET things/{thingId} with thingId of 3 characters",
+                "refused GET things/{thingId} with an unknown name in its query",
+            ],
+        ),
+        // Nothing that no request could have met.
+        (
+            "retired_from = \"2001-01-01\"".to_owned(),
+            "retired_from = \"2002-01-01\"".to_owned(),
+            vec![],
+        ),
+        // Of rules that are in force one after the other, only the days.
+        (
+            "retired_from = \"2998-01-01\"".to_owned(),
+            "available_from = \"2999-01-01\"".to_owned(),
+            vec![
+                "refused GET things/{thingId} until 2998-01-01",
+                "allowed GET things/{thingId} from 2999-01-01 on",
+            ],
+        ),
+    ] {
+        let expected = sorted(expected.into_iter().map(str::to_owned).collect());
+        let (_, found) = compare(directory.path(), &with(&before), &with(&after));
+        assert_eq!(found, expected, "{before} -> {after}");
+    }
+}
+
+/// What the rules of an endpoint refuse goes on before a day; what changes of them counts from that day on.
+#[test]
+fn a_change_of_rules_that_are_not_enforced_yet_counts_from_their_day_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let shadow = "consent_use = \"read\"\nshadow_until = \"2999-01-01\"";
+    let before = POLICY.replace("consent_use = \"read\"", shadow);
+    let (_, found) = compare(directory.path(), &before, &before.replace("DEMO_READ", "DEMO_LIST"));
+    assert_eq!(
+        found,
+        [
+            "allowed GET things/{thingId} for a customer, with scope demo and permission DEMO_LIST, from 2999-01-01 on",
+            "refused GET things/{thingId} for a customer, with scope demo and permission DEMO_READ, from 2999-01-01 on",
+        ]
+    );
+}
+
+/// What a configuration says of consents is what requests are judged by.
+#[test]
+fn the_rules_of_the_configuration_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("config.toml"), "[consent]\npreset = \"ofb\"\n").unwrap();
+    let after = POLICY.replace("consent_use = \"read\"", "consent_use = \"initiate\"");
+    assert_eq!(compare(at, POLICY, &after).1, Vec::<String>::new());
+    std::fs::write(at.join("config.toml"), "[http]\nmax_body_size = \"1KiB\"\n").unwrap();
+    let after = POLICY.replace("\"required\"", "\"required\"\nmax_body_size = \"2KiB\"");
+    assert_eq!(compare(at, POLICY, &after).1, Vec::<String>::new());
 }

@@ -387,6 +387,112 @@ fn what_went_on_in_shadow_mode_is_replayed_as_what_the_rules_said() {
     assert_eq!(replay(borne), replay(refused));
 }
 
+/// The line of a day.
+fn on(day: &str, line: String) -> String {
+    line.replacen('{', &format!("{{\"timestamp\":\"{day}T15:00:00.000Z\","), 1)
+}
+
+/// Of lines of several days under other policies: what becomes of each.
+fn replayed(before: &str, after: &str, lines: &[String]) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        offline::read(&path).unwrap()
+    };
+    let (before, after) = (read("before.toml", before), read("after.toml", after));
+    let sets = Sets { before: &before, after: &after };
+    let told = |line: &String| {
+        let replay = Replay::of(line.as_bytes(), sets).unwrap().to_json();
+        match replay["groups"].as_array().unwrap().first() {
+            None => "the same".to_owned(),
+            Some(group) if group["untold"].is_string() => format!("unknown {}", group["untold"]),
+            Some(group) => format!("{} -> {}", group["was"], group["will"]),
+        }
+    };
+    lines.iter().map(told).collect()
+}
+
+/// What was available, retired or in shadow mode is what would have been on the day of the line.
+#[test]
+fn a_line_is_replayed_on_its_own_day() {
+    let own = |keys: &str| POLICY.replacen(OWN, &format!("{OWN}\n{keys}"), 1);
+    let allowed = line("GET", Some("/own"), None);
+    let retired = line("GET", Some("/own"), Some("route_retired"));
+    let scope = line("GET", Some("/own"), Some("scope_insufficient"));
+    let grant = line("GET", Some("/own"), Some("token_grant"));
+    let borne = allowed.replacen('{', "{\"portaria.would_refuse.code\":\"scope_insufficient\",", 1);
+    let (early, late) = ("2026-03-01", "2026-09-01");
+    let shadow = own("shadow_until = \"2026-06-01\"");
+    let lived = own("available_from = \"2026-02-01\"\nretired_from = \"2026-06-01\"");
+    for (before, after, line, expected) in [
+        (
+            POLICY,
+            &*lived,
+            on("2026-01-31", allowed.clone()),
+            "\"allowed\" -> {\"refused\":\"route_not_yet_available\"}",
+        ),
+        (POLICY, &lived, on(early, allowed.clone()), "the same"),
+        (
+            POLICY,
+            &lived,
+            on(late, allowed.clone()),
+            "\"allowed\" -> {\"refused\":\"route_retired\"}",
+        ),
+        (
+            POLICY,
+            &lived,
+            on(late, scope.clone()),
+            "{\"refused\":\"scope_insufficient\"} -> {\"refused\":\"route_retired\"}",
+        ),
+        // Midnight is Brasília's.
+        (
+            POLICY,
+            &lived,
+            allowed.replacen('{', "{\"timestamp\":\"2026-06-01T02:59:59.999Z\",", 1),
+            "the same",
+        ),
+        (
+            POLICY,
+            &lived,
+            allowed.replacen('{', "{\"timestamp\":\"2026-06-01T03:00:00.000Z\",", 1),
+            "\"allowed\" -> {\"refused\":\"route_retired\"}",
+        ),
+        (&lived, &lived, on(late, retired.clone()), "the same"),
+        (&lived, POLICY, on(late, retired), "unknown \"what the body was written in\""),
+        (&lived, POLICY, on(early, allowed.clone()), "the same"),
+        (POLICY, &lived, allowed.clone(), "unknown \"on which day it came\""),
+        // What the rules refuse goes on before the day of shadow mode, and what nobody may pass does not.
+        (
+            POLICY,
+            &shadow,
+            on(early, scope.clone()),
+            "{\"refused\":\"scope_insufficient\"} -> \"allowed\"",
+        ),
+        (POLICY, &shadow, on(late, scope.clone()), "the same"),
+        (POLICY, &shadow, on(early, grant), "the same"),
+        (&shadow, &shadow, on(early, borne.clone()), "the same"),
+        (
+            &shadow,
+            POLICY,
+            on(early, borne.clone()),
+            "\"allowed\" -> {\"refused\":\"scope_insufficient\"}",
+        ),
+        (&shadow, POLICY, on(late, scope), "the same"),
+        (&shadow, POLICY, on(late, allowed), "the same"),
+        // A request for the fields alone is one to the route that has them.
+        (
+            POLICY,
+            &lived,
+            on(late, line("HEAD", Some("/own"), None)),
+            "\"allowed\" -> {\"refused\":\"route_retired\"}",
+        ),
+        (POLICY, POLICY, on(late, line("HEAD", Some("/own"), None)), "the same"),
+    ] {
+        assert_eq!(replayed(before, after, &[line.clone()]), [expected], "{line}");
+    }
+}
+
 #[test]
 fn a_log_that_no_decision_of_changes_is_a_yes() {
     let directory = tempfile::tempdir().unwrap();
