@@ -11,6 +11,7 @@
 pub mod tls;
 pub mod parameters;
 pub mod presented;
+mod acknowledgement;
 pub mod descriptors;
 pub mod edge;
 mod frames;

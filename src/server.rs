@@ -278,6 +278,7 @@ fn edge(
         sink: report.clone(),
         under_way: under_way.clone(),
     };
+    report.metrics.connections().begin(&slot.name);
     let mut proxy = HttpProxy::new(gateway, settings.clone());
     let limits = **live.wire.load();
     let mut options = HttpServerOptions::default();

@@ -46,6 +46,9 @@ pub enum Whose {
 }
 
 impl Whose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Everyone, Self::Address, Self::Organisation];
+
     /// The name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use pingora::server::ShutdownWatch;
 use pingora::time::timeout;
 use thiserror::Error;
 
+use super::acknowledgement;
 use super::guests::{Guest, Guests};
 use super::proxy_protocol::{self, HeaderError};
 use super::transport::{Flooded, Transport};
@@ -175,8 +177,11 @@ impl<A: Application> Edge<A> {
                 guest.of_address(address)?;
             }
         }
-        let acceptor = self.acceptor.load_full();
-        Ok(acceptor.tls_handshake(tcp).await?)
+        let (acceptor, socket) = (self.acceptor.load_full(), tcp.as_raw_fd());
+        let stream = acceptor.tls_handshake(tcp).await?;
+        // It is the stream's, and open.
+        acknowledgement::hurry(socket);
+        Ok(stream)
     }
 
     fn comes_from_balancer(&self, tcp: &TcpStream) -> bool {

@@ -50,7 +50,7 @@ impl Guests {
 
     /// Counts a connection that a ceiling leaves no place for.
     pub(super) fn refuse(&self, listener: &str, Crowded { whose, ceiling }: Crowded) {
-        self.metrics.note_refused(listener, whose.as_str());
+        self.metrics.note_refused(listener, whose);
         if self.is_to_be_said(whose, Instant::now()) {
             let open = self.crowd.count();
             let whose = whose.as_str();

@@ -3,6 +3,7 @@
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::metrics::{Described, counters};
+use crate::limits::Whose;
 
 const OPEN: Described = Described(
     "portaria_open_connections",
@@ -35,6 +36,14 @@ impl ConnectionMetrics {
         Ok(Self { open, refused: counters(registry, &REFUSED)?, cut: counters(registry, &CUT)? })
     }
 
+    /// Makes the series of a listener, so that the first of a kind is an increase that an alert sees.
+    pub fn begin(&self, listener: &str) {
+        self.open.with_label_values(&[listener]).set(0);
+        for ceiling in Whose::ALL {
+            self.refused.with_label_values(&[listener, ceiling.as_str()]).reset();
+        }
+    }
+
     /// Counts a connection as open until what is returned is dropped.
     pub fn open(&self, listener: &str) -> Open {
         let gauge = self.open.with_label_values(&[listener]);
@@ -43,8 +52,8 @@ impl ConnectionMetrics {
     }
 
     /// Counts one that was refused.
-    pub fn note_refused(&self, listener: &str, ceiling: &str) {
-        self.refused.with_label_values(&[listener, ceiling]).inc();
+    pub fn note_refused(&self, listener: &str, ceiling: Whose) {
+        self.refused.with_label_values(&[listener, ceiling.as_str()]).inc();
     }
 
     /// Counts one that was cut.

@@ -1127,7 +1127,10 @@ async fn a_consent_that_was_deleted_is_not_one_that_was_used_up() {
 /// anything to answer yet.
 #[tokio::test]
 async fn uploads_that_stall_leave_other_participants_their_turn() {
-    let keeping = Keeping::with("max_answer_size = \"1MiB\"", slow_bodies).await;
+    // More of one participant than its ceiling admits by default.
+    let ceilings = "\n[limits]\nunder_way = { per_address = 500, per_organisation = 500 }\n";
+    let change = |config: String| slow_bodies(config) + ceilings;
+    let keeping = Keeping::with("max_answer_size = \"1MiB\"", change).await;
     let lab = &keeping.lab;
     let token = lab.client_token("demo");
     let connector = lab.connector(Some(&lab.pki.one));
