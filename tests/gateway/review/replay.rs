@@ -472,12 +472,7 @@ fn a_line_is_replayed_on_its_own_day() {
         (POLICY, &shadow, on(late, scope.clone()), "the same"),
         (POLICY, &shadow, on(early, grant), "the same"),
         (&shadow, &shadow, on(early, borne.clone()), "the same"),
-        (
-            &shadow,
-            POLICY,
-            on(early, borne.clone()),
-            "\"allowed\" -> {\"refused\":\"scope_insufficient\"}",
-        ),
+        (&shadow, POLICY, on(early, borne), "\"allowed\" -> {\"refused\":\"scope_insufficient\"}"),
         (&shadow, POLICY, on(late, scope), "the same"),
         (&shadow, POLICY, on(late, allowed), "the same"),
         // A request for the fields alone is one to the route that has them.
@@ -489,7 +484,7 @@ fn a_line_is_replayed_on_its_own_day() {
         ),
         (POLICY, POLICY, on(late, line("HEAD", Some("/own"), None)), "the same"),
     ] {
-        assert_eq!(replayed(before, after, &[line.clone()]), [expected], "{line}");
+        assert_eq!(replayed(before, after, std::slice::from_ref(&line)), [expected], "{line}");
     }
 }
 

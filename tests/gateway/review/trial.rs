@@ -375,7 +375,7 @@ fn the_cases_of_a_policy_fail_where_another_one_decides_differently() {
             is_looser
                 || others.iter().any(|other| line.contains(other) && !line.contains("until 2998"))
         };
-        let is_failure = !decisions.iter().all(|line| is_of_no_case(&line));
+        let is_failure = !decisions.iter().all(is_of_no_case);
         test(at, &arguments, i32::from(is_failure));
         *(if is_failure { &mut failed } else { &mut held }) += 1;
     }
