@@ -413,6 +413,9 @@ impl Gateway {
         exchange: &mut Exchange,
         refusal: Refusal,
     ) -> Result<()> {
+        if !refusal.ends_connection() {
+            body::take_what_is_here(session).await;
+        }
         let head = answer::head(session.req_header(), exchange, &refusal);
         let form = exchange.error_form(&refusal);
         let body = (session.req_header().method != Method::HEAD)

@@ -62,6 +62,18 @@ pub(super) async fn discard(
     }
 }
 
+/// Takes the small body of a refused request over HTTP/1 if it is here already: then the connection goes on.
+pub(super) async fn take_what_is_here(session: &mut Session) {
+    let is_small = declared(session).is_some_and(|length| length <= KEPT_BODY);
+    if session.is_http2() || session.is_body_empty() || !is_small {
+        return;
+    }
+    let take =
+        async { while let Ok(Some(_)) = session.as_downstream_mut().read_request_body().await {} };
+    // Asked once, and not waited for.
+    let _ = timeout(Duration::ZERO, take).await;
+}
+
 /// Takes what small body of a refused request still comes over HTTP/2, after the answer: a stream that ends with its
 /// body unread is reset, and many clients (Debian's curl among them) then lose the answer that they have.
 pub(super) async fn drain(session: &mut Session) {

@@ -79,6 +79,29 @@ async fn http2_bodies_are_judged_alike() {
     lab.assert_untouched();
 }
 
+#[tokio::test]
+async fn a_refused_caller_whose_small_body_is_here_keeps_its_connection() {
+    let lab = lab().await;
+    let mut http1 = lab.http1().await;
+    for _ in 0..3 {
+        for (request, status) in [
+            (Request::post(POST, "{\"a\":1}"), 401),
+            (Request::post("/nowhere", "{}"), 404),
+            (Request::new("PUT", POST).content("{}"), 405),
+            (Request::post(POST, &"x".repeat(4000)).with("Content-Encoding", "gzip"), 415),
+        ] {
+            let response = http1.exchange(&request.to_bytes()).await.unwrap();
+            assert_eq!(response.status, status);
+            assert_eq!(response.field("connection"), Some("keep-alive"), "{status}");
+        }
+    }
+    lab.assert_untouched();
+    // What is not here is not waited for.
+    let waits = "POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n";
+    let response = http1.exchange(waits.as_bytes()).await.unwrap();
+    assert_eq!((response.status.as_u16(), response.field("connection")), (404, Some("close")));
+}
+
 /// A stream that is reset while its small body is on the way costs many clients the answer that they have.
 #[tokio::test]
 async fn a_refused_caller_that_still_sends_a_small_body_is_not_reset_over_http2() {
