@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::document::Table;
+use super::document::{Place, Table};
 use crate::limits::Ceilings;
 use crate::listener::descriptors::{self, RESERVE};
 
@@ -10,8 +10,19 @@ use crate::listener::descriptors::{self, RESERVE};
 const MOST_CONNECTIONS: u32 = 10_000;
 /// Requests under way, where they do.
 const MOST_UNDER_WAY: u32 = 4096;
-/// Those of one caller. Within its quota, and with answers as slow as the law admits, it has 33.
-const MOST_OF_ONE: u32 = 250;
+/// Those of one caller: as many as the law admits in a minute, for they may all come at once.
+const MOST_OF_ONE: u32 = 500;
+
+/// Whoever keeps to its quota must never be refused for its number: it may send all of it at once.
+pub(super) fn warn_below_quota(place: &Place, under_way: Ceilings, quota: u32) {
+    let least = under_way.address.min(under_way.organisation);
+    if least.get() < quota {
+        place.warn(format!(
+            "admits {least} requests of one caller at a time, and its quota {quota}, which may come at once: \
+             those beyond the ceiling are refused (more descriptors, RLIMIT_NOFILE, make its default higher)"
+        ));
+    }
+}
 
 /// Reads both: a connection needs a descriptor, and so does a request, for its backend.
 pub(super) fn read_ceilings(limits: Option<&Table<'_>>) -> (Ceilings, Ceilings) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::Kept;
-use super::ceilings::read_ceilings;
+use super::ceilings::{read_ceilings, warn_below_quota};
 use super::document::{Located, Table};
 use super::{pem, values};
 use crate::headers::caller::{self, Certificate, Passing};
@@ -137,12 +137,11 @@ pub(super) fn read_quotas(root: &Table<'_>) -> LimitSettings {
     let three_hundred = NonZeroU32::MIN.saturating_add(299);
     let five_hundred = NonZeroU32::MIN.saturating_add(499);
     let (connections, under_way) = read_ceilings(table.as_ref());
-    LimitSettings {
-        connections,
-        under_way,
-        everyone: quota("global", three_hundred, 1),
-        address: quota("per_address", five_hundred, 60),
-    }
+    let address = quota("per_address", five_hundred, 60);
+    // A quota above the floor is the operator's own: only the floor is owed to whoever comes at once.
+    let owed = address.requests.min(five_hundred).get();
+    warn_below_quota(&root.place("limits"), under_way, owed);
+    LimitSettings { connections, under_way, everyone: quota("global", three_hundred, 1), address }
 }
 
 fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
@@ -168,7 +167,6 @@ fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
     quota
 }
 
-/// Reads `[[upstreams]]`.
 /// The names of tables that a policy or a key may name, whatever else is wrong with those tables; nothing, if
 /// some name cannot be told.
 pub(super) fn names_of(root: &Table<'_>, tables: &'static str) -> Option<Vec<String>> {
@@ -180,6 +178,7 @@ pub(super) fn names_of(root: &Table<'_>, tables: &'static str) -> Option<Vec<Str
     (!tables.is_empty()).then(|| tables.iter().map(name).collect())?
 }
 
+/// Reads `[[upstreams]]`.
 pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
     let tables = root.tables("upstreams");
     if tables.is_empty() && !root.has("upstreams") {

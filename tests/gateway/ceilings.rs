@@ -299,3 +299,45 @@ async fn empty_lines_before_a_request_have_an_end() {
     assert!(connection.is_ended().await);
     assert_eq!(lab.recorded().len(), 1);
 }
+
+/// The legal floor is 500 requests a minute for an address, however they are spread: all at once, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_law_owes_an_address_is_admitted_in_one_burst() {
+    let lab = lab_of("global = { requests = 1000, per = \"1s\" }", |config| config).await;
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let http2 = std::sync::Arc::new(lab.http2().await);
+        for _ in 0..99 {
+            let http2 = http2.clone();
+            asked.spawn(async move {
+                let target = format!("https://localhost{OPEN}?lab=slow:200");
+                let request = http::Request::get(target).body(()).unwrap();
+                http2.exchange(request, bytes::Bytes::new()).await.unwrap().status.as_u16()
+            });
+        }
+    }
+    let answers = asked.join_all().await;
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 495, "{answers:?}");
+}
+
+#[tokio::test]
+async fn check_says_where_a_ceiling_refuses_what_a_quota_admits() {
+    for (limits, is_told) in [
+        ("", false),
+        ("under_way = { per_address = 500, per_organisation = 500 }", false),
+        ("under_way = { per_address = 499 }", true),
+        ("under_way = { per_organisation = 33 }", true),
+        ("under_way = { total = 400 }", true),
+    ] {
+        let lab = lab_of(limits, |config| config).await;
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_portaria"))
+            .args(["check", "-c"])
+            .arg(lab.directory.path().join("config.toml"))
+            .output()
+            .unwrap();
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains("and its quota 500, which may come at once"), is_told, "{said}");
+    }
+}

@@ -193,8 +193,8 @@ fn limits() -> Vec<Key> {
         optional("connections.per_organisation", requests(), "Default: a quarter of all."),
         optional("under_way", Table, "How many requests may be under way."),
         optional("under_way.total", requests(), "Default 4096, or a quarter of the descriptors."),
-        optional("under_way.per_address", requests(), "Default 250, up to a quarter of all."),
-        optional("under_way.per_organisation", requests(), "Default 250, up to a quarter of all."),
+        optional("under_way.per_address", requests(), "Default 500, up to a quarter of all."),
+        optional("under_way.per_organisation", requests(), "Default 500, up to a quarter of all."),
     ];
     within("limits", own)
 }
