@@ -89,15 +89,11 @@ pub(super) fn of_identity(error: &IdentityError) -> Answer {
 }
 
 pub(super) fn of_interaction(error: InteractionError) -> Answer {
-    let code = match error {
-        InteractionError::Missing => "interaction_missing",
-        InteractionError::Malformed => "interaction_malformed",
-        InteractionError::Repeated => "interaction_repeated",
-        InteractionError::Attempt => "interaction_attempt",
-    };
-    let text = match error {
-        InteractionError::Attempt => text::ATTEMPT,
-        _ => text::PARAMETER,
+    let (code, text) = match error {
+        InteractionError::Missing => ("interaction_missing", text::PARAMETER),
+        InteractionError::Malformed => ("interaction_malformed", text::PARAMETER),
+        InteractionError::Repeated => ("interaction_repeated", text::PARAMETER),
+        InteractionError::Attempt => ("interaction_attempt", text::ATTEMPT),
     };
     (StatusCode::BAD_REQUEST, code, text)
 }
