@@ -185,6 +185,7 @@ impl ProxyHttp for Gateway {
         // Who gets the answer later may not accept what this caller does; and links are rewritten in what can be
         // read.
         let is_for_others = exchange.may_be_repeated();
+        let is_head = request.method == Method::HEAD;
         fields::edit_request(request, |headers| {
             caller::introduce(headers, facts, &settings.passing);
             if let Some(host) = &settings.host {
@@ -196,6 +197,10 @@ impl ProxyHttp for Gateway {
             }
             if let Some(length) = length {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            // Some servers send a body all the same: kept, the connection would give it to who comes next.
+            if is_head {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         });
         fields::make_canonical(request, permit.canonical_path())
