@@ -57,9 +57,8 @@ fn shown_keys(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             let braces = value.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
             // What goes with it or instead of it may be named behind it.
             let behind = value.split_once(" # ").map_or("", |(_, words)| words);
-            let words = behind
-                .split(", ")
-                .filter_map(|word| Some(word.split_once(" = ")?.0.rsplit(' ').next()?));
+            let words =
+                behind.split(", ").filter_map(|word| word.split_once(" = ")?.0.rsplit(' ').next());
             named.extend(words.map(|word| join(&inner, word)));
             for part in
                 braces.map(|(inside, _)| inside).into_iter().flat_map(|inside| inside.split(','))

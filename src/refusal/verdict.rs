@@ -97,7 +97,9 @@ pub(super) fn of_interaction(error: InteractionError) -> Answer {
     };
     let text = match error {
         InteractionError::Attempt => text::ATTEMPT,
-        _ => text::PARAMETER,
+        InteractionError::Missing | InteractionError::Malformed | InteractionError::Repeated => {
+            text::PARAMETER
+        }
     };
     (StatusCode::BAD_REQUEST, code, text)
 }
