@@ -195,13 +195,7 @@ impl ProxyHttp for Gateway {
             if is_plain && headers.contains_key(header::ACCEPT_ENCODING) {
                 headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            if let Some(length) = length {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
-            // Some servers send a body all the same: kept, the connection would give it to who comes next.
-            if is_head {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
+            fields::frame(headers, length, is_head);
         });
         fields::make_canonical(request, permit.canonical_path())
     }
