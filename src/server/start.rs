@@ -84,16 +84,17 @@ pub(super) struct Debut {
 impl Debut {
     /// Says it. Nothing comes if the process before goes on: then this one must not.
     pub(super) fn make(self) -> Option<Debuted> {
-        let before = self.predecessor.as_ref().map(Predecessor::pid);
-        if let (Some(before), false) = (before, self.is_awaited()) {
+        let Self { place, predecessor } = self;
+        if let Some(predecessor) = predecessor.as_ref().filter(|before| !before.waits()) {
+            let before = predecessor.pid();
             tracing::error!(
                 "process {before} waits no more for this one to serve: it goes on, this one ends"
             );
             return None;
         }
         tell_manager(std::process::id());
-        let is_heir = self.predecessor.is_some();
-        if let Some(predecessor) = self.predecessor {
+        let is_heir = predecessor.is_some();
+        if let Some(predecessor) = predecessor {
             let before = predecessor.pid();
             if let Err(error) = predecessor.dismiss() {
                 tracing::error!(%error, "process {before} does not hear that this one serves: it goes on, this one ends");
@@ -101,11 +102,7 @@ impl Debut {
                 return None;
             }
         }
-        Some(Debuted { _announced: announce(&self.place, is_heir) })
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.predecessor.as_ref().is_none_or(Predecessor::waits)
+        Some(Debuted { _announced: announce(&place, is_heir) })
     }
 }
 
