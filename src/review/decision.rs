@@ -1,8 +1,8 @@
 //! Which requests two rules of one route decide differently.
 //!
 //! Nothing here knows what a rule means: both sets of policies are served by the gateway's own stages, and asked
-//! ([`Bench`]). From a request that its rule admits, each of what requests may differ in is changed by itself
-//! ([`deviation`]); what the two then say differently is told, with the request. What is told may happen now
+//! (`Bench`). From a request that its rule admits, each of what requests may differ in is changed by itself
+//! (`deviation`); what the two then say differently is told, with the request. What is told may happen now
 //! or on a later day; what was yesterday, no policy changes.
 
 use std::collections::HashSet;
