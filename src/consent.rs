@@ -277,7 +277,8 @@ impl Consents {
             return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
         }
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        self.answers()?.of(key, id, Chosen::ByToken, inquiry.stale_for, now).await
+        let chosen = Chosen::ByToken(token.token().client_id());
+        self.answers()?.of(key, id, chosen, inquiry.stale_for, now).await
     }
 
     /// No token tells of an enrollment.
@@ -333,7 +334,8 @@ impl Consents {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
         let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let terms = self.answers()?.of(key, &id, Chosen::ByCaller, inquiry.stale_for, now).await?;
+        let chosen = Chosen::ByCaller(token.token().client_id());
+        let terms = self.answers()?.of(key, &id, chosen, inquiry.stale_for, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
     }

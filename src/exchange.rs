@@ -329,13 +329,14 @@ impl Exchange {
     ) -> Option<(StatusCode, usize)> {
         let route = self.permit.as_ref()?.route();
         let replaces = self.upstream()?.settings().replaces_errors && route.media != Media::Form;
-        if !replaces || self.method == Method::HEAD || !foreign::is_foreign(answered, answer) {
+        if !replaces || !foreign::is_foreign(answered, answer) {
             return None;
         }
         let status = foreign::status_for(answered);
         let body = Bytes::from(foreign::body(status, route.errors, self.arrived));
         let length = body.len();
-        self.replacement = Some(body);
+        // Who asks for the fields alone gets those that the body would have.
+        self.replacement = (self.method != Method::HEAD).then_some(body);
         Some((status, length))
     }
 

@@ -185,6 +185,7 @@ impl ProxyHttp for Gateway {
         // Who gets the answer later may not accept what this caller does; and links are rewritten in what can be
         // read.
         let is_for_others = exchange.may_be_repeated();
+        let is_head = request.method == Method::HEAD;
         fields::edit_request(request, |headers| {
             caller::introduce(headers, facts, &settings.passing);
             if let Some(host) = &settings.host {
@@ -194,9 +195,7 @@ impl ProxyHttp for Gateway {
             if is_plain && headers.contains_key(header::ACCEPT_ENCODING) {
                 headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            if let Some(length) = length {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-            }
+            fields::frame(headers, length, is_head);
         });
         fields::make_canonical(request, permit.canonical_path())
     }

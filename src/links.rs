@@ -48,7 +48,8 @@ impl PublicUrl {
     /// What a field that names a place (Location, Content-Location) says to callers, if it leads to the host that
     /// the servers know themselves by. To any other, as to a client's own after a login, it leads as it is.
     pub fn translate(&self, place: &str, is_internal: impl Fn(&str) -> bool) -> Option<String> {
-        let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+        // Without a scheme it is that of the request, which is the public one.
+        let scheme = ["http://", "https://", "//"].into_iter().find(|scheme| {
             place.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         })?;
         let rest = place.get(scheme.len()..)?;

@@ -16,7 +16,7 @@ use crate::consent::{
     ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
 };
 use crate::moment::Moment;
-use crate::remote::{Breaker, BreakerSettings};
+use crate::remote::{BreakerSettings, Breakers};
 use crate::report::Metrics;
 use crate::route::{PriorityClass, Route};
 use crate::terms::permission::Renamed;
@@ -26,7 +26,7 @@ const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
 const BREAKER: BreakerWords = BreakerWords {
     service: "consent_registry",
-    opened: "the consent registry failed repeatedly and is left alone for a while",
+    opened: "the consent registry failed repeatedly and is left alone for a while, as far as one client asks",
     closed: "the consent registry is asked again",
 };
 
@@ -153,9 +153,9 @@ fn read_registry(
     place: &Place,
     metrics: &Metrics,
 ) -> Option<Registry> {
-    let breaker = Breaker::new(settings.breaker, Moment::now, BREAKER.witness(metrics));
+    let breakers = Breakers::new(settings.breaker, Moment::now, BREAKER.witness(metrics));
     let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
-    Some(Registry::new(endpoint.remote(place)?, breaker, consents, enrollments))
+    Some(Registry::new(endpoint.remote(place)?, breakers, consents, enrollments))
 }
 
 impl ConsentSettings {

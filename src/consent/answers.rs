@@ -84,7 +84,7 @@ impl Answers {
         &self,
         key: Key,
         id: &ConsentId,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
         stale_for: Option<Duration>,
         now: Moment,
     ) -> Result<Arc<Terms>, ConsentError> {
@@ -126,7 +126,7 @@ impl Answers {
         &self,
         key: Key,
         id: &ConsentId,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
         now: Moment,
     ) -> Result<Arc<Terms>, NotKept> {
         let answer = self.registry.look_up(key.kind, id, chosen).await;

@@ -2,37 +2,44 @@
 //!
 //! Asks `GET {base}/consents/{consentId}`, or `GET {base}/enrollments/{enrollmentId}`. 404 means that there is
 //! no such consent; any other answer that is not a complete, understood description of that very consent
-//! means that the gateway cannot decide. A registry that fails is left alone for a while, by a breaker.
+//! means that the gateway cannot decide. A registry that fails is left alone for a while, by a breaker for each client:
+//! a token's consent is one that its client had made, and the registry could fail at that one alone.
 
 use http::StatusCode;
 
 use super::{ConsentError, ConsentId, ConsentKind};
-use crate::remote::{Breaker, Remote, RemoteError};
+use crate::remote::{Breakers, Remote, RemoteError};
 use crate::strict;
 use crate::terms::{Reading, Terms};
+use crate::token::ClientId;
 
-/// Who chose the consent that is looked up.
+/// Who chose the consent that is looked up, and for which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chosen {
-    /// The authorization server, which wrote it into the token.
-    ByToken,
-    /// The caller, who may write any id into a path.
-    ByCaller,
+pub(super) enum Chosen<'a> {
+    /// The authorization server, which wrote it into the client's token.
+    ByToken(&'a ClientId),
+    /// The client, which may write any id into a path.
+    ByCaller(&'a ClientId),
 }
 
 /// A client of the registry.
 #[derive(Debug)]
 pub struct Registry {
     remote: Remote,
-    breaker: Breaker,
+    breakers: Breakers<ClientId>,
     consents: Reading,
     enrollments: Reading,
 }
 
 impl Registry {
     /// A client of the registry at `remote`, and how its descriptions are read.
-    pub fn new(remote: Remote, breaker: Breaker, consents: Reading, enrollments: Reading) -> Self {
-        Self { remote, breaker, consents, enrollments }
+    pub fn new(
+        remote: Remote,
+        breakers: Breakers<ClientId>,
+        consents: Reading,
+        enrollments: Reading,
+    ) -> Self {
+        Self { remote, breakers, consents, enrollments }
     }
 
     /// Looks a consent up.
@@ -40,7 +47,7 @@ impl Registry {
         &self,
         kind: ConsentKind,
         id: &ConsentId,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
     ) -> Result<Terms, ConsentError> {
         let (collection, reading) = match kind {
             ConsentKind::Consent => ("consents", &self.consents),
@@ -49,8 +56,8 @@ impl Registry {
         let path = [collection, id.reveal()];
         let question = self.remote.get(&path);
         let answer = match chosen {
-            Chosen::ByToken => self.breaker.ask(question).await,
-            Chosen::ByCaller => self.breaker.ask_apart(question).await,
+            Chosen::ByToken(client) => self.breakers.ask(client, question).await,
+            Chosen::ByCaller(client) => self.breakers.ask_apart(client, question).await,
         };
         let answer = answer.map_err(ConsentError::Registry)?;
         match answer.status {

@@ -2,6 +2,7 @@
 //! what becomes of the answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -9,8 +10,8 @@ use http::request::Parts;
 use super::Exchange;
 use crate::admission::Permit;
 use crate::idempotency::{
-    Answer, Client, Content, Idempotency, Lead, Operation, OperationId, Passing, Patience, Record,
-    Turn,
+    Answer, Client, Content, Idempotency, IdempotencyError, Lead, Operation, OperationId, Passing,
+    Patience, Record, Turn,
 };
 use crate::identity::Peer;
 use crate::measure::Outcome;
@@ -95,8 +96,12 @@ impl Exchange {
             (false, Some(upstream)) => Patience::For(upstream.settings().total_timeout),
             _ => Patience::None,
         };
-        let stage = operation.stage.clone();
-        let (turn, has_waited) = stage.take_turn(operation.id, patience, self.arrived).await?;
+        let (stage, id) = (operation.stage.clone(), operation.id);
+        self.course.await_earlier(Instant::now());
+        let asked = stage.take_turn(id, patience, self.arrived).await;
+        let has_waited = matches!(asked, Ok((_, true)) | Err(IdempotencyError::UnderWay));
+        self.course.have_earlier(Instant::now(), has_waited);
+        let (turn, has_waited) = asked?;
         match &turn {
             Turn::Past(_) if has_waited => self.confirm_repetition().await?,
             Turn::Past(_) => {}

@@ -47,6 +47,17 @@ pub(super) fn lead_outside(
     }
 }
 
+/// Says how long the request is, and whether its connection is kept. Some servers answer a HEAD with a body: kept,
+/// the connection would give it to who comes next.
+pub(super) fn frame(request: &mut HeaderMap, length: Option<u64>, is_head: bool) {
+    if let Some(length) = length {
+        request.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if is_head {
+        request.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// What was judged is what is sent.
 pub(super) fn make_canonical(request: &mut RequestHeader, canonical: Option<&str>) -> Result<()> {
     let Some(path) = canonical else { return Ok(()) };

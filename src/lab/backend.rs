@@ -174,6 +174,9 @@ fn fields_for(demand: &str, request: &Recorded) -> &'static str {
             "Location: http://legacy.internal:8080/a?b#c\r\n\
              Content-Location: https://legacy.internal/d\r\n"
         }
+        "elsewhere-alike" => {
+            "Location: //legacy.internal/a\r\nContent-Location: //other.example/d\r\n"
+        }
         "to-the-client" => "Location: https://client.example/callback?code=1\r\n",
         "compressed" if request.field("accept-encoding") == Some("gzip") => {
             "Content-Encoding: gzip\r\n"

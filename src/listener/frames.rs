@@ -2,7 +2,7 @@
 //!
 //! The library answers or reads every PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM and frame of an unknown kind,
 //! and never tires; it bounds by itself only empty and tiny DATA, CONTINUATION, resets of streams that nobody saw, and
-//! streams beyond their number. So what a client sends is counted as it arrives: a stock that grows with time, with
+//! streams beyond their number. HEADERS of a stream that it has reset it reads and drops. So what a client sends is counted as it arrives: a stock that grows with time, with
 //! requests, and with what the client was sent (whoever takes a long answer says so in many a WINDOW_UPDATE).
 
 use std::time::Instant;
@@ -29,6 +29,8 @@ pub(super) struct Frames {
     since: Instant,
     /// Bytes sent for which no frame was added yet.
     sent: u64,
+    /// The newest stream: what comes for an older one is no request.
+    newest: u32,
     /// Bytes that belong to no head.
     skip: u64,
     head: [u8; HEAD_LENGTH],
@@ -38,7 +40,7 @@ pub(super) struct Frames {
 impl Frames {
     pub(super) fn new(now: Instant) -> Self {
         let head = [0; HEAD_LENGTH];
-        Self { left: MOST, since: now, sent: 0, skip: PREFACE_LENGTH, head, filled: 0 }
+        Self { left: MOST, since: now, sent: 0, newest: 0, skip: PREFACE_LENGTH, head, filled: 0 }
     }
 
     /// Counts the frames that begin in what arrived. Says whether that may go on.
@@ -64,12 +66,17 @@ impl Frames {
 
     /// A head is here.
     fn begin(&mut self) -> bool {
-        let [high, middle, low, kind, ..] = self.head;
+        let [high, middle, low, kind, _, stream @ ..] = self.head;
+        // Its first bit means nothing (RFC 9113 section 4.1).
+        let stream = u32::from_be_bytes(stream) & (u32::MAX >> 1);
         self.skip = u64::from(u32::from_be_bytes([0, high, middle, low]));
         self.filled = 0;
         match kind {
             DATA => {}
-            HEADERS => self.left = (self.left + PER_REQUEST).min(MOST),
+            HEADERS if stream > self.newest => {
+                self.newest = stream;
+                self.left = (self.left + PER_REQUEST).min(MOST);
+            }
             _ => match self.left.checked_sub(1) {
                 Some(left) => self.left = left,
                 None => return false,
@@ -107,8 +114,12 @@ mod tests {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     fn frame(kind: u8, length: usize) -> Vec<u8> {
+        on(1, kind, length)
+    }
+
+    fn on(stream: u8, kind: u8, length: usize) -> Vec<u8> {
         let [.., high, middle, low] = length.to_be_bytes();
-        let head = [high, middle, low, kind, 0, 0, 0, 0, 1];
+        let head = [high, middle, low, kind, 0, 0, 0, 0, stream];
         [&head[..], &vec![0xff; length]].concat()
     }
 
@@ -130,6 +141,22 @@ mod tests {
             assert!(frames.take(&flood, now), "{kind}");
             assert!(!frames.take(&frame(kind, length), now), "{kind}");
         }
+    }
+
+    #[test]
+    fn fields_of_a_stream_that_was_there_are_no_request() {
+        let (mut frames, now) = begun();
+        assert!(frames.take(&on(3, HEADERS, 30), now));
+        for stream in [3, 1] {
+            assert!(frames.take(&on(stream, HEADERS, 30).repeat(500), now), "{stream}");
+        }
+        assert!(!frames.take(&on(3, HEADERS, 30), now));
+        // A new one is worth what it is worth.
+        let (mut frames, now) = begun();
+        assert!(frames.take(&frame(6, 8).repeat(1000), now));
+        assert!(frames.take(&on(5, HEADERS, 30), now));
+        assert!(frames.take(&on(5, HEADERS, 0).repeat(10), now));
+        assert!(!frames.take(&on(5, HEADERS, 0), now));
     }
 
     #[test]

@@ -356,6 +356,13 @@ impl Predecessor {
         self.pid.as_raw_pid()
     }
 
+    /// Whether it still waits to hear that this process serves: who gives up closes its end.
+    pub fn waits(&self) -> bool {
+        let silent = self.stream.set_nonblocking(true).and_then(|()| (&self.stream).read(&mut [0]));
+        let waits = silent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+        waits && self.stream.set_nonblocking(false).is_ok()
+    }
+
     /// Lets it end: this process serves.
     pub fn dismiss(mut self) -> std::io::Result<()> {
         self.stream.write_all(&[SERVING])

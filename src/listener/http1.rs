@@ -56,7 +56,7 @@ pub(super) async fn serve<A: Application, S: IO + 'static>(
             Err(Unreceived::Gone) => return,
             Err(Unreceived::Refused { fault, head, course }) => {
                 let bytes = stand_in(&head, fault);
-                (Request { bytes, missing: u64::MAX, course }, Some(fault))
+                (Request { bytes, missing: u64::MAX, course: *course }, Some(fault))
             }
         };
         transport.lend(request.missing, limits.head.size.saturating_sub(buffer.len()));
@@ -90,7 +90,7 @@ enum Unreceived {
     /// The client went away.
     Gone,
     /// It cannot be one canonical request. The head, as far as it arrived, may name its interaction.
-    Refused { fault: RequestError, head: BytesMut, course: Course },
+    Refused { fault: RequestError, head: BytesMut, course: Box<Course> },
 }
 
 /// Why what was being read ended before its end.
@@ -109,7 +109,7 @@ impl Broken {
     fn with(self, head: BytesMut, course: Course) -> Unreceived {
         match self {
             Self::Gone => Unreceived::Gone,
-            Self::Fault(fault) => Unreceived::Refused { fault, head, course },
+            Self::Fault(fault) => Unreceived::Refused { fault, head, course: Box::new(course) },
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Times {
     pub body: Option<Duration>,
     /// Waiting for the caller: for room for its answer.
     pub answer: Duration,
+    /// Waiting for an earlier request of the caller's to the same operation.
+    pub earlier: Duration,
 }
 
 /// The turns of one exchange so far.
@@ -37,6 +39,10 @@ pub struct Course {
     handed: Option<Instant>,
     /// How long the pieces before it waited for the caller.
     stalled: Duration,
+    /// Since when an earlier request to the same operation is waited for.
+    queued: Option<Instant>,
+    /// How long one was.
+    earlier: Duration,
 }
 
 impl Course {
@@ -50,6 +56,8 @@ impl Course {
             heard: None,
             handed: None,
             stalled: Duration::ZERO,
+            queued: None,
+            earlier: Duration::ZERO,
         }
     }
 
@@ -73,6 +81,18 @@ impl Course {
         if let Some((_, end)) = &mut self.body {
             end.get_or_insert(now);
         }
+    }
+
+    /// An earlier request of the caller's to the same operation may be under way. Whoever sends its body slowly, or
+    /// takes its answer slowly, keeps all that come after it waiting.
+    pub fn await_earlier(&mut self, now: Instant) {
+        self.queued = Some(now);
+    }
+
+    /// Nothing is waited for any more. Without an earlier one, what passed was the gateway's.
+    pub fn have_earlier(&mut self, now: Instant, has_waited: bool) {
+        let waited = self.queued.take().filter(|_| has_waited);
+        self.earlier += waited.map_or(Duration::ZERO, |from| now.saturating_duration_since(from));
     }
 
     /// Whether nothing of the request is still to come.
@@ -125,14 +145,16 @@ impl Course {
         let is_taking = last.is_some();
         let answer = self.stalled + last.unwrap_or_default();
         let body = self.body.map(|(from, to)| to.unwrap_or(now).saturating_duration_since(from));
-        let callers = answer + body.unwrap_or_default();
+        let queued = self.queued.map(|from| now.saturating_duration_since(from));
+        let earlier = self.earlier + queued.unwrap_or_default();
+        let callers = answer + earlier + body.unwrap_or_default();
         let response = now.saturating_duration_since(self.began).saturating_sub(callers);
         let backend = match is_taking {
             true => self.backend_so_far(),
             false => self.asked.map(|asked| now.saturating_duration_since(asked)),
         };
         let backend = backend.map(|time| time.min(response));
-        Times { response, backend, head: self.head, body, answer }
+        Times { response, backend, head: self.head, body, answer, earlier }
     }
 }
 
@@ -210,5 +232,20 @@ mod tests {
         course.hand_over(start + ms(512));
         let times = course.end(start + ms(512), true);
         assert_eq!((times.response, times.backend), (ms(12), Some(ms(10))));
+    }
+
+    #[test]
+    fn an_earlier_request_that_is_waited_for_is_the_callers() {
+        let start = Instant::now();
+        let mut course = Course::new(start);
+        course.await_earlier(start + ms(1));
+        assert_eq!(course.end(start + ms(501), false).response, ms(1), "it left meanwhile");
+        let mut alone = course;
+        course.have_earlier(start + ms(501), true);
+        let times = course.end(start + ms(503), true);
+        assert_eq!((times.response, times.earlier), (ms(3), ms(500)));
+        alone.have_earlier(start + ms(501), false);
+        let times = alone.end(start + ms(503), true);
+        assert_eq!((times.response, times.earlier), (ms(503), NONE), "the store was slow");
     }
 }

@@ -50,8 +50,21 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
         caller: &K,
         question: impl Future<Output = Result<Answer, RemoteError>>,
     ) -> Result<Answer, RemoteError> {
+        self.of(caller).ask(question).await
+    }
+
+    /// Asks for a caller unless its breaker is open, which learns nothing from it.
+    pub async fn ask_apart(
+        &self,
+        caller: &K,
+        question: impl Future<Output = Result<Answer, RemoteError>>,
+    ) -> Result<Answer, RemoteError> {
+        self.of(caller).ask_apart(question).await
+    }
+
+    fn of(&self, caller: &K) -> Arc<Breaker> {
         let new = || Arc::new(Breaker::new(self.settings, self.clock, self.witness.clone()));
-        self.of.get_with_by_ref(caller, new).ask(question).await
+        self.of.get_with_by_ref(caller, new)
     }
 }
 

@@ -89,6 +89,8 @@ struct Line<'a> {
     body_wait: Option<u128>,
     #[serde(rename = "portaria.answer_wait_us")]
     answer_wait: u128,
+    #[serde(rename = "portaria.earlier_wait_us", skip_serializing_if = "Option::is_none")]
+    earlier_wait: Option<u128>,
 }
 
 impl AccessLog {
@@ -163,6 +165,7 @@ impl AccessLog {
             head_wait: times.head.as_micros(),
             body_wait: times.body.map(|body| body.as_micros()),
             answer_wait: times.answer.as_micros(),
+            earlier_wait: Some(times.earlier.as_micros()).filter(|waited| *waited > 0),
         }
     }
 }

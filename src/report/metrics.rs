@@ -42,7 +42,7 @@ pub struct Metrics {
     response: HistogramVec,
     gateway: HistogramVec,
     backend: HistogramVec,
-    caller: [Histogram; 3],
+    caller: [Histogram; 4],
     p95: GaugeVec,
     handshakes: IntCounterVec,
     certificate_refusals: IntCounterVec,
@@ -89,7 +89,8 @@ impl Metrics {
             response: histograms(&registry, &RESPONSE)?,
             gateway: histograms(&registry, &GATEWAY)?,
             backend: histograms(&registry, &BACKEND)?,
-            caller: ["head", "body", "answer"].map(|part| caller.with_label_values(&[part])),
+            caller: ["head", "body", "answer", "earlier"]
+                .map(|part| caller.with_label_values(&[part])),
             p95: gauges(&registry, &P95)?,
             handshakes: counters(&registry, &HANDSHAKES)?,
             certificate_refusals: counters(&registry, &CERTIFICATE_REFUSALS)?,
@@ -179,12 +180,15 @@ impl Metrics {
     }
 
     fn note_caller(&self, times: Times) {
-        let [head, body, answer] = &self.caller;
+        let [head, body, answer, earlier] = &self.caller;
         head.observe(times.head.as_secs_f64());
         if let Some(time) = times.body {
             body.observe(time.as_secs_f64());
         }
         answer.observe(times.answer.as_secs_f64());
+        if times.earlier > Duration::ZERO {
+            earlier.observe(times.earlier.as_secs_f64());
+        }
     }
 
     /// Forgets the certificates that were in force.

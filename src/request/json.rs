@@ -4,7 +4,7 @@
 //! that reads more leniently must not see another structure than the one that was bounded here), nesting
 //! beyond a depth and more members and items than a bound, and a name that stands twice in an object (`names`):
 //! of two values one reader takes the first, another the last. Keeps no byte of a body, and a hash for each name of
-//! the objects that are open, which the bound of members bounds. Of values it knows no more than where they end.
+//! the objects that are open, of which there may be so many. Of values it knows no more than where they end.
 //!
 //! Source: technical security controls 3.2 page 27 (limits of depth and entries); OPIN portal, response
 //! codes (malformed JSON is 400); RFC 8259 section 4 and RFC 7493 (I-JSON) section 2.3 on names.
@@ -131,12 +131,12 @@ impl JsonCheck {
 
     fn step(&mut self, byte: u8) -> Result<(), RequestError> {
         self.state = match (self.state, byte) {
-            (State::Text(true), b'"') if !self.names.end() => {
-                return Err(RequestError::JsonRepeated);
-            }
             (State::Text(is_name), _) => {
-                if is_name && !matches!(byte, b'"' | b'\\') {
-                    self.names.byte(byte);
+                match byte {
+                    b'"' if is_name => self.names.end()?,
+                    b'\\' => {}
+                    _ if is_name => self.names.byte(byte),
+                    _ => {}
                 }
                 in_text(is_name, byte)?
             }
@@ -313,6 +313,24 @@ mod tests {
         ] {
             assert_eq!(check(good.as_bytes(), BOUNDS), Ok(()), "{good}");
         }
+    }
+
+    /// A body that passes on as it comes is kept nowhere else, and its names are not to be more than it.
+    #[test]
+    fn so_many_names_are_kept_and_no_more() {
+        let bounds = JsonBounds { depth: 3, members: 1_000_000 };
+        let members = |count: usize| {
+            let members: Vec<String> = (0..count).map(|number| format!("\"{number}\":0")).collect();
+            members.join(",")
+        };
+        assert_eq!(check(format!("{{{}}}", members(names::MOST)).as_bytes(), bounds), Ok(()));
+        let nested = format!("{{{},\"x\":{{\"a\":0}}}}", members(names::MOST - 1));
+        for bad in [format!("{{{}}}", members(names::MOST + 1)), nested] {
+            assert_eq!(check(bad.as_bytes(), bounds), Err(RequestError::JsonMembers));
+        }
+        // The objects of a list end one after the other.
+        let list = format!("[{}]", vec![format!("{{{}}}", members(100)); 300].join(","));
+        assert_eq!(check(list.as_bytes(), bounds), Ok(()));
     }
 
     #[test]

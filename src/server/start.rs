@@ -74,8 +74,8 @@ impl Sockets {
     }
 }
 
-/// What is to be said once the process serves: to who upgrades, to the service manager, and last to the process
-/// before, which ends then.
+/// What is to be said once the process serves: to the service manager, to the process before, which ends then, and
+/// to who upgrades. Nothing of it may be said while the one before goes on: its name would be lost.
 pub(super) struct Debut {
     place: MeetingPlace,
     predecessor: Option<Predecessor>,
@@ -84,37 +84,51 @@ pub(super) struct Debut {
 impl Debut {
     /// Says it. Nothing comes if the process before goes on: then this one must not.
     pub(super) fn make(self) -> Option<Debuted> {
-        let announced = self.announce();
-        let pid = std::process::id();
-        let told = [sd_notify::NotifyState::MainPid(pid), sd_notify::NotifyState::Ready];
-        if let Err(error) = sd_notify::notify(false, &told) {
-            tracing::warn!(%error, "the service manager cannot be told that this process serves");
+        let Self { place, predecessor } = self;
+        if let Some(predecessor) = predecessor.as_ref().filter(|before| !before.waits()) {
+            let before = predecessor.pid();
+            tracing::error!(
+                "process {before} waits no more for this one to serve: it goes on, this one ends"
+            );
+            return None;
         }
-        if let Some(predecessor) = self.predecessor {
+        tell_manager(std::process::id());
+        let is_heir = predecessor.is_some();
+        if let Some(predecessor) = predecessor {
             let before = predecessor.pid();
             if let Err(error) = predecessor.dismiss() {
                 tracing::error!(%error, "process {before} does not hear that this one serves: it goes on, this one ends");
+                tell_manager(before.unsigned_abs());
                 return None;
             }
         }
-        Some(Debuted { _announced: announced })
+        Some(Debuted { _announced: announce(&place, is_heir) })
     }
+}
 
-    fn announce(&self) -> Option<Announced> {
-        // What is wrong with the place was a warning of the configuration.
-        let before = self.place.living().ok()?;
-        if let (Some(before), None) = (before, &self.predecessor) {
-            let before = before.as_raw_pid();
-            tracing::warn!(
-                "process {before} has the same server.upgrade_socket: give each gateway its own"
-            );
-        }
-        match self.place.announce() {
-            Ok(announced) => Some(announced),
-            Err(error) => {
-                tracing::warn!("portaria upgrade will not find this process: {error}");
-                None
-            }
+/// Says to the service manager who serves.
+fn tell_manager(pid: u32) {
+    let told = [sd_notify::NotifyState::MainPid(pid), sd_notify::NotifyState::Ready];
+    if let Err(error) = sd_notify::notify(false, &told) {
+        tracing::warn!(%error, "the service manager cannot be told that process {pid} serves");
+    }
+}
+
+/// Says to who upgrades that this process serves.
+fn announce(place: &MeetingPlace, is_heir: bool) -> Option<Announced> {
+    // What is wrong with the place was a warning of the configuration.
+    let before = place.living().ok()?;
+    if let (Some(before), false) = (before, is_heir) {
+        let before = before.as_raw_pid();
+        tracing::warn!(
+            "process {before} has the same server.upgrade_socket: give each gateway its own"
+        );
+    }
+    match place.announce() {
+        Ok(announced) => Some(announced),
+        Err(error) => {
+            tracing::warn!("portaria upgrade will not find this process: {error}");
+            None
         }
     }
 }

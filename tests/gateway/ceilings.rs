@@ -288,6 +288,37 @@ async fn frames_that_ask_for_nothing_are_cut_when_they_have_no_end() {
     }
 }
 
+/// Fields for a stream that was refused are read and dropped: no request, and no place in any quota.
+#[tokio::test]
+async fn fields_that_ask_for_nothing_more_are_cut_when_they_have_no_end() {
+    let lab = lab().await;
+    let connector = lab.connector_to("public", None);
+    let connector = connector.adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
+    let (mut reader, mut writer) = tokio::io::split(connector.tls().await.unwrap());
+    let fields = |block: &[u8]| {
+        let mut frame = frame(1, 1, block);
+        // END_HEADERS, and no END_STREAM: trailers that are none reset their stream.
+        frame[4] = 4;
+        frame
+    };
+    let length = u8::try_from(OPEN.len()).unwrap();
+    let request = [&[0x82, 0x87, 0x04, length], OPEN.as_bytes(), b"\x01\x09localhost"].concat();
+    let begin = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, &[])].concat();
+    writer.write_all(&[begin, fields(&request)].concat()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        let mut taken = [0; 4096];
+        while matches!(reader.read(&mut taken).await, Ok(read) if read > 0) {}
+    });
+    let flood = fields(&[0x40, 1, b'a', 1, b'b']).repeat(100);
+    let flooding = async { while writer.write_all(&flood).await.is_ok() {} };
+    let within = std::time::Duration::from_secs(20);
+    assert!(tokio::time::timeout(within, flooding).await.is_ok(), "never cut");
+    reading.await.unwrap();
+    let cut = "portaria_cut_connections_total{listener=\"public\",reason=\"frames\"}";
+    lab.expect_metric(cut, 1.0).await;
+    lab.assert_untouched();
+}
+
 #[tokio::test]
 async fn empty_lines_before_a_request_have_an_end() {
     let lab = lab().await;

@@ -412,6 +412,26 @@ async fn who_has_waited_long_enough_may_come_again() {
     keeping.lab.expect_metric(refused, 2.0).await;
 }
 
+/// Whoever holds the body of one request back makes as many others wait as it likes.
+#[tokio::test]
+async fn waiting_for_ones_own_earlier_request_is_not_the_gateways_time() {
+    let keeping = Keeping::with("", slow_bodies).await;
+    let (connection, _) = half_of_a_long_post(&keeping).await;
+    for _ in 0..2 {
+        let answer = keeping.send(&keeping.consent("{}")).await;
+        assert_refused(&answer, 503, "SERVICO_INDISPONIVEL");
+    }
+    let of = |name: &str, labels: &str| format!("portaria_{name}{{{labels}}}");
+    let class = "api=\"consents\",class=\"medium\"";
+    keeping.lab.expect_metric(&of("response_time_seconds_count", class), 2.0).await;
+    let quick = of("response_time_seconds_bucket", &format!("{class},le=\"0.5\""));
+    assert_eq!(keeping.lab.metric(&quick).await, 2.0);
+    let waited = of("caller_time_seconds_count", "part=\"earlier\"");
+    assert_eq!(keeping.lab.metric(&waited).await, 2.0);
+    keeping.lab.assert_untouched();
+    drop(connection);
+}
+
 #[tokio::test]
 async fn long_bodies_are_told_apart_by_their_last_byte() {
     let keeping = Keeping::new().await;

@@ -124,6 +124,10 @@ async fn fields_that_name_a_place_lead_to_the_public_host() {
     let response = ask(&lab, "elsewhere").await;
     assert_eq!(response.field("location"), Some("https://api.seguradora.example/a?b#c"));
     assert_eq!(response.field("content-location"), Some("https://api.seguradora.example/d"));
+    // Without a scheme it is the host all the same.
+    let response = ask(&lab, "elsewhere-alike").await;
+    assert_eq!(response.field("location"), Some("https://api.seguradora.example/a"));
+    assert_eq!(response.field("content-location"), Some("//other.example/d"));
     // Where a login ends is no place of the backend's.
     let response = ask(&lab, "to-the-client").await;
     assert_eq!(response.field("location"), Some("https://client.example/callback?code=1"));

@@ -1,5 +1,7 @@
 //! Which endpoints exist, where, and with which methods.
 
+use portaria::lab::backend::Recorded;
+
 use crate::harness::*;
 
 const CONSENT: &str = "/open-insurance/consents/v3/consents/urn:portaria-lab:C000000";
@@ -75,6 +77,23 @@ async fn what_may_be_read_may_be_asked_for_its_fields() {
     let refused = http1.receive(true).await.unwrap();
     assert_eq!((refused.status.as_u16(), refused.body.len()), (401, 0), "it asks for a token");
     assert_eq!(lab.recorded().len(), reached);
+}
+
+/// Some servers answer a HEAD with a body: on a connection that is kept it would be taken for the answer to whoever
+/// comes next.
+#[tokio::test]
+async fn what_a_backend_sends_after_an_answer_to_head_is_nobodys_answer() {
+    let lab = lab().await;
+    let mut http1 = lab.http1().await;
+    let (head, get) = (Request::new("HEAD", OPEN), Request::get(OPEN));
+    let empty = Request::new("HEAD", &format!("{OPEN}?lab=big:0"));
+    for (request, connections) in [(&get, 1), (&empty, 1), (&get, 2), (&head, 2), (&get, 3)] {
+        assert_eq!(http1.exchange(&request.to_bytes()).await.unwrap().status, 200);
+        assert_eq!(lab.backend.connections(), connections, "{request:?}");
+    }
+    let said = |request: &Recorded| request.field("connection") == Some("close");
+    let said: Vec<bool> = lab.recorded().iter().map(said).collect();
+    assert_eq!(said, [false, true, false, true, false]);
 }
 
 /// Some participants registered their base paths with a slash at the end, and tools append to them.

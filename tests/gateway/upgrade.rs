@@ -208,6 +208,28 @@ async fn only_sockets_that_a_listener_names_are_served() {
     assert_eq!(closed("is no listening TCP socket: closed"), 2, "{:?}", new.log());
 }
 
+/// It gave up waiting, and serves on: what is told of who serves must not name a process that ends.
+#[tokio::test]
+async fn a_new_process_that_nobody_waits_for_any_more_leaves_the_old_ones_name_in_its_place() {
+    let lab = lab_to_upgrade().await;
+    // The sockets of the old one are not given, so the new one has its own.
+    lab.rewrite_config(|config| {
+        ["mtls", "public", "admin"].iter().fold(config, |config, listener| {
+            let old = lab.gateway.address(listener).to_string();
+            config.replace(&old, &free_address().to_string())
+        })
+    });
+    let mut new = Gateway::spawn_after(&config(&lab));
+    eventually("it waits", || async { socket(&lab).exists() }).await;
+    let other = TcpListener::bind(LOOPBACK).unwrap();
+    drop(give(&lab, &[other.as_fd()], b"portaria sockets 1\n"));
+    assert_eq!(tokio::time::timeout(PATIENCE, new.end()).await.unwrap().code(), Some(1));
+    new.expect_log("it goes on, this one ends").await;
+    let named = std::fs::read_to_string(socket(&lab).with_extension("pid")).unwrap();
+    assert_eq!(named, lab.gateway.pid().to_string());
+    assert_serves(&lab).await;
+}
+
 #[tokio::test]
 async fn a_place_that_is_open_to_others_is_none() {
     let lab = lab_to_upgrade().await;

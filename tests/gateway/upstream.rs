@@ -70,6 +70,16 @@ async fn a_backends_error_that_is_no_json_becomes_the_ecosystems() {
             (over_http2.status, over_http2.body.len()),
             (response.status, response.body.len())
         );
+        let head = Request::new("HEAD", &target).to_bytes();
+        let of_head = http1.exchange(&head).await.unwrap();
+        assert_eq!((of_head.status, of_head.body.len()), (response.status, 0));
+        assert_common_fields(&of_head);
+        for name in ["content-type", "content-length"] {
+            assert_eq!(of_head.field(name), response.field(name), "{answered}");
+        }
+        let request = http::Request::head(format!("https://localhost{target}")).body(()).unwrap();
+        let over_http2 = http2.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_eq!((over_http2.status, over_http2.body.len()), (response.status, 0));
     }
     // What the backend says in JSON is its word.
     let response =

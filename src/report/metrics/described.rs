@@ -43,7 +43,7 @@ pub(super) const BACKEND: Described = Described(
 );
 pub(super) const CALLER: Described = Described(
     "portaria_caller_time_seconds",
-    "Time that passed waiting for callers: for the rest of a head, for a body, for room for an answer.",
+    "Time that passed waiting for callers: for the rest of a head, for a body, for room for an answer, for an earlier request to the same operation.",
     &["part"],
 );
 pub(super) const P95: Described = Described(

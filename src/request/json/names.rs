@@ -8,10 +8,15 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 
+use crate::request::RequestError;
+
 static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// An object of so many names is searched from end to end; a larger one has an index.
 const SEARCHED: usize = 32;
+/// Names that are kept at a time: a body passes on as it comes, and what is kept of it must not be more than it.
+/// Lists may be longer than that, for the objects of a list end one after the other.
+pub(super) const MOST: usize = 10_000;
 /// Bytes that are hashed at once.
 const AT_ONCE: usize = 64;
 
@@ -19,6 +24,8 @@ const AT_ONCE: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     open: Vec<Object>,
+    /// How many names they have, all together.
+    kept: usize,
     name: Option<Name>,
 }
 
@@ -53,7 +60,8 @@ impl Names {
 
     /// The innermost object ends.
     pub(super) fn close(&mut self) {
-        self.open.pop();
+        let names = self.open.pop().map_or(0, |object| object.few.len() + object.many.len());
+        self.kept = self.kept.saturating_sub(names);
     }
 
     /// A name begins.
@@ -99,13 +107,17 @@ impl Names {
         }
     }
 
-    /// The name ends. Returns whether it is new in its object.
-    pub(super) fn end(&mut self) -> bool {
+    /// The name ends: it must be new in its object.
+    pub(super) fn end(&mut self) -> Result<(), RequestError> {
         let (Some(mut name), Some(object)) = (self.name.take(), self.open.last_mut()) else {
-            return true;
+            return Ok(());
         };
         name.flush_surrogate();
-        object.takes(name.finish())
+        if !object.takes(name.finish()) {
+            return Err(RequestError::JsonRepeated);
+        }
+        self.kept += 1;
+        if self.kept > MOST { Err(RequestError::JsonMembers) } else { Ok(()) }
     }
 }
 

@@ -13,7 +13,7 @@ use super::case::KnownConsent;
 use crate::config::Judging;
 use crate::consent::ConsentKind;
 use crate::moment::Moment;
-use crate::remote::{Breaker, BreakerSettings, Endpoint, Remote};
+use crate::remote::{BreakerSettings, Breakers, Endpoint, Remote};
 use crate::review::responder::{Responder, Service};
 use crate::terms::{Members, Reading};
 
@@ -71,9 +71,9 @@ pub(super) fn stage(remote: &Remote, settings: &Judging) -> crate::consent::Regi
     };
     // It never opens: a case in which the registry fails says nothing of the next one.
     let settings = BreakerSettings { failures: u64::MAX, open_for: Duration::ZERO };
-    let breaker = Breaker::new(settings, Moment::now, Arc::new(|_| ()));
+    let breakers = Breakers::new(settings, Moment::now, Arc::new(|_| ()));
     let [consents, enrollments] = [ConsentKind::Consent, ConsentKind::Enrollment].map(reading);
-    crate::consent::Registry::new(remote.clone(), breaker, consents, enrollments)
+    crate::consent::Registry::new(remote.clone(), breakers, consents, enrollments)
 }
 
 fn describe(consent: &KnownConsent) -> String {

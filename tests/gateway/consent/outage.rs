@@ -1,8 +1,9 @@
 //! What is kept while the registry is well, and what an outage means.
 
 use super::hostile::{Hostile, ID, Manner, answer, lab_asking};
-use super::{CONSENTS, PERMISSION, lab_saying, read};
+use super::{AUTO, CONSENTS, PERMISSION, lab_saying, read};
 use crate::harness::*;
+use portaria::lab::authorization::Grant;
 use portaria::lab::consents::Record;
 
 const NOT_FOUND: &str = "CONSENTIMENTO_NAO_ENCONTRADO";
@@ -33,6 +34,33 @@ async fn a_registry_that_fails_is_left_alone_for_a_while() {
     crate::reload::reload(&lab, "configuration reloaded").await;
     assert_eq!(lab.send(&read(&lab, ID)).await.status, 200);
     lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
+}
+
+/// Whose token names a consent at which the registry fails must not have it left alone for the others.
+#[tokio::test]
+async fn a_client_whose_consent_the_registry_fails_at_stops_nobody_else() {
+    let registry = Hostile::start(Manner::Says(answer("500", "", ""))).await;
+    let lab = lab_asking(&format!("http://{}", registry.address), "").await;
+    lab.rewrite_config(|config| config.replace("open_for = \"100ms\"", "open_for = \"5m\""));
+    crate::reload::reload(&lab, "configuration reloaded").await;
+    let own = Grant {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.user_grant("insurance-auto", "urn:x:2")
+    };
+    let own = lab.authorization.issue_signed(&own).unwrap();
+    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    let request = Request::get(AUTO).bearer(&own).to_bytes();
+    for _ in 0..4 {
+        let response = two.exchange(&request).await.unwrap();
+        assert_refused(&response, 503, "SERVICO_INDISPONIVEL");
+    }
+    assert_eq!(registry.asked(), 3, "it is left alone");
+    lab.assert_untouched();
+    registry.turn(Manner::Good);
+    assert_eq!(lab.send(&read(&lab, ID)).await.status, 200, "for client two alone");
+    assert_refused(&two.exchange(&request).await.unwrap(), 503, "SERVICO_INDISPONIVEL");
+    lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 1.0).await;
 }
 
 #[tokio::test]
