@@ -297,6 +297,15 @@ fn odd_answer(name: &str) -> &'static str {
         "no-content-in-chunks" => {
             "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
         }
+        "empty-page" => "HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n",
+        "empty-page-of-zeros" => {
+            "HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\ncontent-length: 00\r\n\r\n"
+        }
+        "empty-page-in-chunks" => {
+            "HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\ntransfer-encoding: chunked\r\n\r\n\
+             0\r\n\r\n"
+        }
+        "empty-page-to-the-end" => "HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\n\r\n",
         "old" => {
             "HTTP/1.0 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"a\":1}"
         }

@@ -14,13 +14,19 @@ use crate::route::ErrorForm;
 /// What else of such an answer means something to whoever reads the status.
 const KEPT: [HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE];
 
-/// Whether an answer is an error with a body that is no JSON.
+/// Whether an answer is an error with a body that is no JSON. One that announces no body gets none: the framework asks
+/// for no piece of it.
 pub fn is_foreign(status: StatusCode, answer: &HeaderMap) -> bool {
     if !status.is_client_error() && !status.is_server_error() {
         return false;
     }
-    let is_empty = answer.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
-    !is_empty && !is_json(answer)
+    !is_empty(answer) && !is_json(answer)
+}
+
+/// However many zeros the length is written with (RFC 9110 section 8.6).
+fn is_empty(answer: &HeaderMap) -> bool {
+    let length = answer.get(header::CONTENT_LENGTH).map(HeaderValue::as_bytes);
+    length.is_some_and(|length| length.iter().all(|digit| *digit == b'0'))
 }
 
 /// Without content coding: coded, it is read by those only who asked for that, and hides what it is.
@@ -92,6 +98,8 @@ mod tests {
             (404, "application/json; charset=utf-8", "9", false),
             (422, "application/problem+json", "9", false),
             (500, "text/html", "0", false),
+            (500, "text/html", "000", false),
+            (500, "text/html", "010", true),
             (200, "text/html", "9", false),
             (302, "text/html", "9", false),
         ] {

@@ -91,6 +91,34 @@ async fn a_backends_error_that_is_no_json_becomes_the_ecosystems() {
 }
 
 #[tokio::test]
+async fn an_error_without_a_body_announces_no_more_than_it_has() {
+    let lab = lab().await;
+    for (name, status, has_body) in [
+        ("empty-page", 502, false),
+        ("empty-page-of-zeros", 502, false),
+        ("empty-page-in-chunks", 500, true),
+        ("empty-page-to-the-end", 500, true),
+    ] {
+        let target = format!("{OPEN}?lab=raw:{name}");
+        let response = lab.http1().await.exchange(&Request::get(&target).to_bytes()).await.unwrap();
+        assert_eq!(
+            (response.status.as_u16(), !response.body.is_empty()),
+            (status, has_body),
+            "{name}"
+        );
+        let request = http::Request::get(format!("https://localhost{target}")).body(()).unwrap();
+        let over_http2 = lab.http2().await.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_eq!(
+            (over_http2.status, over_http2.body.len()),
+            (response.status, response.body.len()),
+            "{name}"
+        );
+        let announced = over_http2.field("content-length").and_then(|length| length.parse().ok());
+        assert_eq!(announced, Some(over_http2.body.len()), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_backends_pages_and_cookies_pass_where_that_is_said() {
     let lab = lab().await;
     let verbose = Request::get(&format!("{OPEN}?lab=verbose"));
