@@ -3,7 +3,7 @@
 //! An exchange counts if somebody who may ask was owed an answer. So a request over the limits does not, nor one
 //! that was never whole, nor one that was refused for its form or because nobody in particular sent it: whoever wants
 //! to could make thousands of them, each faster than any answer. What the gateway or the backend could not do
-//! counts, whoever asked. See docs/decisions/0040-callers-do-not-move-the-p95.md for the texts.
+//! counts, whoever asked. See docs/decisions/0020-callers-do-not-move-the-p95.md for the texts.
 
 use super::{Outcome, Sample};
 use crate::refusal::{Fault, Refusal};
