@@ -2,8 +2,9 @@
 //!
 //! The library answers or reads every PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM and frame of an unknown kind,
 //! and never tires; it bounds by itself only empty and tiny DATA, CONTINUATION, resets of streams that nobody saw, and
-//! streams beyond their number. HEADERS of a stream that it has reset it reads and drops. So what a client sends is counted as it arrives: a stock that grows with time, with
-//! requests, and with what the client was sent (whoever takes a long answer says so in many a WINDOW_UPDATE).
+//! streams beyond their number. HEADERS of a stream that it has reset it reads and drops. So what a client sends is
+//! counted as it arrives: a stock that grows with time, with requests, and with what the client was sent (whoever takes a
+//! long answer says so in many a WINDOW_UPDATE).
 
 use std::time::Instant;
 
