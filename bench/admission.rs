@@ -434,7 +434,7 @@ fn grant(client: &Identity) -> Grant {
         scope: format!("openid consent:{CONSENT} {SCOPE}"),
         subject: Some("customer".into()),
         thumbprint: client.thumbprint(),
-        lifetime: 86_400,
+        lifetime: 900,
     }
 }
 

@@ -288,6 +288,7 @@ name = "legacy"
 servers = ["{backend}"]
 [token]
 audiences = ["{AUDIENCE}"]
+longest_lifetime = "1d"
 [[token.issuers]]
 issuer = "{ISSUER}"
 jwks = {{ file = "jwks.json" }}
