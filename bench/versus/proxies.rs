@@ -186,7 +186,9 @@ fn write_trust(at: &Path, config: &str, root: &Authority, issuing: &Authority) -
     let long = issuing.long_revocation_list(LISTED, -3600, 86_400)?;
     std::fs::write(at.join("issuing.crl"), long)?;
     let anchors = "trust_anchors = \"root.pem\"";
-    let lists = format!("{anchors}\nrevocation = {{ lists = [\"root.crl\", \"issuing.crl\"] }}");
+    std::fs::write(at.join("issuing.pem"), issuing.pem())?;
+    let table = "lists = [\"root.crl\", \"issuing.crl\"], issuers = \"issuing.pem\"";
+    let lists = format!("{anchors}\nrevocation = {{ {table} }}");
     let strict = config.replace(anchors, &lists);
     let strict = format!("{strict}\n[identity.rules]\n{}", levels("enforce"));
     Ok(std::fs::write(at.join("strict.toml"), strict)?)
