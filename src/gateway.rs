@@ -358,7 +358,7 @@ impl ProxyHttp for Gateway {
         let Some(refusal) = failure::refusal_for(session, error, exchange) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        let error_code = refusal.verdict().status.as_u16();
+        let error_code = refusal.status().as_u16();
         // A caller that is gone cannot be answered: `logging` tells it from the status.
         let answered = self.answer(session, exchange, refusal).await;
         if answered.is_ok() && !session.is_http2() {

@@ -1,8 +1,8 @@
 //! Every way of saying no.
 //!
 //! Takes what a stage refused; gives the status, the closed-list code for logs and metrics, the public
-//! text, the challenge. This is the only place that knows a status code, and its matches have no `_`
-//! arm: a new fact in a stage does not compile until it has an answer here.
+//! text, the challenge. What belongs to a code is one row of a table ([`codes`]), the only place that knows status
+//! codes. The matches here have no `_` arm: a new fact in a stage does not compile until it has a row.
 //!
 //! Sources: OPIN portal, response codes; gateway rules section 5; error schema of the OPIN
 //! specifications; RFC 6750 section 3 (challenges), RFC 9110 section 15. "Cannot decide" (keys,
@@ -11,28 +11,28 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod body;
+pub mod codes;
 pub mod foreign;
+mod rows;
 mod text;
-mod verdict;
-
-use std::num::NonZeroU32;
 
 use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
-use crate::consent::{ConsentError, EventError};
+use crate::consent::{ConsentError, EventError, Lapse};
 use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
-use crate::limits::{Crowded, LimitExceeded, Standing, Whose};
+use crate::limits::{Crowded, LimitExceeded, Standing};
 use crate::moment::Moment;
 use crate::parameters::ParameterError;
-use crate::remote::RemoteError;
 use crate::request::RequestError;
 use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
 use crate::token::TokenError;
 use crate::version::VersionError;
+use codes::{Connection, Status};
+pub use codes::{Fault, Row, Stage};
 pub use text::Text;
 
 /// Why the backend gave no answer that can be passed on.
@@ -88,135 +88,49 @@ pub enum Refusal {
     Internal,
 }
 
-/// Whose fault it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The caller's.
-    Client,
-    /// The gateway's, or that of a service that it asks.
-    Gateway,
-    /// The backend's.
-    Upstream,
-}
-
-impl Fault {
-    /// The name in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Gateway => "gateway",
-            Self::Upstream => "upstream",
-        }
-    }
-}
-
-/// The fixed part of the answer to a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The status.
-    pub status: StatusCode,
-    /// The code in logs and metrics: stage, underscore, cause.
-    pub code: &'static str,
-    /// What the caller reads.
-    pub text: Text,
-}
-
 /// Seconds after which a caller may hope that an undecidable request can be decided.
 const UNDECIDED_RETRY_SECONDS: u64 = 5;
 
 impl Refusal {
-    /// One of each kind that is no caller's fault, for whoever counts them from the start.
-    pub fn own_faults() -> Vec<Self> {
-        let remote = RemoteError::Timeout;
-        let upstream = [
-            UpstreamError::Unreachable,
-            UpstreamError::Timeout,
-            UpstreamError::Broken,
-            UpstreamError::Malformed,
-        ];
-        let mut faults = vec![
-            Self::Token(TokenError::NoKeys),
-            Self::Token(TokenError::Introspection(remote)),
-            Self::Consent(ConsentError::Registry(remote)),
-            Self::Consent(ConsentError::NoRegistry),
-            Self::Event(EventError::TooMany),
-            Self::Idempotency(IdempotencyError::UnderWay),
-            Self::Idempotency(IdempotencyError::Store),
-            Self::Crowded(Crowded { whose: Whose::Everyone, ceiling: NonZeroU32::MIN }),
-            Self::Internal,
-        ];
-        faults.extend(upstream.map(Self::Upstream));
-        faults
+    /// The row of the table of codes: all that its code says.
+    pub fn row(&self) -> &'static Row {
+        rows::of(self)
+    }
+
+    /// The code in logs and metrics.
+    pub fn code(&self) -> &'static str {
+        self.row().code
     }
 
     /// The stage that refused: log axis and metric label.
-    pub fn stage(&self) -> &'static str {
-        match self {
-            Self::Request(_) => "request",
-            Self::Identity(_) => "identity",
-            Self::Interaction(_) => "interaction",
-            Self::Route(_) => "route",
-            Self::Version(_) => "version",
-            Self::Parameter(_) => "parameters",
-            Self::Limits(_) | Self::Crowded(_) => "limits",
-            Self::Token(_) => "token",
-            Self::Scope(_) => "scope",
-            Self::Consent(_) | Self::Event(_) => "consent",
-            Self::Idempotency(_) => "idempotency",
-            Self::Upstream(_) => "upstream",
-            Self::Internal => "gateway",
+    pub fn stage(&self) -> Stage {
+        self.row().stage
+    }
+
+    /// The status: the row's. A consent that has lapsed is a matter of policy, and gets the one that RFC 6750 section
+    /// 3.1 gives the error which the policy takes it for.
+    pub fn status(&self) -> StatusCode {
+        match (self.row().status, self.lapse()) {
+            (Status::Of(status), _) => status,
+            (Status::OfLapse, Some(Lapse::InsufficientScope)) => StatusCode::FORBIDDEN,
+            (Status::OfLapse, Some(Lapse::InvalidToken) | None) => StatusCode::UNAUTHORIZED,
         }
     }
 
-    /// Status, code and text.
-    pub fn verdict(&self) -> Verdict {
-        let (status, code, text) = match self {
-            Self::Request(error) => verdict::of_request(*error),
-            Self::Identity(error) => verdict::of_identity(error),
-            Self::Interaction(error) => verdict::of_interaction(*error),
-            Self::Route(error) => verdict::of_route(error),
-            Self::Version(error) => verdict::of_version(*error),
-            Self::Parameter(error) => verdict::of_parameter(error),
-            Self::Limits(error) => verdict::of_limits(error),
-            Self::Crowded(error) => verdict::of_crowded(*error),
-            Self::Token(error) => verdict::of_token(*error),
-            Self::Scope(error) => verdict::of_scope(*error),
-            Self::Consent(error) => verdict::of_consent(*error),
-            Self::Event(error) => verdict::of_event(*error),
-            Self::Idempotency(error) => verdict::of_idempotency(*error),
-            Self::Upstream(error) => verdict::of_upstream(*error),
-            Self::Internal => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "gateway_internal", text::INTERNAL)
-            }
-        };
-        Verdict { status, code, text }
+    fn lapse(&self) -> Option<Lapse> {
+        if let Self::Consent(
+            ConsentError::NotAuthorised { lapse, .. } | ConsentError::Expired { lapse },
+        ) = self
+        {
+            Some(*lapse)
+        } else {
+            None
+        }
     }
 
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
-        match self {
-            Self::Upstream(_) => Fault::Upstream,
-            Self::Internal => Fault::Gateway,
-            Self::Request(_)
-            | Self::Identity(_)
-            | Self::Interaction(_)
-            | Self::Route(_)
-            | Self::Version(_)
-            | Self::Parameter(_)
-            | Self::Limits(_)
-            | Self::Crowded(_)
-            | Self::Token(_)
-            | Self::Scope(_)
-            | Self::Consent(_)
-            | Self::Event(_)
-            | Self::Idempotency(_) => {
-                if self.verdict().status.is_server_error() {
-                    Fault::Gateway
-                } else {
-                    Fault::Client
-                }
-            }
-        }
+        self.row().fault()
     }
 
     /// The WWW-Authenticate field: on every 401 and on the 403 of the stages that judge the token's
@@ -225,7 +139,7 @@ impl Refusal {
         if matches!(self, Self::Token(TokenError::Missing)) {
             return Some(HeaderValue::from_static("Bearer"));
         }
-        match self.verdict().status {
+        match self.status() {
             StatusCode::UNAUTHORIZED => {
                 Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
             }
@@ -246,7 +160,7 @@ impl Refusal {
         if matches!(self, Self::Crowded(_)) {
             return Some(Crowded::RETRY_AFTER.as_secs());
         }
-        let status = self.verdict().status;
+        let status = self.status();
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(UNDECIDED_RETRY_SECONDS)
     }
 
@@ -289,38 +203,15 @@ impl Refusal {
         if let Self::Limits(exceeded) = self { Some(exceeded.standing) } else { None }
     }
 
-    /// Whether the connection must not carry another request: its framing is in doubt, or its
-    /// certificate is no longer valid.
+    /// Whether the connection must not carry another request.
     pub fn ends_connection(&self) -> bool {
-        match self {
-            Self::Request(error) => !matches!(
-                error,
-                RequestError::NotAcceptable
-                    | RequestError::UnsupportedMedia
-                    | RequestError::IdempotencyKeyMissing
-                    | RequestError::IdempotencyKeyMalformed
-            ),
-            Self::Identity(_) | Self::Internal => true,
-            Self::Interaction(_)
-            | Self::Route(_)
-            | Self::Version(_)
-            | Self::Parameter(_)
-            | Self::Limits(_)
-            | Self::Crowded(_)
-            | Self::Token(_)
-            | Self::Scope(_)
-            | Self::Consent(_)
-            | Self::Event(_)
-            | Self::Idempotency(_)
-            | Self::Upstream(_) => false,
-        }
+        self.row().connection == Connection::Ends
     }
 
     /// The error body in a form of OPIN's, `application/json; charset=utf-8`.
     pub fn body(&self, form: ErrorForm, now: Moment) -> Vec<u8> {
-        let Verdict { status, text, .. } = self.verdict();
         let subject = if let Self::Parameter(error) = self { error.name() } else { None };
-        body::write(status, text, subject, form, now)
+        body::write(self.status(), self.row().text, subject, form, now)
     }
 }
 
@@ -330,6 +221,7 @@ mod tests {
 
     use super::*;
     use crate::limits::Holder;
+    use crate::remote::RemoteError;
 
     #[test]
     fn undecidable_is_never_the_callers_fault() {
@@ -341,7 +233,7 @@ mod tests {
             Refusal::Idempotency(IdempotencyError::UnderWay),
             Refusal::Idempotency(IdempotencyError::Store),
         ] {
-            assert_eq!(refusal.verdict().status, StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
+            assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE, "{refusal}");
             assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal}");
             assert_eq!(refusal.challenge(), None, "{refusal}");
             assert_eq!(refusal.fault(), Fault::Gateway, "{refusal}");

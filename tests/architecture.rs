@@ -8,6 +8,7 @@
     reason = "a test says what went wrong by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module imports only what stands before it. Children may use what their parent may use.
@@ -167,6 +168,47 @@ fn only_refusal_decides_on_status_codes() {
                 && !line.contains("StatusCode::NOT_FOUND");
             assert!(!decides, "{}: {line}", source.path.display());
         }
+    }
+}
+
+/// Whatever else knows a code asks the table for it; but the lab, which says for itself what it expects.
+#[test]
+fn a_refusal_code_stands_in_the_table_and_nowhere_else() {
+    use portaria::refusal::codes::ALL;
+    for source in sources() {
+        if source.path.ends_with("refusal/codes.rs") || source.module == "lab" {
+            continue;
+        }
+        let text = source.code.join("\n");
+        // A member of the answers of authorization servers (RFC 6749), too.
+        for row in ALL.iter().filter(|row| row.code != "token_type") {
+            let code = format!("\"{}\"", row.code);
+            assert!(!text.contains(&code), "{}: {code}", source.path.display());
+        }
+    }
+}
+
+/// A row that no refusal has would promise what never comes; that every refusal has one, the compiler sees to.
+#[test]
+fn every_row_of_the_table_is_that_of_a_refusal() {
+    use portaria::refusal::codes::ALL;
+    let rows = sources().into_iter().find(|source| source.path.ends_with("refusal/rows.rs"));
+    let named: BTreeSet<String> = rows
+        .unwrap()
+        .code
+        .iter()
+        .filter_map(|line| line.split_once("=> ")?.1.strip_suffix(','))
+        .filter(|row| row.contains("::"))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named.len(), ALL.len(), "{named:?}");
+}
+
+/// Who refuses is a module: one stage, one word.
+#[test]
+fn the_stage_of_a_refusal_is_a_module() {
+    for row in portaria::refusal::codes::ALL {
+        assert!(LADDER.contains(&row.stage.as_str()), "{row:?}");
     }
 }
 

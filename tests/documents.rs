@@ -89,31 +89,31 @@ fn the_configuration_shows_every_key_and_no_other() {
     assert_eq!((hidden, unknown), (Vec::new(), Vec::new()));
 }
 
+/// Each under the heading of its stage, with its status.
 #[test]
 fn every_refusal_code_is_described() {
-    const STAGES: [&str; 13] = [
-        "request_",
-        "identity_",
-        "interaction_",
-        "version_",
-        "parameters_",
-        "route_",
-        "limits_",
-        "token_",
-        "scope_",
-        "consent_",
-        "idempotency_",
-        "upstream_",
-        "gateway_",
-    ];
-    let is_code = |word: &String| STAGES.iter().any(|stage| word.starts_with(stage));
-    let codes = read("src/refusal.rs") + &read("src/refusal/verdict.rs");
-    let source: BTreeSet<String> =
-        between(&codes, '"', is_word).into_iter().filter(is_code).collect();
-    let rows: String = read("docs/refusals.md").lines().filter(|l| l.starts_with("| `")).collect();
-    let described: BTreeSet<String> =
-        between(&rows, '`', is_word).into_iter().filter(is_code).collect();
-    assert!(source.len() > 60, "{source:?}");
+    use portaria::refusal::codes::{ALL, Row, Status};
+    let status = |row: &Row| match row.status {
+        Status::Of(status) => status.as_str().to_owned(),
+        Status::OfLapse => "401 or 403".to_owned(),
+    };
+    let source: BTreeSet<_> = ALL
+        .iter()
+        .map(|row| (row.stage.as_str().to_owned(), row.code.to_owned(), status(row)))
+        .collect();
+    assert_eq!(source.len(), ALL.len(), "a code stands twice");
+    let (mut described, mut stage) = (BTreeSet::new(), String::new());
+    for line in read("docs/refusals.md").lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            heading.clone_into(&mut stage);
+        } else if let Some((code, rest)) =
+            line.strip_prefix("| `").and_then(|line| line.split_once("` | "))
+        {
+            let status = rest.split(" |").next().unwrap_or_default();
+            let is_new = described.insert((stage.clone(), code.to_owned(), status.to_owned()));
+            assert!(is_new, "{code} is described twice");
+        }
+    }
     assert_eq!(source, described);
 }
 

@@ -19,7 +19,7 @@ pub(super) fn head(
     refusal: &Refusal,
 ) -> ResponseHeader {
     let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = refusal.verdict().status;
+    parts.status = refusal.status();
     if let Some(facts) = exchange.answer_facts(request.uri.path()) {
         let standing = refusal.standing().or(facts.standing);
         headers::complete(&mut parts.headers, AnswerFacts { standing, ..facts });

@@ -47,7 +47,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Valid => f.write_str("valid"),
             Self::Invalid(error) => {
-                write!(f, "invalid: {}", Refusal::from(*error).verdict().code)
+                write!(f, "invalid: {}", Refusal::from(*error).code())
             }
             Self::NoKey(Some(left_out)) => write!(f, "invalid: the key is {left_out}"),
             Self::NoKey(None) => f.write_str("invalid: there is no key"),

@@ -6,7 +6,8 @@
 //! counts, whoever asked. See docs/decisions/0020-callers-do-not-move-the-p95.md for the texts.
 
 use super::{Outcome, Sample};
-use crate::refusal::{Fault, Refusal};
+use crate::refusal::Refusal;
+use crate::refusal::codes::InTime;
 
 /// How an exchange counts in the response-time statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,26 +34,8 @@ impl Share {
 }
 
 /// Whether a refusal answers somebody who may ask.
-#[deny(clippy::wildcard_enum_match_arm)]
 fn is_answer(refusal: &Refusal) -> bool {
-    match refusal {
-        // Known by its certificate, and judged by what it may do.
-        Refusal::Token(_)
-        | Refusal::Scope(_)
-        | Refusal::Consent(_)
-        | Refusal::Idempotency(_)
-        | Refusal::Upstream(_)
-        | Refusal::Internal => true,
-        Refusal::Request(_)
-        | Refusal::Identity(_)
-        | Refusal::Interaction(_)
-        | Refusal::Route(_)
-        | Refusal::Version(_)
-        | Refusal::Parameter(_)
-        | Refusal::Limits(_)
-        | Refusal::Crowded(_)
-        | Refusal::Event(_) => refusal.fault() != Fault::Client,
-    }
+    refusal.row().in_time == InTime::Counts
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl AccessLog {
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
         if let (Some(refusal), None) = (sample.refusal, sample.times.backend) {
-            let code = refusal.verdict().code;
+            let code = refusal.code();
             let route = sample.route.map(|route| route.index);
             if !self.refusals.admit(sample.address, code, route, Instant::now()) {
                 return;
@@ -146,12 +146,12 @@ impl AccessLog {
             outcome: Outcome::as_str(sample.outcome),
             api: sample.route.map(|route| &*route.api),
             class: sample.route.map(|route| route.class.as_str()),
-            stage: refusal.map(|refusal| refusal.stage()),
-            code: refusal.map(|refusal| refusal.verdict().code),
+            stage: refusal.map(|refusal| refusal.stage().as_str()),
+            code: refusal.map(|refusal| refusal.code()),
             reason: refusal.map(ToString::to_string),
             fault: refusal.map(|refusal| refusal.fault().as_str()),
-            shadow_stage: shadow.map(|refusal| refusal.stage()),
-            shadow_code: shadow.map(|refusal| refusal.verdict().code),
+            shadow_stage: shadow.map(|refusal| refusal.stage().as_str()),
+            shadow_code: shadow.map(|refusal| refusal.code()),
             shadow_reason: shadow.map(ToString::to_string),
             interaction: sample.interaction.as_str(),
             organisation: participant.and_then(|p| p.organisation_id().as_value().to_str().ok()),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::access_log::{method, timestamp};
 use crate::admission::{Explanation, Step};
 use crate::measure::Sample;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, codes};
 use crate::route::Route;
 
 /// What was refused.
@@ -73,8 +73,8 @@ impl Decision {
             listener: subject.listener.to_owned(),
             method: method(subject.method),
             route: subject.route.map(|route| route.label.to_string()),
-            stage: refusal.stage(),
-            code: refusal.verdict().code,
+            stage: refusal.stage().as_str(),
+            code: refusal.code(),
             status: status.map(|status| status.as_u16()),
             www_authenticate: challenge.and_then(|field| field.to_str().ok().map(str::to_owned)),
             retry_after: refusal.retry_after(),
@@ -91,7 +91,7 @@ impl Decision {
         refusal: &Refusal,
         explanation: Option<&Explanation>,
     ) -> Self {
-        let status = Some(refusal.verdict().status);
+        let status = Some(refusal.status());
         Self { verdict: Some("would_refuse"), ..Self::of(subject, refusal, status, explanation) }
     }
 }
@@ -165,22 +165,9 @@ impl Decisions {
     }
 
     fn note_refusal(&self, sample: &Sample<'_>, refusal: &Refusal) {
-        let ring = match refusal {
-            Refusal::Limits(_)
-            | Refusal::Crowded(_)
-            | Refusal::Route(_)
-            | Refusal::Version(_)
-            | Refusal::Request(_)
-            | Refusal::Event(_) => &self.of_anybody,
-            Refusal::Identity(_)
-            | Refusal::Interaction(_)
-            | Refusal::Token(_)
-            | Refusal::Scope(_)
-            | Refusal::Parameter(_)
-            | Refusal::Consent(_)
-            | Refusal::Idempotency(_)
-            | Refusal::Upstream(_)
-            | Refusal::Internal => &self.of_participants,
+        let ring = match refusal.row().ring {
+            codes::Ring::Anybody => &self.of_anybody,
+            codes::Ring::Known => &self.of_participants,
         };
         if ring.capacity == 0 {
             return;

@@ -24,7 +24,7 @@ use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample, Share, Times};
 use crate::moment::Moment;
-use crate::refusal::Refusal;
+use crate::refusal::codes;
 use crate::route::{PriorityClass, Route};
 pub(super) use described::Described;
 use described::*;
@@ -130,8 +130,8 @@ impl Metrics {
             self.registry.register(Box::new(counter.clone()))?;
         }
         // There from the start, so that the first of a kind is an increase that an alert sees.
-        for refusal in Refusal::own_faults() {
-            self.refusals.with_label_values(&[refusal.stage(), refusal.verdict().code]);
+        for row in codes::own_faults() {
+            self.refusals.with_label_values(&[row.stage.as_str(), row.code]);
         }
         let targets = gauges(&self.registry, &TARGET)?;
         for class in PriorityClass::ALL {
@@ -167,12 +167,12 @@ impl Metrics {
             self.requests.with_label_values(&labels).inc();
         }
         if let (Some(refusal), Some(route)) = (sample.would_refuse, sample.route) {
-            let labels = [&*route.api, refusal.stage(), refusal.verdict().code];
+            let labels = [&*route.api, refusal.stage().as_str(), refusal.code()];
             self.would_refuse.with_label_values(&labels).inc();
         }
         if let Some(refusal) = sample.refusal {
-            let code = refusal.verdict().code;
-            self.refusals.with_label_values(&[refusal.stage(), code]).inc();
+            let code = refusal.code();
+            self.refusals.with_label_values(&[refusal.stage().as_str(), code]).inc();
             if sample.outcome == Outcome::OverLimit {
                 self.over_limit.with_label_values(&[code]).inc();
             }

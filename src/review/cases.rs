@@ -264,8 +264,8 @@ fn rejected(to: ConsentUse, rules: &Rules) -> String {
         ConsentUse::Initiate => rules.initiation_lapse,
     };
     let status = ConsentStatus::Rejected;
-    let verdict = Refusal::from(ConsentError::NotAuthorised { status, lapse }).verdict();
-    format!("{} {}", verdict.status.as_u16(), verdict.code)
+    let refusal = Refusal::from(ConsentError::NotAuthorised { status, lapse });
+    format!("{} {}", refusal.status().as_u16(), refusal.code())
 }
 
 /// A request that the policy admits.

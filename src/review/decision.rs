@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::deviation::{self, Dimension, Value, Values, credential, describe, dimensions};
 use super::trial::{Answer, Bench, Probe, SetUpError, Verdict};
+use crate::refusal::codes;
 use crate::route::{Access, Route};
 use when::Instants;
 
@@ -281,7 +282,7 @@ impl Comparison<'_> {
     /// What a revocation does, it does after its answer and to other requests: no stage is asked about it.
     fn revocation(&mut self, both: [&Route; 2], judged: &Judged<'_>) {
         let [before, after] = both.map(|route| match route.revokes_tokens {
-            true => Verdict::Refuse { status: 401, code: "token_revoked".to_owned() },
+            true => Verdict::Refuse { status: 401, code: codes::token::REVOKED.code.to_owned() },
             false => Verdict::Allow,
         });
         let answers = [before, after].map(|v| Answer { by_rules: v.clone(), in_force: v });

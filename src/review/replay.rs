@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::columns;
 use super::statement::{covers, shape};
 use crate::config::offline::{Entry, Policies};
+use crate::refusal::codes::route;
 use crate::route::Route;
 use judge::{Word, judge};
 use line::{End, Line};
@@ -214,8 +215,8 @@ impl Sets<'_> {
         }
         let other_methods = met.iter().any(|entry| covers(&entry.route.label, &before.label));
         Word::Refuse(match (met.is_empty(), other_methods) {
-            (true, _) => Some("route_not_found".to_owned()),
-            (false, true) => Some("route_method".to_owned()),
+            (true, _) => Some(route::NOT_FOUND.code.to_owned()),
+            (false, true) => Some(route::METHOD.code.to_owned()),
             (false, false) => None,
         })
     }

@@ -77,17 +77,17 @@ fn routes() -> Vec<Arc<Route>> {
 fn body(refusal: &Refusal, form: ErrorForm) -> (u16, Value) {
     let now = Moment::at(std::time::Duration::ZERO, SystemTime::now());
     let body = serde_json::from_slice(&refusal.body(form, now)).unwrap();
-    (refusal.verdict().status.as_u16(), body)
+    (refusal.status().as_u16(), body)
 }
 
 /// Their series are there from the start: the first of a kind is an increase.
 #[test]
 fn whatever_is_no_callers_fault_is_counted_from_the_start() {
-    use portaria::refusal::Fault;
+    use portaria::refusal::{Fault, codes};
     let own = |refusal: &Refusal| refusal.fault() != Fault::Client;
-    let code = |refusal: &Refusal| (refusal.stage(), refusal.verdict().code);
+    let code = |refusal: &Refusal| (refusal.stage(), refusal.code());
     let all: BTreeSet<_> = refusals::all().iter().filter(|r| own(r)).map(code).collect();
-    let counted: BTreeSet<_> = Refusal::own_faults().iter().map(code).collect();
+    let counted: BTreeSet<_> = codes::own_faults().map(|row| (row.stage, row.code)).collect();
     assert_eq!(all, counted);
 }
 
@@ -96,7 +96,7 @@ fn no_code_of_a_refusal_is_left_out_here() {
     let document = include_str!("../../docs/refusals.md");
     let row = |line: &'static str| line.strip_prefix("| `")?.split('`').next();
     let described: BTreeSet<&str> = document.lines().filter_map(row).collect();
-    let here: BTreeSet<&str> = refusals::all().iter().map(|r| r.verdict().code).collect();
+    let here: BTreeSet<&str> = refusals::all().iter().map(|r| r.code()).collect();
     assert_eq!(here, described);
 }
 
@@ -119,7 +119,7 @@ fn every_error_of_every_route_has_the_form_that_its_policy_names() {
 #[test]
 fn the_forms_can_be_told_apart() {
     let forms = Forms::read();
-    let key = refusals::all().into_iter().find(|r| r.verdict().code.ends_with("key_missing"));
+    let key = refusals::all().into_iter().find(|r| r.code().ends_with("key_missing"));
     let key = key.unwrap();
     for form in ErrorForm::ALL {
         let (status, body) = body(&key, form);

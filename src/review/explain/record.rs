@@ -25,7 +25,7 @@ pub(super) fn refused(
     missing: Option<Missing>,
     notes: &[Note],
 ) -> Value {
-    let status = Some(refusal.verdict().status);
+    let status = Some(refusal.status());
     let mut record = json!(Decision::of(subject, refusal, status, Some(explanation)));
     put(&mut record, "verdict", "refused".into());
     if let Some(missing) = missing {

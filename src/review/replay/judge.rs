@@ -9,7 +9,16 @@ use super::line::{End, Line, Stage};
 use crate::interaction::{FIELD, Form, Interaction, InteractionRule};
 use crate::moment::Moment;
 use crate::refusal::Refusal;
+use crate::refusal::codes::{consent, interaction, request, scope, token};
 use crate::route::{Access, Route};
+
+const TOKEN_GRANT: &str = token::GRANT.code;
+const INTERACTION_MISSING: &str = interaction::MISSING.code;
+const OTHER_CONSENT: &str = consent::OTHER_CONSENT.code;
+const PERMISSION: &str = consent::PERMISSION.code;
+const SCOPE_INSUFFICIENT: &str = scope::INSUFFICIENT.code;
+/// About whose consent it is: never borne.
+const OF_WHOSE: [&str; 3] = [consent::UNNAMED.code, OTHER_CONSENT, consent::OTHER_CLIENT.code];
 
 /// What a stage would say.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,19 +102,18 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
 fn lifetime(after: &Route, day: Moment) -> Word {
     match after.lifetime.check(day) {
         Ok(()) => Word::Pass,
-        Err(error) => refuse(Refusal::from(error).verdict().code),
+        Err(error) => refuse(Refusal::from(error).code()),
     }
 }
 
 /// Whether a request of which a stage says this goes on in shadow mode.
 fn is_borne(stage: Stage, word: &Word, after: &Route) -> bool {
-    let of_whose = ["consent_unnamed", "consent_other_consent", "consent_other_client"];
     match (stage, word) {
         (stage, _) if stage.is_rule_of_policy() => true,
         (_, Word::UnknownRule(_)) => true,
-        (Stage::Access, Word::Refuse(Some(code))) => code == "scope_insufficient",
+        (Stage::Access, Word::Refuse(Some(code))) => code == SCOPE_INSUFFICIENT,
         (Stage::Consent, Word::Refuse(Some(code))) => {
-            is_consented(&after.access) && !of_whose.contains(&code.as_str())
+            is_consented(&after.access) && !OF_WHOSE.contains(&code.as_str())
         }
         _ => false,
     }
@@ -127,7 +135,7 @@ fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
     // It went on: what it was written in fitted.
     let said = if said == Said::Borne { Said::Passed } else { said };
     match said {
-        Said::Refused(code) if code == "request_not_acceptable" => refuse(code),
+        Said::Refused(code) if code == request::NOT_ACCEPTABLE.code => refuse(code),
         Said::Passed if before.max_body != after.max_body && after.max_body.is_some() => {
             unknown_if("how long the body was")
         }
@@ -166,7 +174,7 @@ fn after_passing(line: &Line, before: &Access, after: &Access) -> Word {
     match (before, after) {
         (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
         (Access::Client { .. }, Access::Consented { .. })
-        | (Access::Consented { .. }, Access::Client { .. }) => refuse("token_grant"),
+        | (Access::Consented { .. }, Access::Client { .. }) => refuse(TOKEN_GRANT),
         (Access::Open | Access::Certificate | Access::Event, _) => {
             unknown_if("whether there was a token")
         }
@@ -181,13 +189,13 @@ fn after_refusal(code: &str, before: &Access, after: &Access) -> Word {
     match (code, after) {
         (code, _) if code.starts_with("identity_") => refuse(code),
         (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
-        ("token_grant", Access::Client { scope } | Access::Consented { scope, .. })
+        (TOKEN_GRANT, Access::Client { scope } | Access::Consented { scope, .. })
             if is_other_grant =>
         {
             Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
         }
-        ("scope_insufficient", _) if is_other_grant => refuse("token_grant"),
-        ("scope_insufficient", Access::Client { scope } | Access::Consented { scope, .. }) => {
+        (SCOPE_INSUFFICIENT, _) if is_other_grant => refuse(TOKEN_GRANT),
+        (SCOPE_INSUFFICIENT, Access::Client { scope } | Access::Consented { scope, .. }) => {
             Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
         }
         (code, _) => refuse(code),
@@ -224,7 +232,7 @@ fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Wo
     let could_be = |id: &Option<&'static str>| match said {
         _ if !is_uuid => *id == Some("a-1"),
         Said::Passed => passes_interaction(before, *id),
-        Said::Refused("interaction_missing") => id.is_none(),
+        Said::Refused(INTERACTION_MISSING) => id.is_none(),
         Said::Refused(_) => id.is_some() && !passes_interaction(before, *id),
         Said::Borne | Said::Nothing => true,
     };
@@ -284,10 +292,8 @@ fn consent(said: Said<'_>, before: &Route, after: &Route) -> Word {
 /// `other` is the permission that is asked for instead of the one that was.
 fn customer(said: Said<'_>, parameters: (bool, bool), other: Option<&str>) -> Word {
     match (said, other) {
-        (Said::Refused("consent_other_consent"), _) if !parameters.1 => {
-            unknown_if("what the consent was")
-        }
-        (Said::Refused("consent_permission") | Said::Passed | Said::Borne, Some(permission)) => {
+        (Said::Refused(OTHER_CONSENT), _) if !parameters.1 => unknown_if("what the consent was"),
+        (Said::Refused(PERMISSION) | Said::Passed | Said::Borne, Some(permission)) => {
             Word::UnknownRule(format!("whether the consent has permission {permission}"))
         }
         (Said::Passed | Said::Borne, None) if !parameters.0 && parameters.1 => {

@@ -8,6 +8,16 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::moment::Moment;
+use crate::refusal::codes::{identity, request, route};
+
+// Codes to match on.
+const NOT_YET_AVAILABLE: &str = route::NOT_YET_AVAILABLE.code;
+const RETIRED: &str = route::RETIRED.code;
+const NOT_ACCEPTABLE: &str = request::NOT_ACCEPTABLE.code;
+const MEDIA_TYPE: &str = request::MEDIA_TYPE.code;
+const KEY_MISSING: &str = request::IDEMPOTENCY_KEY_MISSING.code;
+const KEY_MALFORMED: &str = request::IDEMPOTENCY_KEY_MALFORMED.code;
+const UNTRUSTED: &str = identity::UNTRUSTED.code;
 
 /// What is read of a line.
 #[derive(Debug, Deserialize)]
@@ -77,15 +87,13 @@ impl Line {
         let stage = code.split('_').next().unwrap_or_default();
         match (stage, code) {
             ("upstream", _) => End::Admitted,
-            (_, "route_not_yet_available" | "route_retired") => End::At(Stage::Lifetime, code),
+            (_, NOT_YET_AVAILABLE | RETIRED) => End::At(Stage::Lifetime, code),
             ("route", _) => End::NoRoute,
             ("version", _) => End::At(Stage::Version, code),
             ("parameters", _) => End::At(Stage::Parameters, code),
-            (_, "request_not_acceptable" | "request_media_type") => End::At(Stage::Media, code),
-            (_, "request_idempotency_key_missing" | "request_idempotency_key_malformed") => {
-                End::At(Stage::Idempotency, code)
-            }
-            (_, "identity_untrusted") => End::Anyway,
+            (_, NOT_ACCEPTABLE | MEDIA_TYPE) => End::At(Stage::Media, code),
+            (_, KEY_MISSING | KEY_MALFORMED) => End::At(Stage::Idempotency, code),
+            (_, UNTRUSTED) => End::Anyway,
             ("identity" | "token" | "scope", _) => End::At(Stage::Access, code),
             ("interaction", _) => End::At(Stage::Interaction, code),
             ("consent", _) => End::At(Stage::Consent, code),

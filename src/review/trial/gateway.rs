@@ -333,8 +333,7 @@ async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -
 }
 
 fn told(refusal: &Refusal) -> Verdict {
-    let verdict = refusal.verdict();
-    Verdict::Refuse { status: verdict.status.as_u16(), code: verdict.code.to_owned() }
+    Verdict::Refuse { status: refusal.status().as_u16(), code: refusal.code().to_owned() }
 }
 
 impl Judged {
