@@ -353,7 +353,7 @@ impl Case {
         let mut interaction = Interaction::read(&case.headers);
         let mut arriving = case.arriving(&mut interaction);
         let admitted = case.admission().admit(&mut arriving, Moment::now()).await;
-        admitted.map_err(|refusal| format!("refused: {}", refusal.code()))?;
+        admitted.map_err(|refused| format!("refused: {}", refused.refusal.code()))?;
         Ok(case)
     }
 

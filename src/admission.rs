@@ -1,7 +1,7 @@
 //! The stages in order. Read [`Admission::admit`] aloud: it is the policy.
 //!
 //! Takes a request as it arrived; gives a [`Permit`], without which nothing reaches a backend, or the
-//! first refusal. Cheap and local stages come before those that may ask another service, so that a
+//! first refusal and the [`Step`] at which it was. Cheap and local stages come before those that may ask another service, so that a
 //! flood never reaches the authorization server.
 
 mod account;
@@ -31,7 +31,7 @@ use crate::token::{BoundToken, Grant, Tokens};
 pub use account::Note;
 pub use explanation::{Comparison, Explanation, Times};
 use shadow::Shadow;
-pub use step::Step;
+pub use step::{At, Refused, Step};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {
@@ -186,7 +186,7 @@ impl Permit {
     }
 
     /// What the route's rules would have refused, of a route in shadow mode.
-    pub fn would_refuse(&self) -> Option<&Refusal> {
+    pub fn would_refuse(&self) -> Option<&Refused> {
         self.shadow.would_refuse()
     }
 
@@ -201,9 +201,9 @@ impl Permit {
     }
 
     /// Requires that a consent that was used up has an answer to repeat.
-    pub fn begins_anew(&mut self) -> Result<(), Refusal> {
+    pub fn begins_anew(&mut self) -> Result<(), Refused> {
         let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
-        self.shadow.take(spent)
+        self.shadow.take(spent.at(Step::Consent))
     }
 }
 
@@ -237,28 +237,30 @@ impl Admission {
     }
 
     /// Judges a request.
-    pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refusal> {
+    pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refused> {
         let target = Target::parse(request.path, request.query);
         let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
         if let Some(form) = form_of(&found, request.wire_fault) {
             request.interaction.suit(form);
         }
-        let ticket = self.limits.admit(request.address, now)?;
-        let place = self.place(request, now)?;
-        request.is_well_formed(self.max_fields, self.max_body)?;
-        request.peer.still_trusted(now)?;
-        let found = found.map_err(|error| RequestError::Target(*error))??;
-        found.route.lifetime.check(now)?;
+        let ticket = self.limits.admit(request.address, now).at(Step::Quota)?;
+        let place = self.place(request, now).at(Step::Quota)?;
+        request.is_well_formed(self.max_fields, self.max_body).at(Step::Head)?;
+        request.peer.still_trusted(now).at(Step::Trust)?;
+        let found = found.map_err(|error| RequestError::Target(*error)).at(Step::Target)?;
+        let found = found.at(Step::Route)?;
+        found.route.lifetime.check(now).at(Step::Route)?;
         let mut shadow = Shadow::of(found.route.shadow, now);
-        shadow.take(found.route.answers(request.headers))?;
-        request.is_spoken_here(found.route)?;
+        shadow.take(found.route.answers(request.headers).at(Step::Version))?;
+        request.is_spoken_here(found.route).at(Step::Media)?;
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
-        shadow.take(request.interaction.satisfies(&found.route.interaction))?;
-        shadow.take(found.route.interaction.require_attempt(request.headers))?;
-        shadow.take(request.is_repeatable(found.route))?;
-        shadow.take(found.fits(request.query))?;
+        let rule = &found.route.interaction;
+        shadow.take(request.interaction.satisfies(rule).at(Step::Interaction))?;
+        shadow.take(rule.require_attempt(request.headers).at(Step::Interaction))?;
+        shadow.take(request.is_repeatable(found.route).at(Step::Repetition))?;
+        shadow.take(found.fits(request.query).at(Step::Parameters))?;
         request.watch.lap();
         let may_repeat = request.may_repeat && found.route.idempotency_key;
         let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
@@ -276,10 +278,10 @@ impl Admission {
 
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
     /// judged by before its route is.
-    pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refusal> {
-        let _ = self.limits.admit(request.address, now)?;
-        request.is_well_formed(self.max_fields, self.max_body)?;
-        Ok(request.peer.still_trusted(now)?)
+    pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refused> {
+        let _ = self.limits.admit(request.address, now).at(Step::Quota)?;
+        request.is_well_formed(self.max_fields, self.max_body).at(Step::Head)?;
+        request.peer.still_trusted(now).at(Step::Trust)
     }
 
     /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
@@ -289,7 +291,7 @@ impl Admission {
         permit: &mut Permit,
         peer: &Peer,
         now: Moment,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         let is_spent = permit.spent().is_some();
         self.judge_again(permit, peer, is_spent, now).await
     }
@@ -300,7 +302,7 @@ impl Admission {
         permit: &mut Permit,
         peer: &Peer,
         now: Moment,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         self.judge_again(permit, peer, true, now).await
     }
 
@@ -310,34 +312,36 @@ impl Admission {
         peer: &Peer,
         may_repeat: bool,
         now: Moment,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         let Permit { route, token, consent, shadow, is_consent_told, .. } = permit;
         shadow.confirm(route.shadow, now)?;
-        peer.still_trusted(now)?;
+        peer.still_trusted(now).at(Step::Trust)?;
         if route.access.needs_participant() {
-            peer.participant(now)?;
+            peer.participant(now).at(Step::Participant)?;
         }
         let Some(token) = token else {
             return Ok(());
         };
-        self.tokens.confirm(token, now)?;
+        self.tokens.confirm(token, now).at(Step::Token)?;
         let inquiry = route.inquiry;
         match (&route.access, &*consent) {
             // Without one it would have been refused before.
-            (Access::Consented { .. }, None) => shadow.take(Err(Refusal::Internal))?,
+            (Access::Consented { .. }, None) => {
+                shadow.take(Err(Step::Consent.refuse(Refusal::Internal)))?
+            }
             (Access::Consented { permission, to, .. }, Some(_)) => {
                 let need = Need { inquiry, permission, to: *to, in_path: None };
                 let held = self.held(token, &need, may_repeat, now).await;
                 // What permits nothing any more is not told to a backend; one that was told must not go on.
                 if *is_consent_told {
-                    held?;
+                    held.at(Step::Consent)?;
                 } else if shadow.take_consent(held)?.is_none() {
                     *consent = None;
                 }
             }
             (Access::Client { .. }, Some(Held::InForce(consent))) => {
                 let id = consent.id().reveal();
-                self.consents.admit_owner(token, inquiry, id, now).await?;
+                self.consents.admit_owner(token, inquiry, id, now).await.at(Step::Consent)?;
             }
             (Access::Client { .. } | Access::Certificate | Access::Event | Access::Open, _) => {}
         }
@@ -349,8 +353,8 @@ impl Admission {
         target: &'a Target<'_>,
         request: &Arriving<'_>,
         now: Moment,
-    ) -> Result<Found<'a>, Refusal> {
-        Ok(self.routes.find(request.method, target.path(), request.door, now)?)
+    ) -> Result<Found<'a>, RouteError> {
+        self.routes.find(request.method, target.path(), request.door, now)
     }
 
     /// The token that the route needs: valid, bound to this connection, of the right grant and scope.
@@ -360,20 +364,20 @@ impl Admission {
         request: &Arriving<'_>,
         shadow: &mut Shadow,
         now: Moment,
-    ) -> Result<Option<BoundToken>, Refusal> {
+    ) -> Result<Option<BoundToken>, Refused> {
         let (scope, grant) = match &route.access {
             Access::Open | Access::Event => return Ok(None),
             Access::Certificate => {
-                request.peer.participant(now)?;
+                request.peer.participant(now).at(Step::Participant)?;
                 return Ok(None);
             }
             Access::Client { scope } => (scope, Grant::Client),
             Access::Consented { scope, .. } => (scope, Grant::User),
         };
-        let participant = request.peer.participant(now)?;
-        let token = self.tokens.admit(request.headers, participant, now).await?;
-        token.token().require_grant(grant)?;
-        shadow.take(token.token().scopes().require(scope))?;
+        let participant = request.peer.participant(now).at(Step::Participant)?;
+        let token = self.tokens.admit(request.headers, participant, now).await.at(Step::Token)?;
+        token.token().require_grant(grant).at(Step::Token)?;
+        shadow.take(token.token().scopes().require(scope).at(Step::Scope))?;
         Ok(Some(token))
     }
 
@@ -385,7 +389,7 @@ impl Admission {
         may_repeat: bool,
         shadow: &mut Shadow,
         now: Moment,
-    ) -> Result<Option<Held>, Refusal> {
+    ) -> Result<Option<Held>, Refused> {
         let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
         match (&found.route.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
@@ -393,13 +397,15 @@ impl Admission {
                 shadow.take_consent(self.held(token, &need, may_repeat, now).await)
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {
-                let consent = self.consents.admit_owner(token, inquiry, in_path, now).await?;
-                Ok(Some(Held::InForce(consent)))
+                let consent = self.consents.admit_owner(token, inquiry, in_path, now).await;
+                Ok(Some(Held::InForce(consent.at(Step::Consent)?)))
             }
             (Access::Open | Access::Certificate | Access::Event, _, _)
             | (Access::Client { .. }, Some(_), None) => Ok(None),
             // Unreachable, for `token` gives one for every route that is not open; refused all the same.
-            (Access::Client { .. } | Access::Consented { .. }, None, _) => Err(Refusal::Internal),
+            (Access::Client { .. } | Access::Consented { .. }, None, _) => {
+                Err(Step::Consent.refuse(Refusal::Internal))
+            }
         }
     }
 
@@ -421,17 +427,17 @@ impl Admission {
 /// The form of interaction ids that the answer keeps to: the route's. Where nobody knows the path, the newer
 /// specifications' counts, for it is one of the older ones', too. Of a request that is none the path says nothing.
 fn form_of<E>(
-    found: &Result<Result<Found<'_>, Refusal>, E>,
+    found: &Result<Result<Found<'_>, RouteError>, E>,
     wire_fault: Option<RequestError>,
 ) -> Option<Form> {
     match found {
         Ok(Ok(found)) => Some(found.route.interaction.form),
-        Ok(Err(Refusal::Route(RouteError::Method { form, .. }))) => Some(*form),
+        Ok(Err(RouteError::Method { form, .. })) => Some(*form),
         Ok(Err(_)) | Err(_) => wire_fault.is_none().then_some(Form::Uuid),
     }
 }
 
-fn route_of<E>(found: &Result<Result<Found<'_>, Refusal>, E>) -> Option<Arc<Route>> {
+fn route_of<E>(found: &Result<Result<Found<'_>, RouteError>, E>) -> Option<Arc<Route>> {
     let found = found.as_ref().ok()?.as_ref().ok()?;
     Some(found.route.clone())
 }

@@ -21,7 +21,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::address::{self, Networks};
-use crate::admission::{Admission, Arriving, Explanation, Permit};
+use crate::admission::{Admission, Arriving, At, Explanation, Permit, Refused, Step};
 use crate::consent::Consent;
 use crate::headers::AnswerFacts;
 use crate::headers::caller::CallerFacts;
@@ -105,7 +105,7 @@ pub struct Exchange {
     attempt: Option<(HeaderName, HeaderValue)>,
     route: Option<Arc<Route>>,
     permit: Option<Permit>,
-    refusal: Option<Refusal>,
+    refusal: Option<Refused>,
     explanation: Option<Box<Explanation>>,
     /// The tokens that the request asks to revoke.
     revocation: Option<Revocation>,
@@ -197,7 +197,7 @@ impl Exchange {
     }
 
     /// Runs the stages. Afterwards there is a permit, or the refusal is returned.
-    pub async fn admit(&mut self, head: &Parts, has_body: bool) -> Result<(), Refusal> {
+    pub async fn admit(&mut self, head: &Parts, has_body: bool) -> Result<(), Refused> {
         let interaction = self.interaction.get_or_insert_with(|| Interaction::read(&head.headers));
         let mut arriving = Arriving {
             method: &head.method,
@@ -223,8 +223,8 @@ impl Exchange {
         }
         let verdict = admission.admit(&mut arriving, self.arrived).await;
         let refusal = match &verdict {
-            Ok(permit) => permit.would_refuse().cloned().or_else(|| spent(permit)),
-            Err(refusal) => Some(refusal.clone()),
+            Ok(permit) => would_refuse(permit).or_else(|| spent(permit)),
+            Err(refused) => Some(refused.refusal.clone()),
         };
         if let Some(refusal) = refusal {
             let explanation = admission.explain(&arriving, &refusal, self.arrived).await;
@@ -243,8 +243,8 @@ impl Exchange {
     }
 
     /// Judges the permit again, now that the whole body is here.
-    pub async fn confirm(&mut self) -> Result<(), Refusal> {
-        let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
+    pub async fn confirm(&mut self) -> Result<(), Refused> {
+        let permit = self.permit.as_mut().ok_or(Refusal::Internal).at(Step::Body)?;
         let peer = peer_of(self.connection.as_ref());
         self.serving.admission.confirm(permit, peer, Moment::now()).await
     }
@@ -270,11 +270,11 @@ impl Exchange {
     }
 
     /// Takes the event that the body is.
-    pub fn take_event(&self, body: &[u8]) -> Result<(), Refusal> {
+    pub fn take_event(&self, body: &[u8]) -> Result<(), Refused> {
         if self.awaits_body {
-            return Err(RequestError::BodyTooLarge.into());
+            return Err(Step::Body.refuse(RequestError::BodyTooLarge));
         }
-        Ok(self.serving.admission.consents.take_event(body, Moment::now())?)
+        self.serving.admission.consents.take_event(body, Moment::now()).at(Step::Event)
     }
 
     /// What serves this exchange.
@@ -288,7 +288,7 @@ impl Exchange {
     }
 
     /// The refusal, if the exchange was refused.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&Refused> {
         self.refusal.as_ref()
     }
 
@@ -298,7 +298,7 @@ impl Exchange {
     }
 
     /// Takes the refusal that ends this exchange.
-    pub fn refuse(&mut self, refusal: Refusal) {
+    pub fn refuse(&mut self, refusal: Refused) {
         self.refusal = Some(refusal);
     }
 
@@ -358,16 +358,17 @@ impl Exchange {
 
     /// What the backend is told of the caller. A participant that was admitted and is none any more, while a
     /// server was awaited, is refused: no backend gets its request without its name.
-    pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refusal> {
-        let permit = self.permit.as_ref().ok_or(Refusal::Internal)?;
+    pub fn caller_facts(&self) -> Result<CallerFacts<'_>, Refused> {
+        let internal = || Step::Upstream.refuse(Refusal::Internal);
+        let permit = self.permit.as_ref().ok_or_else(internal)?;
         let now = Moment::now();
         let participant = match permit.route().access.needs_participant() {
-            true => Some(self.peer().participant(now)?),
+            true => Some(self.peer().participant(now).at(Step::Participant)?),
             false => None,
         };
         Ok(CallerFacts {
             address: self.address,
-            interaction: self.interaction.as_ref().ok_or(Refusal::Internal)?.id(),
+            interaction: self.interaction.as_ref().ok_or_else(internal)?.id(),
             participant,
             peer: self.peer(),
             now,
@@ -396,7 +397,7 @@ impl Exchange {
     }
 
     fn standing(&self) -> Option<Standing> {
-        let refused = self.refusal.as_ref().and_then(Refusal::standing);
+        let refused = self.refusal.as_ref().and_then(|refused| refused.refusal.standing());
         refused.or_else(|| self.permit.as_ref().map(Permit::standing))
     }
 
@@ -431,7 +432,7 @@ impl Exchange {
             route: self.route.as_deref(),
             status: self.status,
             outcome,
-            refusal: self.refusal.as_ref(),
+            refused: self.refusal.as_ref(),
             would_refuse: would_refuse.filter(|_| went_on),
             explanation: self.explanation.as_deref().filter(|_| went_on || would_refuse.is_none()),
             ended: Moment::of(now),
@@ -452,6 +453,10 @@ impl Exchange {
 
 fn peer_of(connection: Option<&Arc<Connection>>) -> &Peer {
     connection.and_then(|connection| connection.peer()).map_or(ANONYMOUS, |peer| peer)
+}
+
+fn would_refuse(permit: &Permit) -> Option<Refusal> {
+    permit.would_refuse().map(|refused| refused.refusal.clone())
 }
 
 /// The refusal of a request that may get an earlier answer and no other.

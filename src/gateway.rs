@@ -28,6 +28,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use crate::admission::{Refused, Step};
 use crate::exchange::{Arrival, Connection, Entrance, Exchange, Serving, UnderWay};
 use crate::headers::{self, caller};
 use crate::idempotency::Record;
@@ -119,9 +120,7 @@ impl ProxyHttp for Gateway {
         let record = match exchange.take_turn().await {
             Ok(None) => return Ok(false),
             Ok(Some(record)) => record,
-            Err(refusal) => {
-                return self.answer(session, exchange, refusal).await.map(|()| true);
-            }
+            Err(refused) => return self.answer(session, exchange, refused).await.map(|()| true),
         };
         self.repeat(session, exchange, &record).await.map(|()| true)
     }
@@ -211,7 +210,7 @@ impl ProxyHttp for Gateway {
         let is_flood = is_interim && exchange.note_interim() > MOST_INTERIM;
         // No upgrade was asked for, so 101 answers nothing; nor does a status that no class has.
         if status == 101 || status >= 600 || is_flood || !framing::is_sound(response) {
-            exchange.refuse(UpstreamError::Malformed.into());
+            exchange.refuse(Step::Upstream.refuse(UpstreamError::Malformed));
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
         framing::own(response);
@@ -338,7 +337,7 @@ impl ProxyHttp for Gateway {
         _reused: bool,
     ) -> Box<Error> {
         if failure::is_callers(&error, exchange) {
-            exchange.refuse(RequestError::BodyTimeout.into());
+            exchange.refuse(Step::Body.refuse(RequestError::BodyTimeout));
         } else if failure::is_backends(&error) {
             exchange.note_backend_failure();
         }
@@ -355,12 +354,12 @@ impl ProxyHttp for Gateway {
     ) -> FailToProxy {
         // The framework ends the connection after a failure: the answer says so.
         session.set_keepalive(None);
-        let Some(refusal) = failure::refusal_for(session, error, exchange) else {
+        let Some(refused) = failure::refusal_for(session, error, exchange) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
-        let error_code = refusal.status().as_u16();
+        let error_code = refused.refusal.status().as_u16();
         // A caller that is gone cannot be answered: `logging` tells it from the status.
-        let answered = self.answer(session, exchange, refusal).await;
+        let answered = self.answer(session, exchange, refused).await;
         if answered.is_ok() && !session.is_http2() {
             exchange.conclude(failure::outcome(Some(error), exchange), true);
             // The framework would drop the connection, and with it the answer if the caller still sends.
@@ -410,23 +409,24 @@ impl Gateway {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        refusal: Refusal,
+        refused: Refused,
     ) -> Result<()> {
+        let refusal = &refused.refusal;
         if !refusal.ends_connection() {
             body::take_what_is_here(session).await;
         }
-        let head = answer::head(session.req_header(), exchange, &refusal);
-        let form = exchange.error_form(&refusal);
+        let head = answer::head(session.req_header(), exchange, refusal);
+        let form = exchange.error_form(refusal);
         let body = (session.req_header().method != Method::HEAD)
             .then(|| Bytes::from(refusal.body(form, exchange.arrived())));
         exchange.note_status(head.status);
-        if refusal.ends_connection() || exchange.is_enough(&refusal) {
+        if refusal.ends_connection() || exchange.is_enough(refusal) {
             session.set_keepalive(None);
         }
         if matches!(refusal, Refusal::Identity(_)) {
             exchange.peer().dismiss();
         }
-        exchange.refuse(refusal);
+        exchange.refuse(refused);
         exchange.note_handed_over(body.as_ref().map_or(0, Bytes::len));
         answer::write(session, head, body).await?;
         body::drain(session).await;

@@ -17,7 +17,7 @@
 //! 4. [`admission::Admission::admit`] judges, cheap before dear and local before remote: the [`route`],
 //!    the [`limits`], the form of the [`request`], the [`version`] that is asked for, the [`token`] and its
 //!    binding to the connection's certificate (RFC 8705), the [`scope`], the [`parameters`], the [`consent`]
-//!    by its [`terms`]. It gives a [`admission::Permit`] or the first [`refusal::Refusal`].
+//!    by its [`terms`]. It gives a [`admission::Permit`], or the first [`refusal`] and where it was.
 //! 5. Where the policy asks for an idempotency key, [`idempotency`] knows whether the operation was
 //!    carried out already: then its answer is given again, and no backend is asked.
 //! 6. With a permit, [`upstream`] chooses a server of the legacy system, [`headers`] removes what a

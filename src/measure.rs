@@ -19,11 +19,10 @@ use std::time::Duration;
 use http::{Method, StatusCode, Version};
 use parking_lot::Mutex;
 
-use crate::admission::Explanation;
+use crate::admission::{Explanation, Refused};
 use crate::identity::Participant;
 use crate::interaction::InteractionId;
 use crate::moment::Moment;
-use crate::refusal::Refusal;
 use crate::route::{PriorityClass, Route};
 use crate::scope::ConsentId;
 use crate::token::ClientId;
@@ -85,9 +84,9 @@ pub struct Sample<'a> {
     pub route: Option<&'a Route>,
     pub status: Option<StatusCode>,
     pub outcome: Outcome,
-    pub refusal: Option<&'a Refusal>,
+    pub refused: Option<&'a Refused>,
     /// What the route's rules would have refused, were they enforced.
-    pub would_refuse: Option<&'a Refusal>,
+    pub would_refuse: Option<&'a Refused>,
     /// What the refusal was held against.
     pub explanation: Option<&'a Explanation>,
     /// Whose time it was.

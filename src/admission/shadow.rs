@@ -5,16 +5,16 @@
 //! right grant and bound to its certificate, whose consent it is, the limits and the form of the message are
 //! never in shadow mode.
 
+use super::{At, Refused, Step};
 use crate::consent::{ConsentError, Held};
 use crate::moment::Moment;
-use crate::refusal::Refusal;
 use crate::route::ShadowMode;
 
 /// The verdicts of a route's rules on one request.
 #[derive(Debug)]
 pub(super) struct Shadow {
     is_on: bool,
-    would_refuse: Option<Box<Refusal>>,
+    would_refuse: Option<Box<Refused>>,
 }
 
 impl Shadow {
@@ -29,16 +29,16 @@ impl Shadow {
     }
 
     /// What the rules would have refused first, and so answered.
-    pub(super) fn would_refuse(&self) -> Option<&Refusal> {
+    pub(super) fn would_refuse(&self) -> Option<&Refused> {
         self.would_refuse.as_deref()
     }
 
     /// Takes the verdict of a rule: a refusal ends the request, unless the rules are not enforced.
-    pub(super) fn take<E: Into<Refusal>>(&mut self, verdict: Result<(), E>) -> Result<(), Refusal> {
-        match verdict.map_err(Into::into) {
-            Err(refusal) if !self.is_on => Err(refusal),
-            Err(refusal) => {
-                self.would_refuse.get_or_insert_with(|| Box::new(refusal));
+    pub(super) fn take(&mut self, verdict: Result<(), Refused>) -> Result<(), Refused> {
+        match verdict {
+            Err(refused) if !self.is_on => Err(refused),
+            Err(refused) => {
+                self.would_refuse.get_or_insert_with(|| Box::new(refused));
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -50,19 +50,19 @@ impl Shadow {
     pub(super) fn take_consent(
         &mut self,
         verdict: Result<Held, ConsentError>,
-    ) -> Result<Option<Held>, Refusal> {
+    ) -> Result<Option<Held>, Refused> {
         match verdict {
             Ok(held) => Ok(Some(held)),
-            Err(error) if error.is_about_whose() => Err(error.into()),
-            Err(error) => self.take(Err(error)).map(|()| None),
+            Err(error) if error.is_about_whose() => Err(Step::Consent.refuse(error)),
+            Err(error) => self.take(Err(error).at(Step::Consent)).map(|()| None),
         }
     }
 
     /// Requires, of a request that waited, that what was borne is borne still.
-    pub(super) fn confirm(&mut self, mode: ShadowMode, now: Moment) -> Result<(), Refusal> {
+    pub(super) fn confirm(&mut self, mode: ShadowMode, now: Moment) -> Result<(), Refused> {
         if self.is_on && !mode.is_on(now) {
             self.is_on = false;
-            return self.would_refuse.take().map_or(Ok(()), |refusal| Err(*refusal));
+            return self.would_refuse.take().map_or(Ok(()), |refused| Err(*refused));
         }
         Ok(())
     }
@@ -87,16 +87,19 @@ mod tests {
         let ends = 1_772_334_000;
         let mode = ShadowMode::new(Some(date!(2026 - 03 - 01)));
         let mut shadow = Shadow::of(mode, at(ends - 1));
-        assert_eq!(shadow.take(Err(ScopeError::Insufficient)), Ok(()));
-        assert_eq!(shadow.take(Err(ConsentError::Permission)), Ok(()));
-        let first = Refusal::from(ScopeError::Insufficient);
+        assert_eq!(shadow.take(Err(ScopeError::Insufficient).at(Step::Scope)), Ok(()));
+        assert_eq!(shadow.take(Err(ConsentError::Permission).at(Step::Consent)), Ok(()));
+        let first = Step::Scope.refuse(ScopeError::Insufficient);
         assert_eq!(shadow.would_refuse(), Some(&first), "the first is told");
         assert_eq!(shadow.confirm(mode, at(ends - 1)), Ok(()));
         assert_eq!(shadow.confirm(mode, at(ends)), Err(first));
-        assert!(shadow.take(Err(ConsentError::Permission)).is_err(), "nothing is borne any more");
+        assert!(
+            shadow.take(Err(ConsentError::Permission).at(Step::Consent)).is_err(),
+            "nothing is borne any more"
+        );
         let mut blameless = Shadow::of(mode, at(ends - 1));
         assert_eq!(blameless.confirm(mode, at(ends)), Ok(()));
-        assert!(blameless.take(Err(ConsentError::Permission)).is_err());
+        assert!(blameless.take(Err(ConsentError::Permission).at(Step::Consent)).is_err());
     }
 
     #[test]

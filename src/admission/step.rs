@@ -1,14 +1,13 @@
 //! The questions of admission, in the order in which [`super::Admission::admit`] asks them, for telling how
 //! far a request came.
 //!
-//! Decides nothing. A refusal says itself which question it answers, so that what serves keeps no trace.
+//! Decides nothing. Whoever refuses says at which question ([`Refused`]), so that what serves keeps no trace.
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::identity::IdentityError;
 use crate::parameters::ParameterRules;
-use crate::refusal::Refusal;
-use crate::request::RequestError;
+use crate::refusal::{Refusal, Stage};
 use crate::route::{Access, Route};
 
 /// One question.
@@ -78,20 +77,23 @@ impl Step {
 
     /// The stage that asks it.
     pub fn stage(self) -> &'static str {
-        match self {
-            Self::Quota => "limits",
-            Self::Head | Self::Target | Self::Media | Self::Repetition | Self::Body => "request",
-            Self::Trust | Self::Participant => "identity",
-            Self::Route => "route",
-            Self::Version => "version",
-            Self::Parameters => "parameters",
-            Self::Token => "token",
-            Self::Scope => "scope",
-            Self::Interaction => "interaction",
-            Self::Consent | Self::Event => "consent",
-            Self::Operation => "idempotency",
-            Self::Upstream => "upstream",
-        }
+        let stage = match self {
+            Self::Quota => Stage::Limits,
+            Self::Head | Self::Target | Self::Media | Self::Repetition | Self::Body => {
+                Stage::Request
+            }
+            Self::Trust | Self::Participant => Stage::Identity,
+            Self::Route => Stage::Route,
+            Self::Version => Stage::Version,
+            Self::Parameters => Stage::Parameters,
+            Self::Token => Stage::Token,
+            Self::Scope => Stage::Scope,
+            Self::Interaction => Stage::Interaction,
+            Self::Consent | Self::Event => Stage::Consent,
+            Self::Operation => Stage::Idempotency,
+            Self::Upstream => Stage::Upstream,
+        };
+        stage.as_str()
     }
 
     /// What it asks, in a word or two.
@@ -118,25 +120,9 @@ impl Step {
         }
     }
 
-    /// The question that a refusal answers; none, if it is a fault of the gateway itself. `is_admitted` tells
-    /// what came after a permit.
-    pub fn of(refusal: &Refusal, is_admitted: bool) -> Option<Self> {
-        Some(match refusal {
-            Refusal::Limits(_) | Refusal::Crowded(_) => Self::Quota,
-            Refusal::Request(error) => of_request(*error, is_admitted),
-            Refusal::Identity(error) => of_identity(error),
-            Refusal::Interaction(_) => Self::Interaction,
-            Refusal::Route(_) => Self::Route,
-            Refusal::Version(_) => Self::Version,
-            Refusal::Parameter(_) => Self::Parameters,
-            Refusal::Token(_) => Self::Token,
-            Refusal::Scope(_) => Self::Scope,
-            Refusal::Consent(_) => Self::Consent,
-            Refusal::Upstream(_) => Self::Upstream,
-            Refusal::Idempotency(_) => Self::Operation,
-            Refusal::Event(_) => Self::Event,
-            Refusal::Internal => return None,
-        })
+    /// The refusal of a request at this question.
+    pub fn refuse(self, refusal: impl Into<Refusal>) -> Refused {
+        Refused { step: self, refusal: refusal.into() }
     }
 
     /// Whether a route asks it of its requests.
@@ -168,47 +154,24 @@ impl Step {
     }
 }
 
-fn of_request(error: RequestError, is_admitted: bool) -> Step {
-    use RequestError as E;
-    match error {
-        E::Target(_) => Step::Target,
-        E::NotAcceptable | E::UnsupportedMedia => Step::Media,
-        E::IdempotencyKeyMissing | E::IdempotencyKeyMalformed => Step::Repetition,
-        E::Chunk
-        | E::LengthRequired
-        | E::BodyTimeout
-        | E::BodyIncomplete
-        | E::RepeatedToken
-        | E::JsonMalformed
-        | E::JsonDepth
-        | E::JsonMembers
-        | E::JsonRepeated => Step::Body,
-        E::BodyTooLarge if is_admitted => Step::Body,
-        E::BodyTooLarge
-        | E::Line
-        | E::RequestLine
-        | E::Folded
-        | E::FieldName
-        | E::HeadTooLarge
-        | E::TooManyFields
-        | E::HeadTimeout
-        | E::Length
-        | E::TransferCoding
-        | E::Lookalike
-        | E::Host
-        | E::Misdirected
-        | E::Upgrade
-        | E::Expectation => Step::Head,
-    }
+/// A request that is not served: where it stopped, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{refusal}")]
+pub struct Refused {
+    /// The question that it did not pass.
+    pub step: Step,
+    /// The answer.
+    pub refusal: Refusal,
 }
 
-fn of_identity(error: &IdentityError) -> Step {
-    match error {
-        IdentityError::Expired | IdentityError::Untrusted(_) => Step::Trust,
-        IdentityError::Unreadable
-        | IdentityError::Organisation
-        | IdentityError::SoftwareStatement
-        | IdentityError::Profile(_)
-        | IdentityError::Absent => Step::Participant,
+/// Names the question that a stage's verdict answers.
+pub trait At<T> {
+    /// The verdict, of a request that is at this question.
+    fn at(self, step: Step) -> Result<T, Refused>;
+}
+
+impl<T, E: Into<Refusal>> At<T> for Result<T, E> {
+    fn at(self, step: Step) -> Result<T, Refused> {
+        self.map_err(|error| step.refuse(error))
     }
 }

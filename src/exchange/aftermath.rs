@@ -4,9 +4,9 @@
 use http::{Method, StatusCode};
 
 use super::Exchange;
+use crate::admission::{At, Refused, Step};
 use crate::consent::{Aftermath, ConsentUse};
 use crate::moment::Moment;
-use crate::refusal::Refusal;
 use crate::request::RequestError;
 use crate::route::{Access, Route};
 
@@ -30,14 +30,14 @@ impl Exchange {
     }
 
     /// Reads which tokens the body asks to revoke, on a route that revokes them.
-    pub async fn read_revocation(&mut self, body: &[u8]) -> Result<(), Refusal> {
+    pub async fn read_revocation(&mut self, body: &[u8]) -> Result<(), Refused> {
         if self.awaits_body {
-            return Err(RequestError::BodyTooLarge.into());
+            return Err(Step::Body.refuse(RequestError::BodyTooLarge));
         }
         let (tokens, now) = (&self.serving.admission.tokens, Moment::now());
-        let caller = self.peer().participant(now)?.organisation_id();
+        let caller = self.peer().participant(now).at(Step::Participant)?.organisation_id();
         let revocation = tokens.read_revocation(body, caller, now).await;
-        self.revocation = Some(revocation.ok_or(RequestError::RepeatedToken)?);
+        self.revocation = Some(revocation.ok_or(RequestError::RepeatedToken).at(Step::Body)?);
         Ok(())
     }
 

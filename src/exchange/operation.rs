@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::request::Parts;
 
 use super::Exchange;
-use crate::admission::Permit;
+use crate::admission::{At, Permit, Refused, Step};
 use crate::idempotency::{
     Answer, Client, Content, Idempotency, IdempotencyError, Lead, Operation, OperationId, Passing,
     Patience, Record, Turn,
@@ -46,7 +46,7 @@ impl OwnOperation {
         peer: &Peer,
         head: &Parts,
         now: Moment,
-    ) -> Result<Option<Box<Self>>, Refusal> {
+    ) -> Result<Option<Box<Self>>, Refused> {
         let route = permit.route();
         if !route.idempotency_key || route.access.is_open() {
             return Ok(None);
@@ -55,8 +55,9 @@ impl OwnOperation {
         if permit.is_in_shadow() && request::check_idempotency_key(&head.headers).is_err() {
             return Ok(None);
         }
-        let participant = peer.participant(now)?;
-        let key = head.headers.get(IDEMPOTENCY_KEY).ok_or(RequestError::IdempotencyKeyMissing)?;
+        let participant = peer.participant(now).at(Step::Participant)?;
+        let key = head.headers.get(IDEMPOTENCY_KEY).ok_or(RequestError::IdempotencyKeyMissing);
+        let key = key.at(Step::Repetition)?;
         let operation = Operation {
             client: Client {
                 organisation: participant.organisation_id().as_value().as_bytes(),
@@ -88,7 +89,7 @@ impl OwnOperation {
 impl Exchange {
     /// Gives the exchange its turn, or the record of an earlier one that had it. Without an operation
     /// that could be repeated, every turn is its own.
-    pub async fn take_turn(&mut self) -> Result<Option<Arc<Record>>, Refusal> {
+    pub async fn take_turn(&mut self) -> Result<Option<Arc<Record>>, Refused> {
         let Some(operation) = &self.operation else {
             return self.begins_anew(false).await.map(|()| None);
         };
@@ -101,7 +102,7 @@ impl Exchange {
         let asked = stage.take_turn(id, patience, self.arrived).await;
         let has_waited = matches!(asked, Ok((_, true)) | Err(IdempotencyError::UnderWay));
         self.course.have_earlier(Instant::now(), has_waited);
-        let (turn, has_waited) = asked?;
+        let (turn, has_waited) = asked.at(Step::Operation)?;
         match &turn {
             Turn::Past(_) if has_waited => self.confirm_repetition().await?,
             Turn::Past(_) => {}
@@ -110,41 +111,43 @@ impl Exchange {
         match (turn, &mut self.operation) {
             (Turn::Own(mut lead), Some(operation)) => {
                 if !self.awaits_body {
-                    lead.take_room()?;
+                    lead.take_room().at(Step::Operation)?;
                 }
                 operation.part = Part::Leads(lead);
                 Ok(None)
             }
             (Turn::Past(record), _) => Ok(Some(record)),
-            (Turn::Own(_), None) => Err(Refusal::Internal),
+            (Turn::Own(_), None) => Err(Step::Operation.refuse(Refusal::Internal)),
         }
     }
 
     /// Takes room for the answer to a body that has come whole.
-    pub fn take_room(&mut self) -> Result<(), Refusal> {
+    pub fn take_room(&mut self) -> Result<(), Refused> {
         if let Some(OwnOperation { part: Part::Leads(lead), .. }) = self.operation.as_deref_mut() {
-            lead.take_room()?;
+            lead.take_room().at(Step::Operation)?;
         }
         Ok(())
     }
 
     /// Nothing was answered yet to what is asked here: a consent that is used up does not do any more.
-    async fn begins_anew(&mut self, has_waited: bool) -> Result<(), Refusal> {
-        self.permit.as_mut().ok_or(Refusal::Internal)?.begins_anew()?;
+    async fn begins_anew(&mut self, has_waited: bool) -> Result<(), Refused> {
+        let permit = self.permit.as_mut().ok_or(Refusal::Internal).at(Step::Operation)?;
+        permit.begins_anew()?;
         if has_waited { self.confirm().await } else { Ok(()) }
     }
 
     /// Judges the permit again, to give the answer that an earlier exchange got.
-    pub async fn confirm_repetition(&mut self) -> Result<(), Refusal> {
-        let permit = self.permit.as_mut().ok_or(Refusal::Internal)?;
+    pub async fn confirm_repetition(&mut self) -> Result<(), Refused> {
+        let permit = self.permit.as_mut().ok_or(Refusal::Internal).at(Step::Operation)?;
         let peer = super::peer_of(self.connection.as_ref());
         self.serving.admission.confirm_repetition(permit, peer, Moment::now()).await
     }
 
     /// The answer of an earlier exchange to what is asked here, the body of which has been received.
-    pub fn repeat<'a>(&mut self, record: &'a Record) -> Result<&'a Answer, Refusal> {
-        let operation = self.operation.as_ref().ok_or(Refusal::Internal)?;
-        let answer = Idempotency::repeat(record, operation.content.fingerprint())?;
+    pub fn repeat<'a>(&mut self, record: &'a Record) -> Result<&'a Answer, Refused> {
+        let operation = self.operation.as_ref().ok_or(Refusal::Internal).at(Step::Operation)?;
+        let fingerprint = operation.content.fingerprint();
+        let answer = Idempotency::repeat(record, fingerprint).at(Step::Operation)?;
         self.replays = true;
         Ok(answer)
     }

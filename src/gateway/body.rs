@@ -14,8 +14,8 @@ use pingora::time::timeout;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
+use crate::admission::{At, Refused, Step};
 use crate::exchange::Exchange;
-use crate::refusal::Refusal;
 use crate::request::{KEPT_BODY, RequestError};
 
 /// What is taken of the body of a refused request, and for how long.
@@ -27,7 +27,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 pub(super) async fn receive(
     session: &mut Session,
     exchange: &mut Exchange,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Refused>> {
     if session.is_body_empty() {
         return Ok(None);
     }
@@ -50,7 +50,7 @@ pub(super) async fn receive(
 pub(super) async fn discard(
     session: &mut Session,
     exchange: &mut Exchange,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Refused>> {
     if !exchange.awaits_body() {
         return Ok(None);
     }
@@ -97,7 +97,7 @@ async fn receive_in_time(
     session: &mut Session,
     exchange: &mut Exchange,
     longest: u64,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Refused>> {
     let within = exchange.serving().body_timeout;
     exchange.note_body_awaited();
     let received = timeout(within, receive_whole(session, exchange, longest)).await;
@@ -108,7 +108,7 @@ async fn receive_in_time(
         }
         // It is still awaited.
         Ok(Err(gone)) => Err(gone),
-        Err(_) => Ok(Some(RequestError::BodyTimeout.into())),
+        Err(_) => Ok(Some(Step::Body.refuse(RequestError::BodyTimeout))),
     }
 }
 
@@ -116,20 +116,20 @@ async fn receive_whole(
     session: &mut Session,
     exchange: &mut Exchange,
     longest: u64,
-) -> Result<Option<Refusal>> {
+) -> Result<Option<Refused>> {
     loop {
         match session.as_downstream_mut().read_request_body().await {
             Ok(Some(piece)) => {
                 if let Err(error) = exchange.take_body(&piece) {
-                    return Ok(Some(error.into()));
+                    return Ok(Some(Step::Body.refuse(error)));
                 }
                 if exchange.received_body() > longest {
-                    return Ok(Some(RequestError::LengthRequired.into()));
+                    return Ok(Some(Step::Body.refuse(RequestError::LengthRequired)));
                 }
             }
-            Ok(None) => return Ok(exchange.finish_body().err().map(Refusal::from)),
+            Ok(None) => return Ok(exchange.finish_body().at(Step::Body).err()),
             Err(error) if *error.etype() == ErrorType::ReadTimedout => {
-                return Ok(Some(RequestError::BodyTimeout.into()));
+                return Ok(Some(Step::Body.refuse(RequestError::BodyTimeout)));
             }
             Err(error) => return Err(error.into_down()),
         }
@@ -164,17 +164,17 @@ async fn judge(
     piece: Option<&Bytes>,
     ends: bool,
     exchange: &mut Exchange,
-) -> std::result::Result<(), Refusal> {
+) -> std::result::Result<(), Refused> {
     if let Some(piece) = piece {
         if exchange.is_body_late() {
-            return Err(RequestError::BodyTimeout.into());
+            return Err(Step::Body.refuse(RequestError::BodyTimeout));
         }
-        exchange.take_body(piece)?;
+        exchange.take_body(piece).at(Step::Body)?;
     }
     if !ends && !exchange.has_whole_body() {
         return Ok(());
     }
-    exchange.finish_body()?;
+    exchange.finish_body().at(Step::Body)?;
     exchange.note_body_passed();
     exchange.take_room()?;
     exchange.confirm().await

@@ -5,6 +5,7 @@ use http::Method;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
 
+use crate::admission::{Refused, Step};
 use crate::exchange::Exchange;
 use crate::measure::Outcome;
 use crate::refusal::{Refusal, UpstreamError};
@@ -55,7 +56,7 @@ pub(super) fn refusal_for(
     session: &Session,
     error: &Error,
     exchange: &Exchange,
-) -> Option<Refusal> {
+) -> Option<Refused> {
     let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
     if begun {
         return None;
@@ -64,9 +65,13 @@ pub(super) fn refusal_for(
         return Some(refusal.clone());
     }
     match error.esource() {
-        ErrorSource::Upstream => Some(upstream_error(error.etype()).into()),
-        ErrorSource::Downstream => downstream_refusal(error.etype()),
-        ErrorSource::Internal | ErrorSource::Unset => Some(Refusal::Internal),
+        ErrorSource::Upstream => Some(Step::Upstream.refuse(upstream_error(error.etype()))),
+        ErrorSource::Downstream => {
+            request_error(error.etype()).map(|error| Step::Body.refuse(error))
+        }
+        ErrorSource::Internal | ErrorSource::Unset => {
+            Some(Step::Upstream.refuse(Refusal::Internal))
+        }
     }
 }
 
@@ -91,19 +96,20 @@ fn upstream_error(kind: &ErrorType) -> UpstreamError {
     }
 }
 
-fn downstream_refusal(kind: &ErrorType) -> Option<Refusal> {
+/// The head was read and judged long before: what breaks is the body.
+fn request_error(kind: &ErrorType) -> Option<RequestError> {
     match kind {
-        ErrorType::ReadTimedout => Some(RequestError::BodyTimeout.into()),
+        ErrorType::ReadTimedout => Some(RequestError::BodyTimeout),
         // What the framework calls bytes that arrive after the request's end.
-        ErrorType::ConnectError => Some(RequestError::BodyIncomplete.into()),
-        ErrorType::InvalidHTTPHeader => Some(RequestError::FieldName.into()),
+        ErrorType::ConnectError => Some(RequestError::BodyIncomplete),
+        ErrorType::InvalidHTTPHeader => Some(RequestError::FieldName),
         _ => None,
     }
 }
 
 /// How the exchange counts.
 pub(super) fn outcome(error: Option<&Error>, exchange: &Exchange) -> Outcome {
-    match (exchange.refusal(), error) {
+    match (exchange.refusal().map(|refused| &refused.refusal), error) {
         (Some(Refusal::Limits(_) | Refusal::Crowded(_)), _) => Outcome::OverLimit,
         (Some(_), _) => Outcome::Refused,
         (None, None) if exchange.replays() => Outcome::Replayed,

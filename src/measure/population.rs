@@ -26,7 +26,11 @@ impl Share {
         match sample.outcome {
             Outcome::Answered | Outcome::Replayed | Outcome::Interrupted => Self::Whole,
             Outcome::OverLimit => Self::Apart,
-            Outcome::Refused if sample.refusal.is_none_or(is_answer) => Self::Whole,
+            Outcome::Refused
+                if sample.refused.is_none_or(|refused| is_answer(&refused.refusal)) =>
+            {
+                Self::Whole
+            }
             Outcome::ClientAbort if sample.is_whole => Self::GivenUp,
             Outcome::Refused | Outcome::ClientAbort => Self::Apart,
         }

@@ -117,8 +117,8 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
-        if let (Some(refusal), None) = (sample.refusal, sample.times.backend) {
-            let code = refusal.code();
+        if let (Some(refused), None) = (sample.refused, sample.times.backend) {
+            let code = refused.refusal.code();
             let route = sample.route.map(|route| route.index);
             if !self.refusals.admit(sample.address, code, route, Instant::now()) {
                 return;
@@ -132,7 +132,8 @@ impl AccessLog {
     }
 
     fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
-        let (refusal, shadow) = (sample.refusal, sample.would_refuse);
+        let [refusal, shadow] =
+            [sample.refused, sample.would_refuse].map(|refused| Some(&refused?.refusal));
         let (participant, times) = (sample.participant, sample.times);
         Line {
             timestamp: timestamp(sample.arrived),

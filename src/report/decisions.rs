@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::access_log::{method, timestamp};
-use crate::admission::{Explanation, Step};
+use crate::admission::{Explanation, Refused, Step};
 use crate::measure::Sample;
-use crate::refusal::{Refusal, codes};
+use crate::refusal::codes;
 use crate::route::Route;
 
 /// What was refused.
@@ -49,7 +49,7 @@ pub struct Decision {
     retry_after: Option<u64>,
     reason: String,
     /// The question that was not passed.
-    step: Option<Step>,
+    step: Step,
     /// The questions that the route asks, in their order.
     asked: Vec<Step>,
     #[serde(flatten)]
@@ -57,10 +57,10 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The record of a refusal. Without an explanation it came after a permit.
+    /// The record of a refusal.
     pub fn of(
         subject: &Subject<'_>,
-        refusal: &Refusal,
+        Refused { step, refusal }: &Refused,
         status: Option<StatusCode>,
         explanation: Option<&Explanation>,
     ) -> Self {
@@ -79,7 +79,7 @@ impl Decision {
             www_authenticate: challenge.and_then(|field| field.to_str().ok().map(str::to_owned)),
             retry_after: refusal.retry_after(),
             reason: refusal.to_string(),
-            step: Step::of(refusal, explanation.is_none()),
+            step: *step,
             asked: Step::ALL.into_iter().filter(asks).collect(),
             explanation: explanation.cloned().unwrap_or_default(),
         }
@@ -88,11 +88,11 @@ impl Decision {
     /// The record of what would have been refused, with the answer that would have been given.
     pub fn in_shadow(
         subject: &Subject<'_>,
-        refusal: &Refusal,
+        refused: &Refused,
         explanation: Option<&Explanation>,
     ) -> Self {
-        let status = Some(refusal.status());
-        Self { verdict: Some("would_refuse"), ..Self::of(subject, refusal, status, explanation) }
+        let status = Some(refused.refusal.status());
+        Self { verdict: Some("would_refuse"), ..Self::of(subject, refused, status, explanation) }
     }
 }
 
@@ -148,24 +148,24 @@ impl Decisions {
 
     /// Takes a sample, if it is one of a refusal, or of what would have been one.
     pub(super) fn note(&self, sample: &Sample<'_>) {
-        if let Some(refusal) = sample.would_refuse {
-            self.note_in_shadow(sample, refusal);
+        if let Some(refused) = sample.would_refuse {
+            self.note_in_shadow(sample, refused);
         }
-        if let Some(refusal) = sample.refusal {
-            self.note_refusal(sample, refusal);
+        if let Some(refused) = sample.refused {
+            self.note_refusal(sample, refused);
         }
     }
 
-    fn note_in_shadow(&self, sample: &Sample<'_>, refusal: &Refusal) {
+    fn note_in_shadow(&self, sample: &Sample<'_>, refused: &Refused) {
         if self.in_shadow.capacity > 0 {
             let timestamp = timestamp(sample.arrived);
             let subject = subject(sample, &timestamp);
-            self.in_shadow.take(Decision::in_shadow(&subject, refusal, sample.explanation));
+            self.in_shadow.take(Decision::in_shadow(&subject, refused, sample.explanation));
         }
     }
 
-    fn note_refusal(&self, sample: &Sample<'_>, refusal: &Refusal) {
-        let ring = match refusal.row().ring {
+    fn note_refusal(&self, sample: &Sample<'_>, refused: &Refused) {
+        let ring = match refused.refusal.row().ring {
             codes::Ring::Anybody => &self.of_anybody,
             codes::Ring::Known => &self.of_participants,
         };
@@ -176,7 +176,7 @@ impl Decisions {
         let subject = subject(sample, &timestamp);
         // What went on in shadow mode was refused after it was explained.
         let explanation = sample.explanation.filter(|_| sample.would_refuse.is_none());
-        ring.take(Decision::of(&subject, refusal, sample.status, explanation));
+        ring.take(Decision::of(&subject, refused, sample.status, explanation));
     }
 
     /// The refusals of an interaction, the newest first, as JSON; nothing if none is kept.

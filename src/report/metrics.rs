@@ -20,6 +20,7 @@ use super::build;
 use super::connections::ConnectionMetrics;
 use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
+use crate::admission::Refused;
 use crate::idempotency::Standing;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample, Share, Times};
@@ -166,11 +167,11 @@ impl Metrics {
             let labels = ["none", "none", "none", status_class, sample.outcome.as_str()];
             self.requests.with_label_values(&labels).inc();
         }
-        if let (Some(refusal), Some(route)) = (sample.would_refuse, sample.route) {
+        if let (Some(Refused { refusal, .. }), Some(route)) = (sample.would_refuse, sample.route) {
             let labels = [&*route.api, refusal.stage().as_str(), refusal.code()];
             self.would_refuse.with_label_values(&labels).inc();
         }
-        if let Some(refusal) = sample.refusal {
+        if let Some(Refused { refusal, .. }) = sample.refused {
             let code = refusal.code();
             self.refusals.with_label_values(&[refusal.stage().as_str(), code]).inc();
             if sample.outcome == Outcome::OverLimit {

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::rehearsal::{self, shake_hands};
 use super::responder::Responder;
-use crate::admission::{Admission, Arriving, Note, Step};
+use crate::admission::{Admission, Arriving, Note, Refused, Step};
 use crate::config::{self, ListenerConfiguration, Loaded, Mistake, StandIn};
 use crate::identity::Peer;
 use crate::inspect::InspectError;
@@ -26,7 +26,6 @@ use crate::inspect::decision::Records;
 use crate::interaction::Interaction;
 use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
-use crate::refusal::Refusal;
 use crate::report::Metrics;
 use crate::report::decisions::Subject;
 use crate::route::{Access, Door, Exposure, Route};
@@ -150,7 +149,7 @@ impl Rehearsal<'_> {
         };
         let admitted = rehearsal::judge(admission, &mut arriving, self.now).await;
         match admitted {
-            Err(refusal) => self.tell(admission, &arriving, Some(&refusal)).await,
+            Err(refused) => self.tell(admission, &arriving, Some(&refused)).await,
             Ok(permit) => match permit.would_refuse() {
                 None => self.tell(admission, &arriving, None).await,
                 borne => record::in_shadow(self.tell(admission, &arriving, borne).await),
@@ -172,23 +171,23 @@ impl Rehearsal<'_> {
         &self,
         admission: &Admission,
         arriving: &Arriving<'_>,
-        refusal: Option<&Refusal>,
+        refused: Option<&Refused>,
     ) -> Value {
-        let end = refusal.and_then(|refusal| Step::of(refusal, false));
+        let end = refused.map(|refused| refused.step);
         let mut notes = admission.account(arriving, end, self.now).await;
         notes.push(Note { step: Step::Quota, text: "nothing was counted before".to_owned() });
         let at = self.timestamp();
         let subject =
             self.subject(&at, arriving.interaction.id().as_str(), arriving.route.as_deref());
-        let Some(refusal) = refusal else {
+        let Some(refused) = refused else {
             return match subject.route.map(|route| &route.access) {
                 Some(Access::Event) => record::event(&subject, &notes),
                 _ => record::allowed(&subject, &notes),
             };
         };
-        let explanation = admission.explain(arriving, refusal, self.now).await;
-        let missing = self.responder.with(|known| known.missing(refusal));
-        record::refused(&subject, refusal, &explanation, missing, &notes)
+        let explanation = admission.explain(arriving, &refused.refusal, self.now).await;
+        let missing = self.responder.with(|known| known.missing(&refused.refusal));
+        record::refused(&subject, refused, &explanation, missing, &notes)
     }
 
     fn subject<'s>(&'s self, at: &'s str, id: &'s str, route: Option<&'s Route>) -> Subject<'s> {

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rustls::pki_types::{CertificateDer, UnixTime};
 
-use crate::admission::{Admission, Arriving, Permit};
+use crate::admission::{Admission, Arriving, Permit, Refused};
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 use crate::interaction;
 use crate::moment::Moment;
-use crate::refusal::Refusal;
 
 /// The interaction id that a request has, unless it says otherwise.
 const INTERACTION_ID: &str = "d78fc4e5-37ca-4da3-adf2-9b082bf92280";
@@ -49,7 +48,7 @@ pub(super) async fn judge(
     admission: &Admission,
     request: &mut Arriving<'_>,
     now: Moment,
-) -> Result<Permit, Refusal> {
+) -> Result<Permit, Refused> {
     let mut permit = admission.admit(request, now).await?;
     if request.has_body {
         admission.confirm(&mut permit, request.peer, now).await?;

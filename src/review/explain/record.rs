@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::known::Missing;
-use crate::admission::{Explanation, Note, Step};
-use crate::refusal::Refusal;
+use crate::admission::{Explanation, Note, Refused, Step};
 use crate::report::decisions::{Decision, Subject};
 use crate::route::Route;
 
@@ -20,13 +19,13 @@ pub(super) fn allowed(subject: &Subject<'_>, notes: &[Note]) -> Value {
 /// One that is refused; or undecided, if it would depend on what is missing.
 pub(super) fn refused(
     subject: &Subject<'_>,
-    refusal: &Refusal,
+    refused: &Refused,
     explanation: &Explanation,
     missing: Option<Missing>,
     notes: &[Note],
 ) -> Value {
-    let status = Some(refusal.status());
-    let mut record = json!(Decision::of(subject, refusal, status, Some(explanation)));
+    let status = Some(refused.refusal.status());
+    let mut record = json!(Decision::of(subject, refused, status, Some(explanation)));
     put(&mut record, "verdict", "refused".into());
     if let Some(missing) = missing {
         leave_open(&mut record, missing);

@@ -19,7 +19,7 @@ use super::certificate::Certificate;
 use super::registry::{self, Registry};
 use super::token::{AUDIENCE, ISSUER, Token};
 use super::verdict::Verdict;
-use crate::admission::{Admission, Arriving, Comparison};
+use crate::admission::{Admission, Arriving, Comparison, Refused};
 use crate::config::Judging;
 use crate::consent::{Aftermath, ConsentUse, Consents, Memory, Preset, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
@@ -318,17 +318,17 @@ async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -
     let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
     // Cases judge the rules, whether or not they are enforced yet.
-    let refusal = match &admitted {
-        Ok(permit) => permit.would_refuse().cloned(),
-        Err(refusal) => Some(refusal.clone()),
+    let refused = match &admitted {
+        Ok(permit) => permit.would_refuse(),
+        Err(refused) => Some(refused),
     };
-    let Some(refusal) = refusal else {
+    let Some(Refused { refusal, .. }) = refused else {
         let verdict = Verdict::Allow;
         return Judged { verdict, reason: None, compared: None, route, goes_on: true };
     };
     let goes_on = admitted.is_ok();
-    let compared = admission.explain(request, &refusal, now).await.compared;
-    let (verdict, reason) = (told(&refusal), Some(refusal.to_string()));
+    let compared = admission.explain(request, refusal, now).await.compared;
+    let (verdict, reason) = (told(refusal), Some(refusal.to_string()));
     Judged { verdict, reason, compared, route, goes_on }
 }
 
