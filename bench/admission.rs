@@ -32,8 +32,9 @@ use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
 use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
+use portaria::request::Target;
+use portaria::request::form::{Head, check_fields};
 use portaria::request::framing::{HeadLimits, check_head};
-use portaria::request::{Target, check_fields};
 use portaria::route::{Door, Exposure, Route, Routes, Template};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
@@ -363,14 +364,16 @@ impl Case {
 
     fn arriving<'a>(&'a self, interaction: &'a mut Interaction) -> Arriving<'a> {
         Arriving {
-            method: &Method::GET,
-            path: PATH,
-            query: None,
-            authority: None,
-            version: Version::HTTP_11,
-            headers: &self.headers,
-            has_body: false,
-            wire_fault: None,
+            head: Head {
+                method: &Method::GET,
+                path: PATH,
+                query: None,
+                authority: None,
+                version: Version::HTTP_11,
+                fields: &self.headers,
+                has_body: false,
+                wire_fault: None,
+            },
             address: ADDRESS,
             peer: &self.peer,
             door: DOOR,

@@ -13,8 +13,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Version};
-
 use crate::consent::{
     Consent, ConsentError, ConsentId, ConsentUse, Consents, Held, Need, SpentConsent,
 };
@@ -23,9 +21,10 @@ use crate::interaction::{Form, Interaction};
 use crate::limits::{Crowded, Limits, Place, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
+use crate::request::form::{Head, HeadBounds};
 use crate::request::json::{JsonBounds, JsonCheck};
 use crate::request::media::Media;
-use crate::request::{self, RequestError, Target, media};
+use crate::request::{RequestError, Target};
 use crate::route::{Access, Door, Found, Route, RouteError, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 pub use account::Note;
@@ -35,22 +34,8 @@ pub use step::{At, Refused, Step};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path as it stands in the target.
-    pub path: &'a str,
-    /// The query.
-    pub query: Option<&'a str>,
-    /// The authority of the target, if it has one.
-    pub authority: Option<&'a str>,
-    /// The protocol version.
-    pub version: Version,
-    /// The fields.
-    pub headers: &'a HeaderMap,
-    /// Whether a body follows.
-    pub has_body: bool,
-    /// A fault found on the wire, before there were fields to look at.
-    pub wire_fault: Option<RequestError>,
+    /// Its head.
+    pub head: Head<'a>,
     /// The caller's address.
     pub address: IpAddr,
     /// The other end of the connection.
@@ -67,47 +52,9 @@ pub struct Arriving<'a> {
     pub may_repeat: bool,
 }
 
-/// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
 impl fmt::Debug for Arriving<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arriving").field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
-impl Arriving<'_> {
-    /// Whether it asks of nothing in particular: `OPTIONS *`.
-    pub fn is_greeting(&self) -> bool {
-        *self.method == Method::OPTIONS && self.path == "*"
-    }
-
-    fn is_well_formed(&self, max_fields: usize, max_body: u64) -> Result<(), RequestError> {
-        self.wire_fault.map_or(Ok(()), Err)?;
-        if self.headers.len() > max_fields {
-            return Err(RequestError::TooManyFields);
-        }
-        let server_name = self.peer.server_name();
-        request::check_fields(self.version, self.authority, server_name, self.headers)?;
-        self.is_at_most(max_body)
-    }
-
-    /// A declared length that is too long is refused before the body is asked for.
-    fn is_at_most(&self, max_body: u64) -> Result<(), RequestError> {
-        let declared = self.headers.get(http::header::CONTENT_LENGTH);
-        let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-        match length {
-            Some(length) if length > max_body => Err(RequestError::BodyTooLarge),
-            _ => Ok(()),
-        }
-    }
-
-    fn is_spoken_here(&self, route: &Route) -> Result<(), RequestError> {
-        media::check_accepted(self.headers)?;
-        media::check_content(self.headers, self.has_body, route.media)?;
-        route.max_body.map_or(Ok(()), |most| self.is_at_most(most))
-    }
-
-    fn is_repeatable(&self, route: &Route) -> Result<(), RequestError> {
-        if route.idempotency_key { request::check_idempotency_key(self.headers) } else { Ok(()) }
+        f.debug_struct("Arriving").field("head", &self.head).finish_non_exhaustive()
     }
 }
 
@@ -238,29 +185,29 @@ impl Admission {
 
     /// Judges a request.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refused> {
-        let target = Target::parse(request.path, request.query);
+        let target = Target::parse(request.head.path, request.head.query);
         let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
-        if let Some(form) = form_of(&found, request.wire_fault) {
+        if let Some(form) = form_of(&found, request.head.wire_fault) {
             request.interaction.suit(form);
         }
         let ticket = self.limits.admit(request.address, now).at(Step::Quota)?;
         let place = self.place(request, now).at(Step::Quota)?;
-        request.is_well_formed(self.max_fields, self.max_body).at(Step::Head)?;
+        self.is_well_formed(request).at(Step::Head)?;
         request.peer.still_trusted(now).at(Step::Trust)?;
         let found = found.map_err(|error| RequestError::Target(*error)).at(Step::Target)?;
         let found = found.at(Step::Route)?;
         found.route.lifetime.check(now).at(Step::Route)?;
         let mut shadow = Shadow::of(found.route.shadow, now);
-        shadow.take(found.route.answers(request.headers).at(Step::Version))?;
-        request.is_spoken_here(found.route).at(Step::Media)?;
+        shadow.take(found.route.answers(request.head.fields).at(Step::Version))?;
+        is_spoken_here(&request.head, found.route).at(Step::Media)?;
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
         let rule = &found.route.interaction;
         shadow.take(request.interaction.satisfies(rule).at(Step::Interaction))?;
-        shadow.take(rule.require_attempt(request.headers).at(Step::Interaction))?;
-        shadow.take(request.is_repeatable(found.route).at(Step::Repetition))?;
-        shadow.take(found.fits(request.query).at(Step::Parameters))?;
+        shadow.take(rule.require_attempt(request.head.fields).at(Step::Interaction))?;
+        shadow.take(is_repeatable(&request.head, found.route).at(Step::Repetition))?;
+        shadow.take(found.fits(request.head.query).at(Step::Parameters))?;
         request.watch.lap();
         let may_repeat = request.may_repeat && found.route.idempotency_key;
         let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
@@ -276,11 +223,16 @@ impl Admission {
         self.limits.enter(request.address, participant.map(Participant::organisation_id))
     }
 
+    fn is_well_formed(&self, request: &Arriving<'_>) -> Result<(), RequestError> {
+        let most = HeadBounds { fields: self.max_fields, body: self.max_body };
+        request.head.is_well_formed(most, request.peer.server_name())
+    }
+
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
     /// judged by before its route is.
     pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refused> {
         let _ = self.limits.admit(request.address, now).at(Step::Quota)?;
-        request.is_well_formed(self.max_fields, self.max_body).at(Step::Head)?;
+        self.is_well_formed(request).at(Step::Head)?;
         request.peer.still_trusted(now).at(Step::Trust)
     }
 
@@ -354,7 +306,7 @@ impl Admission {
         request: &Arriving<'_>,
         now: Moment,
     ) -> Result<Found<'a>, RouteError> {
-        self.routes.find(request.method, target.path(), request.door, now)
+        self.routes.find(request.head.method, target.path(), request.door, now)
     }
 
     /// The token that the route needs: valid, bound to this connection, of the right grant and scope.
@@ -375,7 +327,8 @@ impl Admission {
             Access::Consented { scope, .. } => (scope, Grant::User),
         };
         let participant = request.peer.participant(now).at(Step::Participant)?;
-        let token = self.tokens.admit(request.headers, participant, now).await.at(Step::Token)?;
+        let token =
+            self.tokens.admit(request.head.fields, participant, now).await.at(Step::Token)?;
         token.token().require_grant(grant).at(Step::Token)?;
         shadow.take(token.token().scopes().require(scope).at(Step::Scope))?;
         Ok(Some(token))
@@ -435,6 +388,16 @@ fn form_of<E>(
         Ok(Err(RouteError::Method { form, .. })) => Some(*form),
         Ok(Err(_)) | Err(_) => wire_fault.is_none().then_some(Form::Uuid),
     }
+}
+
+/// How a route's requests are written.
+fn is_spoken_here(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
+    head.is_spoken_here(route.media)?;
+    route.max_body.map_or(Ok(()), |most| head.announces_at_most(most))
+}
+
+fn is_repeatable(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
+    if route.idempotency_key { head.is_repeatable() } else { Ok(()) }
 }
 
 fn route_of<E>(found: &Result<Result<Found<'_>, RouteError>, E>) -> Option<Arc<Route>> {

@@ -33,6 +33,7 @@ use crate::links::{self, LinkRewriter};
 use crate::measure::{Course, Meter, Outcome, Sample, Sink};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::{Refusal, foreign};
+use crate::request::form::Head;
 use crate::request::media::Media;
 use crate::request::{RequestError, Target};
 use crate::route::{Access, Door, ErrorForm, Exposure, Route};
@@ -200,14 +201,16 @@ impl Exchange {
     pub async fn admit(&mut self, head: &Parts, has_body: bool) -> Result<(), Refused> {
         let interaction = self.interaction.get_or_insert_with(|| Interaction::read(&head.headers));
         let mut arriving = Arriving {
-            method: &head.method,
-            path: head.uri.path(),
-            query: head.uri.query(),
-            authority: head.uri.authority().map(Authority::as_str),
-            version: head.version,
-            headers: &head.headers,
-            has_body,
-            wire_fault: self.wire_fault,
+            head: Head {
+                method: &head.method,
+                path: head.uri.path(),
+                query: head.uri.query(),
+                authority: head.uri.authority().map(Authority::as_str),
+                version: head.version,
+                fields: &head.headers,
+                has_body,
+                wire_fault: self.wire_fault,
+            },
             address: self.address,
             peer: peer_of(self.connection.as_ref()),
             door: Door { exposure: self.entrance.exposure, listener: self.entrance.position },
@@ -217,7 +220,7 @@ impl Exchange {
             may_repeat: self.serving.idempotency.is_some(),
         };
         let admission = &self.serving.admission;
-        if arriving.is_greeting() {
+        if arriving.head.is_greeting() {
             self.is_greeting = true;
             return admission.greet(&arriving, self.arrived);
         }

@@ -212,6 +212,17 @@ fn the_stage_of_a_refusal_is_a_module() {
     }
 }
 
+/// What a field says is asked where its words are: the form of a request in `request::form`.
+#[test]
+fn admission_reads_no_field() {
+    for source in sources().iter().filter(|source| source.module == "admission") {
+        for line in &source.code {
+            let reads = ["HeaderMap", "header::"].iter().any(|word| line.contains(word));
+            assert!(!reads, "{}: {line}", source.path.display());
+        }
+    }
+}
+
 #[test]
 fn no_stage_imports_the_configuration_or_reads_a_clock() {
     let stages = &LADDER[1..=place("headers")];

@@ -29,7 +29,7 @@ impl Admission {
         end: Option<Step>,
         now: Moment,
     ) -> Vec<Note> {
-        let token = self.tokens.recall(request.headers).await;
+        let token = self.tokens.recall(request.head.fields).await;
         let inquiry = request.route.as_deref().map(|route| route.inquiry);
         let consent = match (&token, inquiry) {
             (Some(token), Some(inquiry)) => self.consents.recall(token, inquiry, now).await,

@@ -102,7 +102,7 @@ impl Admission {
         if !matches!(error, TokenError::OtherCertificate | TokenError::Grant) {
             return None;
         }
-        let token = self.tokens.recall(request.headers).await?;
+        let token = self.tokens.recall(request.head.fields).await?;
         match error {
             TokenError::OtherCertificate => {
                 let participant = request.peer.participant(now).ok()?;
@@ -122,7 +122,7 @@ impl Admission {
     }
 
     async fn explain_scope(&self, request: &Arriving<'_>) -> Option<Comparison> {
-        let token = self.tokens.recall(request.headers).await?;
+        let token = self.tokens.recall(request.head.fields).await?;
         scope(request.route.as_deref()?, &token)
     }
 
@@ -132,7 +132,7 @@ impl Admission {
         error: ConsentError,
         now: Moment,
     ) -> Option<Comparison> {
-        let token = self.tokens.recall(request.headers).await?;
+        let token = self.tokens.recall(request.head.fields).await?;
         let inquiry = request.route.as_deref()?.inquiry;
         let consent = self.consents.recall(&token, inquiry, now).await;
         match error {

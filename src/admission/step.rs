@@ -26,7 +26,7 @@ pub enum Step {
     Route,
     /// Which version of it is asked for.
     Version,
-    /// What may be answered, and how the body is written.
+    /// What may be answered, how the body is written, and how long it may be.
     Media,
     /// Who sends it.
     Participant,

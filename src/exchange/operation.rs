@@ -17,7 +17,8 @@ use crate::identity::Peer;
 use crate::measure::Outcome;
 use crate::moment::Moment;
 use crate::refusal::Refusal;
-use crate::request::{self, IDEMPOTENCY_KEY, RequestError};
+use crate::request::RequestError;
+use crate::request::form::{self, IDEMPOTENCY_KEY};
 
 /// The operation of an exchange.
 pub(super) struct OwnOperation {
@@ -52,7 +53,7 @@ impl OwnOperation {
             return Ok(None);
         }
         // In shadow mode a key may be missing, or be none: then nothing can be asked for again by it.
-        if permit.is_in_shadow() && request::check_idempotency_key(&head.headers).is_err() {
+        if permit.is_in_shadow() && form::check_idempotency_key(&head.headers).is_err() {
             return Ok(None);
         }
         let participant = peer.participant(now).at(Step::Participant)?;

@@ -28,6 +28,7 @@ use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
 use crate::report::Metrics;
 use crate::report::decisions::Subject;
+use crate::request::form::Head;
 use crate::route::{Access, Door, Exposure, Route};
 use known::Known;
 pub use question::Question;
@@ -130,14 +131,16 @@ impl Rehearsal<'_> {
         let (path, query) =
             path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
         let mut arriving = Arriving {
-            method,
-            path,
-            query,
-            authority: None,
-            version: Version::HTTP_11,
-            headers: fields,
-            has_body: *has_body,
-            wire_fault: None,
+            head: Head {
+                method,
+                path,
+                query,
+                authority: None,
+                version: Version::HTTP_11,
+                fields,
+                has_body: *has_body,
+                wire_fault: None,
+            },
             address: *address,
             peer: &peer,
             door: Door { exposure: self.listener.exposure, listener: self.position },

@@ -50,7 +50,7 @@ pub(super) async fn judge(
     now: Moment,
 ) -> Result<Permit, Refused> {
     let mut permit = admission.admit(request, now).await?;
-    if request.has_body {
+    if request.head.has_body {
         admission.confirm(&mut permit, request.peer, now).await?;
     }
     Ok(permit)

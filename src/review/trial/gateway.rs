@@ -28,6 +28,7 @@ use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::remote::Remote;
+use crate::request::form::Head;
 use crate::review::rehearsal::{self, Door, shake_hands};
 use crate::review::responder::Responder;
 use crate::route::{self, Access, Exposure, Route, Routes};
@@ -137,15 +138,18 @@ impl Gateway {
         let (path, query) =
             case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
         let [mut first, mut interaction] = [(); 2].map(|()| Interaction::read(&headers));
-        let arrive = |interaction| Arriving {
+        let head = Head {
             method: &case.method,
             path,
             query,
             authority: None,
             version: Version::HTTP_11,
-            headers: &headers,
+            fields: &headers,
             has_body: case.has_body,
             wire_fault: None,
+        };
+        let arrive = |interaction| Arriving {
+            head,
             address: case.address,
             peer: &peer,
             door: route::Door { exposure: case.exposure, listener: 0 },
