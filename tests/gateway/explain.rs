@@ -102,6 +102,33 @@ async fn every_stage_leaves_a_record() {
     assert!(!found[0].to_string().contains("4711"), "a path was kept");
 }
 
+/// One code, refused at different places: the record tells at which.
+#[tokio::test]
+async fn a_body_that_is_too_large_is_told_where_it_was_found_to_be() {
+    let lab = lab_with(|config| config.replace("[http]", "[http]\nmax_body_size = \"1KiB\"")).await;
+    let body = format!("{{\"data\":\"{}\"}}", "d".repeat(1014));
+    let http2 = lab.http2().await;
+    for (number, length, step) in [(0, Some(body.len()), "head"), (1, None, "body")] {
+        let mut post = http::Request::post("https://localhost/open-insurance/consents/v3/consents")
+            .header("authorization", format!("Bearer {}", lab.client_token("consents")))
+            .header("content-type", "application/json")
+            .header("x-fapi-interaction-id", id(number))
+            .header("x-idempotency-key", "k");
+        if let Some(length) = length {
+            post = post.header("content-length", length);
+        }
+        let post = post.body(()).unwrap();
+        let response = http2.exchange(post, body.clone().into()).await.unwrap();
+        assert_refused(&response, 413, "CORPO_EXCEDE_LIMITE");
+        assert_eq!(record(&lab, number).await["step"], step);
+    }
+    let greeting = numbered(Request::new("OPTIONS", "*").content(&body), 2).to_bytes();
+    let response = lab.http1().await.exchange(&greeting).await.unwrap();
+    assert_refused(&response, 413, "CORPO_EXCEDE_LIMITE");
+    assert_eq!(record(&lab, 2).await["step"], "head");
+    lab.assert_untouched();
+}
+
 #[tokio::test]
 async fn only_the_last_are_kept() {
     let lab = lab_with(|config| format!("{config}\n[log]\ndecisions = 4\n")).await;
