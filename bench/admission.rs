@@ -35,7 +35,7 @@ use portaria::report::Metrics;
 use portaria::request::Target;
 use portaria::request::form::{Head, check_fields};
 use portaria::request::framing::{HeadLimits, check_head};
-use portaria::route::{Door, Exposure, Route, Routes, Template};
+use portaria::route::{Door, Exposure, Published, Route, Routes, Template};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
 use portaria::token::jwks::KeySet;
@@ -164,15 +164,20 @@ fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
 /// route costs must not depend on how many there are.
 fn among_routes(criterion: &mut Criterion, case: &Case) -> Result<()> {
     let (catalogue, now) = (case.admission().routes.all(), Moment::now());
-    let position =
-        catalogue.iter().position(|route| &*route.label == PATH).ok_or("no such route")?;
+    let position = catalogue
+        .iter()
+        .position(|route| &*route.published.label == PATH)
+        .ok_or("no such route")?;
     let few: Vec<&Route> =
         catalogue.iter().cycle().skip(position).take(10).map(AsRef::as_ref).collect();
-    let wanted: Vec<(Method, String)> =
-        few.iter().map(|route| (route.method.clone(), a_path(&route.label))).collect();
+    let wanted: Vec<(Method, String)> = few
+        .iter()
+        .map(|route| (route.published.method.clone(), a_path(&route.published.label)))
+        .collect();
     for count in [10, 270, 2700] {
-        let others =
-            catalogue.iter().filter(|route| !few.iter().any(|few| few.label == route.label));
+        let others = catalogue
+            .iter()
+            .filter(|route| !few.iter().any(|few| few.published.label == route.published.label));
         let others: Vec<Route> = others.map(|route| route.as_ref().clone()).collect();
         let mut routes: Vec<Route> = few.iter().map(|route| (*route).clone()).collect();
         // The same catalogue again and again, each time under other names.
@@ -204,13 +209,14 @@ fn a_path(template: &str) -> String {
 
 /// A route of another API, `insurance-auto-3` instead of `insurance-auto`; the route itself for copy 0.
 fn renamed(route: &Route, copy: usize) -> Route {
-    let mut segments: Vec<String> = route.label.split('/').map(str::to_owned).collect();
+    let mut segments: Vec<String> = route.published.label.split('/').map(str::to_owned).collect();
     if let (Some(api), 1..) = (segments.get_mut(2), copy) {
         *api = format!("{api}-{copy}");
     }
     let label = segments.join("/");
-    let template = Template::parse(&label).unwrap_or_else(|_| route.template.clone());
-    Route { template, label: label.into(), ..route.clone() }
+    let template = Template::parse(&label).unwrap_or_else(|_| route.published.template.clone());
+    let published = Published { template, label: label.into(), ..route.published.clone() };
+    Route { published, ..route.clone() }
 }
 
 fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {

@@ -78,7 +78,7 @@ pub struct Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("route", &self.route.label).finish_non_exhaustive()
+        f.debug_struct("Permit").field("route", &self.route.published.label).finish_non_exhaustive()
     }
 }
 
@@ -115,8 +115,8 @@ impl Permit {
         match (&self.consent, &self.token) {
             (Some(Held::InForce(consent)), _) => Some(consent.id()),
             (Some(Held::Spent(spent)), _) => Some(spent.id()),
-            (None, Some(token)) if matches!(self.route.access, Access::Consented { .. }) => {
-                token.token().consent(self.route.inquiry.kind)
+            (None, Some(token)) if matches!(self.route.asks.access, Access::Consented { .. }) => {
+                token.token().consent(self.route.asks.inquiry.kind)
             }
             (None, _) => None,
         }
@@ -175,12 +175,12 @@ pub struct Admission {
 impl Admission {
     /// Bytes that a body for a route may have.
     pub fn max_body_of(&self, route: &Route) -> u64 {
-        route.max_body.map_or(self.max_body, |most| most.min(self.max_body))
+        route.bounds.max_body.map_or(self.max_body, |most| most.min(self.max_body))
     }
 
     /// What judges the body of a route as it passes, if it is one of JSON.
     pub fn json_of(&self, route: &Route) -> Option<JsonCheck> {
-        (route.media == Media::Json).then(|| JsonCheck::new(self.json))
+        (route.asks.media == Media::Json).then(|| JsonCheck::new(self.json))
     }
 
     /// Judges a request.
@@ -197,19 +197,19 @@ impl Admission {
         request.peer.still_trusted(now).at(Step::Trust)?;
         let found = found.map_err(|error| RequestError::Target(*error)).at(Step::Target)?;
         let found = found.at(Step::Route)?;
-        found.route.lifetime.check(now).at(Step::Route)?;
-        let mut shadow = Shadow::of(found.route.shadow, now);
-        shadow.take(found.route.answers(request.head.fields).at(Step::Version))?;
+        found.route.bounds.lifetime.check(now).at(Step::Route)?;
+        let mut shadow = Shadow::of(found.route.bounds.shadow, now);
+        shadow.take(found.route.serves(request.head.fields).at(Step::Version))?;
         is_spoken_here(&request.head, found.route).at(Step::Media)?;
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
-        let rule = &found.route.interaction;
+        let rule = &found.route.asks.interaction;
         shadow.take(request.interaction.satisfies(rule).at(Step::Interaction))?;
         shadow.take(rule.require_attempt(request.head.fields).at(Step::Interaction))?;
         shadow.take(is_repeatable(&request.head, found.route).at(Step::Repetition))?;
         shadow.take(found.fits(request.head.query).at(Step::Parameters))?;
         request.watch.lap();
-        let may_repeat = request.may_repeat && found.route.idempotency_key;
+        let may_repeat = request.may_repeat && found.route.asks.idempotency_key;
         let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
@@ -266,17 +266,17 @@ impl Admission {
         now: Moment,
     ) -> Result<(), Refused> {
         let Permit { route, token, consent, shadow, is_consent_told, .. } = permit;
-        shadow.confirm(route.shadow, now)?;
+        shadow.confirm(route.bounds.shadow, now)?;
         peer.still_trusted(now).at(Step::Trust)?;
-        if route.access.needs_participant() {
+        if route.asks.access.needs_participant() {
             peer.participant(now).at(Step::Participant)?;
         }
         let Some(token) = token else {
             return Ok(());
         };
         self.tokens.confirm(token, now).at(Step::Token)?;
-        let inquiry = route.inquiry;
-        match (&route.access, &*consent) {
+        let inquiry = route.asks.inquiry;
+        match (&route.asks.access, &*consent) {
             // Without one it would have been refused before.
             (Access::Consented { .. }, None) => {
                 shadow.take(Err(Step::Consent.refuse(Refusal::Internal)))?
@@ -317,7 +317,7 @@ impl Admission {
         shadow: &mut Shadow,
         now: Moment,
     ) -> Result<Option<BoundToken>, Refused> {
-        let (scope, grant) = match &route.access {
+        let (scope, grant) = match &route.asks.access {
             Access::Open | Access::Event => return Ok(None),
             Access::Certificate => {
                 request.peer.participant(now).at(Step::Participant)?;
@@ -343,8 +343,8 @@ impl Admission {
         shadow: &mut Shadow,
         now: Moment,
     ) -> Result<Option<Held>, Refused> {
-        let (inquiry, in_path) = (found.route.inquiry, found.consent_in_path.as_deref());
-        match (&found.route.access, token, in_path) {
+        let (inquiry, in_path) = (found.route.asks.inquiry, found.consent_in_path.as_deref());
+        match (&found.route.asks.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
                 let need = Need { inquiry, permission, to: *to, in_path };
                 shadow.take_consent(self.held(token, &need, may_repeat, now).await)
@@ -384,7 +384,7 @@ fn form_of<E>(
     wire_fault: Option<RequestError>,
 ) -> Option<Form> {
     match found {
-        Ok(Ok(found)) => Some(found.route.interaction.form),
+        Ok(Ok(found)) => Some(found.route.asks.interaction.form),
         Ok(Err(RouteError::Method { form, .. })) => Some(*form),
         Ok(Err(_)) | Err(_) => wire_fault.is_none().then_some(Form::Uuid),
     }
@@ -392,12 +392,12 @@ fn form_of<E>(
 
 /// How a route's requests are written.
 fn is_spoken_here(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
-    head.is_spoken_here(route.media)?;
-    route.max_body.map_or(Ok(()), |most| head.announces_at_most(most))
+    head.is_spoken_here(route.asks.media)?;
+    route.bounds.max_body.map_or(Ok(()), |most| head.announces_at_most(most))
 }
 
 fn is_repeatable(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
-    if route.idempotency_key { head.is_repeatable() } else { Ok(()) }
+    if route.asks.idempotency_key { head.is_repeatable() } else { Ok(()) }
 }
 
 fn route_of<E>(found: &Result<Result<Found<'_>, RouteError>, E>) -> Option<Arc<Route>> {

@@ -36,7 +36,7 @@ use crate::refusal::{Refusal, foreign};
 use crate::request::form::Head;
 use crate::request::media::Media;
 use crate::request::{RequestError, Target};
-use crate::route::{Access, Door, ErrorForm, Exposure, Route};
+use crate::route::{Destination, Door, ErrorForm, Exposure, Route};
 use crate::token::Revocation;
 use crate::upstream::{Upstream, Upstreams};
 use backend::Backend;
@@ -234,7 +234,7 @@ impl Exchange {
             self.explanation = Some(Box::new(explanation));
         }
         self.route = arriving.route.take();
-        let rule = self.route.as_ref().map(|route| &route.interaction);
+        let rule = self.route.as_ref().map(|route| &route.asks.interaction);
         self.attempt = rule.and_then(|rule| rule.attempt(&head.headers));
         let permit = verdict?;
         if let Some(stage) = &self.serving.idempotency {
@@ -264,7 +264,7 @@ impl Exchange {
 
     /// Whether the body is an event for the gateway itself.
     pub fn is_event(&self) -> bool {
-        self.permit.as_ref().is_some_and(|permit| permit.route().access == Access::Event)
+        self.permit.as_ref().is_some_and(|permit| permit.route().to == Destination::Gateway)
     }
 
     /// Whether it is `OPTIONS *`, which has no route and no permit.
@@ -297,7 +297,7 @@ impl Exchange {
 
     /// The form in which a refusal is told: the route's, or what its path has.
     pub fn error_form(&self, refusal: &Refusal) -> ErrorForm {
-        self.route.as_ref().map_or_else(|| refusal.error_form(), |route| route.errors)
+        self.route.as_ref().map_or_else(|| refusal.error_form(), |route| route.answers.errors)
     }
 
     /// Takes the refusal that ends this exchange.
@@ -331,12 +331,13 @@ impl Exchange {
         answer: &HeaderMap,
     ) -> Option<(StatusCode, usize)> {
         let route = self.permit.as_ref()?.route();
-        let replaces = self.upstream()?.settings().replaces_errors && route.media != Media::Form;
+        let replaces =
+            self.upstream()?.settings().replaces_errors && route.asks.media != Media::Form;
         if !replaces || !foreign::is_foreign(answered, answer) {
             return None;
         }
         let status = foreign::status_for(answered);
-        let body = Bytes::from(foreign::body(status, route.errors, self.arrived));
+        let body = Bytes::from(foreign::body(status, route.answers.errors, self.arrived));
         let length = body.len();
         // Who asks for the fields alone gets those that the body would have.
         self.replacement = (self.method != Method::HEAD).then_some(body);
@@ -365,7 +366,7 @@ impl Exchange {
         let internal = || Step::Upstream.refuse(Refusal::Internal);
         let permit = self.permit.as_ref().ok_or_else(internal)?;
         let now = Moment::now();
-        let participant = match permit.route().access.needs_participant() {
+        let participant = match permit.route().asks.access.needs_participant() {
             true => Some(self.peer().participant(now).at(Step::Participant)?),
             false => None,
         };
@@ -384,7 +385,7 @@ impl Exchange {
     pub fn answer_facts<'a>(&'a self, path: &str) -> Option<AnswerFacts<'a>> {
         let routes = &self.serving.admission.routes;
         let version = match &self.route {
-            Some(route) => Some(&route.version),
+            Some(route) => Some(&route.answers.version),
             None => match Target::parse(path, None) {
                 Ok(target) => routes.version_of(target.path()),
                 Err(_) => routes.version_of(path),
@@ -394,7 +395,7 @@ impl Exchange {
             interaction: self.interaction.as_ref()?.id(),
             attempt: self.attempt.as_ref(),
             version,
-            lifetime: self.route.as_ref().map(|route| &route.lifetime),
+            lifetime: self.route.as_ref().map(|route| &route.bounds.lifetime),
             standing: self.standing(),
         })
     }

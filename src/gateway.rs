@@ -111,7 +111,7 @@ impl ProxyHttp for Gateway {
         if exchange.is_event() {
             return self.take_event(session, exchange).await.map(|()| true);
         }
-        if exchange.permit().is_some_and(|permit| permit.route().revokes_tokens) {
+        if exchange.permit().is_some_and(|permit| permit.route().answers.revokes_tokens) {
             let form = session.as_downstream().get_retry_buffer().unwrap_or_default();
             if let Err(refusal) = exchange.read_revocation(&form).await {
                 return self.answer(session, exchange, refusal).await.map(|()| true);

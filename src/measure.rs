@@ -143,7 +143,7 @@ impl ResponseTimes {
         let (share, response) = (sample.share(), sample.times.response);
         if share != Share::Apart {
             // The lock is held for an increment: tens of nanoseconds.
-            self.windows(route.class).lock().record(response, share, sample.ended);
+            self.windows(route.published.class).lock().record(response, share, sample.ended);
         }
     }
 

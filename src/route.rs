@@ -72,19 +72,39 @@ impl PriorityClass {
 pub struct Route {
     /// Its place in the table: the index of its metrics.
     pub index: usize,
+    /// What it is known by.
+    pub published: Published,
+    /// What a request must be.
+    pub asks: Asks,
+    /// What confines it.
+    pub bounds: Bounds,
+    /// What its answers are.
+    pub answers: Answers,
+    /// Who gets what is admitted.
+    pub to: Destination,
+}
+
+/// What a route is known by.
+#[derive(Clone, Debug)]
+pub struct Published {
     /// The API, such as `insurance-auto`.
     pub api: Box<str>,
+    /// The method.
+    pub method: Method,
     /// The whole path template, base path included.
     pub template: Template,
     /// The template as text, for logs and metrics: never the raw path, which names policies.
     pub label: Box<str>,
-    /// The method.
-    pub method: Method,
-    /// What it asks of the caller.
-    pub access: Access,
     /// Its class.
     pub class: PriorityClass,
-    /// The rule of the interaction id.
+}
+
+/// What a route asks of a request, beyond what every request is asked for.
+#[derive(Clone, Debug)]
+pub struct Asks {
+    /// Of the caller.
+    pub access: Access,
+    /// Of the interaction id.
     pub interaction: InteractionRule,
     /// Whether an idempotency key is required.
     pub idempotency_key: bool,
@@ -92,42 +112,61 @@ pub struct Route {
     pub media: Media,
     /// What its path and query may be.
     pub parameters: ParameterRules,
-    /// Bytes of a body, if fewer than of every request.
-    pub max_body: Option<u64>,
-    /// Whether an answer of 200 means that the token of the form was revoked (RFC 7009).
-    pub revokes_tokens: bool,
+    /// What a caller's `x-v` and `x-min-v` are held against, if they are.
+    pub negotiated: Option<FullVersion>,
     /// The parameter that names a consent.
     pub consent_parameter: Option<Box<str>>,
     /// How it asks for the consent that it is judged on.
     pub inquiry: Inquiry,
-    /// The full version of the API (`x-v`).
-    pub version: HeaderValue,
-    /// What a caller's `x-v` and `x-min-v` are held against, if they are.
-    pub negotiated: Option<FullVersion>,
-    /// The upstream, as an index into the configured ones.
-    pub upstream: usize,
+}
+
+/// What confines a route: how much of a request, when, for whom.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Bytes of a body, if fewer than of every request.
+    pub max_body: Option<u64>,
     /// From when and until when it exists, and when it is deprecated.
     pub lifetime: Lifetime,
     /// Until when its rules are not enforced, if they are not.
     pub shadow: ShadowMode,
-    /// The form of its errors.
-    pub errors: ErrorForm,
     /// The position of the only listener that has it, if there is but one.
     pub listener: Option<usize>,
 }
 
+/// What a route's answers are.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// The full version of the API (`x-v`).
+    pub version: HeaderValue,
+    /// The form of its errors.
+    pub errors: ErrorForm,
+    /// Whether an answer of 200 means that the token of the form was revoked (RFC 7009).
+    pub revokes_tokens: bool,
+}
+
+/// Who gets a request that is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// An upstream, as an index into the configured ones.
+    Upstream(usize),
+    /// The gateway itself: an event of the consent registry. No backend sees it.
+    Gateway,
+}
+
 impl Route {
     /// Requires that it answers with a version that the caller asks for.
-    pub fn answers(&self, headers: &HeaderMap) -> Result<(), VersionError> {
-        self.negotiated.map_or(Ok(()), |version| version.serves(headers))
+    pub fn serves(&self, headers: &HeaderMap) -> Result<(), VersionError> {
+        self.asks.negotiated.map_or(Ok(()), |version| version.serves(headers))
     }
 
     /// Whether a request to it may change the consent that it names, wherever that is named.
     pub fn may_change_consent(&self) -> bool {
-        match &self.access {
+        match &self.asks.access {
             Access::Open | Access::Certificate | Access::Event => false,
-            Access::Client { .. } => self.consent_parameter.is_some() && !self.method.is_safe(),
-            Access::Consented { .. } => !self.method.is_safe(),
+            Access::Client { .. } => {
+                self.asks.consent_parameter.is_some() && !self.published.method.is_safe()
+            }
+            Access::Consented { .. } => !self.published.method.is_safe(),
         }
     }
 }
@@ -168,14 +207,14 @@ pub struct Found<'a> {
 impl Found<'_> {
     /// Requires that the parts of the path and the query are what the route's specification publishes.
     pub fn fits(&self, query: Option<&str>) -> Result<(), ParameterError> {
-        self.route.parameters.check(self.params.iter(), query)
+        self.route.asks.parameters.check(self.params.iter(), query)
     }
 }
 
 /// Says nothing of the consent.
 impl fmt::Debug for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found").field("route", &self.route.label).finish_non_exhaustive()
+        f.debug_struct("Found").field("route", &self.route.published.label).finish_non_exhaustive()
     }
 }
 
@@ -199,9 +238,9 @@ pub struct Door {
 
 impl Door {
     fn has(self, route: &Route) -> bool {
-        match route.listener {
+        match route.bounds.listener {
             Some(listener) => listener == self.listener,
-            None => self.exposure == Exposure::Mutual || route.access.is_open(),
+            None => self.exposure == Exposure::Mutual || route.asks.access.is_open(),
         }
     }
 }
@@ -244,22 +283,32 @@ impl Routes {
         let mut groups: Vec<Vec<Arc<Route>>> = Vec::new();
         for route in &all {
             let same = |group: &&mut Vec<Arc<Route>>| {
-                group.first().is_some_and(|other| other.template == route.template)
+                group
+                    .first()
+                    .is_some_and(|other| other.published.template == route.published.template)
             };
             match groups.iter_mut().find(same) {
                 None => groups.push(vec![route.clone()]),
-                Some(group) if group.iter().all(|other| other.method != route.method) => {
+                Some(group)
+                    if group
+                        .iter()
+                        .all(|other| other.published.method != route.published.method) =>
+                {
                     group.push(route.clone());
                 }
                 Some(_) => {
-                    let template = route.label.to_string();
-                    return Err(TableError::Repeated { method: route.method.clone(), template });
+                    let template = route.published.label.to_string();
+                    return Err(TableError::Repeated {
+                        method: route.published.method.clone(),
+                        template,
+                    });
                 }
             }
         }
         let mut table = matchit::Router::new();
         for group in groups {
-            let Some(template) = group.first().map(|route| route.label.to_string()) else {
+            let Some(template) = group.first().map(|route| route.published.label.to_string())
+            else {
                 continue;
             };
             let overlap = |_| TableError::Overlap { template: template.clone() };
@@ -285,13 +334,15 @@ impl Routes {
         let exposed = |route: &&Arc<Route>| door.has(route);
         // What may be read may be asked for its fields (RFC 9110 section 9.3.2).
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let Some(route) = matched.value.iter().filter(exposed).find(|r| r.method == *method) else {
-            let in_force = |route: &&Arc<Route>| route.lifetime.check(now).is_ok();
+        let Some(route) =
+            matched.value.iter().filter(exposed).find(|r| r.published.method == *method)
+        else {
+            let in_force = |route: &&Arc<Route>| route.bounds.lifetime.check(now).is_ok();
             return Err(refuse_method(matched.value.iter().filter(exposed).filter(in_force)));
         };
         let mut consent_in_path = None;
         for (name, value) in matched.params.iter() {
-            if route.consent_parameter.as_deref() == Some(name) {
+            if route.asks.consent_parameter.as_deref() == Some(name) {
                 let decoded = percent_decode_str(value).decode_utf8();
                 consent_in_path = Some(decoded.map_err(|_| RouteError::NotFound)?);
             } else if value.contains("%2F") && !template::names_consent(name) {
@@ -318,15 +369,17 @@ fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError
     let routes: Vec<&Arc<Route>> = routes.collect();
     let mut methods: Vec<&str> = Vec::new();
     for route in &routes {
-        methods.push(route.method.as_str());
-        if route.method == Method::GET {
+        methods.push(route.published.method.as_str());
+        if route.published.method == Method::GET {
             methods.push("HEAD");
         }
     }
     match (HeaderValue::from_str(&methods.join(", ")), routes.first()) {
-        (Ok(allow), Some(first)) => {
-            RouteError::Method { allow, errors: first.errors, form: first.interaction.form }
-        }
+        (Ok(allow), Some(first)) => RouteError::Method {
+            allow,
+            errors: first.answers.errors,
+            form: first.asks.interaction.form,
+        },
         _ => RouteError::NotFound,
     }
 }
@@ -341,32 +394,40 @@ mod tests {
         let template = Template::parse(path).unwrap();
         Route {
             index,
-            api: "api".into(),
-            label: template.to_string().into(),
-            consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
-            inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent, stale_for: None },
-            template,
-            method,
-            access,
-            class: PriorityClass::Medium,
-            interaction: InteractionRule {
-                form: Form::Uuid,
-                missing: Unusable::Mint,
-                malformed: Unusable::Mint,
-                also: None,
+            published: Published {
+                api: "api".into(),
+                method,
+                label: template.to_string().into(),
+                template: template.clone(),
+                class: PriorityClass::Medium,
             },
-            idempotency_key: false,
-            media: Media::Json,
-            parameters: ParameterRules::default(),
-            max_body: None,
-            revokes_tokens: false,
-            version: HeaderValue::from_static("1.0.0"),
-            negotiated: None,
-            upstream: 0,
-            lifetime: Lifetime::default(),
-            shadow: ShadowMode::default(),
-            errors: ErrorForm::Common,
-            listener: None,
+            asks: Asks {
+                access,
+                interaction: InteractionRule {
+                    form: Form::Uuid,
+                    missing: Unusable::Mint,
+                    malformed: Unusable::Mint,
+                    also: None,
+                },
+                idempotency_key: false,
+                media: Media::Json,
+                parameters: ParameterRules::default(),
+                negotiated: None,
+                consent_parameter: template.has_parameter("consentId").then(|| "consentId".into()),
+                inquiry: Inquiry { kind: crate::scope::ConsentKind::Consent, stale_for: None },
+            },
+            bounds: Bounds {
+                max_body: None,
+                lifetime: Lifetime::default(),
+                shadow: ShadowMode::default(),
+                listener: None,
+            },
+            answers: Answers {
+                version: HeaderValue::from_static("1.0.0"),
+                errors: ErrorForm::Common,
+                revokes_tokens: false,
+            },
+            to: Destination::Upstream(0),
         }
     }
 
@@ -435,8 +496,8 @@ mod tests {
     #[test]
     fn a_route_of_one_listener_exists_on_no_other() {
         for listener in [0, 1] {
-            let event =
-                Route { listener: Some(listener), ..route(0, Method::POST, "/e", Access::Event) };
+            let mut event = route(0, Method::POST, "/e", Access::Event);
+            event.bounds.listener = Some(listener);
             let routes = Routes::new(vec![event], vec![]).unwrap();
             for door in [MUTUAL, PUBLIC] {
                 let found = routes.find(&Method::POST, "/e", door, *NOW);

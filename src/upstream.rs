@@ -18,6 +18,7 @@ use crate::admission::Permit;
 use crate::headers::caller::Passing;
 use crate::links::PublicUrl;
 use crate::moment::Moment;
+use crate::route::Destination;
 
 /// How the servers of an upstream are spoken to over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,9 +217,12 @@ impl Upstreams {
         Self(upstreams.into())
     }
 
-    /// The upstream of a permit's route.
+    /// The upstream of a permit's route. What the gateway itself takes has none.
     pub fn of(&self, permit: &Permit) -> Option<&Upstream> {
-        self.0.get(permit.route().upstream)
+        match permit.route().to {
+            Destination::Upstream(index) => self.0.get(index),
+            Destination::Gateway => None,
+        }
     }
 
     /// A server for a permit, not `tried` again if there is another.

@@ -30,7 +30,7 @@ impl Admission {
         now: Moment,
     ) -> Vec<Note> {
         let token = self.tokens.recall(request.head.fields).await;
-        let inquiry = request.route.as_deref().map(|route| route.inquiry);
+        let inquiry = request.route.as_deref().map(|route| route.asks.inquiry);
         let consent = match (&token, inquiry) {
             (Some(token), Some(inquiry)) => self.consents.recall(token, inquiry, now).await,
             _ => None,
@@ -39,7 +39,9 @@ impl Admission {
         let told = |step: Step| match step {
             Step::Trust => Some(trust(request.peer).to_owned()),
             Step::Participant => request.peer.participant(now).ok().map(participant),
-            Step::Route => route.map(|route| format!("{} {}", route.method, route.label)),
+            Step::Route => {
+                route.map(|route| format!("{} {}", route.published.method, route.published.label))
+            }
             Step::Token => token.map(|token| grant(token).to_owned()),
             Step::Scope => Some(held(&scope(route?, token?)?)),
             Step::Consent => Some(held(&permission(route?, &*consent.clone()?)?)),

@@ -133,7 +133,7 @@ impl Admission {
         now: Moment,
     ) -> Option<Comparison> {
         let token = self.tokens.recall(request.head.fields).await?;
-        let inquiry = request.route.as_deref()?.inquiry;
+        let inquiry = request.route.as_deref()?.asks.inquiry;
         let consent = self.consents.recall(&token, inquiry, now).await;
         match error {
             ConsentError::NotAuthorised { status, .. } => {
@@ -184,7 +184,7 @@ fn quota(exceeded: &LimitExceeded) -> Comparison {
 }
 
 pub(super) fn scope(route: &Route, token: &VerifiedToken) -> Option<Comparison> {
-    let wanted = match &route.access {
+    let wanted = match &route.asks.access {
         Access::Client { scope } | Access::Consented { scope, .. } => scope.as_str(),
         Access::Open | Access::Certificate | Access::Event => return None,
     };
@@ -193,7 +193,7 @@ pub(super) fn scope(route: &Route, token: &VerifiedToken) -> Option<Comparison> 
 }
 
 pub(super) fn permission(route: &Route, consent: &Terms) -> Option<Comparison> {
-    let Access::Consented { permission, .. } = &route.access else {
+    let Access::Consented { permission, .. } = &route.asks.access else {
         return None;
     };
     let found: Vec<&str> = consent.permissions.iter().collect();

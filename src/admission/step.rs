@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::parameters::ParameterRules;
 use crate::refusal::{Refusal, Stage};
-use crate::route::{Access, Route};
+use crate::route::{Access, Destination, Route};
 
 /// One question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -128,16 +128,16 @@ impl Step {
     /// Whether a route asks it of its requests.
     pub fn is_asked_by(self, route: &Route) -> bool {
         match self {
-            Self::Participant => route.access.needs_participant(),
+            Self::Participant => route.asks.access.needs_participant(),
             Self::Token | Self::Scope => {
-                matches!(route.access, Access::Client { .. } | Access::Consented { .. })
+                matches!(route.asks.access, Access::Client { .. } | Access::Consented { .. })
             }
-            Self::Repetition | Self::Operation => route.idempotency_key,
-            Self::Version => route.negotiated.is_some(),
-            Self::Parameters => route.parameters != ParameterRules::default(),
-            Self::Consent => match route.access {
+            Self::Repetition | Self::Operation => route.asks.idempotency_key,
+            Self::Version => route.asks.negotiated.is_some(),
+            Self::Parameters => route.asks.parameters != ParameterRules::default(),
+            Self::Consent => match route.asks.access {
                 Access::Consented { .. } => true,
-                Access::Client { .. } => route.consent_parameter.is_some(),
+                Access::Client { .. } => route.asks.consent_parameter.is_some(),
                 Access::Open | Access::Certificate | Access::Event => false,
             },
             Self::Quota
@@ -148,8 +148,8 @@ impl Step {
             | Self::Media
             | Self::Interaction
             | Self::Body => true,
-            Self::Event => matches!(route.access, Access::Event),
-            Self::Upstream => !matches!(route.access, Access::Event),
+            Self::Event => route.to == Destination::Gateway,
+            Self::Upstream => matches!(route.to, Destination::Upstream(_)),
         }
     }
 }

@@ -9,7 +9,7 @@ mod content;
 mod lifetime;
 pub mod offline;
 mod parameters;
-mod published;
+mod release;
 mod upstreams;
 
 use std::collections::HashMap;
@@ -23,11 +23,13 @@ use super::document::{Document, Located, Mistakes, Place, Table};
 use super::{pem, values};
 use crate::consent::{ConsentKind, Inquiry};
 use crate::interaction::{Attempt, Form, InteractionRule, Unusable};
-use crate::route::{Access, PriorityClass, Route, Routes, Template, TemplateError};
+use crate::route::{
+    Access, Asks, Destination, PriorityClass, Published, Route, Routes, Template, TemplateError,
+};
 use access::{read_access, read_consent_parameter, read_kind};
 use content::read_content;
 use parameters::{read_other_query, read_parameters};
-use published::Published;
+use release::Release;
 use upstreams::{UPSTREAM, Upstreams};
 
 const DIRECTORY: &str = "a directory of policy files (*.toml)";
@@ -68,14 +70,14 @@ pub(super) fn read_policies(
         let found = reader.routes.iter().find(|(route, _)| wanted(route));
         found.map(|(_, place)| place.clone())
     };
-    let needs_consents = first(|route| matches!(route.access, Access::Consented { .. }));
-    let needs_registry = first(|route| match route.access {
-        Access::Consented { .. } => route.inquiry.kind == ConsentKind::Enrollment,
-        Access::Client { .. } => route.consent_parameter.is_some(),
+    let needs_consents = first(|route| matches!(route.asks.access, Access::Consented { .. }));
+    let needs_registry = first(|route| match route.asks.access {
+        Access::Consented { .. } => route.asks.inquiry.kind == ConsentKind::Enrollment,
+        Access::Client { .. } => route.asks.consent_parameter.is_some(),
         Access::Open | Access::Certificate | Access::Event => false,
     });
-    let needs_certificates = first(|route| route.access.needs_participant());
-    let bounded = |(route, place): &(Route, Place)| Some((route.max_body?, place.clone()));
+    let needs_certificates = first(|route| route.asks.access.needs_participant());
+    let bounded = |(route, place): &(Route, Place)| Some((route.bounds.max_body?, place.clone()));
     let bodies = reader.routes.iter().filter_map(bounded).collect();
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
@@ -153,7 +155,7 @@ struct Reader<'a> {
 /// What a file says once for its routes.
 struct Head {
     api: String,
-    published: Published,
+    release: Release,
     base_path: String,
     class: Option<PriorityClass>,
     upstream: Option<usize>,
@@ -199,7 +201,7 @@ impl Reader<'_> {
             let Some(route) = self.read_route(table, head.as_ref()) else {
                 continue;
             };
-            if let Access::Consented { permission, .. } = &route.access {
+            if let Access::Consented { permission, .. } = &route.asks.access {
                 let place = table.place("permission");
                 if let Some(other) =
                     permissions.insert(permission.as_str().to_owned(), place.clone())
@@ -216,13 +218,13 @@ impl Reader<'_> {
             self.routes.push((route, table.place("path")));
         }
         if let Some(head) = head {
-            self.versions.push((head.base_path.into(), head.published.version));
+            self.versions.push((head.base_path.into(), head.release.version));
         }
     }
 
     fn read_head(&self, root: &Table<'_>) -> Option<Head> {
         let api = root.required_parsed("api", values::NAME, values::name);
-        let published = Published::of_file(root);
+        let release = Release::of_file(root);
         let base_path = root.required_parsed(
             "base_path",
             "a path without parameters such as \"/open-insurance/consents/v3\"",
@@ -236,7 +238,7 @@ impl Reader<'_> {
         Some(Head {
             says,
             api: api?.value,
-            published: published?,
+            release: release?,
             base_path: base_path?.value,
             class,
             upstream,
@@ -265,35 +267,35 @@ impl Reader<'_> {
         let others = head.is_some_and(|head| head.refuses_other_query);
         let parameters = read_parameters(table, template.as_ref(), others);
         let consent_parameter = read_consent_parameter(table, template.as_ref());
-        let published = Published::of_route(table, head.map(|head| &head.published));
+        let release = Release::of_route(table, head.map(|head| &head.release));
         if let (Some(access), Some(head)) = (&access, head) {
             check_scope(table, access, head.scopes.as_deref());
         }
         let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
-        let (head, template, published, content) = (head?, template?, published?, content?);
+        let (head, template, release, content) = (head?, template?, release?, content?);
+        let class = class?;
         Some(Route {
             index: self.routes.len(),
-            api: head.api.as_str().into(),
-            label: template.to_string().into(),
-            template,
-            method: method?.value,
-            access: access?,
-            class: class?,
-            interaction: interaction?,
-            idempotency_key: content.idempotency_key,
-            media: content.media,
-            parameters,
-            max_body: content.max_body,
-            revokes_tokens: content.revokes_tokens,
-            consent_parameter: consent_parameter?,
-            inquiry: Inquiry { kind, stale_for: self.stale_for.of(class?) },
-            negotiated: published.negotiated(),
-            version: published.version,
-            upstream: upstream?,
-            listener: None,
-            lifetime: published.lifetime,
-            shadow: published.shadow,
-            errors: published.errors,
+            published: Published {
+                api: head.api.as_str().into(),
+                method: method?.value,
+                label: template.to_string().into(),
+                template,
+                class,
+            },
+            asks: Asks {
+                access: access?,
+                interaction: interaction?,
+                idempotency_key: content.idempotency_key,
+                media: content.media,
+                parameters,
+                negotiated: release.negotiated(),
+                consent_parameter: consent_parameter?,
+                inquiry: Inquiry { kind, stale_for: self.stale_for.of(class) },
+            },
+            bounds: release.bounds(content.max_body),
+            answers: release.answers(content.revokes_tokens),
+            to: Destination::Upstream(upstream?),
         })
     }
 
@@ -301,6 +303,7 @@ impl Reader<'_> {
     fn reject_overlaps(&self) {
         for (index, (route, place)) in self.routes.iter().enumerate() {
             for (other, other_place) in self.routes.iter().take(index) {
+                let (route, other) = (&route.published, &other.published);
                 let same = route.template == other.template;
                 let clashes = if same { route.method == other.method } else { true };
                 if clashes && route.template.overlaps(&other.template) {

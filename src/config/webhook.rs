@@ -13,7 +13,10 @@ use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::parameters::ParameterRules;
 use crate::report::Metrics;
 use crate::request::media::Media;
-use crate::route::{Access, ErrorForm, Lifetime, PriorityClass, Route, ShadowMode, Template};
+use crate::route::{
+    Access, Answers, Asks, Bounds, Destination, ErrorForm, Lifetime, PriorityClass, Published,
+    Route, ShadowMode, Template,
+};
 use crate::token::Algorithm;
 use crate::token::jwks::KeySet;
 
@@ -127,35 +130,40 @@ impl WebhookSettings {
     pub(super) fn route(&self) -> Option<Route> {
         let template = Template::parse(&self.path).ok()?;
         let mint = Unusable::Mint;
+        let label = template.to_string().into();
+        let interaction =
+            InteractionRule { form: Form::Uuid, missing: mint, malformed: mint, also: None };
         Some(Route {
             index: 0,
-            api: "consent-events".into(),
-            label: template.to_string().into(),
-            template,
-            method: Method::POST,
-            access: Access::Event,
-            class: PriorityClass::Admin,
-            interaction: InteractionRule {
-                form: Form::Uuid,
-                missing: mint,
-                malformed: mint,
-                also: None,
+            published: Published {
+                api: "consent-events".into(),
+                method: Method::POST,
+                template,
+                label,
+                class: PriorityClass::Admin,
             },
-            idempotency_key: false,
-            media: Media::Jws,
-            parameters: ParameterRules::default(),
-            max_body: None,
-            revokes_tokens: false,
-            consent_parameter: None,
-            inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
-            version: HeaderValue::from_static("1.0.0"),
-            negotiated: None,
-            // No backend has it: the gateway itself answers.
-            upstream: usize::MAX,
-            listener: Some(self.listener),
-            lifetime: Lifetime::default(),
-            shadow: ShadowMode::default(),
-            errors: ErrorForm::Common,
+            asks: Asks {
+                access: Access::Event,
+                interaction,
+                idempotency_key: false,
+                media: Media::Jws,
+                parameters: ParameterRules::default(),
+                negotiated: None,
+                consent_parameter: None,
+                inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
+            },
+            bounds: Bounds {
+                max_body: None,
+                lifetime: Lifetime::default(),
+                shadow: ShadowMode::default(),
+                listener: Some(self.listener),
+            },
+            answers: Answers {
+                version: HeaderValue::from_static("1.0.0"),
+                errors: ErrorForm::Common,
+                revokes_tokens: false,
+            },
+            to: Destination::Gateway,
         })
     }
 }

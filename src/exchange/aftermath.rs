@@ -75,7 +75,7 @@ impl Exchange {
 /// What a backend's answer, or its absence, tells of the consent. OPIN consents API: an initiation that is
 /// answered 201 or 422 consumes its consent, any other answer leaves it as it is.
 fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
-    match (&route.access, answer) {
+    match (&route.asks.access, answer) {
         (Access::Consented { to: ConsentUse::Initiate, .. }, Some(StatusCode::CREATED)) => {
             Aftermath::Created
         }
@@ -84,7 +84,7 @@ fn aftermath(route: &Route, answer: Option<StatusCode>) -> Aftermath {
             Some(StatusCode::UNPROCESSABLE_ENTITY),
         ) => Aftermath::Declined,
         (Access::Client { .. }, Some(status))
-            if route.method == Method::DELETE && status.is_success() =>
+            if route.published.method == Method::DELETE && status.is_success() =>
         {
             Aftermath::Deleted
         }

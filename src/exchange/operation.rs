@@ -49,7 +49,7 @@ impl OwnOperation {
         now: Moment,
     ) -> Result<Option<Box<Self>>, Refused> {
         let route = permit.route();
-        if !route.idempotency_key || route.access.is_open() {
+        if !route.asks.idempotency_key || route.asks.access.is_open() {
             return Ok(None);
         }
         // In shadow mode a key may be missing, or be none: then nothing can be asked for again by it.
@@ -65,8 +65,8 @@ impl OwnOperation {
                 software_statement: participant.software_statement_id().as_value().as_bytes(),
                 id: permit.token().map(|token| token.token().client_id()),
             },
-            method: &route.method,
-            template: &route.label,
+            method: &route.published.method,
+            template: &route.published.label,
             path: permit.canonical_path().unwrap_or(head.uri.path()),
             consent: permit.consent_id(),
             key: key.as_bytes(),

@@ -2,7 +2,7 @@
 //!
 //! Nothing else in the source says any of it: the status, the challenge, `Retry-After`, whose fault it is, the labels
 //! in logs and metrics, where the refusal is kept and whether it counts in the response time are read from here.
-//! Which row a refusal has stands in [`super::rows`]; `docs/refusals.md` explains the codes to operators.
+//! Which row a refusal has stands in `refusal/rows.rs`; `docs/refusals.md` explains the codes to operators.
 //!
 //! Sources: OPIN portal, response codes; gateway rules section 5; RFC 9110 section 15.
 

@@ -72,7 +72,7 @@ impl Decision {
             interaction_id: subject.interaction_id.to_owned(),
             listener: subject.listener.to_owned(),
             method: method(subject.method),
-            route: subject.route.map(|route| route.label.to_string()),
+            route: subject.route.map(|route| route.published.label.to_string()),
             stage: refusal.stage().as_str(),
             code: refusal.code(),
             status: status.map(|status| status.as_u16()),

@@ -146,7 +146,7 @@ impl Metrics {
 
     /// The handles of a route.
     pub fn meter(&self, route: &Route) -> RouteMeter {
-        let labels = [&*route.api, route.class.as_str()];
+        let labels = [&*route.published.api, route.published.class.as_str()];
         RouteMeter {
             requests: self.requests.clone(),
             cells: Default::default(),
@@ -168,7 +168,7 @@ impl Metrics {
             self.requests.with_label_values(&labels).inc();
         }
         if let (Some(Refused { refusal, .. }), Some(route)) = (sample.would_refuse, sample.route) {
-            let labels = [&*route.api, refusal.stage().as_str(), refusal.code()];
+            let labels = [&*route.published.api, refusal.stage().as_str(), refusal.code()];
             self.would_refuse.with_label_values(&labels).inc();
         }
         if let Some(Refused { refusal, .. }) = sample.refused {
@@ -340,8 +340,14 @@ impl RouteMeter {
         let outcome = Outcome::ALL.iter().position(|outcome| *outcome == sample.outcome)?;
         let cell = self.cells.get(outcome)?.get(place_of(sample.status))?;
         Some(cell.get_or_init(|| {
-            let (class, outcome) = (route.class.as_str(), sample.outcome.as_str());
-            let labels = [&*route.api, &*route.label, class, status_class(sample.status), outcome];
+            let (class, outcome) = (route.published.class.as_str(), sample.outcome.as_str());
+            let labels = [
+                &*route.published.api,
+                &*route.published.label,
+                class,
+                status_class(sample.status),
+                outcome,
+            ];
             self.requests.with_label_values(&labels)
         }))
     }

@@ -56,7 +56,8 @@ pub fn of(policies: &Policies, rules: &Rules) -> Vec<File> {
         }
         let Some(file) = files.last_mut() else { continue };
         let cases = of_route(entry, policies, rules);
-        let title = format!("\n# {} {}\n", entry.route.method, entry.route.label);
+        let title =
+            format!("\n# {} {}\n", entry.route.published.method, entry.route.published.label);
         let cases_in_toml: Vec<String> = cases.iter().map(Case::to_toml).collect();
         file.cases += cases.len();
         file.text += &(title + &cases_in_toml.join("\n"));
@@ -154,7 +155,7 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
     };
     let mut good = good(route);
     good.lines.extend((clock != CLOCK).then(|| format!("clock = {:?}", written(clock))));
-    let mut cases = match &route.access {
+    let mut cases = match &route.asks.access {
         Access::Open => of_open(&good),
         Access::Certificate => of_certificate(&good),
         // No policy has one: the configuration makes it.
@@ -165,7 +166,7 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
         }
     };
     let is_without_token =
-        matches!(route.access, Access::Open | Access::Certificate | Access::Event);
+        matches!(route.asks.access, Access::Open | Access::Certificate | Access::Event);
     if let Some(method) = other_method(entry, policies).filter(|_| is_without_token) {
         let other = good.named("another method", "405 route_method");
         cases.push(Case {
@@ -176,17 +177,17 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
             ..other
         });
     }
-    if let Some(attempt) = route.interaction.also {
+    if let Some(attempt) = route.asks.interaction.also {
         let mut without = good.named("no id of the attempt", "400 interaction_attempt");
         without.headers.retain(|field| !field.starts_with(attempt.name()));
         cases.push(without);
     }
-    if route.idempotency_key {
+    if route.asks.idempotency_key {
         let mut without = good.named("no idempotency key", "422 request_idempotency_key_missing");
         without.headers.retain(|field| !field.starts_with("x-idempotency-key"));
         cases.push(without);
     }
-    let mut without = match route.interaction.missing {
+    let mut without = match route.asks.interaction.missing {
         Unusable::Refuse => good.named("no interaction id", "400 interaction_missing"),
         Unusable::Mint => good.named("no interaction id", "allow"),
     };
@@ -202,12 +203,12 @@ fn of_leniences(good: &Case, route: &Route) -> Vec<Case> {
     let mut slash = good.named("a slash at the end of the path", "allow");
     slash.path.push('/');
     let mut cases = vec![slash];
-    if route.method == Method::GET {
+    if route.published.method == Method::GET {
         cases.push(Case { method: Method::HEAD, ..good.named("HEAD", "allow") });
     }
-    let version = route.version.to_str().unwrap_or_default();
+    let version = route.answers.version.to_str().unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
-    if let Some(major) = major.filter(|_| route.negotiated.is_some()) {
+    if let Some(major) = major.filter(|_| route.asks.negotiated.is_some()) {
         let asking = |name, version: String, expect| {
             let mut case = good.named(name, expect);
             case.headers.push(format!("x-v: {version}"));
@@ -222,7 +223,7 @@ fn of_leniences(good: &Case, route: &Route) -> Vec<Case> {
 
 /// The days before the first and after the last one.
 fn of_days(good: &Case, route: &Route) -> Vec<Case> {
-    let lifetime = &route.lifetime;
+    let lifetime = &route.bounds.lifetime;
     let before = lifetime.available_from.map(|day| (day, -Duration::SECOND));
     let after = lifetime.retired_from.map(|day| (day, Duration::ZERO));
     let case = |name, expect, (day, shift): (Date, Duration)| {
@@ -240,8 +241,8 @@ fn of_days(good: &Case, route: &Route) -> Vec<Case> {
 
 /// A time at which a route is in force, if there is one: the usual one if it can be.
 fn in_force(route: &Route) -> Option<OffsetDateTime> {
-    let first = route.lifetime.available_from.map(midnight);
-    let last = route.lifetime.retired_from.map(midnight);
+    let first = route.bounds.lifetime.available_from.map(midnight);
+    let last = route.bounds.lifetime.retired_from.map(midnight);
     let fits = |at: &OffsetDateTime| {
         first.is_none_or(|first| first <= *at) && last.is_none_or(|last| *at < last)
     };
@@ -274,7 +275,7 @@ fn good(route: &Route) -> Case {
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
         match name {
-            Some(_) if route.consent_parameter.as_deref() == name => consent.to_owned(),
+            Some(_) if route.asks.consent_parameter.as_deref() == name => consent.to_owned(),
             Some(name) => {
                 let fitting = VALUES.into_iter().find(|value| fits(route, name, value));
                 fitting.unwrap_or_default().to_owned()
@@ -282,21 +283,21 @@ fn good(route: &Route) -> Case {
             None => segment.to_owned(),
         }
     };
-    let path: Vec<String> = route.label.split('/').map(segment).collect();
+    let path: Vec<String> = route.published.label.split('/').map(segment).collect();
     let mut headers = Vec::new();
-    if route.idempotency_key {
+    if route.asks.idempotency_key {
         headers.push("x-idempotency-key: key-1".to_owned());
     }
-    if let Some(attempt) = route.interaction.also {
+    if let Some(attempt) = route.asks.interaction.also {
         headers.push(format!("{}: d78fc4e5-37ca-4da3-adf2-9b082bf92280", attempt.name()));
     }
-    if CONTENT_METHODS.contains(&route.method) && route.media == Media::Form {
+    if CONTENT_METHODS.contains(&route.published.method) && route.asks.media == Media::Form {
         headers.push("content-type: application/x-www-form-urlencoded".to_owned());
     }
-    let (token, consents) = match &route.access {
+    let (token, consents) = match &route.asks.access {
         Access::Open | Access::Certificate | Access::Event => (None, Vec::new()),
         Access::Client { scope } => {
-            let consents = match route.consent_parameter {
+            let consents = match route.asks.consent_parameter {
                 Some(_) => vec![format!("{{ id = {consent:?} }}")],
                 None => Vec::new(),
             };
@@ -310,7 +311,7 @@ fn good(route: &Route) -> Case {
     };
     Case {
         name: "allowed",
-        method: route.method.clone(),
+        method: route.published.method.clone(),
         path: path.join("/"),
         lines: Vec::new(),
         token,
@@ -322,13 +323,13 @@ fn good(route: &Route) -> Case {
 
 /// The consent of a good request and another one, which fit into the path.
 fn consents_of(route: &Route) -> (&'static str, &'static str) {
-    let name = route.consent_parameter.as_deref().unwrap_or_default();
+    let name = route.asks.consent_parameter.as_deref().unwrap_or_default();
     let [usual, ..] = CONSENTS;
     CONSENTS.into_iter().find(|(own, _)| fits(route, name, own)).unwrap_or(usual)
 }
 
 fn fits(route: &Route, name: &str, value: &str) -> bool {
-    route.parameters.path.iter().filter(|rule| *rule.name == *name).all(|rule| {
+    route.asks.parameters.path.iter().filter(|rule| *rule.name == *name).all(|rule| {
         value.len() <= rule.longest && (rule.form == PathForm::Any || value.starts_with("urn:"))
     })
 }
@@ -338,7 +339,7 @@ fn own(scope: &str) -> String {
 }
 
 fn customers(scope: &str, route: &Route) -> String {
-    let kind = match route.inquiry.kind {
+    let kind = match route.asks.inquiry.kind {
         ConsentKind::Consent => "consent",
         ConsentKind::Enrollment => "enrollment",
     };
@@ -380,7 +381,7 @@ fn of_token(good: &Case, other_scope: String, other_grant: String) -> Vec<Case> 
 fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
     let other = format!("{scope}-not");
     let mut cases = of_token(good, own(&other), customers(scope, route));
-    if route.consent_parameter.is_some() {
+    if route.asks.consent_parameter.is_some() {
         let (consent, _) = consents_of(route);
         let foreign = format!("{{ id = {consent:?}, client_id = \"client-2\" }}");
         let mut another = good.named("another client's consent", "403 consent_other_client");
@@ -405,9 +406,14 @@ fn of_consented(good: &Case, scope: &str, refused: String, route: &Route) -> Vec
     rejected.consents =
         good.consents.iter().map(|c| c.replacen("permissions", status, 1)).collect();
     cases.extend([lacking, rejected]);
-    if route.consent_parameter.is_some() {
+    if route.asks.consent_parameter.is_some() {
         let mut other = good.named("another consent in the path", "403 consent_other_consent");
-        other.path = named(&good.path, &route.label, route.consent_parameter.as_deref(), another);
+        other.path = named(
+            &good.path,
+            &route.published.label,
+            route.asks.consent_parameter.as_deref(),
+            another,
+        );
         cases.push(other);
     }
     cases
@@ -426,10 +432,11 @@ fn named(path: &str, template: &str, parameter: Option<&str>, value: &str) -> St
 
 /// A method that the path does not have.
 fn other_method(entry: &Entry, policies: &Policies) -> Option<Method> {
-    let path = shape(&entry.route.label);
+    let path = shape(&entry.route.published.label);
     let has = |method: &Method| {
-        let mut same = policies.entries.iter().filter(|other| shape(&other.route.label) == path);
-        same.any(|other| other.route.method == *method)
+        let mut same =
+            policies.entries.iter().filter(|other| shape(&other.route.published.label) == path);
+        same.any(|other| other.route.published.method == *method)
     };
     METHODS.into_iter().find(|method| !has(method))
 }

@@ -104,8 +104,8 @@ impl Comparison<'_> {
         for at in instants.all() {
             let probe = Probe { clock: at, ..good.clone() };
             let answers = self.bench.ask(&probe)?;
-            let access = Some(&route.access);
-            if self.tell(&describe(&route.access), access, &probe, &answers) {
+            let access = Some(&route.asks.access);
+            if self.tell(&describe(&route.asks.access), access, &probe, &answers) {
                 break;
             }
         }
@@ -163,13 +163,13 @@ impl Comparison<'_> {
     fn good(&self, own: &Route, both: [&Route; 2]) -> Probe {
         let values = Values::of(self.question.named, both, self.question.literals);
         let (path, consent) = values.good(own);
-        let most = both.iter().filter_map(|route| route.max_body).min();
+        let most = both.iter().filter_map(|route| route.bounds.max_body).min();
         Probe {
-            method: own.method.clone(),
+            method: own.published.method.clone(),
             path,
             query: Vec::new(),
             clock: self.question.now,
-            credential: credential(&own.access),
+            credential: credential(&own.asks.access),
             foreign: format!("{consent}2"),
             consent,
             kinds: Probe::KINDS,
@@ -178,7 +178,7 @@ impl Comparison<'_> {
             has_attempt: true,
             has_idempotency_key: true,
             x_v: None,
-            body: deviation::body(&own.method, own.media, most.unwrap_or(u64::MAX)),
+            body: deviation::body(&own.published.method, own.asks.media, most.unwrap_or(u64::MAX)),
             is_created: false,
         }
     }
@@ -256,7 +256,7 @@ impl Comparison<'_> {
     ) -> Result<(), SetUpError> {
         let mut told: Vec<Becomes> = Vec::new();
         for at in in_force {
-            let [before, after] = both.map(|route| route.shadow.is_on(when::moment(*at)));
+            let [before, after] = both.map(|route| route.bounds.shadow.is_on(when::moment(*at)));
             let (wanted, good) = match (before, after) {
                 (false, true) => (Becomes::Allowed, judged.good.first()),
                 (true, false) => (Becomes::Refused, judged.good.last()),
@@ -281,7 +281,7 @@ impl Comparison<'_> {
 
     /// What a revocation does, it does after its answer and to other requests: no stage is asked about it.
     fn revocation(&mut self, both: [&Route; 2], judged: &Judged<'_>) {
-        let [before, after] = both.map(|route| match route.revokes_tokens {
+        let [before, after] = both.map(|route| match route.answers.revokes_tokens {
             true => Verdict::Refuse { status: 401, code: codes::token::REVOKED.code.to_owned() },
             false => Verdict::Allow,
         });
@@ -302,8 +302,8 @@ impl Comparison<'_> {
         let (scope, permission) = held.map(asked).unwrap_or_default();
         let [before, after] = answers;
         self.found.push(Decision {
-            method: self.question.named.method.to_string(),
-            path: self.question.named.label.to_string(),
+            method: self.question.named.published.method.to_string(),
+            path: self.question.named.published.label.to_string(),
             request: request.to_owned(),
             scope,
             permission,

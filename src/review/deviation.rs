@@ -78,13 +78,13 @@ pub(super) fn dimensions(both: [&Route; 2], values: &Values, most: u64) -> Vec<D
             probe.interaction_id = Some("-");
         }),
     ]));
-    if both.iter().any(|route| route.interaction.also.is_some()) {
+    if both.iter().any(|route| route.asks.interaction.also.is_some()) {
         dimensions.push(Dimension::one(vec![
             Value::silent(|_| ()),
             Value::told("without the id of the attempt", |probe| probe.has_attempt = false),
         ]));
     }
-    let [method, _] = both.map(|route| &route.method);
+    let [method, _] = both.map(|route| &route.published.method);
     if CONTENT_METHODS.contains(method) {
         dimensions.extend(contents(both, most));
     }
@@ -132,7 +132,7 @@ fn united(both: [&Access; 2]) -> Option<Credential> {
 fn credentials(both: [&Route; 2]) -> Vec<Value> {
     let of =
         |credential: Credential| move |probe: &mut Probe| probe.credential = credential.clone();
-    let accesses = both.map(|route| &route.access);
+    let accesses = both.map(|route| &route.asks.access);
     let mut values: Vec<Value> =
         united(accesses).into_iter().map(|c| Value::silent(of(c))).collect();
     let mut told: Vec<String> = Vec::new();
@@ -171,7 +171,7 @@ pub(super) fn describe(access: &Access) -> String {
 
 /// What the consent is, for rules that ask one of the same kind of token. Those of others are told apart by that.
 fn consents(both: [&Route; 2], values: &Values) -> Vec<Dimension> {
-    let accesses = both.map(|route| &route.access);
+    let accesses = both.map(|route| &route.asks.access);
     let is_customers = match accesses {
         [Access::Consented { .. }, Access::Consented { .. }] => true,
         [Access::Client { .. }, Access::Client { .. }] => false,
@@ -211,7 +211,7 @@ fn versions(both: [&Route; 2]) -> Vec<Value> {
     let unserved = "asking for a version that is not served";
     let mut values = vec![Value::silent(|_| ()), asking(unserved, "999999999.0.0".to_owned())];
     for route in both {
-        let version = route.version.to_str().unwrap_or_default();
+        let version = route.answers.version.to_str().unwrap_or_default();
         values.push(asking(&format!("asking for version {version}"), version.to_owned()));
     }
     values
@@ -229,7 +229,7 @@ fn contents(both: [&Route; 2], most: u64) -> [Dimension; 3] {
             probe.body = probe.body.map(|(_, length)| (essence(media), length));
         })
     });
-    let mut bounds = both.map(|route| route.max_body.unwrap_or(most));
+    let mut bounds = both.map(|route| route.bounds.max_body.unwrap_or(most));
     bounds.sort_unstable();
     let long =
         bounds.into_iter().flat_map(|bound| [bound, bound.saturating_add(1)]).map(|length| {

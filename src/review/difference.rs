@@ -82,7 +82,7 @@ fn pairs<'a>(before: &'a Policies, after: &'a Policies) -> Vec<[Option<&'a Entry
     let mut pairs: BTreeMap<(String, &str), [Option<&Entry>; 2]> = BTreeMap::new();
     for (entries, side) in [(&before.entries, 0), (&after.entries, 1)] {
         for entry in entries {
-            let key = (shape(&entry.route.label), entry.route.method.as_str());
+            let key = (shape(&entry.route.published.label), entry.route.published.method.as_str());
             if let Some(place) = pairs.entry(key).or_default().get_mut(side) {
                 *place = Some(entry);
             }
@@ -93,7 +93,7 @@ fn pairs<'a>(before: &'a Policies, after: &'a Policies) -> Vec<[Option<&'a Entry
 
 /// Segments that stand in templates as they are.
 fn literals(policies: &Policies) -> impl Iterator<Item = String> {
-    let segments = policies.entries.iter().flat_map(|entry| entry.route.label.split('/'));
+    let segments = policies.entries.iter().flat_map(|entry| entry.route.published.label.split('/'));
     segments.filter(|segment| !segment.starts_with('{')).map(str::to_owned)
 }
 
@@ -115,8 +115,8 @@ fn route(entry: Option<&Entry>) -> Option<&Route> {
 /// The route of a set that all requests to a route meet which the set lacks.
 fn covering<'a>(policies: &'a Policies, lacking: &Entry) -> Option<&'a Entry> {
     let fits = |entry: &&Entry| {
-        entry.route.method == lacking.route.method
-            && covers(&entry.route.label, &lacking.route.label)
+        entry.route.published.method == lacking.route.published.method
+            && covers(&entry.route.published.label, &lacking.route.published.label)
     };
     policies.entries.iter().find(fits)
 }

@@ -183,7 +183,7 @@ impl Rehearsal<'_> {
         let subject =
             self.subject(&at, arriving.interaction.id().as_str(), arriving.route.as_deref());
         let Some(refused) = refused else {
-            return match subject.route.map(|route| &route.access) {
+            return match subject.route.map(|route| &route.asks.access) {
                 Some(Access::Event) => record::event(&subject, &notes),
                 _ => record::allowed(&subject, &notes),
             };

@@ -176,14 +176,15 @@ impl Sets<'_> {
             return self.word_without_route(line);
         };
         let same = |entry: &&Entry| {
-            entry.route.method == *line.method_of_route()
-                && shape(&entry.route.label) == shape(label)
+            entry.route.published.method == *line.method_of_route()
+                && shape(&entry.route.published.label) == shape(label)
         };
         let Some(before) = self.before.entries.iter().find(same) else {
             return Word::Unknown("the policies before do not list the route".to_owned());
         };
         let covering = |entry: &&Entry| {
-            entry.route.method == *line.method_of_route() && covers(&entry.route.label, label)
+            entry.route.published.method == *line.method_of_route()
+                && covers(&entry.route.published.label, label)
         };
         match self.after.entries.iter().find(covering) {
             Some(after) => judge(line, &before.route, &after.route),
@@ -195,9 +196,9 @@ impl Sets<'_> {
     fn word_without_route(&self, line: &Line) -> Word {
         let is_known = |after: &Entry| {
             self.before.entries.iter().any(|before| {
-                before.route.method == after.route.method
-                    && covers(&before.route.label, &after.route.label)
-                    && before.route.access.is_open() == after.route.access.is_open()
+                before.route.published.method == after.route.published.method
+                    && covers(&before.route.published.label, &after.route.published.label)
+                    && before.route.asks.access.is_open() == after.route.asks.access.is_open()
             })
         };
         match self.after.entries.iter().all(is_known) {
@@ -208,12 +209,14 @@ impl Sets<'_> {
 
     /// No rule covers the whole route: it is gone, has other methods, or only some of its paths are left.
     fn word_without_rule(&self, before: &Route) -> Word {
-        let meets = |entry: &&Entry| entry.route.template.overlaps(&before.template);
+        let meets =
+            |entry: &&Entry| entry.route.published.template.overlaps(&before.published.template);
         let met: Vec<&Entry> = self.after.entries.iter().filter(meets).collect();
-        if met.iter().any(|entry| entry.route.method == before.method) {
+        if met.iter().any(|entry| entry.route.published.method == before.published.method) {
             return Word::Unknown("what the path was".to_owned());
         }
-        let other_methods = met.iter().any(|entry| covers(&entry.route.label, &before.label));
+        let other_methods =
+            met.iter().any(|entry| covers(&entry.route.published.label, &before.published.label));
         Word::Refuse(match (met.is_empty(), other_methods) {
             (true, _) => Some(route::NOT_FOUND.code.to_owned()),
             (false, true) => Some(route::METHOD.code.to_owned()),

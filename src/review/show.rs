@@ -86,12 +86,15 @@ pub fn find(policies: &Policies, method: &str, path: &str) -> Result<Statement, 
 
 fn find_template(policies: &Policies, method: &str, path: &str) -> Result<Statement, NotShown> {
     let wanted = shape(path);
-    let same: Vec<&Entry> =
-        policies.entries.iter().filter(|entry| shape(&entry.route.label) == wanted).collect();
-    if let Some(entry) = same.iter().find(|entry| entry.route.method == method) {
+    let same: Vec<&Entry> = policies
+        .entries
+        .iter()
+        .filter(|entry| shape(&entry.route.published.label) == wanted)
+        .collect();
+    if let Some(entry) = same.iter().find(|entry| entry.route.published.method == method) {
         return Ok(Statement::of(entry));
     }
-    let allow: Vec<&str> = same.iter().map(|entry| entry.route.method.as_str()).collect();
+    let allow: Vec<&str> = same.iter().map(|entry| entry.route.published.method.as_str()).collect();
     if allow.is_empty() {
         return Err(unknown(policies, path));
     }
@@ -100,7 +103,8 @@ fn find_template(policies: &Policies, method: &str, path: &str) -> Result<Statem
 }
 
 fn unknown(policies: &Policies, path: &str) -> NotShown {
-    let mut labels: Vec<&str> = policies.entries.iter().map(|entry| &*entry.route.label).collect();
+    let mut labels: Vec<&str> =
+        policies.entries.iter().map(|entry| &*entry.route.published.label).collect();
     labels.dedup();
     let like = |label: &&str| filled(label, path);
     NotShown::Path { path: path.to_owned(), nearest: nearest(path, &labels, like) }

@@ -7,7 +7,7 @@ use crate::consent::{ConsentKind, ConsentUse};
 use crate::interaction::{Attempt, Form, InteractionRule, Unusable};
 use crate::parameters::{Admitted, ParameterRules, PathForm};
 use crate::request::media::Media;
-use crate::route::{Access, ErrorForm, Lifetime, Route, ShadowMode};
+use crate::route::{self, Access, Answers, Asks, ErrorForm, Lifetime, Route, ShadowMode};
 
 /// One route, told. Keys are those of a policy file; what has no meaning for the route is absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -76,28 +76,22 @@ impl Statement {
     pub fn of(entry: &Entry) -> Self {
         let Route {
             index: _,
-            api,
-            template: _,
-            label,
-            method,
+            published: route::Published { api, method, template: _, label, class },
+            asks,
+            bounds: route::Bounds { max_body, lifetime, shadow, listener: _ },
+            answers: Answers { version, errors, revokes_tokens },
+            to: _,
+        } = &entry.route;
+        let Asks {
             access,
-            class,
             interaction,
             idempotency_key,
             media,
+            parameters,
+            negotiated,
             consent_parameter,
             inquiry,
-            listener: _,
-            version,
-            upstream: _,
-            lifetime,
-            shadow,
-            errors,
-            revokes_tokens,
-            negotiated,
-            parameters,
-            max_body,
-        } = &entry.route;
+        } = asks;
         let (name, scope, permission, consent_use) = told(access);
         let content = CONTENT_METHODS.contains(method);
         Self {

@@ -106,9 +106,15 @@ fn every_error_of_every_route_has_the_form_that_its_policy_names() {
     let mut pairs = 0;
     for route in &routes {
         for refusal in &refusals {
-            let (status, body) = body(refusal, route.errors);
-            let accepted = forms.accepts(route.errors.as_str(), status, &body);
-            assert_eq!(accepted, Ok(()), "{} {}: {body}", route.method, route.label);
+            let (status, body) = body(refusal, route.answers.errors);
+            let accepted = forms.accepts(route.answers.errors.as_str(), status, &body);
+            assert_eq!(
+                accepted,
+                Ok(()),
+                "{} {}: {body}",
+                route.published.method,
+                route.published.label
+            );
             pairs += 1;
         }
     }
@@ -150,12 +156,12 @@ fn every_error_of_every_route_validates_against_its_official_schema() {
     let (forms, routes, refusals) = (Forms::read(), routes(), refusals::all());
     let (mut declared, mut by_default, mut undeclared) = (0, 0, 0);
     for route in &routes {
-        let version = route.version.to_str().unwrap();
+        let version = route.answers.version.to_str().unwrap();
         for refusal in &refusals {
-            let (status, body) = body(refusal, route.errors);
+            let (status, body) = body(refusal, route.answers.errors);
             let found = official.schema(
                 version,
-                (route.method.as_str(), &route.label),
+                (route.published.method.as_str(), &route.published.label),
                 &status.to_string(),
             );
             let (count, schema) = match found {
@@ -164,13 +170,25 @@ fn every_error_of_every_route_validates_against_its_official_schema() {
                 Declared::Nothing => {
                     undeclared += 1;
                     let accepted = forms.accepts("common", status, &body);
-                    assert_eq!(accepted, Ok(()), "{} {}", route.method, route.label);
+                    assert_eq!(
+                        accepted,
+                        Ok(()),
+                        "{} {}",
+                        route.published.method,
+                        route.published.label
+                    );
                     continue;
                 }
             };
             *count += 1;
             let valid = official.schemas.validate(&body, schema).map_err(|e| format!("{e:#}"));
-            assert_eq!(valid, Ok(()), "{} {}: {body}", route.method, route.label);
+            assert_eq!(
+                valid,
+                Ok(()),
+                "{} {}: {body}",
+                route.published.method,
+                route.published.label
+            );
         }
     }
     let all = declared + by_default + undeclared;

@@ -11,7 +11,7 @@ pub use super::content::CONTENT_METHODS;
 use super::{Reader, Upstreams, list};
 use crate::config::consent::StaleFor;
 use crate::config::document::{Mistake, Mistakes, Place};
-use crate::route::{Route, Routes};
+use crate::route::{Destination, Route, Routes};
 
 const ACCEPTED: &str = "a policy file, or a directory of policy files (*.toml)";
 
@@ -69,8 +69,12 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 fn build(reader: Reader<'_>) -> Option<Policies> {
     let named = reader.upstreams.names();
     let entry = |(route, place): &(Route, Place)| {
-        let (route, place) = (route.clone(), place.clone());
-        Some(Entry { upstream: named.get(route.upstream)?.clone(), route, place })
+        let upstream = match route.to {
+            Destination::Upstream(index) => named.get(index)?.clone(),
+            // Of no policy file.
+            Destination::Gateway => return None,
+        };
+        Some(Entry { upstream, route: route.clone(), place: place.clone() })
     };
     let entries: Vec<Entry> = reader.routes.iter().map(entry).collect::<Option<_>>()?;
     let routes = entries.iter().map(|entry| entry.route.clone()).collect();

@@ -1,27 +1,27 @@
-//! What a policy says that its API publishes: the version, whether callers may ask for one, from when and
+//! What a policy says of the release of its API: the version, whether callers may ask for one, from when and
 //! until when it exists, and the form of its errors.
 
 use http::HeaderValue;
 
 use super::lifetime::{read_lifetime, read_shadow};
 use crate::config::document::Table;
-use crate::route::{ErrorForm, Lifetime, ShadowMode};
+use crate::route::{Answers, Bounds, ErrorForm, Lifetime, ShadowMode};
 use crate::version::FullVersion;
 
 const VERSION: &str = "a full version such as \"2.0.0\"";
 
 /// What stands at the top of a file, and may be said again for a route.
 #[derive(Clone)]
-pub(super) struct Published {
+pub(super) struct Release {
     pub(super) version: HeaderValue,
     full: FullVersion,
     is_negotiated: bool,
-    pub(super) lifetime: Lifetime,
-    pub(super) shadow: ShadowMode,
-    pub(super) errors: ErrorForm,
+    lifetime: Lifetime,
+    shadow: ShadowMode,
+    errors: ErrorForm,
 }
 
-impl Published {
+impl Release {
     /// Reads the top of a file.
     pub(super) fn of_file(root: &Table<'_>) -> Option<Self> {
         let version = root.required_parsed("version", VERSION, parse_version);
@@ -47,6 +47,17 @@ impl Published {
             .map_or_else(|| (of_file.version.clone(), of_file.full), |version| version.value);
         let is_negotiated = x_v.unwrap_or(of_file.is_negotiated);
         Some(Self { version, full, is_negotiated, lifetime, shadow, errors })
+    }
+
+    /// What confines a route of it, with bodies of at most so many bytes.
+    pub(super) fn bounds(&self, max_body: Option<u64>) -> Bounds {
+        let (lifetime, shadow) = (self.lifetime.clone(), self.shadow);
+        Bounds { max_body, lifetime, shadow, listener: None }
+    }
+
+    /// What the answers of a route of it are.
+    pub(super) fn answers(&self, revokes_tokens: bool) -> Answers {
+        Answers { version: self.version.clone(), errors: self.errors, revokes_tokens }
     }
 
     /// What a caller's x-v is held against, if it is.

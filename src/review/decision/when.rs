@@ -16,7 +16,7 @@ pub(super) struct Instants(Vec<OffsetDateTime>);
 impl Instants {
     pub(super) fn of(now: OffsetDateTime, both: [&Route; 2]) -> Self {
         let days = both.iter().flat_map(|route| {
-            route.lifetime.days().into_iter().chain([route.shadow.until()]).flatten()
+            route.bounds.lifetime.days().into_iter().chain([route.bounds.shadow.until()]).flatten()
         });
         let mut instants: Vec<OffsetDateTime> =
             days.map(midnight).filter(|midnight| *midnight > now).collect();

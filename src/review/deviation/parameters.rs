@@ -29,7 +29,7 @@ impl<'a> Values<'a> {
         both: [&'a Route; 2],
         literals: &'a HashSet<String>,
     ) -> Self {
-        let segments = named.label.split('/').skip(1).collect();
+        let segments = named.published.label.split('/').skip(1).collect();
         Self { segments, both, literals }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Values<'a> {
     fn rules(&self, at: usize) -> Vec<&'a PathRule> {
         let rule = |route: &&'a Route| {
             let name = parameter(route, at)?;
-            route.parameters.path.iter().find(|rule| *rule.name == *name)
+            route.asks.parameters.path.iter().find(|rule| *rule.name == *name)
         };
         self.both.iter().filter_map(rule).collect()
     }
@@ -52,8 +52,8 @@ impl<'a> Values<'a> {
     fn consents(&self) -> Vec<usize> {
         let names = |at: &usize| {
             let named = |route: &Route| {
-                route.consent_parameter.is_some()
-                    && parameter(route, *at) == route.consent_parameter.as_deref()
+                route.asks.consent_parameter.is_some()
+                    && parameter(route, *at) == route.asks.consent_parameter.as_deref()
             };
             self.both.iter().any(|route| named(route))
         };
@@ -67,10 +67,9 @@ impl<'a> Values<'a> {
         let mut consent = GOOD.map(str::to_owned).into_iter().next().unwrap_or_default();
         for (at, _) in self.parameters() {
             let all = self.rules(at);
-            let own = all
-                .iter()
-                .copied()
-                .filter(|rule| own.parameters.path.iter().any(|known| std::ptr::eq(known, *rule)));
+            let own = all.iter().copied().filter(|rule| {
+                own.asks.parameters.path.iter().any(|known| std::ptr::eq(known, *rule))
+            });
             let value = self.fitting(&all).or_else(|| self.fitting(&own.collect::<Vec<_>>()));
             let value = value.unwrap_or_default();
             if consents.contains(&at) {
@@ -159,7 +158,7 @@ impl<'a> Values<'a> {
     /// One dimension for each name of a query that either rule knows, and one for all others.
     pub(super) fn of_query(&self) -> Vec<Dimension> {
         let mut names: Vec<&str> = Vec::new();
-        for rule in self.both.iter().flat_map(|route| &route.parameters.query) {
+        for rule in self.both.iter().flat_map(|route| &route.asks.parameters.query) {
             if !names.contains(&&*rule.name) {
                 names.push(&rule.name);
             }
@@ -175,7 +174,8 @@ impl<'a> Values<'a> {
     }
 
     fn of_name(&self, name: &str) -> Dimension {
-        let of_name = |route: &&'a Route| route.parameters.query.iter().find(|r| *r.name == *name);
+        let of_name =
+            |route: &&'a Route| route.asks.parameters.query.iter().find(|r| *r.name == *name);
         let rules: Vec<&QueryRule> = self.both.iter().filter_map(of_name).collect();
         let mut values = vec![Value::silent(|_| ())];
         let texts = candidates(&rules);
@@ -198,7 +198,7 @@ fn pairs(label: &str, pairs: Vec<(String, String)>) -> Value {
 
 /// What a route calls the parameter in this place.
 fn parameter(route: &Route, at: usize) -> Option<&str> {
-    route.label.split('/').nth(at + 1)?.strip_prefix('{')?.strip_suffix('}')
+    route.published.label.split('/').nth(at + 1)?.strip_prefix('{')?.strip_suffix('}')
 }
 
 /// Values of which, if two rules differ, they judge one differently.

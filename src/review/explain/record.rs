@@ -81,7 +81,7 @@ fn told_of(subject: &Subject<'_>, verdict: &str) -> Value {
         "interaction_id": subject.interaction_id,
         "listener": subject.listener,
         "method": subject.method.as_str(),
-        "route": subject.route.map(|route: &Route| route.label.to_string()),
+        "route": subject.route.map(|route: &Route| route.published.label.to_string()),
     })
 }
 

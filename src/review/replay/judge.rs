@@ -67,7 +67,7 @@ fn unknown_if(what: &str) -> Word {
 /// What becomes of a request to `before` that is one to `after`, on the day on which it came.
 pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
     let day = line.moment();
-    let bears = day.is_some_and(|day| after.shadow.is_on(day));
+    let bears = day.is_some_and(|day| after.bounds.shadow.is_on(day));
     for stage in Stage::ALL {
         let said = match line.end() {
             End::At(at, code) if at == stage => Said::Refused(code),
@@ -78,16 +78,24 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
         let word = match stage {
             Stage::Lifetime => match day {
                 Some(day) => lifetime(after, day),
-                None => rule(said, &before.lifetime, &after.lifetime, "on which day it came"),
+                None => rule(
+                    said,
+                    &before.bounds.lifetime,
+                    &after.bounds.lifetime,
+                    "on which day it came",
+                ),
             },
             Stage::Version => {
-                rule(said, &before.negotiated, &after.negotiated, "which x-v was sent")
+                rule(said, &before.asks.negotiated, &after.asks.negotiated, "which x-v was sent")
             }
-            Stage::Parameters => {
-                rule(said, &before.parameters, &after.parameters, "what the path and query were")
-            }
+            Stage::Parameters => rule(
+                said,
+                &before.asks.parameters,
+                &after.asks.parameters,
+                "what the path and query were",
+            ),
             Stage::Media => media(said, before, after),
-            Stage::Access => access(said, line, &before.access, &after.access),
+            Stage::Access => access(said, line, &before.asks.access, &after.asks.access),
             Stage::Interaction => interaction(said, line, before, after),
             Stage::Idempotency => idempotency(said, before, after),
             Stage::Consent => consent(said, before, after),
@@ -100,7 +108,7 @@ pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
 }
 
 fn lifetime(after: &Route, day: Moment) -> Word {
-    match after.lifetime.check(day) {
+    match after.bounds.lifetime.check(day) {
         Ok(()) => Word::Pass,
         Err(error) => refuse(Refusal::from(error).code()),
     }
@@ -113,7 +121,7 @@ fn is_borne(stage: Stage, word: &Word, after: &Route) -> bool {
         (_, Word::UnknownRule(_)) => true,
         (Stage::Access, Word::Refuse(Some(code))) => code == SCOPE_INSUFFICIENT,
         (Stage::Consent, Word::Refuse(Some(code))) => {
-            is_consented(&after.access) && !OF_WHOSE.contains(&code.as_str())
+            is_consented(&after.asks.access) && !OF_WHOSE.contains(&code.as_str())
         }
         _ => false,
     }
@@ -136,10 +144,13 @@ fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
     let said = if said == Said::Borne { Said::Passed } else { said };
     match said {
         Said::Refused(code) if code == request::NOT_ACCEPTABLE.code => refuse(code),
-        Said::Passed if before.max_body != after.max_body && after.max_body.is_some() => {
+        Said::Passed
+            if before.bounds.max_body != after.bounds.max_body
+                && after.bounds.max_body.is_some() =>
+        {
             unknown_if("how long the body was")
         }
-        said if before.media == after.media => said.again(what),
+        said if before.asks.media == after.asks.media => said.again(what),
         _ => unknown_if(what),
     }
 }
@@ -222,7 +233,7 @@ const IDS: [Option<&str>; 4] =
     [None, Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"), Some("a-1"), Some("-")];
 
 fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Word {
-    let (before, after) = (&before.interaction, &after.interaction);
+    let (before, after) = (&before.asks.interaction, &after.asks.interaction);
     let what = "which x-fapi-interaction-id was sent";
     if before == after && !matches!(said, Said::Nothing | Said::Borne) {
         return said.again(what);
@@ -260,7 +271,7 @@ fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool 
 
 fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
     let what = "whether there was an x-idempotency-key";
-    match (before.idempotency_key, after.idempotency_key) {
+    match (before.asks.idempotency_key, after.asks.idempotency_key) {
         (_, false) => Word::Pass,
         (true, true) => said.again(what),
         (false, true) => unknown_if(what),
@@ -268,19 +279,20 @@ fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
 }
 
 fn consent(said: Said<'_>, before: &Route, after: &Route) -> Word {
-    let parameters = (before.consent_parameter.is_some(), after.consent_parameter.is_some());
-    match (&before.access, &after.access) {
+    let parameters =
+        (before.asks.consent_parameter.is_some(), after.asks.consent_parameter.is_some());
+    match (&before.asks.access, &after.asks.access) {
         (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
         (_, Access::Client { .. }) if !parameters.1 => Word::Pass,
         (Access::Client { .. }, Access::Client { .. })
-            if parameters.0 && before.inquiry.kind == after.inquiry.kind =>
+            if parameters.0 && before.asks.inquiry.kind == after.asks.inquiry.kind =>
         {
             said.again("what the consent was")
         }
         (_, Access::Client { .. }) => unknown_if("whose consent the path names"),
         (Access::Consented { permission: old, .. }, Access::Consented { permission: new, .. }) => {
             let has_new = if old == new { None } else { Some(new.as_str()) };
-            match before.inquiry.kind == after.inquiry.kind {
+            match before.asks.inquiry.kind == after.asks.inquiry.kind {
                 true => customer(said, parameters, has_new),
                 false => unknown_if("what the token's other consent is"),
             }

@@ -312,7 +312,7 @@ fn key_setup(algorithms: &[Algorithm]) -> Setup {
 async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) {
     let Ok(permit) = rehearsal::judge(admission, request, now).await else { return };
     if let (Access::Consented { to: ConsentUse::Initiate, .. }, Some(consent)) =
-        (&permit.route().access, permit.consent())
+        (&permit.route().asks.access, permit.consent())
     {
         admission.consents.note(consent, Aftermath::Created, now);
     }

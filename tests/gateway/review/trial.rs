@@ -36,7 +36,7 @@ fn the_kept_cases_hold_and_every_route_has_three() {
                 .join("policies/tests")
                 .join(Path::new(entry.place.file()).file_name().unwrap()),
         );
-        let title = format!("# {} {}\n", entry.route.method, entry.route.label);
+        let title = format!("# {} {}\n", entry.route.published.method, entry.route.published.label);
         let text = text.unwrap();
         let (_, rest) = text.split_once(&title).unwrap_or_else(|| panic!("{title}"));
         let own = rest.split("\n# ").next().unwrap();
