@@ -17,8 +17,9 @@
 mod names;
 mod part;
 mod text;
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, portaria_fuzz))]
+#[expect(clippy::unwrap_used, reason = "its own fault must not pass for a verdict")]
+pub mod reference;
 
 use super::RequestError;
 use names::Names;

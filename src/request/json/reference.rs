@@ -1,5 +1,6 @@
-//! What `JsonCheck` decides, decided byte by byte and for nothing but clarity: the tests hold it against this.
-//! Each byte is a step from one place of the grammar to the next, and names are kept as they read.
+//! What [`JsonCheck`](super::JsonCheck) decides, decided byte by byte and for nothing but clarity: tests and fuzzing
+//! hold it against this. Each byte is a step from one place of the grammar to the next, and names are kept as they
+//! read. No part of the gateway.
 
 use std::collections::HashSet;
 
@@ -68,7 +69,7 @@ impl Number {
 }
 
 /// One body.
-pub(super) struct Reference {
+pub struct Reference {
     bounds: JsonBounds,
     state: State,
     depth: u32,
@@ -83,7 +84,7 @@ pub(super) struct Reference {
 
 impl Reference {
     /// Nothing of a body yet.
-    pub(super) fn new(bounds: JsonBounds) -> Self {
+    pub fn new(bounds: JsonBounds) -> Self {
         Self {
             bounds,
             state: State::Value,
@@ -96,12 +97,12 @@ impl Reference {
     }
 
     /// Judges the next piece.
-    pub(super) fn take(&mut self, piece: &[u8]) -> Result<(), RequestError> {
+    pub fn take(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         piece.iter().try_for_each(|byte| self.step(*byte))
     }
 
     /// Requires that all is here.
-    pub(super) fn finish(&self) -> Result<(), RequestError> {
+    pub fn finish(&self) -> Result<(), RequestError> {
         let may_end = match self.state {
             State::After => true,
             State::Number(number) => number.may_end(),
