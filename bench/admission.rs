@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
+use criterion::{Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
 use portaria::config::Configuration;
@@ -35,6 +35,7 @@ use portaria::report::Metrics;
 use portaria::request::Target;
 use portaria::request::form::{Head, check_fields};
 use portaria::request::framing::{HeadLimits, check_head};
+use portaria::request::json::{JsonBounds, JsonCheck};
 use portaria::route::{Door, Exposure, Published, Route, Routes, Template};
 use portaria::scope::Scope;
 use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
@@ -72,6 +73,7 @@ fn main() -> Result<()> {
         .configure_from_args();
     identity_stages(&mut criterion)?;
     request_stages(&mut criterion, &case)?;
+    json_bodies(&mut criterion)?;
     local_stages(&mut criterion, &case)?;
     among_routes(&mut criterion, &case)?;
     token_stages(&mut criterion, &case)?;
@@ -148,6 +150,35 @@ fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
         .ok()
     })?;
     measure(criterion, "interaction: read", || Some(Interaction::read(black_box(&case.headers))))
+}
+
+/// Bodies of JSON, judged in pieces as TLS records bring them.
+fn json_bodies(criterion: &mut Criterion) -> Result<()> {
+    const RECORD: usize = 16 * 1024;
+    let bounds = JsonBounds { depth: 64, members: 100_000 };
+    let judge = |body: &[u8]| {
+        let mut check = JsonCheck::new(bounds);
+        body.chunks(RECORD).try_for_each(|piece| check.take(piece))?;
+        check.finish()
+    };
+    let mut group = criterion.benchmark_group("request: JSON");
+    for (name, size) in [("4 KB", 4 * 1024), ("1 MB", 1024 * 1024)] {
+        let body = quotation(size);
+        judge(&body).map_err(|error| format!("a body of {name} is refused: {error}"))?;
+        group.throughput(Throughput::BytesDecimal(body.len().try_into()?));
+        group.bench_function(name, |bencher| bencher.iter(|| judge(black_box(&body))));
+    }
+    group.finish();
+    Ok(())
+}
+
+/// What a client asks an insurer's price for, of about so many bytes: names and texts are short, as in all of the
+/// ecosystem's bodies.
+fn quotation(size: usize) -> Vec<u8> {
+    const CUSTOMER: &str = r#"{"data":{"consentId":"urn:insurer:d78fc4e5-37ca-4da3-adf2-9b082bf92280","expirationDateTime":"2026-05-21T08:30:00Z","quoteCustomer":{"identificationData":{"updateDateTime":"2026-05-21T08:30:00Z","personalId":"578-psd-71md6971kjh-2d414","brandName":"Organização A","civilName":"Juan Kaique Cláudio Fernandes","cpfNumber":"00000000000","hasBrazilianNationality":false},"qualificationData":{"pepIdentification":"NAO_EXPOSTO","lifePensionPlans":"SIM","monthlyIncome":{"amount":100000.04,"currency":"BRL"}}},"coverages":["#;
+    const COVERAGE: &str = r#"{"branch":"0111","code":"CASCO_COMPREENSIVA","description":"Colisão, \"incêndio\" e roubo","internalCode":"0001","permissionSeparateQuotation":true,"limit":{"amount":"62500.67","unitType":"MONETARIO","unit":{"code":"R$","description":"BRL"}},"franchise":{"type":"REDUZIDA","days":10,"factor":0.75},"isDeductible":false,"observation":null}"#;
+    let count = size.saturating_sub(CUSTOMER.len()) / (COVERAGE.len() + 1);
+    format!("{CUSTOMER}{}]}}}}", vec![COVERAGE; count].join(",")).into_bytes()
 }
 
 fn local_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {

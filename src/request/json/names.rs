@@ -1,189 +1,153 @@
 //! The names of the objects that are open in a body: does one stand twice?
 //!
-//! Of a name no more is kept than 64 bits of a keyed hash of what it says, escapes decoded: `"a"` and
+//! Of a name no more is kept than 64 bits of a keyed hash of what it says, escapes decoded (`hash`): `"a"` and
 //! `"\u0061"` are one name to every reader. The key is the process's own, so that nobody can choose names that only
 //! look alike here.
 
+mod hash;
+mod spelling;
+
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::LazyLock;
 
 use crate::request::RequestError;
-
-static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+use hash::{ByItself, Key};
+use spelling::Spelling;
 
 /// An object of so many names is searched from end to end; a larger one has an index.
 const SEARCHED: usize = 32;
 /// Names that are kept at a time: a body passes on as it comes, and what is kept of it must not be more than it.
 /// Lists may be longer than that, for the objects of a list end one after the other.
 pub(super) const MOST: usize = 10_000;
-/// Bytes that are hashed at once.
-const AT_ONCE: usize = 64;
 
-/// The names, and the one that is being read.
-#[derive(Clone, Debug, Default)]
+/// The names, and the one that is being read in parts.
+#[derive(Clone)]
 pub(super) struct Names {
+    key: &'static Key,
+    /// The names of the open objects that are searched, the innermost's last.
+    few: Vec<u64>,
+    /// The names of those that have an index, the innermost's last.
+    many: Vec<HashSet<u64, ByItself>>,
+    /// The objects that are open, the innermost last.
     open: Vec<Object>,
     /// How many names they have, all together.
     kept: usize,
-    name: Option<Name>,
+    spelling: Spelling,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy)]
 struct Object {
-    few: Vec<u64>,
-    many: HashSet<u64>,
+    /// Where its names begin in `few`.
+    begin: usize,
+    /// A bit for some of a name's hash: what has another is new, and need not be searched.
+    seen: u64,
+    /// Whether its names are in an index.
+    is_large: bool,
 }
 
-#[derive(Clone)]
-struct Name {
-    hash: <RandomState as BuildHasher>::Hasher,
-    waiting: [u8; AT_ONCE],
-    length: usize,
-    /// The first half of a character that is escaped in two.
-    surrogate: Option<u16>,
-    /// The digits of an escape so far.
-    digits: u16,
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            key: hash::key(),
+            few: Vec::new(),
+            many: Vec::new(),
+            open: Vec::new(),
+            kept: 0,
+            spelling: Spelling::default(),
+        }
+    }
 }
 
-impl std::fmt::Debug for Name {
+impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Name")
+        f.write_str("Names")
     }
 }
 
 impl Names {
     /// An object begins.
     pub(super) fn open(&mut self) {
-        self.open.push(Object::default());
+        self.open.push(Object { begin: self.few.len(), seen: 0, is_large: false });
     }
 
     /// The innermost object ends.
     pub(super) fn close(&mut self) {
-        let names = self.open.pop().map_or(0, |object| object.few.len() + object.many.len());
-        self.kept = self.kept.saturating_sub(names);
-    }
-
-    /// A name begins.
-    pub(super) fn begin(&mut self) {
-        self.name = Some(Name {
-            hash: KEY.build_hasher(),
-            waiting: [0; AT_ONCE],
-            length: 0,
-            surrogate: None,
-            digits: 0,
-        });
-    }
-
-    /// The next byte of the name, as it stands.
-    pub(super) fn byte(&mut self, byte: u8) {
-        if let Some(name) = &mut self.name {
-            name.flush_surrogate();
-            name.push(byte);
+        let Some(object) = self.open.pop() else { return };
+        self.kept = self.kept.saturating_sub(self.few.len() - object.begin);
+        self.few.truncate(object.begin);
+        if object.is_large {
+            let names = self.many.pop().map_or(0, |index| index.len());
+            self.kept = self.kept.saturating_sub(names);
         }
     }
 
-    /// The letter of an escape.
-    pub(super) fn escape(&mut self, letter: u8) {
-        match letter {
-            b'b' => self.byte(8),
-            b'f' => self.byte(12),
-            b'n' => self.byte(b'\n'),
-            b'r' => self.byte(b'\r'),
-            b't' => self.byte(b'\t'),
-            b'u' => {}
-            itself => self.byte(itself),
-        }
+    /// The name at the beginning, and what comes after its quote: if all of it is here, written as it is, and not long.
+    #[inline]
+    pub(super) fn whole<'a>(&self, rest: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        self.key.quoted(rest)
     }
 
-    /// A digit of a `\u` escape, the last of four or one before.
-    pub(super) fn digit(&mut self, digit: u8, is_last: bool) {
-        let Some(name) = &mut self.name else { return };
-        let value = char::from(digit).to_digit(16).and_then(|value| u16::try_from(value).ok());
-        name.digits = (name.digits << 4) | value.unwrap_or_default();
-        if is_last {
-            let unit = std::mem::take(&mut name.digits);
-            name.unit(unit);
-        }
-    }
-
-    /// The name ends: it must be new in its object.
-    pub(super) fn end(&mut self) -> Result<(), RequestError> {
-        let (Some(mut name), Some(object)) = (self.name.take(), self.open.last_mut()) else {
-            return Ok(());
-        };
-        name.flush_surrogate();
-        if !object.takes(name.finish()) {
-            return Err(RequestError::JsonRepeated);
+    /// A name: it must be new in its object.
+    // Once for each member: a call would cost more than what it does. The search is rare and stands apart.
+    #[inline(always)]
+    pub(super) fn add(&mut self, name: u64) -> Result<(), RequestError> {
+        let Some(object) = self.open.last_mut() else { return Err(RequestError::JsonMalformed) };
+        let bit = 1 << (name & 63);
+        if object.seen & bit == 0 && self.few.len() - object.begin < SEARCHED {
+            object.seen |= bit;
+            self.few.push(name);
+        } else {
+            self.search(name)?;
         }
         self.kept += 1;
         if self.kept > MOST { Err(RequestError::JsonMembers) } else { Ok(()) }
     }
-}
 
-impl Object {
-    fn takes(&mut self, name: u64) -> bool {
-        if self.few.len() < SEARCHED {
-            let is_new = !self.few.contains(&name);
-            self.few.push(name);
-            return is_new;
-        }
-        !self.few.contains(&name) && self.many.insert(name)
-    }
-}
-
-impl Name {
-    fn push(&mut self, byte: u8) {
-        if self.length == AT_ONCE {
-            self.hash.write(&self.waiting);
-            self.length = 0;
-        }
-        if let Some(place) = self.waiting.get_mut(self.length) {
-            *place = byte;
-            self.length += 1;
-        }
-    }
-
-    /// A code unit of UTF-16, of which a character has one or two (RFC 8259 section 7).
-    fn unit(&mut self, unit: u16) {
-        let character = match (self.surrogate, unit) {
-            (Some(high), 0xDC00..=0xDFFF) => {
-                self.surrogate = None;
-                char::decode_utf16([high, unit]).next().and_then(Result::ok)
-            }
-            (_, 0xD800..=0xDBFF) => {
-                self.flush_surrogate();
-                self.surrogate = Some(unit);
-                return;
-            }
-            _ => {
-                self.flush_surrogate();
-                char::from_u32(u32::from(unit))
-            }
+    /// A name that may be known.
+    #[inline(never)]
+    fn search(&mut self, name: u64) -> Result<(), RequestError> {
+        let Some(object) = self.open.last_mut() else { return Err(RequestError::JsonMalformed) };
+        let few = self.few.get(object.begin..).unwrap_or_default();
+        let is_new = match self.many.last_mut().filter(|_| object.is_large) {
+            Some(index) => index.insert(name),
+            None => !few.contains(&name),
         };
-        match character {
-            Some(character) => {
-                let mut buffer = [0; 4];
-                character.encode_utf8(&mut buffer).bytes().for_each(|byte| self.push(byte));
-            }
-            None => self.lone(unit),
+        if !is_new {
+            return Err(RequestError::JsonRepeated);
         }
-    }
-
-    fn flush_surrogate(&mut self) {
-        if let Some(unit) = self.surrogate.take() {
-            self.lone(unit);
+        if !object.is_large && few.len() < SEARCHED {
+            self.few.push(name);
+        } else if !object.is_large {
+            self.many.push(few.iter().copied().chain([name]).collect());
+            self.few.truncate(object.begin);
+            // Nothing is new without a search any more.
+            *object = Object { is_large: true, seen: u64::MAX, ..*object };
         }
+        Ok(())
     }
 
-    /// Half a character: no text has it, so it is told from all others by a byte that no text has either.
-    fn lone(&mut self, unit: u16) {
-        self.push(0xFF);
-        unit.to_be_bytes().into_iter().for_each(|byte| self.push(byte));
+    /// A name begins that is read in parts.
+    pub(super) fn begin(&mut self) {
+        self.spelling = Spelling::default();
     }
 
-    fn finish(mut self) -> u64 {
-        self.hash.write(self.waiting.get(..self.length).unwrap_or_default());
-        self.hash.finish()
+    /// The next bytes of the name, as they stand.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.spelling.bytes(bytes, self.key);
+    }
+
+    /// The letter of an escape.
+    pub(super) fn escape(&mut self, letter: u8) {
+        self.spelling.escape(letter, self.key);
+    }
+
+    /// A digit of a `\u` escape, the last of four or one before.
+    pub(super) fn digit(&mut self, digit: u8, is_last: bool) {
+        self.spelling.digit(digit, is_last, self.key);
+    }
+
+    /// The name that was read in parts ends.
+    pub(super) fn end(&mut self) -> Result<(), RequestError> {
+        let name = self.spelling.end(self.key);
+        self.add(name)
     }
 }
