@@ -138,7 +138,9 @@ fn measure_lists(
 }
 
 fn request_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
-    measure(criterion, "request: head", || check_head(black_box(&case.head), &HEAD_LIMITS).ok())?;
+    measure(criterion, "request: head", || {
+        check_head(black_box(&case.head), &HEAD_LIMITS, |_, _| {}).ok()
+    })?;
     measure(criterion, "request: target", || Target::parse(black_box(PATH), None).ok())?;
     measure(criterion, "request: fields", || {
         check_fields(

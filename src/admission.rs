@@ -71,7 +71,6 @@ pub struct Permit {
     path: Option<String>,
     standing: Standing,
     shadow: Shadow,
-    is_consent_told: bool,
     /// Among the requests under way.
     _place: Place,
 }
@@ -84,7 +83,7 @@ impl fmt::Debug for Permit {
 
 impl Permit {
     /// The route that was admitted.
-    pub fn route(&self) -> &Route {
+    pub fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
@@ -137,20 +136,41 @@ impl Permit {
         self.shadow.would_refuse()
     }
 
-    /// Notes that a backend is told of the consent before the request is whole.
-    pub fn note_consent_told(&mut self) {
-        self.is_consent_told = self.consent().is_some();
-    }
-
     /// Whether the route is in shadow mode: what its rules ask for may be missing.
     pub fn is_in_shadow(&self) -> bool {
         self.shadow.is_on()
     }
 
-    /// Requires that a consent that was used up has an answer to repeat.
-    pub fn begins_anew(&mut self) -> Result<(), Refused> {
+    /// The permit, of a request that gets no earlier answer: a consent that is used up does not do then.
+    pub fn unspent(mut self) -> Result<Self, Refused> {
         let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
-        self.shadow.take(spent.at(Step::Consent))
+        self.shadow.take(spent.at(Step::Consent))?;
+        if matches!(self.consent, Some(Held::Spent(_))) {
+            // Borne in shadow mode: nothing is told of it.
+            self.consent = None;
+        }
+        Ok(self)
+    }
+
+    /// Something is awaited: until it is judged again it is no permit.
+    pub fn wait(self) -> Waiting {
+        Waiting(self)
+    }
+}
+
+/// A permit of which time has passed. It is one again only when it was judged again ([`Admission::confirm`]):
+///
+/// ```compile_fail,E0423
+/// use portaria::admission::{Permit, Waiting};
+/// fn forge(waiting: Waiting) -> Permit { let Waiting(permit) = waiting; permit }
+/// ```
+#[derive(Debug)]
+pub struct Waiting(Permit);
+
+impl Waiting {
+    /// The route that was admitted.
+    pub fn route(&self) -> &Route {
+        &self.0.route
     }
 }
 
@@ -214,8 +234,7 @@ impl Admission {
         let route = found.route.clone();
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
         let standing = ticket.standing();
-        let is_consent_told = false;
-        Ok(Permit { route, token, consent, path, standing, shadow, is_consent_told, _place: place })
+        Ok(Permit { route, token, consent, path, standing, shadow, _place: place })
     }
 
     fn place(&self, request: &Arriving<'_>, now: Moment) -> Result<Place, Crowded> {
@@ -236,60 +255,68 @@ impl Admission {
         request.peer.still_trusted(now).at(Step::Trust)
     }
 
-    /// Judges again, after a body was awaited, what may have ended meanwhile: the certificate, the
+    /// Judges again, after a body or a turn was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
     pub async fn confirm(
         &self,
-        permit: &mut Permit,
+        Waiting(permit): Waiting,
         peer: &Peer,
         now: Moment,
-    ) -> Result<(), Refused> {
-        let is_spent = permit.spent().is_some();
-        self.judge_again(permit, peer, is_spent, now).await
+    ) -> Result<Permit, Refused> {
+        let (mut shadow, held) =
+            self.judge_again(&permit, peer, permit.spent().is_some(), now).await?;
+        let consent = match held {
+            Some(held) => shadow.take_consent(held)?,
+            None => permit.consent,
+        };
+        Ok(Permit { consent, shadow, ..permit })
     }
 
     /// Judges again a request that gets the answer of an earlier one, which may have used the consent up.
     pub async fn confirm_repetition(
         &self,
-        permit: &mut Permit,
+        Waiting(permit): Waiting,
         peer: &Peer,
         now: Moment,
     ) -> Result<(), Refused> {
-        self.judge_again(permit, peer, true, now).await
+        let (mut shadow, held) = self.judge_again(&permit, peer, true, now).await?;
+        held.map_or(Ok(()), |held| shadow.take_consent(held).map(|_| ()))
     }
 
+    /// Requires that a permit holds to the end, of a request that a backend was told of before it was whole: what was
+    /// told must not go on when it permits nothing any more.
+    pub async fn holds(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refused> {
+        let (_, held) = self.judge_again(permit, peer, false, now).await?;
+        held.map_or(Ok(()), |held| held.map(|_| ()).at(Step::Consent))
+    }
+
+    /// What the rules would refuse now, and the verdict on the consent, where there is one.
     async fn judge_again(
         &self,
-        permit: &mut Permit,
+        permit: &Permit,
         peer: &Peer,
         may_repeat: bool,
         now: Moment,
-    ) -> Result<(), Refused> {
-        let Permit { route, token, consent, shadow, is_consent_told, .. } = permit;
+    ) -> Result<(Shadow, Option<Result<Held, ConsentError>>), Refused> {
+        let (route, mut shadow) = (&*permit.route, permit.shadow.clone());
         shadow.confirm(route.bounds.shadow, now)?;
         peer.still_trusted(now).at(Step::Trust)?;
         if route.asks.access.needs_participant() {
             peer.participant(now).at(Step::Participant)?;
         }
-        let Some(token) = token else {
-            return Ok(());
+        let Some(token) = &permit.token else {
+            return Ok((shadow, None));
         };
         self.tokens.confirm(token, now).at(Step::Token)?;
         let inquiry = route.asks.inquiry;
-        match (&route.asks.access, &*consent) {
+        match (&route.asks.access, &permit.consent) {
             // Without one it would have been refused before.
             (Access::Consented { .. }, None) => {
                 shadow.take(Err(Step::Consent.refuse(Refusal::Internal)))?
             }
             (Access::Consented { permission, to, .. }, Some(_)) => {
                 let need = Need { inquiry, permission, to: *to, in_path: None };
-                let held = self.held(token, &need, may_repeat, now).await;
-                // What permits nothing any more is not told to a backend; one that was told must not go on.
-                if *is_consent_told {
-                    held.at(Step::Consent)?;
-                } else if shadow.take_consent(held)?.is_none() {
-                    *consent = None;
-                }
+                return Ok((shadow, Some(self.held(token, &need, may_repeat, now).await)));
             }
             (Access::Client { .. }, Some(Held::InForce(consent))) => {
                 let id = consent.id().reveal();
@@ -297,7 +324,7 @@ impl Admission {
             }
             (Access::Client { .. } | Access::Certificate | Access::Event | Access::Open, _) => {}
         }
-        Ok(())
+        Ok((shadow, None))
     }
 
     fn find<'a>(

@@ -40,7 +40,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::admission::Admission;
 use crate::consent::{Consents, Teller};
-use crate::exchange::Serving;
+use crate::course::Serving;
 use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::{Ceilings, Limits};
@@ -239,7 +239,6 @@ fn read(
         upstreams: Upstreams::new(upstreams),
         forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
         body_timeout: http.body_timeout,
-        write_timeout: http.write_timeout,
     };
     let (domains, points) = (domains(&listeners), points.into_kept());
     let presented = listeners.iter().flat_map(|listener| listener.presented.clone()).collect();

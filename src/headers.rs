@@ -10,6 +10,7 @@
 
 pub mod connection;
 pub mod caller;
+pub mod outgoing;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -120,8 +121,7 @@ fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .keys()
         .filter(|name| {
-            // Transfer-Encoding frames the body that is being passed on: pingora rewrites it itself.
-            (connection::is_hop_by_hop(name) && **name != header::TRANSFER_ENCODING)
+            connection::is_hop_by_hop(name)
                 || describes(name)
                 || caller::is_owned(name)
                 || nominated.contains(name)
@@ -175,7 +175,15 @@ mod tests {
         dropped.sort_unstable();
         assert_eq!(
             dropped,
-            ["connection", "keep-alive", "server", "x-hop", "x-portaria-client-id", "x-powered-by"]
+            [
+                "connection",
+                "keep-alive",
+                "server",
+                "transfer-encoding",
+                "x-hop",
+                "x-portaria-client-id",
+                "x-powered-by"
+            ]
         );
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! # Life of a request
 //!
-//! The modules below stand in the order in which a request meets them. Reading this page, [`gateway`]
+//! The modules below stand in the order in which a request meets them. Reading this page, [`course`]
 //! and [`admission`] is enough to know what happens to every request.
 //!
 //! 1. A connection arrives at a [`listener`]. If a trusted load balancer made it, a header says for
@@ -25,7 +25,7 @@
 //! 7. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host where the
 //!    configuration names one. A refusal, or a backend's fault, becomes
 //!    the ecosystem's error body in one place.
-//! 8. The [`exchange`] ends in one sample, which [`report`] counts, measures and logs.
+//! 8. The exchange ends in one sample, which [`report`] counts, measures and logs.
 //!
 //! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
 //! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
@@ -51,6 +51,7 @@ pub mod digest;
 pub mod strict;
 pub mod address;
 pub mod interaction;
+pub mod http1;
 pub mod request;
 pub mod identity;
 pub mod remote;
@@ -68,12 +69,13 @@ pub mod refusal;
 pub mod admission;
 pub mod headers;
 pub mod links;
+pub mod alarm;
+pub mod scratch;
 pub mod upstream;
 pub mod measure;
-pub mod exchange;
+pub mod course;
 pub mod report;
 pub mod listener;
-pub mod gateway;
 pub mod config;
 pub mod inspect;
 pub mod authoring;

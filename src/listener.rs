@@ -1,10 +1,9 @@
 //! The listeners: where connections come in, and how they are secured.
 //!
-//! Takes TCP connections; gives HTTP sessions whose other end is known. A listener authenticates its
-//! clients or it does not; both kinds stand side by side on different addresses. The TLS handshake is
-//! the gateway's own ([`edge`]), because the framework's listener offers neither the cipher suites nor
-//! the session settings of the FAPI profile ([`tls`]); so is the reading of HTTP/1 heads ([`http1`]),
-//! because the framework forgives what must be refused and answers what it cannot parse itself. The
+//! Takes TCP connections; gives the course requests whose other end is known. A listener authenticates its
+//! clients or it does not; both kinds stand side by side on different addresses. Connections are accepted and given
+//! to threads ([`service`]); the TLS handshake has the cipher suites and the session settings of the FAPI profile
+//! ([`edge`], [`tls`]); then a connection speaks HTTP/1 (`http1`) or HTTP/2 (`http2`), within the same bounds. The
 //! revocation lists that a listener fetches are its own too ([`lists`]), and so is how its socket passes to the
 //! process that comes after ([`handover`]).
 
@@ -17,11 +16,12 @@ pub mod edge;
 mod frames;
 pub mod guests;
 pub mod handover;
-pub mod http1;
+mod http1;
 mod http2;
 pub mod lists;
 mod probe;
 mod proxy_protocol;
+pub mod service;
 mod transport;
 
 use std::net::{SocketAddr, TcpListener};
@@ -29,7 +29,7 @@ use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::ServerApp;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service as PingoraService;
@@ -40,6 +40,7 @@ pub use edge::Edge;
 pub use guests::Guests;
 pub use parameters::Parameters;
 pub use presented::{ByName, ServerIdentity};
+pub use service::{Listening, Workers};
 pub use tls::{Clients, TlsSetup};
 
 /// Bounds of what a connection may send, and when.
@@ -137,8 +138,3 @@ impl<S: PingoraService + Send + Sync> PingoraService for BoundService<S> {
         self.service.listen_addresses()
     }
 }
-
-/// The application behind an edge.
-pub trait Application: HttpServerApp + Send + Sync + 'static {}
-
-impl<A: HttpServerApp + Send + Sync + 'static> Application for A {}

@@ -1,14 +1,14 @@
 //! Response time, the regulator's way.
 //!
 //! The clock runs from the moment at which a request's head is whole to the last byte of the answer, as near to the
-//! caller as the gateway stands, and stands still while the caller has to send or to take ([`course`]). Every
+//! caller as the gateway stands, and stands still while the caller has to send or to take ([`clock`]). Every
 //! exchange ends in exactly one [`Sample`]. Which of them the statistics are told of is [`population`]'s to say; what
 //! a caller did not await counts with what it waited at least ([`quantile`]).
 //!
 //! Source: OPIN non-functional requirements (p95 per day and class: 1000, 1500, 4000 ms). The day is
 //! that of UTC: no official text names a zone.
 
-pub mod course;
+pub mod clock;
 pub mod population;
 pub mod quantile;
 pub mod day;
@@ -26,7 +26,7 @@ use crate::moment::Moment;
 use crate::route::{PriorityClass, Route};
 use crate::scope::ConsentId;
 use crate::token::ClientId;
-pub use course::{Course, Times};
+pub use clock::{Clock, Times};
 use day::Windows;
 pub use population::Share;
 

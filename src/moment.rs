@@ -4,6 +4,7 @@
 //! as an argument: no stage reads a clock, so a test or an offline explanation can choose the
 //! time, and all stages of one request agree on it.
 
+pub mod date;
 mod stopwatch;
 
 use std::sync::LazyLock;

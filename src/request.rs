@@ -2,7 +2,7 @@
 //!
 //! A legacy backend must receive exactly one request for each that is admitted, and must read it as
 //! the gateway read it. So everything that two parsers could read differently is refused here: line
-//! endings and framing ([`framing`], [`chunked`]), the target ([`target`]), the host, look-alikes of
+//! endings and framing ([`framing`]), the target ([`target`]), the host, look-alikes of
 //! the framing fields, upgrades ([`form`]); and the media that OPIN does not speak ([`media`]), JSON that
 //! is none, or more of it than is bounded ([`json`]).
 //!
@@ -11,7 +11,7 @@
 
 pub mod form;
 pub mod framing;
-pub mod chunked;
+pub mod head;
 pub mod target;
 pub mod media;
 pub mod json;
@@ -19,7 +19,7 @@ pub mod json;
 use thiserror::Error;
 
 use form::is_host;
-pub use framing::Framing;
+pub use head::RequestHead;
 pub use target::{Target, TargetError};
 
 /// Bytes of a body that are received whole before a backend is chosen: the most that the framework keeps

@@ -16,11 +16,9 @@ mod upgrade;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
-use pingora::apps::HttpServerOptions;
 use pingora::apps::http_app::HttpServer;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
@@ -28,11 +26,10 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Configuration, Mistake};
-use crate::exchange::{Entrance, UnderWay};
-use crate::gateway::Gateway;
+use crate::course::{Entrance, Gateway, UnderWay};
 use crate::idempotency::StoreError;
 use crate::listener::handover::HandoverError;
-use crate::listener::{Edge, WireLimits, descriptors};
+use crate::listener::{Edge, Listening, Workers, descriptors};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
@@ -44,13 +41,6 @@ use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
 use signals::{Ending, Heard};
 use start::Sockets;
 pub use upgrade::{UpgradeError, Upgraded, upgrade};
-
-/// Requests that one HTTP/2 connection may have under way.
-const MOST_STREAMS: u32 = 100;
-
-/// A file without certificates. The servers of an upstream have roots of their own or speak no TLS: the
-/// system's would be read in vain, and a process whose environment names none (SSL_CERT_FILE) would not start.
-const NO_ROOTS: &str = "/dev/null";
 
 /// Why the process cannot run.
 #[derive(Debug, Error)]
@@ -68,6 +58,9 @@ pub enum StartError {
     /// There is no thread for the revocation lists.
     #[error("cannot start the thread that fetches revocation lists ({0})")]
     Lists(std::io::Error),
+    /// There is no thread for requests.
+    #[error("cannot start the threads that serve requests ({0})")]
+    Workers(std::io::Error),
     /// There is no thread for the access log.
     #[error("cannot start the thread that writes the access log ({0})")]
     AccessLog(std::io::Error),
@@ -142,7 +135,6 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, log, metrics, configuration } = start;
     announce(&path, &configuration);
     descriptors::raise();
-    let settings = Arc::new(server_conf(&configuration));
     if let Some(idempotency) = &configuration.serving.idempotency {
         idempotency.keeper().open()?;
     }
@@ -164,7 +156,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     metrics.note_configuration(Moment::now());
 
     let under_way = UnderWay::default();
-    let edges = live.slots.iter().map(|slot| edge(&live, slot, &report, &settings, &under_way));
+    let edges = live.slots.iter().map(|slot| edge(&live, slot, &report, &under_way));
     let edges: Vec<_> = edges.collect();
     let mut sockets = match bound {
         Some(bound) => bound,
@@ -175,9 +167,11 @@ pub fn run(start: Start) -> Result<(), StartError> {
     };
     let duplicates = sockets.duplicates().map_err(StartError::Keep)?;
     let debut = sockets.debut(live.fixed.server.upgrade.clone());
-    let mut server = Server::new_with_opt_and_conf(None, server_conf_of(&settings));
+    let fixed = &live.fixed.server;
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(fixed.drain_timeout));
     server.bootstrap();
-    add_listeners(&mut server, edges, sockets, &settings, Admin::new(report, &live));
+    let workers = Workers::start(fixed.threads).map_err(StartError::Workers)?;
+    add_listeners(&mut server, edges, sockets, workers, Admin::new(report, &live));
 
     let (ended, end) = channel();
     let hangup = heard.hangup.take();
@@ -205,14 +199,14 @@ fn announce(path: &Path, configuration: &Configuration) {
 
 fn add_listeners(
     server: &mut Server,
-    edges: Vec<Edge<HttpProxy<Gateway>>>,
+    edges: Vec<Edge>,
     sockets: Sockets,
-    settings: &ServerConf,
+    workers: Arc<Workers>,
     admin: Admin,
 ) {
     for (edge, socket) in edges.into_iter().zip(sockets.listeners) {
         tracing::info!(listener = &*edge.listener, address = %socket.address, "listening");
-        server.add_service(socket.serve(edge.listener.to_string(), edge, settings.threads));
+        server.add_service(Listening::new(edge, socket, workers.clone()));
     }
     tracing::info!(listener = "admin", address = %sockets.admin.address, "listening");
     server.add_service(sockets.admin.serve("admin".into(), HttpServer::new_app(admin), 1));
@@ -261,13 +255,7 @@ fn report(
     Ok((Arc::new(Report { metrics, times, access_log, application_log, decisions }), flush))
 }
 
-fn edge(
-    live: &Live,
-    slot: &Slot,
-    report: &Arc<Report>,
-    settings: &Arc<ServerConf>,
-    under_way: &UnderWay,
-) -> Edge<HttpProxy<Gateway>> {
+fn edge(live: &Live, slot: &Slot, report: &Arc<Report>, under_way: &UnderWay) -> Edge {
     let gateway = Gateway {
         serving: live.serving.clone(),
         entrance: Entrance {
@@ -279,16 +267,6 @@ fn edge(
         under_way: under_way.clone(),
     };
     report.metrics.connections().begin(&slot.name);
-    let mut proxy = HttpProxy::new(gateway, settings.clone());
-    let limits = **live.wire.load();
-    let mut options = HttpServerOptions::default();
-    // The framework would answer CONNECT itself, without what every answer carries: the route stage
-    // refuses it, like any method that no policy lists.
-    options.allow_connect_method_proxying = true;
-    options.h2_idle_timeout = Some(limits.idle_timeout);
-    proxy.server_options = Some(options);
-    proxy.h2_options = Some(h2_options(&limits));
-    proxy.handle_init_modules();
     Edge {
         listener: slot.name.clone(),
         acceptor: slot.acceptor.clone(),
@@ -296,41 +274,18 @@ fn edge(
         hops: slot.hops.clone(),
         guests: live.guests.clone(),
         limits: live.wire.clone(),
-        application: Arc::new(proxy),
+        gateway: Arc::new(gateway),
         metrics: report.metrics.clone(),
     }
 }
 
-fn h2_options(limits: &WireLimits) -> H2Options {
-    let mut options = default_h2_options();
-    let head = u32::try_from(limits.head.size).unwrap_or(u32::MAX);
-    options.max_header_list_size(head).max_concurrent_streams(MOST_STREAMS);
-    options
-}
-
-fn server_conf(configuration: &Configuration) -> ServerConf {
-    let server = &configuration.server;
+/// The framework's own threads accept connections and keep house; requests are served by [`Workers`].
+fn server_conf(drain_timeout: Duration) -> ServerConf {
     ServerConf {
-        threads: server.threads,
-        // One thread needs none. Several runtimes of one thread each would watch each other's idle
-        // connections to backends, and now and then take one for lost that is wanted just then.
-        work_stealing: server.threads > 1,
-        grace_period_seconds: Some(server.drain_timeout.as_secs()),
+        threads: 1,
+        work_stealing: false,
+        grace_period_seconds: Some(drain_timeout.as_secs()),
         graceful_shutdown_timeout_seconds: Some(1),
-        upstream_keepalive_pool_size: 512,
-        max_retries: 2,
-        ca_file: Some(NO_ROOTS.to_owned()),
-        ..ServerConf::default()
-    }
-}
-
-/// The server takes its settings by value, the proxies share theirs.
-fn server_conf_of(settings: &ServerConf) -> ServerConf {
-    ServerConf {
-        threads: settings.threads,
-        work_stealing: settings.work_stealing,
-        grace_period_seconds: settings.grace_period_seconds,
-        graceful_shutdown_timeout_seconds: settings.graceful_shutdown_timeout_seconds,
         ..ServerConf::default()
     }
 }

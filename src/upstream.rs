@@ -1,8 +1,12 @@
 //! The upstream: which server of the legacy backend gets the request.
 //!
-//! Takes a [`Permit`]: without one there is no way to a backend. Gives a peer of the permit's upstream,
-//! in turn, leaving out servers that failed several times in a row (passive ejection) as long as another
-//! is left. Leaves connections, pooling and timeouts to pingora; says what the timeouts are.
+//! Gives a server of an upstream, in turn, leaving out servers that failed several times in a row (passive ejection) as long as another
+//! is left. Connections to servers are [lines](mod@line), over TLS where it is configured ([`tls`]); those that wait for the
+//! next exchange are in a [`pool`]. Leaves to others: what is sent, and for how long an answer is awaited.
+
+pub mod line;
+pub mod pool;
+pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,15 +14,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls::pki_types::CertificateDer;
 
-use crate::admission::Permit;
 use crate::headers::caller::Passing;
 use crate::links::PublicUrl;
 use crate::moment::Moment;
-use crate::route::Destination;
 
 /// How the servers of an upstream are spoken to over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,33 +97,47 @@ pub struct Upstream {
 }
 
 struct Server {
-    address: SocketAddr,
-    peer: HttpPeer,
+    chosen: Arc<Chosen>,
     failures: AtomicU32,
     /// Nanoseconds on the monotonic clock until which the server is left out.
     ejected_until: AtomicU64,
 }
 
 /// A server that was chosen for a request.
+#[derive(Debug)]
 pub struct Chosen {
-    /// The peer to connect to.
-    pub peer: Box<HttpPeer>,
+    /// Where it listens.
+    pub address: SocketAddr,
     /// Its place among the upstream's servers.
-    pub server: usize,
+    pub place: usize,
+    /// How it is spoken to.
+    tls: Option<tls::Client>,
+    /// For how long a connection to it may wait.
+    idle_timeout: Duration,
+    /// By which its connections are kept apart from others: no two servers of the process have one number, and a
+    /// reload makes new ones, for it may change whom an address stands for.
+    number: u64,
 }
 
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
 impl Upstream {
-    /// An upstream whose servers are all in good standing. `group` keeps its connections apart from
-    /// other upstreams' that share an address.
-    pub fn new(settings: UpstreamSettings, group: u64) -> Self {
-        let server = |address: &SocketAddr| Server {
-            address: *address,
-            peer: peer(*address, &settings, group),
+    /// An upstream whose servers are all in good standing.
+    pub fn new(settings: UpstreamSettings) -> Result<Self, tls::ClientError> {
+        let tls = settings.tls.as_ref().map(tls::Client::new).transpose()?;
+        let server = |(place, address): (usize, &SocketAddr)| Server {
+            chosen: Arc::new(Chosen {
+                address: *address,
+                place,
+                tls: tls.clone(),
+                idle_timeout: settings.idle_timeout,
+                number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            }),
             failures: AtomicU32::new(0),
             ejected_until: AtomicU64::new(0),
         };
-        let servers = settings.servers.iter().map(server).collect();
-        Self { settings, servers, turn: AtomicUsize::new(0) }
+        let servers = settings.servers.iter().enumerate().map(server).collect();
+        Ok(Self { settings, servers, turn: AtomicUsize::new(0) })
     }
 
     /// The settings.
@@ -132,7 +146,7 @@ impl Upstream {
     }
 
     /// The next server in turn, not `tried` again if there is another.
-    fn choose(&self, tried: Option<usize>, now: Moment) -> Option<Chosen> {
+    pub fn choose(&self, tried: Option<usize>, now: Moment) -> Option<Arc<Chosen>> {
         let count = self.servers.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || (0..count).map(|step| first.wrapping_add(step) % count);
@@ -142,8 +156,7 @@ impl Upstream {
         let other = |server: &usize| Some(*server) != tried;
         let server = in_turn().find(stands).or_else(|| in_turn().find(other));
         let server = server.or_else(|| in_turn().next())?;
-        let peer = Box::new(self.servers.get(server)?.peer.clone());
-        Some(Chosen { peer, server })
+        Some(self.servers.get(server)?.chosen.clone())
     }
 
     /// Notes that a server gave no usable answer.
@@ -156,7 +169,7 @@ impl Upstream {
             let until = now.since_start() + self.settings.eject_for;
             // Until it answers again it is said once.
             if server.ejected_until.swap(nanoseconds(until), Ordering::Relaxed) == 0 {
-                let (upstream, server) = (&self.settings.name, server.address);
+                let (upstream, server) = (&self.settings.name, server.chosen.address);
                 tracing::warn!(upstream, %server, failures, "a server of the upstream is left out");
             }
         }
@@ -171,7 +184,7 @@ impl Upstream {
         if server.failures.load(Ordering::Relaxed) != 0 {
             server.failures.store(0, Ordering::Relaxed);
             if server.ejected_until.swap(0, Ordering::Relaxed) != 0 {
-                let (upstream, server) = (&self.settings.name, server.address);
+                let (upstream, server) = (&self.settings.name, server.chosen.address);
                 tracing::info!(upstream, %server, "a server of the upstream answers again");
             }
         }
@@ -188,25 +201,6 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn peer(address: SocketAddr, settings: &UpstreamSettings, group: u64) -> HttpPeer {
-    let server_name = settings.tls.as_ref().map(|tls| tls.server_name.clone());
-    let mut peer = HttpPeer::new(address, server_name.is_some(), server_name.unwrap_or_default());
-    peer.group_key = group;
-    let options = &mut peer.options;
-    options.connection_timeout = Some(settings.connect_timeout);
-    options.total_connection_timeout = Some(settings.connect_timeout);
-    options.read_timeout = Some(settings.first_byte_timeout.min(settings.total_timeout));
-    options.write_timeout = Some(settings.first_byte_timeout);
-    options.idle_timeout = Some(settings.idle_timeout);
-    // The gateway decides every field itself (headers::caller).
-    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
-    if let Some(tls) = &settings.tls {
-        let wrap = |root: &CertificateDer<'_>| WrappedX509::new(root.to_vec(), parse_x509);
-        options.ca = Some(tls.trust_anchors.iter().map(wrap).collect::<Vec<_>>().into());
-    }
-    peer
-}
-
 /// All upstreams, in the order that routes refer to.
 #[derive(Clone)]
 pub struct Upstreams(Arc<[Upstream]>);
@@ -217,17 +211,9 @@ impl Upstreams {
         Self(upstreams.into())
     }
 
-    /// The upstream of a permit's route. What the gateway itself takes has none.
-    pub fn of(&self, permit: &Permit) -> Option<&Upstream> {
-        match permit.route().to {
-            Destination::Upstream(index) => self.0.get(index),
-            Destination::Gateway => None,
-        }
-    }
-
-    /// A server for a permit, not `tried` again if there is another.
-    pub fn choose(&self, permit: &Permit, tried: Option<usize>, now: Moment) -> Option<Chosen> {
-        self.of(permit)?.choose(tried, now)
+    /// One of them.
+    pub fn get(&self, index: usize) -> Option<&Upstream> {
+        self.0.get(index)
     }
 }
 
@@ -255,7 +241,7 @@ mod tests {
             eject_after: 2,
             eject_for: Duration::from_secs(10),
         };
-        Upstream::new(settings, 0)
+        Upstream::new(settings).unwrap()
     }
 
     #[test]
@@ -276,7 +262,7 @@ mod tests {
     }
 
     fn turns(upstream: &Upstream, now: Moment) -> Vec<usize> {
-        (0..4).map(|_| upstream.choose(None, now).unwrap().server).collect()
+        (0..4).map(|_| upstream.choose(None, now).unwrap().place).collect()
     }
 
     #[test]
@@ -309,6 +295,6 @@ mod tests {
     #[test]
     fn a_retry_goes_to_another_server() {
         let upstream = upstream(&[1, 2]);
-        assert!((0..4).all(|_| upstream.choose(Some(0), at(0)).unwrap().server == 1));
+        assert!((0..4).all(|_| upstream.choose(Some(0), at(0)).unwrap().place == 1));
     }
 }

@@ -1,7 +1,7 @@
 //! The two proxies, the backend, and how each is configured.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,6 @@ use crate::process::{Running, pinned};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {
     Nginx,
-    Framework,
     Portaria,
     /// portaria without revocation lists and profile.
     Lenient,
@@ -32,25 +31,13 @@ pub(crate) enum Proxy {
 }
 
 const LISTED: u64 = 50_000;
-const FRAMEWORK: &str = "--as-framework";
-
-/// What this program is asked to be if it is asked to be the framework alone: directory, address, backend.
-pub(crate) fn as_framework() -> Option<(PathBuf, Result<SocketAddr>, Result<SocketAddr>)> {
-    let mut arguments = std::env::args().skip(1);
-    let asked = arguments.next().is_some_and(|argument| argument == FRAMEWORK);
-    let directory = arguments.next().filter(|_| asked)?;
-    let mut address =
-        || -> Result<SocketAddr> { Ok(arguments.next().ok_or("no address")?.parse()?) };
-    Some((directory.into(), address(), address()))
-}
 
 impl Proxy {
-    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Framework, Self::Portaria];
+    pub(crate) const ALL: [Self; 2] = [Self::Nginx, Self::Portaria];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
-            Self::Framework => "pingora",
             Self::Portaria => "portaria",
             Self::Lenient => "lenient",
             Self::Strict => "strict",
@@ -73,7 +60,7 @@ pub(crate) struct Bench {
     root: CertificateDer<'static>,
     client: Identity,
     token: String,
-    addresses: [SocketAddr; 4],
+    addresses: [SocketAddr; 3],
     _backend: Running,
     _registry: Service,
 }
@@ -98,8 +85,8 @@ impl Bench {
         std::fs::write(at.join("jwks.json"), signer.jwks().to_string())?;
         let consents = Store::default();
         consents.put(CONSENT, consent());
-        let addresses = [free_address()?, free_address()?, free_address()?, free_address()?];
-        let [backend, nginx, _, portaria] = addresses;
+        let addresses = [free_address()?, free_address()?, free_address()?];
+        let [backend, nginx, portaria] = addresses;
         let registry = consents.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         std::fs::write(at.join("backend.conf"), backend_conf(at, backend))?;
         std::fs::write(at.join("nginx.conf"), nginx_conf(at, nginx, backend))?;
@@ -118,11 +105,6 @@ impl Bench {
         let at = self.directory.path();
         let child = match proxy {
             Proxy::Nginx => run_nginx(0, &at.join("nginx.conf"))?,
-            Proxy::Framework => {
-                let this = std::env::current_exe()?.display().to_string();
-                let [backend, _, address, _] = self.addresses.map(|address| address.to_string());
-                pinned(0, &this).arg(FRAMEWORK).arg(at).args([address, backend]).spawn()?
-            }
             Proxy::Portaria | Proxy::Lenient | Proxy::Strict => {
                 pinned(0, env!("CARGO_BIN_EXE_portaria"))
                     .args(["run", "-c"])
@@ -142,10 +124,9 @@ impl Bench {
     }
 
     fn address(&self, proxy: Proxy) -> SocketAddr {
-        let [_, nginx, framework, portaria] = self.addresses;
+        let [_, nginx, portaria] = self.addresses;
         match proxy {
             Proxy::Nginx => nginx,
-            Proxy::Framework => framework,
             Proxy::Portaria | Proxy::Lenient | Proxy::Strict => portaria,
         }
     }

@@ -11,7 +11,7 @@ use crate::moment::Moment;
 use crate::route::ShadowMode;
 
 /// The verdicts of a route's rules on one request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shadow {
     is_on: bool,
     would_refuse: Option<Box<Refused>>,

@@ -194,8 +194,12 @@ pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
             let text = format!("{:?} names two upstreams, accepted: distinct names", settings.name);
             table.place("name").reject(text);
         }
-        let group = u64::try_from(upstreams.len()).unwrap_or(0);
-        upstreams.push(Upstream::new(settings, group));
+        match Upstream::new(settings) {
+            Ok(upstream) => upstreams.push(upstream),
+            Err(error) => table.place("tls").reject(format!(
+                "cannot be used ({error}), accepted: a host name and certificates of authorities"
+            )),
+        }
     }
     upstreams
 }

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Result;
 use super::pki::Identity;
+use crate::http1::body::{BodyReader, Framing};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -211,11 +212,19 @@ impl Http1 {
 
     async fn receive_body(&mut self, headers: &HeaderMap) -> Result<Bytes> {
         if headers.get("transfer-encoding").is_some() {
-            let mut decoder = crate::request::chunked::ChunkedBody::new(64 * 1024 * 1024);
-            while !decoder.push(&mut self.buffer)? {
-                self.more().await?;
+            let mut reader = BodyReader::of_request(Framing::Chunked, 64 * 1024 * 1024);
+            let mut body = BytesMut::new();
+            loop {
+                let read = reader.read(&self.buffer).map_err(|fault| format!("{fault:?}"))?;
+                self.buffer.advance(read.skip);
+                body.extend_from_slice(&self.buffer.split_to(read.content));
+                if reader.is_whole() {
+                    return Ok(body.freeze());
+                }
+                if read.content == 0 {
+                    self.more().await?;
+                }
             }
-            return Ok(decoder.into_body().freeze());
         }
         let length = headers.get("content-length").ok_or("an answer without length")?;
         let length: usize = length.to_str()?.parse()?;

@@ -1,36 +1,35 @@
 //! The edge: one accepted TCP connection, from its PROXY protocol header and TLS handshake to its HTTP
-//! sessions.
+//! exchanges.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use async_trait::async_trait;
-use pingora::apps::ServerApp;
-use pingora::listeners::tls::Acceptor;
-use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{ALPN, GetSocketDigest, IO, Peek, Ssl, Stream};
 use pingora::server::ShutdownWatch;
-use pingora::time::timeout;
 use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
 use super::acknowledgement;
-use super::guests::{Guest, Guests};
+pub(super) use super::guests::Guest;
+use super::guests::Guests;
 use super::proxy_protocol::{self, HeaderError};
+use super::service::Worker;
+use super::tls::Acceptor;
 use super::transport::{Flooded, Transport};
-use super::{Application, WireLimits, http1, http2};
+use super::{WireLimits, http1, http2};
 use crate::address::Networks;
-use crate::exchange::Connection;
+use crate::course::{Connection, Gateway};
 use crate::limits::Crowded;
 use crate::moment::Moment;
 use crate::report::Metrics;
 
 /// What every connection of a listener shares. The acceptor is swapped on reload; connections that are
 /// open keep the one they were accepted with.
-pub struct Edge<A> {
+pub struct Edge {
     /// The listener's name.
     pub listener: Arc<str>,
     /// The TLS in force.
@@ -43,53 +42,63 @@ pub struct Edge<A> {
     pub guests: Arc<Guests>,
     /// The bounds in force.
     pub limits: Arc<ArcSwap<WireLimits>>,
-    /// The HTTP application.
-    pub application: Arc<A>,
+    /// What serves requests.
+    pub gateway: Arc<Gateway>,
     /// Where handshakes are counted.
     pub metrics: Arc<Metrics>,
 }
 
-#[async_trait]
-impl<A: Application> ServerApp for Edge<A> {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
-        let limits = **self.limits.load();
-        // Kept until the connection ends.
-        let mut guest = self.admit(&tcp)?;
-        // Boxed, because a connection lives long and what its handshake needed is much.
-        let establishing = Box::pin(self.establish(*tcp, &mut guest, limits.write_timeout));
-        let mut transport = establishing.await?;
-        if matches!(transport.selected_alpn_proto(), Some(ALPN::H2)) {
-            transport.expect_http2(limits.head_timeout, self.flooded());
-            let (application, limits) = (self.application.clone(), self.limits.clone());
-            http2::serve(application, limits, transport, shutdown).await;
-            return None;
-        }
-        http1::serve(&self.application, transport, &limits, shutdown).await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.application.http_cleanup().await;
-    }
+/// A connection whose other end is known.
+struct Established {
+    stream: TlsStream<TcpStream>,
+    connection: Arc<Connection>,
+    address: IpAddr,
 }
 
-impl<A: Application> Edge<A> {
+impl Edge {
     /// A place for a connection, of which nothing is read yet.
-    fn admit(&self, tcp: &TcpStream) -> Option<Guest> {
+    pub(super) fn admit(&self, peer: SocketAddr) -> Option<Guest> {
         let mut guest = self.guests.admit(&self.listener)?;
-        let hops = self.hops.load();
-        match address_of(tcp) {
-            Some(address) if !self.comes_from_balancer(tcp) && !is_among(&hops, address) => {
-                self.is_admitted(guest.of_address(address)).then_some(guest)
-            }
+        let address = peer.ip().to_canonical();
+        let is_hop = is_among(&self.hops.load(), address);
+        match self.comes_from_balancer(address) || is_hop {
+            false => self.is_admitted(guest.of_address(address)).then_some(guest),
             // Whom it is made for is not known yet, or says each request.
-            _ => Some(guest),
+            true => Some(guest),
         }
+    }
+
+    /// Serves a connection to its end.
+    pub(super) async fn serve(
+        &self,
+        tcp: Accepted,
+        peer: SocketAddr,
+        mut guest: Guest,
+        worker: Arc<Worker>,
+        shutdown: ShutdownWatch,
+    ) {
+        let limits = **self.limits.load();
+        // Boxed, because a connection lives long and what its handshake needed is much.
+        let establishing = Box::pin(self.establish(tcp, peer, &mut guest));
+        let Some(Established { stream, connection, address }) = establishing.await else {
+            return;
+        };
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let mut transport = Transport::new(stream, limits.write_timeout);
+        if is_http2 {
+            transport.expect_http2(limits.head_timeout, self.flooded());
+            let (gateway, limits) = (self.gateway.clone(), self.limits.clone());
+            let place = http2::Place { gateway, worker, limits, address, connection };
+            return Box::pin(http2::serve(place, transport, shutdown)).await;
+        }
+        let place = http1::Place {
+            gateway: &self.gateway,
+            pool: &worker.pool,
+            limits: &limits,
+            address,
+            connection: &connection,
+        };
+        Box::pin(http1::serve(&place, transport, shutdown)).await;
     }
 
     fn is_admitted(&self, place: Result<(), Crowded>) -> bool {
@@ -109,13 +118,12 @@ impl<A: Application> Edge<A> {
 
     async fn establish(
         &self,
-        tcp: TcpStream,
+        tcp: Accepted,
+        peer: SocketAddr,
         guest: &mut Guest,
-        write_timeout: Duration,
-    ) -> Option<Box<Transport<impl IO + 'static + use<A>>>> {
-        let stream = self.handshake(tcp, guest).await?;
-        let known = known_at(&stream);
-        let peer = known.as_ref().and_then(|connection| connection.peer());
+    ) -> Option<Established> {
+        let established = self.handshake(tcp, peer, guest).await?;
+        let peer = established.connection.peer();
         // Who is none is refused by each route that asks for one.
         let participant = peer.and_then(|peer| peer.participant(Moment::now()).ok());
         if let Some(participant) = participant
@@ -123,22 +131,23 @@ impl<A: Application> Edge<A> {
         {
             return None;
         }
-        Some(Box::new(Transport::new(stream, write_timeout)))
+        Some(established)
     }
 
     async fn handshake(
         &self,
-        tcp: TcpStream,
+        tcp: Accepted,
+        peer: SocketAddr,
         guest: &mut Guest,
-    ) -> Option<impl IO + 'static + use<A>> {
+    ) -> Option<Established> {
         let within = self.limits.load().handshake_timeout;
         let listener = &*self.listener;
-        let mut client = Client(address_of(&tcp));
+        let mut client = Client(peer.ip().to_canonical());
         let result = match timeout(within, self.secure(tcp, &mut client, guest)).await {
-            Ok(Ok(stream)) => {
+            Ok(Ok(established)) => {
                 tracing::debug!(listener, client.address = %client, "handshake done");
                 self.metrics.note_handshake(listener, "ok");
-                return Some(stream);
+                return Some(established);
             }
             // As a load balancer looks whether anybody is there.
             Ok(Err(HandshakeError::NoByte)) => {
@@ -164,56 +173,52 @@ impl<A: Application> Edge<A> {
 
     async fn secure(
         &self,
-        mut tcp: TcpStream,
+        tcp: Accepted,
         client: &mut Client,
         guest: &mut Guest,
-    ) -> Result<impl IO + 'static + use<A>, HandshakeError> {
-        tcp.try_peek(&mut [0]).await.map_err(|_| HandshakeError::NoByte)?;
-        if self.comes_from_balancer(&tcp) {
-            proxy_protocol::receive(&mut tcp).await?;
-            *client = Client(address_of(&tcp));
+    ) -> Result<Established, HandshakeError> {
+        let mut tcp = prepare(tcp).map_err(|_| HandshakeError::NoByte)?;
+        match tcp.peek(&mut [0]).await {
+            Ok(bytes) if bytes > 0 => {}
+            _ => return Err(HandshakeError::NoByte),
+        }
+        if self.comes_from_balancer(client.0) {
             // One that names nobody is the balancer's own.
-            if let Some(address) = client.0.filter(|_| !self.comes_from_balancer(&tcp)) {
-                guest.of_address(address)?;
+            if let Some(named) = proxy_protocol::receive(&mut tcp).await? {
+                *client = Client(named.ip().to_canonical());
+                if !self.comes_from_balancer(client.0) {
+                    guest.of_address(client.0)?;
+                }
             }
         }
-        let (acceptor, socket) = (self.acceptor.load_full(), tcp.as_raw_fd());
-        let stream = acceptor.tls_handshake(tcp).await?;
-        // It is the stream's, and open.
-        acknowledgement::hurry(socket);
-        Ok(stream)
+        let acceptor = self.acceptor.load_full();
+        let (stream, connection) = acceptor.accept(tcp).await.map_err(HandshakeError::Tls)?;
+        acknowledgement::hurry(stream.get_ref().0);
+        Ok(Established { stream, connection: Arc::new(connection), address: client.0 })
     }
 
-    fn comes_from_balancer(&self, tcp: &TcpStream) -> bool {
-        let balancers = self.balancers.load();
-        balancers.as_ref().is_some_and(|networks| proxy_protocol::comes_from(networks, tcp))
+    fn comes_from_balancer(&self, address: IpAddr) -> bool {
+        is_among(&self.balancers.load(), address)
     }
+}
+
+fn prepare(tcp: Accepted) -> io::Result<TcpStream> {
+    tcp.set_nonblocking(true)?;
+    tcp.set_nodelay(true)?;
+    TcpStream::from_std(tcp)
 }
 
 fn is_among(networks: &Option<Arc<Networks>>, address: IpAddr) -> bool {
     networks.as_ref().is_some_and(|networks| networks.contain(address))
 }
 
-/// What the handshake found out.
-fn known_at(stream: &impl Ssl) -> Option<Arc<Connection>> {
-    stream.get_ssl_digest()?.extension.get::<Arc<Connection>>().cloned()
-}
-
 /// Whom a connection is made for.
-struct Client(Option<IpAddr>);
+struct Client(IpAddr);
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("unknown"),
-        }
+        self.0.fmt(f)
     }
-}
-
-fn address_of(tcp: &TcpStream) -> Option<IpAddr> {
-    let digest = tcp.get_socket_digest()?;
-    digest.peer_addr()?.as_inet().map(|address| address.ip().to_canonical())
 }
 
 /// Why a connection was not secured.
@@ -226,7 +231,7 @@ enum HandshakeError {
     #[error(transparent)]
     Header(#[from] HeaderError),
     #[error(transparent)]
-    Tls(#[from] Box<pingora::Error>),
+    Tls(io::Error),
 }
 
 impl HandshakeError {

@@ -9,16 +9,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
-use pingora::protocols::l4::socket::SocketAddr as PeerAddress;
-use pingora::protocols::l4::stream::Stream;
-use pingora::protocols::{GetSocketDigest, SocketDigest};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use crate::address::Networks;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const LINE_PREFIX: &[u8] = b"PROXY ";
@@ -45,27 +39,10 @@ pub(super) enum HeaderError {
     Malformed,
 }
 
-/// Whether a connection comes from one of the networks.
-pub(super) fn comes_from(networks: &Networks, tcp: &Stream) -> bool {
-    let digest = tcp.get_socket_digest();
-    let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
-    peer.is_some_and(|peer| networks.contain(peer.ip()))
-}
-
-/// Reads the header that a connection must begin with. From then on the connection's peer is who the
-/// header names, if it names anybody.
-pub(super) async fn receive(tcp: &mut Stream) -> Result<(), HeaderError> {
-    if let Some(client) = read(tcp).await? {
-        // The framework keeps the peer with the socket, and each request asks there.
-        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-        digest.peer_addr.get_or_init(|| Some(PeerAddress::Inet(client)));
-        tcp.set_socket_digest(digest);
-    }
-    Ok(())
-}
-
-/// Reads the header and nothing behind it.
-async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, HeaderError> {
+/// Reads the header that a connection must begin with, and nothing behind it. Gives whom it names, if anybody.
+pub(super) async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<SocketAddr>, HeaderError> {
     let mut beginning = [0; SIGNATURE.len()];
     stream.read_exact(&mut beginning).await?;
     if beginning == *SIGNATURE {
@@ -196,7 +173,7 @@ mod tests {
     async fn read_all(bytes: &[u8]) -> (Result<Option<SocketAddr>, HeaderError>, Vec<u8>) {
         let (mut sender, mut receiver) = tokio::io::duplex(1);
         let receiving = async {
-            let result = read(&mut receiver).await;
+            let result = receive(&mut receiver).await;
             let mut rest = Vec::new();
             receiver.read_to_end(&mut rest).await.unwrap();
             (result, rest)
@@ -320,7 +297,7 @@ mod tests {
             let beginning = if version_two { &SIGNATURE[..] } else { LINE_PREFIX };
             let mut connection = std::io::Cursor::new([beginning, &bytes].concat());
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let _ = runtime.block_on(read(&mut connection));
+            let _ = runtime.block_on(receive(&mut connection));
             prop_assert!(connection.position() <= 16 + u64::from(MOST_BLOCK));
         }
     }

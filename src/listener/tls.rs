@@ -4,21 +4,21 @@
 //! is a full handshake in which the client chain is verified (profile 6.1.3 item 3; rustls restores the chain of
 //! a resumed session without verifying it again).
 
-use std::any::Any;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use pingora::listeners::TlsAccept;
-pub use pingora::listeners::tls::Acceptor;
-use pingora::listeners::tls::TlsSettings;
-use pingora::protocols::tls::TlsRef;
+use rustls::ServerConnection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::parameters::Parameters;
 use super::presented::ByName;
 use super::probe;
-use crate::exchange::Connection;
+use crate::course::Connection;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 use crate::moment::Moment;
 
@@ -75,42 +75,35 @@ impl TlsSetup {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
         probe::prove(&config, &self.parameters, self.clients.is_some())?;
-        with_identification(config, self.clients)
+        Ok(Acceptor { config, clients: self.clients })
     }
 }
 
-/// An acceptor that reads the client's certificate, if one was asked for, when the handshake is complete. Only the framework's
-/// settings can carry such a callback, so they are built and their configuration replaced by ours.
-fn with_identification(
+/// What shakes hands with the clients of a listener.
+pub struct Acceptor {
     config: Arc<ServerConfig>,
     clients: Option<Clients>,
-) -> Result<Acceptor, rustls::Error> {
-    let callback = Box::new(Identification(clients));
-    let mut settings = TlsSettings::with_callbacks(callback)
-        .map_err(|_| rustls::Error::General("nobody would be identified".into()))?;
-    settings.set_cert_resolver(config.cert_resolver.clone());
-    let mut acceptor = settings.build();
-    acceptor.acceptor = config.into();
-    Ok(acceptor)
 }
 
-fn identify(clients: &Clients, tls: &TlsRef) -> Option<Certified> {
-    let Clients { trust, domain } = clients;
-    let chain = tls.peer_cert_chain_der()?;
-    Certified::in_handshake(chain, tls.server_name(), trust, domain.clone(), Moment::now())
-}
-
-struct Identification(Option<Clients>);
-
-#[async_trait]
-impl TlsAccept for Identification {
-    async fn handshake_complete_callback(
-        &self,
-        tls: &TlsRef,
-    ) -> Option<Arc<dyn Any + Send + Sync>> {
-        let certified = self.0.as_ref().and_then(|clients| identify(clients, tls));
-        let peer = certified.map(|certified| Peer::Certified(Box::new(certified)));
-        // The outer Arc is the framework's, the inner one what an exchange keeps.
-        Some(Arc::new(Arc::new(Connection::new(peer))))
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Acceptor(..)")
     }
+}
+
+impl Acceptor {
+    /// Shakes hands, and reads whom the client's certificate names, if one was asked for.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Connection)> {
+        let stream = TlsAcceptor::from(self.config.clone()).accept(tcp).await?;
+        let session = stream.get_ref().1;
+        let certified = self.clients.as_ref().and_then(|clients| identify(clients, session));
+        let peer = certified.map(|certified| Peer::Certified(Box::new(certified)));
+        Ok((stream, Connection::new(peer)))
+    }
+}
+
+fn identify(clients: &Clients, session: &ServerConnection) -> Option<Certified> {
+    let Clients { trust, domain } = clients;
+    let chain = session.peer_certificates()?;
+    Certified::in_handshake(chain, session.server_name(), trust, domain.clone(), Moment::now())
 }

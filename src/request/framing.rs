@@ -6,32 +6,20 @@
 
 use super::target::{self, TargetError};
 use super::{RequestError, is_host};
+use crate::http1::body::Framing;
+use crate::http1::line::{self, Lines, Minor, Span, is_token};
 
-/// How the body of a request ends.
+/// What the head of a request says, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// After this many bytes; zero where nothing is declared.
-    Length(u64),
-    /// After the last chunk.
-    Chunked,
-}
-
-/// What the head of a request says of the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct Outline {
     /// How the body ends.
     pub framing: Framing,
-    /// The scheme and authority of a target in absolute-form: `https://host` before its path.
-    pub absolute: Option<Span>,
-}
-
-/// A part of the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Where it begins.
-    pub start: usize,
-    /// How long it is.
-    pub length: usize,
+    /// The method.
+    pub method: Span,
+    /// The target from its path on: scheme and authority of an absolute-form say what Host says.
+    pub target: Span,
+    /// The version.
+    pub minor: Minor,
 }
 
 /// Bounds of a request head.
@@ -43,23 +31,31 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
-/// Judges a whole head, which ends in its empty line.
-pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Head, RequestError> {
+/// Judges a whole head, which ends in its empty line, and gives each field of it.
+pub fn check_head<'a>(
+    head: &'a [u8],
+    limits: &HeadLimits,
+    mut field: impl FnMut(&'a [u8], Span),
+) -> Result<Outline, RequestError> {
     if head.len() > limits.size {
         return Err(RequestError::HeadTooLarge);
     }
-    check_line_endings(head)?;
-    let mut lines = Lines(head);
-    let (method, target, version) = split_request_line(lines.next().unwrap_or_default())?;
+    if !line::are_sound(head) {
+        return Err(RequestError::Line);
+    }
+    let mut lines = Lines::of(head);
+    let first = lines.next().map_or(&b""[..], |(_, line)| line);
+    let (method, target, minor) = split_request_line(first)?;
     let mut host = None;
     let mut lengths = Lengths::default();
     let mut fields = 0;
-    for line in lines.take_while(|line| !line.is_empty()) {
+    for (start, line) in lines.take_while(|(_, line)| !line.is_empty()) {
         fields += 1;
         if fields > limits.fields {
             return Err(RequestError::TooManyFields);
         }
         let (name, value) = split_field(line)?;
+        field(name, line::span_in(start, line, value));
         lengths.note(name, value)?;
         if name.eq_ignore_ascii_case(b"host") && host.replace(value).is_some() {
             return Err(RequestError::Host);
@@ -67,9 +63,10 @@ pub fn check_head(head: &[u8], limits: &HeadLimits) -> Result<Head, RequestError
     }
     let host = host.filter(|host| is_host(host)).ok_or(RequestError::Host)?;
     let prefix = check_target(method, target, host)?;
-    let start = method.len() + 1;
-    let absolute = (prefix > 0).then_some(Span { start, length: prefix });
-    Ok(Head { framing: lengths.conclude(version)?, absolute })
+    let target =
+        Span { start: method.len() + 1 + prefix, length: target.len().saturating_sub(prefix) };
+    let method = Span { start: 0, length: method.len() };
+    Ok(Outline { framing: lengths.conclude(minor)?, method, target, minor })
 }
 
 /// A path, an absolute URI of the host that the Host field names or, with OPTIONS, an asterisk (RFC 9112 section
@@ -78,8 +75,11 @@ fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, Requ
     if method == b"OPTIONS" && target == b"*" {
         return Ok(0);
     }
-    let after_scheme =
-        [&b"https://"[..], b"http://"].iter().find_map(|scheme| target.strip_prefix(*scheme));
+    // A scheme has no case (RFC 3986 section 3.1).
+    let after_scheme = [&b"https://"[..], b"http://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
     let path = match after_scheme {
         None => target,
         Some(rest) => {
@@ -97,42 +97,6 @@ fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, Requ
     }
     target::check_characters(path).map_err(RequestError::Target)?;
     Ok(target.len() - path.len())
-}
-
-/// Every line ends in CRLF, and no other control character but the tab stands anywhere.
-fn check_line_endings(head: &[u8]) -> Result<(), RequestError> {
-    let is_control = |b: &u8| ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7f);
-    // Counted in bytes, a piece at a time, so that the compiler can use vector instructions.
-    let count = |piece: &[u8]| piece.iter().fold(0_u8, |n, b| n + u8::from(is_control(b)));
-    let controls: usize = head.chunks(128).map(|piece| usize::from(count(piece))).sum();
-    let mut line_endings = 0;
-    for position in memchr::memchr_iter(b'\n', head) {
-        if position.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r') {
-            return Err(RequestError::Line);
-        }
-        line_endings += 1;
-    }
-    if controls == 2 * line_endings { Ok(()) } else { Err(RequestError::Line) }
-}
-
-/// The lines of a head whose line endings were judged, without their CRLF.
-struct Lines<'a>(&'a [u8]);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memchr(b'\r', self.0)?;
-        let line = self.0.get(..end)?;
-        self.0 = self.0.get(end + 2..)?;
-        Some(line)
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Minor {
-    Zero,
-    One,
 }
 
 fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], Minor), RequestError> {
@@ -158,24 +122,8 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
         return Err(RequestError::Folded);
     }
-    let colon = memchr::memchr(b':', line).ok_or(RequestError::FieldName)?;
-    let (name, rest) = line.split_at_checked(colon).ok_or(RequestError::FieldName)?;
-    if !is_token(name) {
-        return Err(RequestError::FieldName);
-    }
-    Ok((name, rest.get(1..).unwrap_or_default().trim_ascii()))
-}
-
-/// `token` of RFC 9110 section 5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
-    let in_token = |b: &u8| {
-        b.is_ascii_alphanumeric()
-            || matches!(
-                b,
-                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            )
-    };
-    !bytes.is_empty() && bytes.iter().all(in_token)
+    let (name, value) = line::split_field(line).ok_or(RequestError::FieldName)?;
+    if is_token(name) { Ok((name, value)) } else { Err(RequestError::FieldName) }
 }
 
 /// Whether a field's name is a framing field's with underscores for hyphens: CGI-like backends read
@@ -206,7 +154,7 @@ impl Lengths {
             if name.contains(&b'_') {
                 return Err(RequestError::Lookalike);
             }
-            let length = parse_length(value).ok_or(RequestError::Length)?;
+            let length = line::parse_length(value).ok_or(RequestError::Length)?;
             if self.length.replace(length).is_some() {
                 return Err(RequestError::Length);
             }
@@ -232,17 +180,15 @@ impl Lengths {
     }
 }
 
-/// Digits only: no sign, no list, no blank, at most 18 of them.
-fn parse_length(value: &[u8]) -> Option<u64> {
-    let fits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    fits.then(|| value.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LIMITS: HeadLimits = HeadLimits { size: 256, fields: 5 };
+
+    fn outline(head: &str) -> Result<Outline, RequestError> {
+        check_head(head.as_bytes(), &LIMITS, |_, _| {})
+    }
 
     /// Adds the Host that the table leaves out.
     fn check(head: &str) -> Result<Framing, RequestError> {
@@ -250,7 +196,7 @@ mod tests {
             true => head.to_owned(),
             false => head.replacen("\r\n", "\r\nHost: a\r\n", 1),
         };
-        check_head(with_host.as_bytes(), &LIMITS).map(|head| head.framing)
+        outline(&with_host).map(|head| head.framing)
     }
 
     #[test]
@@ -309,7 +255,7 @@ mod tests {
         for host in ["Host: b\r\nHost: b", "Host: b, b", "Host:", "Host: a b", "Host: u@b", "X: b"]
         {
             let head = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
-            assert_eq!(check_head(head.as_bytes(), &LIMITS), Err(E::Host), "{host}");
+            assert_eq!(outline(&head), Err(E::Host), "{host}");
         }
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(256));
         assert_eq!(check(&long), Err(E::HeadTooLarge));
@@ -317,19 +263,34 @@ mod tests {
 
     #[test]
     fn a_target_in_absolute_form_must_name_the_host() {
-        let head = |target: &str| {
+        let target = |target: &str| {
             let head = format!("GET {target} HTTP/1.1\r\nHost: b:8443\r\n\r\n");
-            check_head(head.as_bytes(), &LIMITS).map(|head| head.absolute)
+            outline(&head).map(|outline| {
+                String::from_utf8(outline.target.of(head.as_bytes()).to_vec()).unwrap()
+            })
         };
-        assert_eq!(head("/a?b=c"), Ok(None));
-        assert_eq!(head("https://B:8443/a"), Ok(Some(Span { start: 4, length: 14 })));
-        assert_eq!(head("https://other/a"), Err(RequestError::Host));
-        assert_eq!(head("https://b:8443"), Err(RequestError::RequestLine));
-        for form in ["*", "b:8443", "a", "ftp://b:8443/a"] {
-            assert_eq!(head(form), Err(RequestError::Target(TargetError::Form)), "{form}");
+        assert_eq!(target("/a?b=c").as_deref(), Ok("/a?b=c"));
+        for absolute in ["https://B:8443/a", "HTTPS://b:8443/a", "http://b:8443/a"] {
+            assert_eq!(target(absolute).as_deref(), Ok("/a"), "{absolute}");
         }
-        let options = b"OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n";
-        assert_eq!(check_head(options, &LIMITS).map(|head| head.absolute), Ok(None));
-        assert_eq!(head("/a#b"), Err(RequestError::Target(TargetError::Character)));
+        assert_eq!(target("https://other/a"), Err(RequestError::Host));
+        assert_eq!(target("https://b:8443"), Err(RequestError::RequestLine));
+        for form in ["*", "b:8443", "a", "ftp://b:8443/a"] {
+            assert_eq!(target(form), Err(RequestError::Target(TargetError::Form)), "{form}");
+        }
+        let options = "OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n";
+        let target_of_options = outline(options).map(|head| head.target);
+        assert_eq!(target_of_options, Ok(Span { start: 8, length: 1 }));
+        assert_eq!(target("/a#b"), Err(RequestError::Target(TargetError::Character)));
+    }
+
+    #[test]
+    fn every_field_is_given_as_it_stands() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-B:\t c d \r\nE:\r\n\r\n";
+        let mut fields = Vec::new();
+        let outline = check_head(head, &LIMITS, |name, value| fields.push((name, value.of(head))));
+        assert_eq!(outline.map(|outline| outline.method.of(head)), Ok(&b"GET"[..]));
+        let expected: [(&[u8], &[u8]); 3] = [(b"Host", b"a"), (b"X-B", b"c d"), (b"E", b"")];
+        assert_eq!(fields, expected);
     }
 }

@@ -49,11 +49,11 @@ pub(super) async fn judge(
     request: &mut Arriving<'_>,
     now: Moment,
 ) -> Result<Permit, Refused> {
-    let mut permit = admission.admit(request, now).await?;
-    if request.head.has_body {
-        admission.confirm(&mut permit, request.peer, now).await?;
+    let permit = admission.admit(request, now).await?;
+    match request.head.has_body {
+        true => admission.confirm(permit.wait(), request.peer, now).await,
+        false => Ok(permit),
     }
-    Ok(permit)
 }
 
 /// The fields that a good request has.

@@ -15,7 +15,7 @@ use super::Ended;
 use super::live::Live;
 use super::signals::heard;
 use super::start::Debut;
-use crate::exchange::UnderWay;
+use crate::course::UnderWay;
 use crate::moment::Moment;
 
 const TICK: Duration = Duration::from_secs(1);

@@ -15,8 +15,8 @@ use crate::address::Networks;
 use crate::config::{
     self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
 };
+use crate::course::Serving;
 use crate::digest::Digest;
-use crate::exchange::Serving;
 use crate::idempotency::Idempotency;
 use crate::listener::tls::Acceptor;
 use crate::listener::{Guests, WireLimits};

@@ -1171,7 +1171,8 @@ async fn uploads_that_stall_leave_other_participants_their_turn() {
                 .body(())
                 .unwrap();
             let (answer, mut body) = sender.send_request(request, false).unwrap();
-            body.send_data(Bytes::from_static(b"1"), false).unwrap();
+            // As much as a backend is asked for.
+            body.send_data(Bytes::from(vec![b'1'; 70_000]), false).unwrap();
             streams.push((answer, body));
         }
     }

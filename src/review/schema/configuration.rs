@@ -51,7 +51,11 @@ fn tables() -> Vec<Key> {
 
 fn process() -> Vec<Key> {
     vec![
-        optional("server.threads", Number(1, 1024), "Per listener; default: one per core."),
+        optional(
+            "server.threads",
+            Number(1, 1024),
+            "That serve requests, of all listeners; default: one per core.",
+        ),
         optional("server.drain_timeout", Duration, "For the exchanges under way; default \"10s\"."),
         optional(
             "server.upgrade_socket",

@@ -26,7 +26,7 @@ pub struct Times {
 
 /// The turns of one exchange so far.
 #[derive(Clone, Copy, Debug)]
-pub struct Course {
+pub struct Clock {
     began: Instant,
     head: Duration,
     /// From when to when a body was awaited.
@@ -45,7 +45,7 @@ pub struct Course {
     earlier: Duration,
 }
 
-impl Course {
+impl Clock {
     /// A head is whole.
     pub fn new(now: Instant) -> Self {
         Self {
@@ -128,6 +128,11 @@ impl Course {
         Some(heard.saturating_duration_since(asked).saturating_sub(stalled))
     }
 
+    /// When the backend will have taken as long as it may, if nothing of the answer waits for the caller.
+    pub fn deadline(&self, most: Duration) -> Option<Instant> {
+        self.asked?.checked_add(most)?.checked_add(self.stalled)
+    }
+
     /// A piece of the answer is handed to whom writes it.
     pub fn hand_over(&mut self, now: Instant) {
         self.handed = Some(now);
@@ -171,16 +176,16 @@ mod tests {
     #[test]
     fn what_passes_while_the_caller_sends_is_the_callers() {
         let start = Instant::now();
-        let mut course = Course::new(start);
-        course.note_head(ms(6000));
-        course.await_body(start + ms(1));
-        assert!(!course.is_whole());
-        course.have_body(start + ms(9001));
-        assert!(course.is_whole());
-        course.ask(start + ms(9002));
-        course.hear(start + ms(9006), NONE);
-        course.hand_over(start + ms(9007));
-        let times = course.end(start + ms(9007), true);
+        let mut clock = Clock::new(start);
+        clock.note_head(ms(6000));
+        clock.await_body(start + ms(1));
+        assert!(!clock.is_whole());
+        clock.have_body(start + ms(9001));
+        assert!(clock.is_whole());
+        clock.ask(start + ms(9002));
+        clock.hear(start + ms(9006), NONE);
+        clock.hand_over(start + ms(9007));
+        let times = clock.end(start + ms(9007), true);
         assert_eq!((times.head, times.body), (ms(6000), Some(ms(9000))));
         assert_eq!((times.response, times.backend, times.answer), (ms(7), Some(ms(4)), NONE));
     }
@@ -188,17 +193,17 @@ mod tests {
     #[test]
     fn what_passes_while_the_caller_takes_is_neither_the_gateways_nor_the_backends() {
         let start = Instant::now();
-        let mut course = Course::new(start);
-        course.ask(start + ms(1));
-        course.hear(start + ms(5), NONE);
-        course.hand_over(start + ms(5));
+        let mut clock = Clock::new(start);
+        clock.ask(start + ms(1));
+        clock.hear(start + ms(5), NONE);
+        clock.hand_over(start + ms(5));
         // The next piece was there long before there was room for it.
-        course.hear(start + ms(8005), ms(8000));
-        course.hand_over(start + ms(8005));
+        clock.hear(start + ms(8005), ms(8000));
+        clock.hand_over(start + ms(8005));
         // It came only now: that was the backend.
-        course.hear(start + ms(8007), NONE);
-        course.hand_over(start + ms(8007));
-        let times = course.end(start + ms(12_007), true);
+        clock.hear(start + ms(8007), NONE);
+        clock.hand_over(start + ms(8007));
+        let times = clock.end(start + ms(12_007), true);
         assert_eq!((times.response, times.backend), (ms(7), Some(ms(6))));
         assert_eq!(times.answer, ms(12_000));
     }
@@ -206,43 +211,43 @@ mod tests {
     #[test]
     fn whoever_leaves_has_waited_for_whom_the_gateway_waited() {
         let start = Instant::now();
-        let mut course = Course::new(start);
-        course.ask(start + ms(1));
-        let times = course.end(start + ms(1900), false);
+        let mut clock = Clock::new(start);
+        clock.ask(start + ms(1));
+        let times = clock.end(start + ms(1900), false);
         assert_eq!((times.response, times.backend), (ms(1900), Some(ms(1899))));
         // Part of an answer came, and then nothing of the backend.
-        course.hear(start + ms(10), NONE);
-        course.hand_over(start + ms(10));
-        let times = course.end(start + ms(1900), false);
+        clock.hear(start + ms(10), NONE);
+        clock.hand_over(start + ms(10));
+        let times = clock.end(start + ms(1900), false);
         assert_eq!((times.response, times.backend), (ms(1900), Some(ms(1899))));
-        let times = course.end(start + ms(1900), true);
+        let times = clock.end(start + ms(1900), true);
         assert_eq!((times.response, times.backend, times.answer), (ms(10), Some(ms(9)), ms(1890)));
     }
 
     #[test]
     fn a_body_that_passes_through_is_the_callers_until_the_backend_has_it() {
         let start = Instant::now();
-        let mut course = Course::new(start);
-        course.ask(start);
-        course.await_body(start + ms(2));
-        assert_eq!(course.end(start + ms(502), false).response, ms(2));
-        course.have_body(start + ms(502));
-        course.ask_whole(start + ms(502));
-        course.hear(start + ms(512), NONE);
-        course.hand_over(start + ms(512));
-        let times = course.end(start + ms(512), true);
+        let mut clock = Clock::new(start);
+        clock.ask(start);
+        clock.await_body(start + ms(2));
+        assert_eq!(clock.end(start + ms(502), false).response, ms(2));
+        clock.have_body(start + ms(502));
+        clock.ask_whole(start + ms(502));
+        clock.hear(start + ms(512), NONE);
+        clock.hand_over(start + ms(512));
+        let times = clock.end(start + ms(512), true);
         assert_eq!((times.response, times.backend), (ms(12), Some(ms(10))));
     }
 
     #[test]
     fn an_earlier_request_that_is_waited_for_is_the_callers() {
         let start = Instant::now();
-        let mut course = Course::new(start);
-        course.await_earlier(start + ms(1));
-        assert_eq!(course.end(start + ms(501), false).response, ms(1), "it left meanwhile");
-        let mut alone = course;
-        course.have_earlier(start + ms(501), true);
-        let times = course.end(start + ms(503), true);
+        let mut clock = Clock::new(start);
+        clock.await_earlier(start + ms(1));
+        assert_eq!(clock.end(start + ms(501), false).response, ms(1), "it left meanwhile");
+        let mut alone = clock;
+        clock.have_earlier(start + ms(501), true);
+        let times = clock.end(start + ms(503), true);
         assert_eq!((times.response, times.earlier), (ms(3), ms(500)));
         alone.have_earlier(start + ms(501), false);
         let times = alone.end(start + ms(503), true);

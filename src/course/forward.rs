@@ -1,0 +1,377 @@
+//! Asks the backend: chooses a server, sends the request, and waits for the head of the answer.
+//!
+//! Takes a [`Leave`] and nothing else. Both directions run beside each other: an answer is read while the rest of the
+//! request is still on its way, and a request that cannot be sent does not hide an answer that is there. A request is
+//! sent again once at most, and only if nothing was answered: whatever its method if no server saw anything of it, or
+//! if its method is idempotent (RFC 9110 section 9.2.2), all of it is here, and the server broke off rather than kept
+//! silent. The second time its connection is a new one: the siblings of a dead one are dead, too.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+
+use super::aftermath::Aftermath;
+use super::caller::Caller;
+use super::file::File;
+use super::leave::Leave;
+use super::operation::Operation;
+use super::received::Body;
+use super::{Arrival, End, Seat};
+use crate::admission::{At, Refused, Step};
+use crate::consent::Consent;
+use crate::headers::caller::CallerFacts;
+use crate::headers::outgoing::{self, Outgoing};
+use crate::http1::answer::Head;
+use crate::http1::turn::Seen;
+use crate::measure::Outcome;
+use crate::moment::Moment;
+use crate::refusal::{Refusal, UpstreamError};
+use crate::request::RequestError;
+use crate::upstream::line::{Broken, Line};
+use crate::upstream::{Chosen, Upstream};
+
+/// Interim answers (1xx) that a backend may send before its answer.
+const MOST_INTERIM: u32 = 16;
+
+/// An exchange that asks a backend.
+pub(super) struct Forward<'a, 'f, 's, C> {
+    pub(super) caller: &'a mut C,
+    pub(super) arrival: &'a Arrival,
+    pub(super) file: &'a mut File<'f>,
+    pub(super) seat: &'a mut Seat<'s>,
+    pub(super) upstream: &'a Upstream,
+    pub(super) body: Body,
+    pub(super) operation: Operation,
+    pub(super) aftermath: Aftermath,
+}
+
+/// What ended an attempt.
+enum Trouble {
+    /// The exchange is over.
+    End(End),
+    /// The server gave no answer that can be passed on.
+    Backend { error: UpstreamError, seen: Seen, broke_off: bool, is_stale: bool },
+}
+
+impl From<Refused> for Trouble {
+    fn from(refused: Refused) -> Self {
+        Self::End(refused.into())
+    }
+}
+
+/// Why there is no head of an answer.
+enum Failure {
+    End(End),
+    Backend(UpstreamError),
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::Backend(match broken {
+            Broken::Io(_) => UpstreamError::Broken,
+            Broken::Malformed => UpstreamError::Malformed,
+        })
+    }
+}
+
+/// What goes on while an answer is awaited.
+enum Event {
+    /// The last piece of the request's body is here: it is judged before it is sent.
+    LastPiece(Bytes),
+    /// The answer's head.
+    Head(Head),
+}
+
+/// How a wait for a server goes.
+pub(super) struct Watch {
+    /// When something was last sent or heard.
+    pub(super) progress: Instant,
+    sent: usize,
+    interim: u32,
+    /// The connection takes no more; an answer may be there all the same.
+    pub(super) is_deaf: bool,
+}
+
+impl Watch {
+    pub(super) fn begin() -> Self {
+        Self { progress: Instant::now(), sent: 0, interim: 0, is_deaf: false }
+    }
+}
+
+/// A method that means the same however often it is carried out.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
+}
+
+impl<C: Caller> Forward<'_, '_, '_, C> {
+    /// Asks, and gives the caller the answer.
+    pub(super) async fn run(mut self, mut leave: Leave) -> Result<Outcome, End> {
+        let mut tried = None;
+        loop {
+            let server = self.upstream.choose(tried, Moment::now());
+            let server = server.ok_or(Refusal::Internal).at(Step::Upstream)?;
+            self.file.note_asked(leave.upstream());
+            self.aftermath.note_asked();
+            match self.attempt(&leave, &server, tried.is_some()).await {
+                Ok((line, head)) => return self.pass(&leave, &server, line, head).await,
+                Err(Trouble::End(end)) => return Err(end),
+                Err(Trouble::Backend { error, seen, broke_off, is_stale }) => {
+                    self.note_failure(&server, is_stale);
+                    let may_see_it_twice = is_idempotent(&self.arrival.head.method)
+                        && self.body.is_kept()
+                        && broke_off;
+                    let again = match seen {
+                        Seen::Nothing => self.body.is_kept(),
+                        Seen::Request => may_see_it_twice,
+                        Seen::Answered => false,
+                    };
+                    if tried.is_some() || !again || self.is_overdue() {
+                        return Err(Step::Upstream.refuse(error).into());
+                    }
+                    let serving = self.file.serving.clone();
+                    leave = leave.renew(&serving.admission, self.file.peer()).await?;
+                    self.file.note_permit(leave.permit());
+                    tried = Some(server.place);
+                }
+            }
+        }
+    }
+
+    /// Notes that a server gave no usable answer. A connection that was closed while it waited is nobody's fault.
+    pub(super) fn note_failure(&mut self, server: &Chosen, is_stale: bool) {
+        let now = Instant::now();
+        self.file.clock.have_body(now);
+        self.file.clock.hear(now, Duration::ZERO);
+        if !is_stale {
+            self.upstream.note_failure(server.place, Moment::of(now));
+        }
+    }
+
+    /// Whether the backend, when it was last heard of, had taken longer than its upstream admits.
+    fn is_overdue(&self) -> bool {
+        let total = self.upstream.settings().total_timeout;
+        self.file.clock.backend_so_far().is_some_and(|taken| taken > total)
+    }
+
+    async fn attempt(
+        &mut self,
+        leave: &Leave,
+        server: &Chosen,
+        anew: bool,
+    ) -> Result<(Line, Head), Trouble> {
+        let pooled = if anew { None } else { self.seat.pool.take(server).await };
+        let is_reused = pooled.is_some();
+        let mut line = match pooled {
+            Some(line) => line,
+            None => self.connect(server).await?,
+        };
+        self.write(leave, &mut line)?;
+        match self.await_head(leave, &mut line).await {
+            Ok(head) => Ok((line, head)),
+            Err(Failure::End(end)) => Err(Trouble::End(end)),
+            Err(Failure::Backend(error)) => {
+                let (seen, broke_off) = (line.seen(), error == UpstreamError::Broken);
+                let is_stale = is_reused && broke_off && seen != Seen::Answered;
+                Err(Trouble::Backend { error, seen, broke_off, is_stale })
+            }
+        }
+    }
+
+    async fn connect(&mut self, server: &Chosen) -> Result<Line, Trouble> {
+        let unreachable = || Trouble::Backend {
+            error: UpstreamError::Unreachable,
+            seen: Seen::Nothing,
+            broke_off: true,
+            is_stale: false,
+        };
+        let deadline = Instant::now() + self.upstream.settings().connect_timeout;
+        // Boxed, for most exchanges find a connection that waits.
+        let mut connecting = pin!(Box::pin(Line::connect(server)));
+        poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(connected.map_err(|error| {
+                    tracing::debug!(%error, "no connection to a server");
+                    unreachable()
+                }));
+            }
+            if self.body.is_whole() && self.caller.poll_left(cx).is_ready() {
+                return Poll::Ready(Err(Trouble::End(End::Left)));
+            }
+            ready!(self.seat.alarm.poll(cx, deadline));
+            Poll::Ready(Err(unreachable()))
+        })
+        .await
+    }
+
+    /// What the backend is told. A participant that was admitted and is none any more, while a server was awaited, is
+    /// refused: no backend gets its request without its name.
+    fn write(&mut self, leave: &Leave, line: &mut Line) -> Result<(), Refused> {
+        let (permit, now) = (leave.permit(), Moment::now());
+        let settings = self.upstream.settings();
+        let participant = match leave.route().asks.access.needs_participant() {
+            true => Some(self.file.peer().participant(now).at(Step::Participant)?),
+            false => None,
+        };
+        let head = &self.arrival.head;
+        // Who gets the answer later may not accept what this caller does; and links are rewritten in what can be
+        // read.
+        let is_plain = self.operation.may_be_repeated() || settings.public_url.is_some();
+        let length = self.body.length().or_else(|| {
+            matches!(head.method, Method::POST | Method::PUT | Method::PATCH).then_some(0)
+        });
+        let request = Outgoing {
+            head,
+            path: permit.canonical_path(),
+            length,
+            host: settings.host.as_ref(),
+            passing: &settings.passing,
+            is_plain,
+            caller: CallerFacts {
+                address: self.file.address(),
+                interaction: self.file.interaction().id(),
+                participant,
+                peer: self.file.peer(),
+                now,
+                client_id: permit.token().map(|token| token.token().client_id()),
+                consent: permit.consent().map(Consent::id),
+            },
+        };
+        let written = outgoing::write(line.output(), &request);
+        written.map_err(|_| Step::Upstream.refuse(Refusal::Internal))?;
+        line.output().extend_from_slice(self.body.kept());
+        if self.body.is_whole() {
+            self.file.clock.have_body(Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn await_head(&mut self, leave: &Leave, line: &mut Line) -> Result<Head, Failure> {
+        let mut watch = Watch::begin();
+        loop {
+            match poll_fn(|cx| self.poll_event(cx, line, &mut watch)).await? {
+                Event::Head(head) => return Ok(head),
+                Event::LastPiece(piece) => {
+                    let judged = self.judge_last(leave).await;
+                    judged.map_err(|refused| Failure::End(refused.into()))?;
+                    line.output().extend_from_slice(&piece);
+                }
+            }
+        }
+    }
+
+    /// What passes last, passes only if the permit still holds: without it, no backend has a whole request.
+    pub(super) async fn judge_last(&mut self, leave: &Leave) -> Result<(), Refused> {
+        let now = Instant::now();
+        self.file.clock.have_body(now);
+        self.file.clock.ask_whole(now);
+        self.file.note_streaming(false);
+        self.operation.take_room()?;
+        let serving = self.file.serving.clone();
+        serving.admission.holds(leave.permit(), self.file.peer(), Moment::now()).await
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line,
+        watch: &mut Watch,
+    ) -> Poll<Result<Event, Failure>> {
+        if let Poll::Ready(last) = self.poll_request(cx, line, watch) {
+            return Poll::Ready(last.map(Event::LastPiece).map_err(Failure::End));
+        }
+        loop {
+            if let Some(head) = line.head()? {
+                match self.interim(line, watch, &head)? {
+                    true => continue,
+                    false => return Poll::Ready(Ok(Event::Head(head))),
+                }
+            }
+            match line.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    return Poll::Ready(Err(UpstreamError::Broken.into()));
+                }
+                Poll::Ready(Ok(_)) => watch.progress = Instant::now(),
+                Poll::Pending => break,
+            }
+        }
+        if !self.body.is_whole() && line.is_sent() {
+            // Then it is the caller who is waited for.
+            return Poll::Pending;
+        }
+        if self.body.is_whole() && self.caller.poll_left(cx).is_ready() {
+            return Poll::Ready(Err(Failure::End(End::Left)));
+        }
+        ready!(self.poll_deadline(cx, watch.progress));
+        Poll::Ready(Err(UpstreamError::Timeout.into()))
+    }
+
+    /// Ready when the backend has been silent, or is at it, for too long.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, progress: Instant) -> Poll<()> {
+        let settings = self.upstream.settings();
+        let silence = progress + settings.first_byte_timeout;
+        let total = self.file.clock.deadline(settings.total_timeout);
+        self.seat.alarm.poll(cx, total.map_or(silence, |total| total.min(silence)))
+    }
+
+    /// Whether it is an interim answer, which is passed over. No upgrade was asked for, so 101 answers nothing.
+    fn interim(&self, line: &mut Line, watch: &mut Watch, head: &Head) -> Result<bool, Failure> {
+        head.framing(line.input(), self.arrival.head.method == Method::HEAD)
+            .map_err(|_| UpstreamError::Malformed)?;
+        if !head.status.is_informational() {
+            return Ok(false);
+        }
+        watch.interim += 1;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS || watch.interim > MOST_INTERIM {
+            return Err(UpstreamError::Malformed.into());
+        }
+        line.skip_interim(head);
+        Ok(true)
+    }
+
+    /// Sends what is to be sent, and reads more of the body when it is. Ready with the last piece of one.
+    pub(super) fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line,
+        watch: &mut Watch,
+    ) -> Poll<Result<Bytes, End>> {
+        while !watch.is_deaf {
+            let was_sent = line.is_sent();
+            let sent = line.poll_send(cx);
+            if line.sent() != watch.sent {
+                (watch.sent, watch.progress) = (line.sent(), Instant::now());
+            }
+            if ready!(sent).is_err() {
+                watch.is_deaf = true;
+                break;
+            }
+            if !was_sent {
+                watch.progress = Instant::now();
+            }
+            if self.body.is_whole() {
+                line.end_request();
+                break;
+            }
+            let piece = match ready!(self.body.poll_next(cx, self.caller, self.seat))? {
+                Some(piece) => piece,
+                None => return Poll::Ready(Err(RequestError::BodyIncomplete.into())),
+            };
+            self.operation.update(&piece);
+            if self.body.take(&piece)? {
+                return Poll::Ready(Ok(piece));
+            }
+            line.output().extend_from_slice(&piece);
+        }
+        Poll::Pending
+    }
+}

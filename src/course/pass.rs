@@ -1,0 +1,382 @@
+//! Passes the backend's answer on: its fields made the ecosystem's, its content as the caller takes it.
+//!
+//! One piece is in flight: nothing is read from the backend before the caller took what came before, so that whoever
+//! takes nothing holds one piece and no more. What was given is flushed when the backend pauses. The rest of a request
+//! that is answered early goes on beside the answer, unless the answer refuses it.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::End;
+use super::caller::{After, Caller, Gone, Length};
+use super::forward::{Forward, Watch};
+use super::leave::Leave;
+use super::reply;
+use crate::admission::{Refused, Step};
+use crate::headers;
+use crate::http1::answer::{Head, has_no_content};
+use crate::http1::body::Framing;
+use crate::links::{self, LinkRewriter};
+use crate::measure::Outcome;
+use crate::refusal::{UpstreamError, foreign};
+use crate::request::media::Media;
+use crate::upstream::line::{Line, Piece};
+use crate::upstream::{Chosen, UpstreamSettings};
+
+/// An answer as the caller gets it.
+struct Prepared {
+    status: StatusCode,
+    fields: HeaderMap,
+    length: Length,
+    links: Option<LinkRewriter>,
+    /// What the caller gets instead of the backend's content.
+    replacement: Option<Vec<u8>>,
+}
+
+/// How the passing goes.
+struct Passage {
+    /// Bytes at the beginning of what came that are content, and not yet given.
+    content: usize,
+    /// Content that was rewritten, and not yet given.
+    rewritten: Bytes,
+    links: Option<LinkRewriter>,
+    watch: Watch,
+    /// The whole content came.
+    is_over: bool,
+    has_ended: bool,
+    /// Since when the caller has no room.
+    blocked: Option<Instant>,
+    /// How long it had none since something was last heard.
+    waited: Duration,
+}
+
+/// What the passing came to.
+enum Event {
+    LastPiece(Bytes),
+    Done,
+}
+
+impl<C: Caller> Forward<'_, '_, '_, C> {
+    /// Gives the caller the answer whose head is here.
+    pub(super) async fn pass(
+        mut self,
+        leave: &Leave,
+        server: &Chosen,
+        mut line: Line,
+        head: Head,
+    ) -> Result<Outcome, End> {
+        self.note_answer(server, head.status);
+        let prepared = self.prepare(leave, &line, &head)?;
+        let is_head = self.arrival.head.method == Method::HEAD;
+        line.begin_body(&head, is_head).map_err(|_| malformed())?;
+        if !self.body.is_whole() && !goes_on(head.status) {
+            line.stop_sending();
+            self.body = super::received::Body::none();
+            self.file.note_streaming(false);
+        }
+        let Prepared { status, fields, length, links, replacement } = prepared;
+        self.file.note_status(status);
+        let given = self.caller.begin(status, &fields, length, After::Stays);
+        given.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
+        if let Some(content) = replacement {
+            return self.replace(server, line, &content).await;
+        }
+        let mut passage = Passage::begin(links);
+        loop {
+            match poll_fn(|cx| self.poll_passage(cx, &mut line, &mut passage)).await {
+                Ok(Event::Done) => break,
+                Ok(Event::LastPiece(piece)) => {
+                    self.judge_last(leave).await.map_err(|refused| self.cut_by(refused))?;
+                    line.output().extend_from_slice(&piece);
+                }
+                Err(End::Cut(Outcome::Interrupted, is_taking)) => {
+                    self.note_failure(server, false);
+                    return Err(End::Cut(Outcome::Interrupted, is_taking));
+                }
+                Err(end) => return Err(end),
+            }
+        }
+        self.seat.pool.give_back(server, line);
+        Ok(Outcome::Answered)
+    }
+
+    /// Notes the head of the backend's answer: what may have changed is over before the caller sees it.
+    fn note_answer(&mut self, server: &Chosen, status: StatusCode) {
+        let now = Instant::now();
+        // One that answers early wants no more of the body.
+        self.file.clock.have_body(now);
+        self.file.clock.hear(now, Duration::ZERO);
+        self.aftermath.note_answer(status);
+        self.upstream.note_answer(server.place);
+    }
+
+    /// Makes the answer the ecosystem's.
+    fn prepare(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Prepared, End> {
+        let settings = self.upstream.settings();
+        let is_head = self.arrival.head.method == Method::HEAD;
+        let framing = head.framing(line.input(), is_head).map_err(|_| malformed())?;
+        let mut fields = head.to_map(line.input()).map_err(|_| malformed())?;
+        let links = settings.public_url.clone().filter(|_| links::are_in(head.status, &fields));
+        let replacement = self.replacement(leave, settings, head.status, &fields);
+        let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
+        headers::clear(&mut fields, settings.keeps_cookies);
+        if let Some((_, content)) = &replacement {
+            foreign::dress(&mut fields, content.len());
+        }
+        lead_outside(&mut fields, settings, self.arrival.head.host());
+        if self.operation.may_be_repeated() {
+            let lasting = headers::lasting(&fields);
+            self.operation.note_answer_head(status.as_u16(), lasting);
+        }
+        // Of the gateway's clock, which stands on every answer.
+        fields.remove(header::DATE);
+        let said = fields.remove(header::CONTENT_LENGTH);
+        let said = said.and_then(|said| crate::http1::line::parse_length(said.as_bytes()));
+        let length = match framing {
+            _ if status == StatusCode::NO_CONTENT => Length::None,
+            _ if is_head || has_no_content(status) => {
+                Length::Said(said.filter(|_| links.is_none()))
+            }
+            _ if replacement.is_some() => Length::Known(said.unwrap_or(0)),
+            _ if links.is_some() => Length::Open,
+            Framing::Length(length) => Length::Known(length),
+            Framing::Chunked | Framing::UntilClose => Length::Open,
+        };
+        headers::complete(&mut fields, self.file.answer_facts(&self.arrival.head));
+        let replacement = replacement.map(|(_, content)| content).filter(|_| !is_head);
+        let links = links.map(LinkRewriter::new);
+        Ok(Prepared { status, fields, length, links, replacement })
+    }
+
+    /// The status and content that the caller gets instead of an error that the backend tells in a form of its own;
+    /// nothing if it is the backend's word. What an authorization server says to forms has its own form.
+    fn replacement(
+        &self,
+        leave: &Leave,
+        settings: &UpstreamSettings,
+        answered: StatusCode,
+        fields: &HeaderMap,
+    ) -> Option<(StatusCode, Vec<u8>)> {
+        let route = leave.route();
+        let replaces = settings.replaces_errors && route.asks.media != Media::Form;
+        if !replaces || !foreign::is_foreign(answered, fields) {
+            return None;
+        }
+        let status = foreign::status_for(answered);
+        Some((status, foreign::body(status, route.answers.errors, self.file.arrived)))
+    }
+
+    /// Gives the caller other content. The backend's is of no interest, and its connection with it, unless it is here.
+    async fn replace(
+        mut self,
+        server: &Chosen,
+        mut line: Line,
+        content: &[u8],
+    ) -> Result<Outcome, End> {
+        let given = async {
+            reply::give(self.caller, content).await?;
+            self.caller.end()?;
+            poll_fn(|cx| self.caller.poll_flush(cx)).await
+        };
+        given.await.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
+        while let Ok(Piece::Content(bytes)) = line.piece() {
+            line.take(bytes);
+        }
+        self.operation.note_answer_end(self.body.is_whole());
+        self.seat.pool.give_back(server, line);
+        Ok(Outcome::Answered)
+    }
+
+    /// A refusal that comes too late to be told: the answer has begun.
+    fn cut_by(&mut self, refused: Refused) -> End {
+        self.file.refuse(refused);
+        End::Cut(self.file.refused(), true)
+    }
+
+    fn poll_passage(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line,
+        passage: &mut Passage,
+    ) -> Poll<Result<Event, End>> {
+        if (!self.body.is_whole() || !line.is_sent())
+            && let Poll::Ready(piece) = self.poll_request(cx, line, &mut passage.watch)
+        {
+            return Poll::Ready(match piece {
+                Ok(piece) => Ok(Event::LastPiece(piece)),
+                Err(End::Refused(refused)) => Err(self.cut_by(refused)),
+                Err(End::Left) => Err(End::Cut(Outcome::ClientAbort, true)),
+                Err(cut) => Err(cut),
+            });
+        }
+        loop {
+            if passage.has_content() {
+                ready!(self.poll_give(cx, line, passage))?;
+            } else if passage.is_over {
+                return self.poll_end(cx, passage).map_ok(|()| Event::Done);
+            } else if !self.take_piece(line, passage)? {
+                ready!(self.poll_more(cx, line, passage))?;
+            }
+        }
+    }
+
+    /// Gives content.
+    fn poll_give(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line,
+        passage: &mut Passage,
+    ) -> Poll<Result<(), End>> {
+        let content = match passage.rewritten.is_empty() {
+            true => line.input().get(..passage.content).unwrap_or_default(),
+            false => &passage.rewritten,
+        };
+        match self.caller.poll_write(cx, content) {
+            Poll::Ready(Ok(taken)) => {
+                passage.note_room();
+                if passage.rewritten.is_empty() {
+                    passage.content = passage.content.saturating_sub(taken);
+                    line.take(taken);
+                } else {
+                    passage.rewritten.advance(taken.min(passage.rewritten.len()));
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(Gone)) => Poll::Ready(Err(End::Cut(Outcome::ClientAbort, true))),
+            Poll::Pending => {
+                passage.blocked.get_or_insert_with(Instant::now);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes what of the content is here; false, if more must be read.
+    fn take_piece(&mut self, line: &mut Line, passage: &mut Passage) -> Result<bool, End> {
+        let piece = match line.piece() {
+            Ok(Piece::More) => return Ok(false),
+            Ok(Piece::Content(bytes)) => Some(bytes),
+            Ok(Piece::End) => None,
+            Err(_) => return Err(End::Cut(Outcome::Interrupted, false)),
+        };
+        let now = Instant::now();
+        self.file.clock.hear(now, std::mem::take(&mut passage.waited));
+        passage.watch.progress = now;
+        passage.is_over = piece.is_none();
+        let content = line.input().get(..piece.unwrap_or(0)).unwrap_or_default();
+        // What is kept for a repetition is what the caller gets.
+        match &mut passage.links {
+            Some(links) => {
+                passage.rewritten = links.rewrite(content, passage.is_over).unwrap_or_default();
+                self.operation.note_answer_piece(&passage.rewritten);
+                line.take(piece.unwrap_or(0));
+            }
+            None => {
+                self.operation.note_answer_piece(content);
+                passage.content = content.len();
+            }
+        }
+        if passage.is_over {
+            self.operation.note_answer_end(self.body.is_whole());
+        }
+        self.file.clock.hand_over(now);
+        Ok(true)
+    }
+
+    /// Reads more, once what was given has left.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        line: &mut Line,
+        passage: &mut Passage,
+    ) -> Poll<Result<(), End>> {
+        match line.poll_fill(cx) {
+            Poll::Ready(Ok(0)) if line.ends_whole() => {
+                // The next piece is the end.
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Ok(0) | Err(_)) => {
+                return Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)));
+            }
+            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+            Poll::Pending => {}
+        }
+        // The backend pauses: what the caller was given leaves.
+        if let Poll::Ready(Err(Gone)) = self.caller.poll_flush(cx) {
+            return Poll::Ready(Err(End::Cut(Outcome::ClientAbort, true)));
+        }
+        if self.body.is_whole() && self.caller.poll_left(cx).is_ready() {
+            return Poll::Ready(Err(End::Cut(Outcome::ClientAbort, false)));
+        }
+        if self.body.is_whole() {
+            ready!(self.poll_deadline(cx, passage.watch.progress));
+            return Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)));
+        }
+        Poll::Pending
+    }
+
+    /// Says that the content is whole, and sees it leave.
+    fn poll_end(&mut self, cx: &mut Context<'_>, passage: &mut Passage) -> Poll<Result<(), End>> {
+        if !std::mem::replace(&mut passage.has_ended, true) && self.caller.end().is_err() {
+            // It was told of more, or of less.
+            return Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)));
+        }
+        let flushed = ready!(self.caller.poll_flush(cx));
+        Poll::Ready(flushed.map_err(|Gone| End::Cut(Outcome::ClientAbort, true)))
+    }
+}
+
+impl Passage {
+    fn begin(links: Option<LinkRewriter>) -> Self {
+        Self {
+            content: 0,
+            rewritten: Bytes::new(),
+            links,
+            watch: Watch::begin(),
+            is_over: false,
+            has_ended: false,
+            blocked: None,
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn has_content(&self) -> bool {
+        self.content > 0 || !self.rewritten.is_empty()
+    }
+
+    fn note_room(&mut self) {
+        if let Some(since) = self.blocked.take() {
+            self.waited += Instant::now().saturating_duration_since(since);
+        }
+    }
+}
+
+fn malformed() -> End {
+    Step::Upstream.refuse(UpstreamError::Malformed).into()
+}
+
+/// Whether a caller goes on sending after an early answer of this status: one that refuses the request wants no more.
+fn goes_on(status: StatusCode) -> bool {
+    !status.is_client_error() && !status.is_server_error()
+}
+
+/// The fields that name a place lead callers to the public host. `asked` is the host that the caller asked for,
+/// which the servers get unless they have one of their own.
+fn lead_outside(answer: &mut HeaderMap, settings: &UpstreamSettings, asked: Option<&[u8]>) {
+    let Some(public) = &settings.public_url else { return };
+    let is_internal = |host: &str| {
+        let is_asked = |asked: &[u8]| asked.eq_ignore_ascii_case(host.as_bytes());
+        settings.is_internal(host) || asked.is_some_and(is_asked)
+    };
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        let place = answer.get(&name).and_then(|place| place.to_str().ok());
+        let outside = place.and_then(|place| public.translate(place, is_internal));
+        let outside = outside.and_then(|outside| HeaderValue::try_from(outside).ok());
+        if let Some(outside) = outside {
+            answer.insert(name, outside);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The head of a backend's answer, and how its body ends.
+//!
+//! Strict: what it cannot read in one way is a fault. Lenient where RFC 9112 asks a recipient to be and old servers
+//! need it: a field line that continues the one before (section 5.2) and blanks before a colon (section 5.1) are
+//! read as one line without them; not in what frames the message.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::body::Framing;
+use super::line::{self, Lines, Minor, Span};
+
+/// Bytes of a head.
+pub const LONGEST: usize = 64 * 1024;
+/// Field lines of a head.
+pub const MOST_FIELDS: usize = 256;
+
+/// Not one HTTP answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// A head.
+#[derive(Debug)]
+pub struct Head {
+    /// The status, of a class that there is.
+    pub status: StatusCode,
+    /// The version.
+    pub minor: Minor,
+    /// Name and value of each field, in the buffer that was read.
+    pub fields: Vec<(Span, Span)>,
+    /// Bytes of the head.
+    pub length: usize,
+}
+
+/// Reads the head of an answer, however it is cut into reads.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    searched: usize,
+}
+
+impl HeadReader {
+    /// Reads the head at the beginning of `buffer`; nothing, if more is needed. A line that continues another is made
+    /// part of it in the buffer.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<Head>, Malformed> {
+        let Some(length) = line::find_end(buffer, self.searched) else {
+            if line::has_bare_line_feed(buffer, self.searched) || buffer.len() > LONGEST {
+                return Err(Malformed);
+            }
+            self.searched = buffer.len();
+            return Ok(None);
+        };
+        self.searched = 0;
+        let head =
+            buffer.get_mut(..length).filter(|head| head.len() <= LONGEST).ok_or(Malformed)?;
+        if !line::are_sound(head) {
+            return Err(Malformed);
+        }
+        unfold(head)?;
+        read(head).map(Some)
+    }
+}
+
+/// Blanks for the end of a line that goes on (RFC 9112 section 5.2). Not where the line frames the message: whoever
+/// reads lines one by one has read another length.
+fn unfold(head: &mut [u8]) -> Result<(), Malformed> {
+    let (mut begin, mut from) = (0, 0);
+    while let Some(found) = head.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        let end = from + found;
+        from = end + 1;
+        if !head.get(from).is_some_and(|b| matches!(b, b' ' | b'\t')) {
+            begin = from;
+            continue;
+        }
+        let line = head.get(begin..end).unwrap_or_default();
+        let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii();
+        // Nor where there is no field that could go on.
+        if begin == 0 || is_framing(name) {
+            return Err(Malformed);
+        }
+        if let Some(ending) = head.get_mut(end - 1..=end) {
+            ending.fill(b' ');
+        }
+    }
+    Ok(())
+}
+
+fn read(head: &[u8]) -> Result<Head, Malformed> {
+    let mut lines = Lines::of(head);
+    let (minor, status) = lines.next().and_then(|(_, line)| status_line(line)).ok_or(Malformed)?;
+    let mut fields = Vec::with_capacity(16);
+    for (start, text) in lines.take_while(|(_, text)| !text.is_empty()) {
+        let (name, value) = line::split_field(text).ok_or(Malformed)?;
+        let name = name.trim_ascii_end();
+        if !line::is_token(name) || fields.len() == MOST_FIELDS {
+            return Err(Malformed);
+        }
+        // Readers differ about a blank there: some drop the line.
+        let is_exact = text.get(name.len()) == Some(&b':');
+        if !is_exact && is_framing(name) {
+            return Err(Malformed);
+        }
+        fields.push((line::span_in(start, text, name), line::span_in(start, text, value)));
+    }
+    Ok(Head { status, minor, fields, length: head.len() })
+}
+
+fn is_framing(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
+}
+
+/// `HTTP/1.x SP status [SP reason]` (section 4). Without a reason, servers leave its blank out, too.
+fn status_line(line: &[u8]) -> Option<(Minor, StatusCode)> {
+    let (version, rest) = line.split_at_checked(9)?;
+    let minor = match version {
+        b"HTTP/1.1 " => Minor::One,
+        b"HTTP/1.0 " => Minor::Zero,
+        _ => return None,
+    };
+    let (digits, reason) = rest.split_at_checked(3)?;
+    let ends = reason.first().is_none_or(|b| *b == b' ');
+    let status = StatusCode::from_bytes(digits).ok().filter(|status| status.as_u16() < 600)?;
+    ends.then_some((minor, status))
+}
+
+impl Head {
+    /// The values of a field.
+    pub fn values<'a>(
+        &'a self,
+        buffer: &'a [u8],
+        name: &'static str,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let is_it = move |(field, _): &&(Span, Span)| {
+            field.of(buffer).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields.iter().filter(is_it).map(|(_, value)| value.of(buffer))
+    }
+
+    /// The fields as a map.
+    pub fn to_map(&self, buffer: &[u8]) -> Result<HeaderMap, Malformed> {
+        let mut map = HeaderMap::with_capacity(self.fields.len() + 16);
+        for (name, value) in &self.fields {
+            let name = HeaderName::from_bytes(name.of(buffer)).map_err(|_| Malformed)?;
+            let value = HeaderValue::from_bytes(value.of(buffer)).map_err(|_| Malformed)?;
+            map.append(name, value);
+        }
+        Ok(map)
+    }
+
+    /// How the body ends of an answer to a request, HEAD or another (RFC 9112 section 6.3): one length, or chunks, which
+    /// override a length, or the connection's end. What never has content has none, whatever is said of it.
+    pub fn framing(&self, buffer: &[u8], is_head: bool) -> Result<Framing, Malformed> {
+        let mut lengths = self.values(buffer, "content-length");
+        let length = lengths.next().map(|value| line::parse_length(value).ok_or(Malformed));
+        let length = length.transpose()?;
+        let mut codings = self.values(buffer, "transfer-encoding");
+        let is_chunked = match (codings.next(), codings.next()) {
+            (None, _) => false,
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => true,
+            // Another coding, or several: what is left of a connection that ends is no whole answer.
+            (Some(_), _) => return Err(Malformed),
+        };
+        if lengths.next().is_some() || (is_chunked && self.minor == Minor::Zero) {
+            return Err(Malformed);
+        }
+        // Decided by method and status, before what the fields say (section 6.3, items 1 and 2).
+        if is_head || has_no_content(self.status) {
+            return Ok(Framing::Length(0));
+        }
+        Ok(match (length, is_chunked) {
+            (_, true) => Framing::Chunked,
+            (Some(length), false) => Framing::Length(length),
+            (None, false) => Framing::UntilClose,
+        })
+    }
+
+    /// Whether the backend keeps its connection (section 9.3).
+    pub fn keeps_connection(&self, buffer: &[u8]) -> bool {
+        let options = || {
+            let values = self.values(buffer, "connection");
+            values.flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+        };
+        let says = |option: &str| options().any(|o| o.eq_ignore_ascii_case(option.as_bytes()));
+        // Whoever frames an answer twice is not to be believed a second time.
+        let is_framed_twice = self.values(buffer, "transfer-encoding").next().is_some()
+            && self.values(buffer, "content-length").next().is_some();
+        !is_framed_twice && !says("close") && (self.minor == Minor::One || says("keep-alive"))
+    }
+}
+
+/// Whether an answer of this status never has content.
+pub fn has_no_content(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+        let mut buffer = text.as_bytes().to_vec();
+        let whole = HeadReader::default().read(&mut buffer);
+        let (mut reader, mut bytewise) = (HeadReader::default(), Ok(None));
+        for end in 1..=text.len() {
+            let mut part = text.as_bytes()[..end].to_vec();
+            bytewise = reader.read(&mut part);
+            if !matches!(bytewise, Ok(None)) {
+                break;
+            }
+        }
+        let length = |read: &Result<Option<Head>, Malformed>| {
+            read.as_ref().map(|head| head.as_ref().map(|head| head.length)).map_err(|e| *e)
+        };
+        assert_eq!(length(&whole), length(&bytewise), "{text:?}");
+        Ok(whole?.map(|head| (head, buffer)))
+    }
+
+    #[test]
+    fn a_status_line_is_one_of_http_1() {
+        for (line, status) in [
+            ("HTTP/1.1 200 OK", 200),
+            ("HTTP/1.1 200", 200),
+            ("HTTP/1.0 404 ", 404),
+            ("HTTP/1.1 599 any thing", 599),
+            ("HTTP/1.1 200 \u{e9}", 200),
+        ] {
+            let (head, _) = head(&format!("{line}\r\n\r\n")).unwrap().unwrap();
+            assert_eq!(head.status, status, "{line}");
+        }
+        for line in [
+            "HTTP/2 200 OK",
+            "HTTP/1.2 200 OK",
+            "ICY 200 OK",
+            "HTTP/1.1 099 x",
+            "HTTP/1.1 600 x",
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000",
+            "HTTP/1.1  200 OK",
+            "HTTP/1.1\t200 OK",
+            "hello",
+            "",
+        ] {
+            assert_eq!(head(&format!("{line}\r\n\r\n")).unwrap_err(), Malformed, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_old_servers_do_is_read_in_the_one_way() {
+        let text = "HTTP/1.1 200 OK\r\nX-A: b\r\n  c\r\nX-B : d\r\n\r\n";
+        let (head, buffer) = head(text).unwrap().unwrap();
+        assert_eq!(head.values(&buffer, "x-a").next(), Some(&b"b    c"[..]));
+        assert_eq!(head.values(&buffer, "x-b").next(), Some(&b"d"[..]));
+    }
+
+    #[test]
+    fn every_single_fault_is_refused() {
+        let longest = format!("X: {}", "a".repeat(LONGEST));
+        let most = "a: b\r\n".repeat(MOST_FIELDS + 1);
+        for fields in [
+            " folded: at once",
+            "nothing",
+            ": b",
+            "a b: c",
+            "a: b\nc: d",
+            "a: b\0c",
+            "a: \u{7f}",
+            "Content-Length : 5",
+            "Content-Length:\r\n 5",
+            "Transfer-Encoding\t: chunked",
+            longest.as_str(),
+            most.trim_end(),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+            let framing = head(&text).map(|head| {
+                let (head, buffer) = head.unwrap();
+                head.framing(&buffer, false)
+            });
+            assert!(!matches!(framing, Ok(Ok(_))), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_framed_in_one_way() {
+        let framing = |status: u16, fields: &str, is_head: bool| {
+            let version = if fields.starts_with("1.0") { "1.0" } else { "1.1" };
+            let fields = fields.trim_start_matches("1.0");
+            let text = format!("HTTP/{version} {status} x\r\n{fields}\r\n");
+            let (head, buffer) = head(&text).unwrap().unwrap();
+            head.framing(&buffer, is_head)
+        };
+        for (fields, expected) in [
+            ("", Ok(Framing::UntilClose)),
+            ("Content-Length: 5\r\n", Ok(Framing::Length(5))),
+            ("transfer-encoding: Chunked\r\n", Ok(Framing::Chunked)),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Err(Malformed)),
+            ("Content-Length: 5, 5\r\n", Err(Malformed)),
+            ("Content-Length: +5\r\n", Err(Malformed)),
+            ("Content-Length:\r\n", Err(Malformed)),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err(Malformed)),
+            ("Transfer-Encoding: identity\r\n", Err(Malformed)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(Malformed)),
+            ("1.0Transfer-Encoding: chunked\r\n", Err(Malformed)),
+            ("1.0", Ok(Framing::UntilClose)),
+        ] {
+            for (status, is_head, has_content) in [
+                (200, false, true),
+                (205, false, true),
+                (404, false, true),
+                (200, true, false),
+                (100, false, false),
+                (204, false, false),
+                (304, false, false),
+            ] {
+                let expected = match expected {
+                    Ok(_) if !has_content => Ok(Framing::Length(0)),
+                    expected => expected,
+                };
+                assert_eq!(framing(status, fields, is_head), expected, "{status} {fields:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_either_side_says_otherwise() {
+        for (text, keeps) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: x, Close\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n\r\n", true),
+        ] {
+            let (head, buffer) = head(text).unwrap().unwrap();
+            assert_eq!(head.keeps_connection(&buffer), keeps, "{text:?}");
+        }
+    }
+}

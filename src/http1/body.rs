@@ -1,0 +1,450 @@
+//! The content of a message: where it stands between what frames it (RFC 9112 section 6), read and written.
+//!
+//! A request's chunks are read as strictly as can be (section 7.1): what parsers read differently (blanks beside the
+//! size, bare LF, garbage after an extension) is a fault where the standard would let a recipient be lenient.
+//! Extensions and trailers are read and dropped, within bounds that hold for the whole body.
+
+use super::line::is_token_byte;
+
+const LONGEST_LINE: usize = 256;
+const LONGEST_TRAILER: usize = 4096;
+/// Bytes of extensions in all, beyond one for each byte of content.
+const EXTENSIONS: u64 = 4096;
+/// Digits of a chunk's size.
+const MOST_DIGITS: u8 = 8;
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After this many bytes; zero where there is none.
+    Length(u64),
+    /// After the last chunk.
+    Chunked,
+    /// With the connection. Answers only.
+    UntilClose,
+}
+
+/// Why a body is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// A chunk is malformed.
+    Chunk,
+    /// The chunks have more content than is taken.
+    TooLong,
+    /// The trailer is too long.
+    Trailer,
+}
+
+/// What stands at the beginning of what was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Bytes that only frame: they come first.
+    pub skip: usize,
+    /// Bytes of content behind them.
+    pub content: usize,
+    /// Whether the body ends there.
+    pub ended: bool,
+}
+
+/// Reads one body.
+#[derive(Clone, Debug)]
+pub struct BodyReader(State);
+
+#[derive(Clone, Debug)]
+enum State {
+    Length(u64),
+    Chunks(Chunks),
+    UntilClose,
+}
+
+impl BodyReader {
+    /// The body of a request. Chunks have `most` bytes of content, then they are too long.
+    pub fn of_request(framing: Framing, most: u64) -> Self {
+        Self::new(framing, most, false)
+    }
+
+    /// The body of an answer.
+    pub fn of_answer(framing: Framing) -> Self {
+        Self::new(framing, u64::MAX, true)
+    }
+
+    fn new(framing: Framing, most: u64, pads: bool) -> Self {
+        Self(match framing {
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunks(Chunks::new(most, pads)),
+            Framing::UntilClose => State::UntilClose,
+        })
+    }
+
+    /// Finds what stands at the beginning of `input`, all of which belongs to the connection from here on. Whoever
+    /// calls consumes what is skipped and the content before calling again.
+    pub fn read(&mut self, input: &[u8]) -> Result<Read, BodyFault> {
+        match &mut self.0 {
+            State::Length(left) => {
+                let here = u64::try_from(input.len()).unwrap_or(u64::MAX).min(*left);
+                *left -= here;
+                let content = usize::try_from(here).unwrap_or(input.len());
+                Ok(Read { skip: 0, content, ended: *left == 0 })
+            }
+            State::Chunks(chunks) => chunks.read(input),
+            State::UntilClose => Ok(Read { skip: 0, content: input.len(), ended: false }),
+        }
+    }
+
+    /// Whether nothing more belongs to the body.
+    pub fn is_whole(&self) -> bool {
+        match &self.0 {
+            State::Length(left) => *left == 0,
+            State::Chunks(chunks) => chunks.state == Chunk::Done,
+            State::UntilClose => false,
+        }
+    }
+
+    /// Whether the end of the connection is the end of the body.
+    pub fn ends_with_connection(&self) -> bool {
+        matches!(self.0, State::UntilClose)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Chunks {
+    state: Chunk,
+    /// Whether blanks may stand behind a size: Apache 1.3 and others pad it.
+    pads: bool,
+    line: usize,
+    trailer: usize,
+    extensions: u64,
+    content: u64,
+    most: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunk {
+    Size { digits: u8, value: u64 },
+    Padding { value: u64 },
+    Extension { value: u64 },
+    SizeEnd { value: u64 },
+    Data { left: u64 },
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+const NEXT_SIZE: Chunk = Chunk::Size { digits: 0, value: 0 };
+
+impl Chunks {
+    fn new(most: u64, pads: bool) -> Self {
+        Self { state: NEXT_SIZE, pads, line: 0, trailer: 0, extensions: 0, content: 0, most }
+    }
+
+    fn read(&mut self, input: &[u8]) -> Result<Read, BodyFault> {
+        let mut skip = 0;
+        for byte in input {
+            match self.state {
+                Chunk::Data { .. } | Chunk::Done => break,
+                _ => self.state = self.step(*byte)?,
+            }
+            skip += 1;
+        }
+        let Chunk::Data { left } = self.state else {
+            return Ok(Read { skip, content: 0, ended: self.state == Chunk::Done });
+        };
+        let content = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - skip);
+        let read = u64::try_from(content).unwrap_or(0);
+        self.content += read;
+        let left = left - read;
+        self.state = if left == 0 { Chunk::DataCr } else { Chunk::Data { left } };
+        Ok(Read { skip, content, ended: false })
+    }
+
+    fn step(&mut self, byte: u8) -> Result<Chunk, BodyFault> {
+        self.line += 1;
+        if self.line > LONGEST_LINE && self.trailer == 0 {
+            return Err(BodyFault::Chunk);
+        }
+        match (self.state, byte) {
+            (Chunk::Size { digits, value }, _) => self.size(digits, value, byte),
+            (Chunk::Padding { value }, b' ' | b'\t') => Ok(Chunk::Padding { value }),
+            (Chunk::Padding { value }, b';') => Ok(Chunk::Extension { value }),
+            (Chunk::Padding { value } | Chunk::Extension { value }, b'\r') => {
+                Ok(Chunk::SizeEnd { value })
+            }
+            (Chunk::Extension { value }, 0x21..=0x7e) => self.extension(value),
+            (Chunk::Extension { value }, b' ' | b'\t') if self.pads => self.extension(value),
+            (Chunk::SizeEnd { value }, b'\n') => self.begin_chunk(value),
+            (Chunk::DataCr, b'\r') => Ok(Chunk::DataLf),
+            (Chunk::DataLf, b'\n') => Ok(NEXT_SIZE),
+            (Chunk::TrailerStart, b'\r') => Ok(Chunk::EndLf),
+            (Chunk::TrailerName, b':') => self.trailer_byte(Chunk::TrailerValue),
+            (Chunk::TrailerStart | Chunk::TrailerName, byte) if is_token_byte(byte) => {
+                self.trailer_byte(Chunk::TrailerName)
+            }
+            (Chunk::TrailerValue, b'\t' | b' '..=0x7e | 0x80..) => {
+                self.trailer_byte(Chunk::TrailerValue)
+            }
+            (Chunk::TrailerValue, b'\r') => Ok(Chunk::TrailerLf),
+            (Chunk::TrailerLf, b'\n') => Ok(Chunk::TrailerStart),
+            (Chunk::EndLf, b'\n') => Ok(Chunk::Done),
+            _ => Err(BodyFault::Chunk),
+        }
+    }
+
+    fn size(&self, digits: u8, value: u64, byte: u8) -> Result<Chunk, BodyFault> {
+        match byte {
+            b'\r' if digits > 0 => Ok(Chunk::SizeEnd { value }),
+            b';' if digits > 0 => Ok(Chunk::Extension { value }),
+            b' ' | b'\t' if digits > 0 && self.pads => Ok(Chunk::Padding { value }),
+            _ if digits == MOST_DIGITS => Err(BodyFault::Chunk),
+            _ => {
+                let digit = char::from(byte).to_digit(16).ok_or(BodyFault::Chunk)?;
+                Ok(Chunk::Size { digits: digits + 1, value: value * 16 + u64::from(digit) })
+            }
+        }
+    }
+
+    /// Bounded in sum, too: content in chunks of one byte each could carry any number of them.
+    fn extension(&mut self, value: u64) -> Result<Chunk, BodyFault> {
+        self.extensions += 1;
+        if self.extensions > EXTENSIONS + self.content {
+            return Err(BodyFault::Chunk);
+        }
+        Ok(Chunk::Extension { value })
+    }
+
+    fn begin_chunk(&mut self, value: u64) -> Result<Chunk, BodyFault> {
+        self.line = 0;
+        if value == 0 {
+            return Ok(Chunk::TrailerStart);
+        }
+        if value > self.most.saturating_sub(self.content) {
+            return Err(BodyFault::TooLong);
+        }
+        Ok(Chunk::Data { left: value })
+    }
+
+    fn trailer_byte(&mut self, next: Chunk) -> Result<Chunk, BodyFault> {
+        self.trailer += 1;
+        if self.trailer > LONGEST_TRAILER {
+            return Err(BodyFault::Trailer);
+        }
+        Ok(next)
+    }
+}
+
+/// Writes one body. What was promised is what is written: no byte more, and the end only behind the last.
+#[derive(Debug)]
+pub struct BodyWriter {
+    left: Option<u64>,
+    is_chunked: bool,
+}
+
+/// More was written than was promised, or less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAsPromised;
+
+impl BodyWriter {
+    /// A body that ends as is said.
+    pub fn new(framing: Framing) -> Self {
+        let left = if let Framing::Length(length) = framing { Some(length) } else { None };
+        Self { left, is_chunked: framing == Framing::Chunked }
+    }
+
+    /// Writes a piece behind `out`. An empty one writes nothing: a chunk of no bytes would be the last.
+    pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        if let Some(left) = &mut self.left {
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            *left = left.checked_sub(length).ok_or(NotAsPromised)?;
+        }
+        if self.is_chunked {
+            push_hexadecimal(piece.len(), out);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(piece);
+        if self.is_chunked {
+            out.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// Writes the end: the only place that writes a last chunk.
+    pub fn end(self, out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(NotAsPromised);
+        }
+        if self.is_chunked {
+            out.extend_from_slice(b"0\r\n\r\n");
+        }
+        Ok(())
+    }
+}
+
+fn push_hexadecimal(number: usize, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let width = (usize::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..width).rev() {
+        out.extend(DIGITS.get((number >> (4 * place)) & 0xf));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The content and what follows it.
+    type Decoded = (Vec<u8>, Vec<u8>);
+
+    /// Reads what is here and then the next piece, cut where it is told.
+    fn read_all(reader: &mut BodyReader, pieces: &[&[u8]]) -> Result<Option<Decoded>, BodyFault> {
+        let (mut buffer, mut content) = (Vec::new(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            loop {
+                let Read { skip, content: length, ended } = reader.read(&buffer)?;
+                content.extend_from_slice(&buffer[skip..skip + length]);
+                buffer.drain(..skip + length);
+                if ended {
+                    assert!(reader.is_whole());
+                    buffer.extend(
+                        pieces.iter().skip_while(|p| *p != piece).skip(1).copied().flatten(),
+                    );
+                    return Ok(Some((content, buffer)));
+                }
+                if skip + length == 0 {
+                    break;
+                }
+            }
+        }
+        assert!(!reader.is_whole());
+        Ok(None)
+    }
+
+    /// Decodes in one piece and byte by byte; both must agree.
+    fn decode(wire: &[u8]) -> Result<Option<Decoded>, BodyFault> {
+        let new = || BodyReader::of_request(Framing::Chunked, 16);
+        let whole = read_all(&mut new(), &[wire]);
+        let single: Vec<&[u8]> = wire.chunks(1).collect();
+        let bytewise = read_all(&mut new(), &single);
+        let content = |decoded: &Result<Option<Decoded>, BodyFault>| {
+            decoded.clone().map(|decoded| decoded.map(|decoded| decoded.0))
+        };
+        assert_eq!(content(&whole), content(&bytewise), "{:?}", wire.escape_ascii().to_string());
+        whole
+    }
+
+    #[test]
+    fn a_complete_body_is_decoded_and_the_rest_left() {
+        for wire in [
+            "5\r\nhello\r\n0\r\n\r\n",
+            "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            "5;a=b\r\nhello\r\n0;x\r\nTrailer: v w\r\n\r\n",
+            "00000005\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let with_next = format!("{wire}GET");
+            let (body, rest) = decode(with_next.as_bytes()).unwrap().unwrap();
+            assert_eq!((&*body, &*rest), (&b"hello"[..], &b"GET"[..]), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn every_single_fault_is_refused() {
+        for wire in [
+            "5 \r\nhello\r\n0\r\n\r\n",
+            " 5\r\nhello\r\n0\r\n\r\n",
+            "5\t\r\nhello\r\n0\r\n\r\n",
+            "5; a\r\nhello\r\n0\r\n\r\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "5;a\nhello\r\n0\r\n\r\n",
+            "\r\nhello\r\n0\r\n\r\n",
+            "+5\r\nhello\r\n0\r\n\r\n",
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            "-1\r\nhello\r\n0\r\n\r\n",
+            "000000005\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhelloX\r\n0\r\n\r\n",
+            "5\r\nhelloXX0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n Folded: x\r\n\r\n",
+            "5\r\nhello\r\n0\r\nA: b\n\r\n",
+            "5\r\nhello\r\n0\r\n\n",
+            "5\r\nhello\r\n0\r\nfoo\r\n\r\n",
+            "5\r\nhello\r\n0\r\n: v\r\n\r\n",
+            "5\r\nhello\r\n0\r\na b: v\r\n\r\n",
+        ] {
+            assert_eq!(decode(wire.as_bytes()), Err(BodyFault::Chunk), "{wire:?}");
+        }
+        let long_extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(300));
+        assert_eq!(decode(long_extension.as_bytes()), Err(BodyFault::Chunk));
+        let long_trailer = format!("0\r\na: {}\r\n\r\n", "a".repeat(5000));
+        assert_eq!(decode(long_trailer.as_bytes()), Err(BodyFault::Trailer));
+    }
+
+    #[test]
+    fn extensions_are_bounded_in_sum() {
+        let mut reader = BodyReader::of_request(Framing::Chunked, u64::MAX);
+        let chunk = format!("1;{}\r\na\r\n", "x".repeat(250));
+        let chunks = chunk.repeat(1000);
+        assert_eq!(read_all(&mut reader, &[chunks.as_bytes()]), Err(BodyFault::Chunk));
+        let mut reader = BodyReader::of_request(Framing::Chunked, u64::MAX);
+        let modest = format!("{}0\r\n\r\n", "8;x=1\r\nabcdefgh\r\n".repeat(2000));
+        assert!(read_all(&mut reader, &[modest.as_bytes()]).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_backend_may_pad_its_sizes() {
+        for wire in ["5  \r\nhello\r\n0\r\n\r\n", "5 ;a = b\r\nhello\r\n0   \r\n\r\n"] {
+            let mut reader = BodyReader::of_answer(Framing::Chunked);
+            let (body, _) = read_all(&mut reader, &[wire.as_bytes()]).unwrap().unwrap();
+            assert_eq!(body, b"hello", "{wire:?}");
+        }
+        let mut reader = BodyReader::of_answer(Framing::Chunked);
+        assert_eq!(read_all(&mut reader, &[b"5 5\r\n"]), Err(BodyFault::Chunk));
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_too_long() {
+        assert_eq!(decode(b"11\r\n"), Err(BodyFault::TooLong));
+        assert_eq!(decode(b"f\r\n123456789012345\r\n2\r\n"), Err(BodyFault::TooLong));
+    }
+
+    #[test]
+    fn an_incomplete_body_is_not_complete() {
+        assert_eq!(decode(b"5\r\nhel"), Ok(None));
+        assert_eq!(decode(b"5\r\nhello\r\n0\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn a_declared_length_ends_where_it_says() {
+        let mut reader = BodyReader::of_answer(Framing::Length(5));
+        assert_eq!(reader.read(b"hel"), Ok(Read { skip: 0, content: 3, ended: false }));
+        assert_eq!(reader.read(b"loX"), Ok(Read { skip: 0, content: 2, ended: true }));
+        assert!(BodyReader::of_answer(Framing::Length(0)).is_whole());
+        let mut reader = BodyReader::of_answer(Framing::UntilClose);
+        assert_eq!(reader.read(b"ab"), Ok(Read { skip: 0, content: 2, ended: false }));
+        assert!(reader.ends_with_connection() && !reader.is_whole());
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_promised() {
+        let mut out = Vec::new();
+        let mut writer = BodyWriter::new(Framing::Chunked);
+        for piece in [&b"hello"[..], b"", &[b'x'; 300]] {
+            writer.write(piece, &mut out).unwrap();
+        }
+        writer.end(&mut out).unwrap();
+        let mut reader = BodyReader::of_request(Framing::Chunked, 1000);
+        let (content, rest) = read_all(&mut reader, &[&out]).unwrap().unwrap();
+        assert_eq!((content.len(), rest.len()), (305, 0));
+        let mut writer = BodyWriter::new(Framing::Length(3));
+        assert_eq!(writer.write(b"abcd", &mut out), Err(NotAsPromised));
+        let mut writer = BodyWriter::new(Framing::Length(3));
+        writer.write(b"ab", &mut out).unwrap();
+        assert_eq!(writer.end(&mut out), Err(NotAsPromised));
+    }
+}

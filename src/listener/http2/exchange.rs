@@ -1,0 +1,208 @@
+//! One exchange over HTTP/2, as the course sees its caller.
+//!
+//! The window of a request's body is given back when a piece was taken, and whole when the body is dropped. Of an
+//! answer so much is sent as the client granted, and not more is asked for than is in hand; whoever grants nothing for
+//! too long is cut, like one that takes nothing over HTTP/1.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::course::caller::{After, BodyError, Caller, Gone, Length};
+use crate::moment::date;
+use crate::request::RequestError;
+
+/// What is taken of the body of a refused request, and for how long: a stream that ends with its body unread is
+/// reset, and many clients (Debian's curl among them) then lose the answer that they have.
+const DRAINED: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// An exchange.
+pub(super) struct Exchange {
+    respond: SendResponse<Bytes>,
+    answer: Option<SendStream<Bytes>>,
+    body: Option<RecvStream>,
+    /// Bytes of the answer that were promised and not sent; nothing, if none were promised.
+    left: Option<u64>,
+    has_ended: bool,
+    write_timeout: Duration,
+    /// Runs while the client grants nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        respond: SendResponse<Bytes>,
+        body: RecvStream,
+        write_timeout: Duration,
+    ) -> Self {
+        let body = Some(body);
+        Self {
+            respond,
+            answer: None,
+            body,
+            left: None,
+            has_ended: false,
+            write_timeout,
+            stall: None,
+        }
+    }
+
+    /// Ends the stream so that nobody takes what came for whole.
+    pub(super) fn reset(&mut self) {
+        match &mut self.answer {
+            Some(_) if self.has_ended => {}
+            Some(answer) => answer.send_reset(Reason::INTERNAL_ERROR),
+            None => self.respond.send_reset(Reason::INTERNAL_ERROR),
+        }
+        self.has_ended = true;
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
+        let limit = self.write_timeout;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
+        stall.as_mut().poll(cx).map(|()| Err(Gone))
+    }
+}
+
+impl Caller for Exchange {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+        loop {
+            match ready!(body.poll_data(cx)) {
+                None => {
+                    self.body = None;
+                    return Poll::Ready(Ok(None));
+                }
+                // An empty frame ends nothing.
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => {
+                    // It is in hand, and asked for only when there is room for it.
+                    let _ = body.flow_control().release_capacity(piece.len());
+                    return Poll::Ready(Ok(Some(piece)));
+                }
+                Some(Err(error)) => {
+                    let is_fault =
+                        error.reason() == Some(Reason::PROTOCOL_ERROR) && !error.is_remote();
+                    return Poll::Ready(Err(match is_fault {
+                        true => BodyError::Fault(RequestError::BodyIncomplete),
+                        false => BodyError::Gone,
+                    }));
+                }
+            }
+        }
+    }
+
+    fn proceed(&mut self) {
+        let (mut interim, ()) = Response::new(()).into_parts();
+        interim.status = StatusCode::CONTINUE;
+        // A stream that takes none any more takes no answer either, and says so then.
+        let _ = self.respond.send_informational(Response::from_parts(interim, ()));
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.answer {
+            Some(answer) => answer.poll_reset(cx).map(|_| ()),
+            None => self.respond.poll_reset(cx).map(|_| ()),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        length: Length,
+        _: After,
+    ) -> Result<(), Gone> {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = status;
+        parts.headers = fields.clone();
+        date::tell(|text| {
+            if let Ok(date) = HeaderValue::from_str(text) {
+                parts.headers.insert(header::DATE, date);
+            }
+        });
+        if let Length::Known(length) | Length::Said(Some(length)) = length {
+            parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        self.left = if let Length::Known(length) = length { Some(length) } else { None };
+        let ends = length.is_empty();
+        let head = Response::from_parts(parts, ());
+        self.answer = Some(self.respond.send_response(head, ends).map_err(|_| Gone)?);
+        self.has_ended = ends;
+        Ok(())
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
+        let Some(answer) = self.answer.as_mut().filter(|_| !self.has_ended) else {
+            return Poll::Ready(Err(Gone));
+        };
+        answer.reserve_capacity(content.len());
+        let granted = match answer.poll_capacity(cx) {
+            Poll::Ready(Some(Ok(granted))) => granted,
+            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
+            Poll::Pending if answer.capacity() > 0 => answer.capacity(),
+            Poll::Pending => return self.poll_stalled(cx),
+        };
+        let taken = granted.min(content.len());
+        if taken == 0 {
+            return self.poll_stalled(cx);
+        }
+        self.stall = None;
+        let piece = Bytes::copy_from_slice(content.get(..taken).unwrap_or_default());
+        let length = u64::try_from(taken).unwrap_or(u64::MAX);
+        if let Some(left) = &mut self.left {
+            let Some(less) = left.checked_sub(length) else { return Poll::Ready(Err(Gone)) };
+            *left = less;
+        }
+        // With its last byte, for an empty frame is one that some clients count.
+        self.has_ended = self.left == Some(0);
+        let sent = answer.send_data(piece, self.has_ended);
+        if self.has_ended || taken == content.len() {
+            // Nothing is held that others could use.
+            answer.reserve_capacity(0);
+        }
+        Poll::Ready(sent.map(|()| taken).map_err(|_| Gone))
+    }
+
+    fn end(&mut self) -> Result<(), Gone> {
+        match (&mut self.answer, self.has_ended, self.left) {
+            (Some(_), true, _) => Ok(()),
+            (Some(answer), false, None) => {
+                self.has_ended = true;
+                answer.send_data(Bytes::new(), true).map_err(|_| Gone)
+            }
+            (Some(_), false, Some(_)) | (None, ..) => Err(Gone),
+        }
+    }
+
+    /// What the library was given leaves as the connection is driven, within what it keeps.
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn cut(&mut self) {
+        self.reset();
+    }
+
+    async fn settle(&mut self) {
+        let drain = async {
+            let mut taken = 0;
+            while let Ok(Some(piece)) = poll_fn(|cx| self.poll_body(cx)).await {
+                taken += piece.len();
+                if taken > DRAINED {
+                    return;
+                }
+            }
+        };
+        // Who sends no end in time has had its answer.
+        let _ = timeout(DRAIN_TIME, drain).await;
+    }
+}

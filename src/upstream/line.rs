@@ -1,0 +1,288 @@
+//! A connection to a server, and the exchange that is under way on it.
+//!
+//! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
+//! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use http::StatusCode;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::Chosen;
+use crate::http1::answer::{Head, HeadReader, LONGEST, Malformed};
+use crate::http1::body::{BodyReader, Read};
+use crate::http1::turn::{Seen, Turn};
+use crate::scratch;
+
+/// Bytes that are read of a body at a time: no TLS record has more.
+const PIECE: usize = 16 * 1024;
+
+/// The transport of a connection.
+enum Io {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection to a server.
+pub struct Line {
+    io: Io,
+    /// What came and was not given on.
+    input: BytesMut,
+    /// What is to be sent.
+    output: Vec<u8>,
+    sent: usize,
+    turn: Turn,
+    head: HeadReader,
+    body: Option<BodyReader>,
+}
+
+/// What the server sent next.
+#[derive(Debug)]
+pub enum Heard {
+    /// The head of an answer, at the beginning of the buffer: an interim one or the answer itself.
+    Head(Head),
+    /// The connection ended.
+    End,
+}
+
+/// A piece of an answer's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// So many bytes at the beginning of the buffer.
+    Content(usize),
+    /// There is no more.
+    End,
+    /// More is to be read.
+    More,
+}
+
+/// Why an exchange broke.
+#[derive(Debug)]
+pub enum Broken {
+    /// The connection did.
+    Io(io::Error),
+    /// What came cannot be read in one way.
+    Malformed,
+}
+
+impl From<Malformed> for Broken {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Line {
+    /// Connects to a server.
+    pub async fn connect(server: &Chosen) -> io::Result<Self> {
+        let tcp = TcpStream::connect(server.address).await?;
+        tcp.set_nodelay(true)?;
+        let io = match &server.tls {
+            None => Io::Plain(tcp),
+            Some(tls) => {
+                let secured = tls.connector().connect(tls.name(), tcp).await?;
+                Io::Secured(Box::new(secured))
+            }
+        };
+        Ok(Self {
+            io,
+            input: BytesMut::new(),
+            output: Vec::new(),
+            sent: 0,
+            turn: Turn::default(),
+            head: HeadReader::default(),
+            body: None,
+        })
+    }
+
+    /// Whether nothing has come since the connection was put away: whatever comes then belongs to nobody, and so
+    /// does the end of it.
+    pub(super) async fn is_quiet(&mut self) -> bool {
+        // The kernel is asked: what the runtime knows of the socket may be old.
+        let waiting = recv(self.socket(), &mut [0_u8][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        match (waiting, &mut self.io) {
+            (Err(error), _) => error == rustix::io::Errno::AGAIN,
+            (Ok(_), Io::Plain(_)) => false,
+            // Tickets and key updates are no bytes of HTTP: TLS says whether there are any.
+            (Ok((_, 0)), Io::Secured(_)) => false,
+            (Ok(_), Io::Secured(tls)) => {
+                let is_readable = tls.get_ref().0.ready(Interest::READABLE).await.is_ok();
+                let mut byte = [0];
+                let mut byte = tokio::io::ReadBuf::new(&mut byte);
+                let read = std::future::poll_fn(|cx| {
+                    Poll::Ready(Pin::new(&mut **tls).poll_read(cx, &mut byte).is_pending())
+                });
+                is_readable && tokio::task::unconstrained(read).await
+            }
+        }
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        match &self.io {
+            Io::Plain(tcp) => tcp.as_fd(),
+            Io::Secured(tls) => tls.get_ref().0.as_fd(),
+        }
+    }
+
+    /// What is to be sent, to be written behind.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Whether all that was to be sent was taken.
+    pub fn is_sent(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Notes that what is to be sent ends the request.
+    pub fn end_request(&mut self) {
+        if self.is_sent() {
+            self.turn.note_sent_whole();
+        }
+    }
+
+    /// Sends what is to be sent; ready when all was taken.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            let polled = match &mut self.io {
+                Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, rest),
+                Io::Secured(tls) => Pin::new(&mut **tls).poll_write(cx, rest),
+            };
+            let written = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
+            if written == 0 {
+                self.turn.note_broken();
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.turn.note_sent(written);
+            self.sent += written;
+        }
+        // Taken is not sent: TLS may hold it back.
+        if let Io::Secured(tls) = &mut self.io {
+            ready!(Pin::new(&mut **tls).poll_flush(cx)).inspect_err(|_| self.turn.note_broken())?;
+        }
+        self.output.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// How much of what is to be sent was taken.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Gives up what is still to be sent.
+    pub fn stop_sending(&mut self) {
+        self.output.clear();
+        self.sent = 0;
+        self.turn.note_ends();
+    }
+
+    /// Reads more; gives how many bytes, none at the end of the connection.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let polled = match &mut self.io {
+            Io::Plain(tcp) => scratch::poll_read(tcp, cx, &mut self.input, PIECE),
+            Io::Secured(tls) => scratch::poll_read(&mut **tls, cx, &mut self.input, PIECE),
+        };
+        let read = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
+        self.turn.note_got(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// The head of the next answer; nothing, if more is to be read.
+    pub fn head(&mut self) -> Result<Option<Head>, Broken> {
+        Ok(self.head.read(&mut self.input)?)
+    }
+
+    /// What came: a head lies at its beginning until it is taken.
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Whether more came than a head may have.
+    pub fn is_full(&self) -> bool {
+        self.input.len() > LONGEST
+    }
+
+    /// Goes on behind an interim answer (1xx), which has no content.
+    pub fn skip_interim(&mut self, head: &Head) {
+        self.input.advance(head.length.min(self.input.len()));
+    }
+
+    /// Begins the answer's content.
+    pub fn begin_body(&mut self, head: &Head, is_head: bool) -> Result<(), Broken> {
+        let framing = head.framing(&self.input, is_head)?;
+        // Some servers answer a HEAD with a body: kept, the connection would give it to who comes next.
+        if is_head || !head.keeps_connection(&self.input) {
+            self.turn.note_ends();
+        }
+        self.input.advance(head.length.min(self.input.len()));
+        let body = BodyReader::of_answer(framing);
+        if body.is_whole() {
+            self.turn.note_got_whole();
+        }
+        self.body = Some(body);
+        Ok(())
+    }
+
+    /// What of the content is here. Whoever takes it says so before asking again.
+    pub fn piece(&mut self) -> Result<Piece, Broken> {
+        let Some(body) = &mut self.body else { return Ok(Piece::End) };
+        if body.is_whole() {
+            return Ok(Piece::End);
+        }
+        let Read { skip, content, ended } =
+            body.read(&self.input).map_err(|_| Broken::Malformed)?;
+        self.input.advance(skip);
+        if ended {
+            self.turn.note_got_whole();
+        }
+        match (content, ended) {
+            (0, true) => Ok(Piece::End),
+            (0, false) => Ok(Piece::More),
+            (content, _) => Ok(Piece::Content(content)),
+        }
+    }
+
+    /// Takes content that was given.
+    pub fn take(&mut self, bytes: usize) {
+        self.input.advance(bytes.min(self.input.len()));
+    }
+
+    /// The connection ended. Whether the answer's content is whole by that.
+    pub fn ends_whole(&mut self) -> bool {
+        let is_whole = self.body.as_ref().is_some_and(BodyReader::ends_with_connection);
+        self.turn.note_ends();
+        if is_whole {
+            self.turn.note_got_whole();
+            self.body = None;
+        }
+        is_whole
+    }
+
+    /// What the server saw of the request.
+    pub fn seen(&self) -> Seen {
+        self.turn.seen()
+    }
+
+    /// Ends the exchange: the connection, if it may carry another.
+    pub(super) fn finish(mut self) -> Option<Self> {
+        let turn = std::mem::take(&mut self.turn);
+        turn.finish(self.input.len())?;
+        // What waits owns no buffer.
+        self.input = BytesMut::new();
+        self.output = Vec::new();
+        self.body = None;
+        Some(self)
+    }
+
+    /// Whether a status is one of an upgrade that nobody asked for.
+    pub fn is_upgrade(status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS
+    }
+}

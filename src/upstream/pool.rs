@@ -1,0 +1,82 @@
+//! The connections to servers that wait for the next exchange.
+//!
+//! One pool for each thread that serves: a socket lives on the runtime that made it. Bounded for each server and in
+//! time: a server that closes what is idle must not do so under a request. The newest is taken first.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Chosen;
+use super::line::Line;
+
+/// Connections that wait for one server.
+const MOST_IDLE: usize = 128;
+/// How often those that waited too long are closed.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// The pool of a thread.
+#[derive(Default)]
+pub struct Pool(Mutex<Within>);
+
+#[derive(Default)]
+struct Within {
+    /// By the number of the server.
+    idle: HashMap<u64, VecDeque<Idle>>,
+    swept: Option<Instant>,
+}
+
+struct Idle {
+    line: Line,
+    until: Instant,
+}
+
+impl Pool {
+    /// A connection to a server on which nothing came since it was put away.
+    pub async fn take(&self, server: &Chosen) -> Option<Line> {
+        loop {
+            let mut idle = self.0.lock().idle.get_mut(&server.number)?.pop_back()?;
+            if idle.until > Instant::now() && idle.line.is_quiet().await {
+                return Some(idle.line);
+            }
+        }
+    }
+
+    /// Puts a connection away, if its exchange ended so that it may carry another.
+    pub fn give_back(&self, server: &Chosen, line: Line) {
+        let Some(line) = line.finish() else { return };
+        let idle = Idle { line, until: Instant::now() + server.idle_timeout };
+        // What is too many is dropped behind the lock.
+        let _oldest = {
+            let mut within = self.0.lock();
+            let waiting = within.idle.entry(server.number).or_default();
+            waiting.push_back(idle);
+            (waiting.len() > MOST_IDLE).then(|| waiting.pop_front())
+        };
+    }
+
+    /// Closes what waited too long, once a second.
+    pub fn sweep(&self, now: Instant) {
+        let mut over = Vec::new();
+        {
+            let mut within = self.0.lock();
+            if within.swept.is_some_and(|swept| now.duration_since(swept) < SWEEP_EVERY) {
+                return;
+            }
+            within.swept = Some(now);
+            for waiting in within.idle.values_mut() {
+                // The oldest wait at the front.
+                while waiting.front().is_some_and(|idle| idle.until <= now) {
+                    over.extend(waiting.pop_front());
+                }
+            }
+            within.idle.retain(|_, waiting| !waiting.is_empty());
+        }
+    }
+
+    /// How many wait.
+    pub fn count(&self) -> usize {
+        self.0.lock().idle.values().map(VecDeque::len).sum()
+    }
+}
