@@ -11,6 +11,7 @@ pub mod connections;
 pub mod key_sets;
 pub mod services;
 mod batches;
+mod members;
 mod refusals;
 pub mod access_log;
 pub mod application_log;

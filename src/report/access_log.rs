@@ -5,20 +5,22 @@
 //! written in batches; when the target cannot keep up, lines are dropped and counted rather than requests
 //! delayed. Refusals of one address are drawn together beyond a rate (`refusals`).
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Version};
-use serde::Serialize;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::batches::{Batches, Bounds, Flush, Pass};
+use super::members::Members;
 use super::refusals::Refusals;
-use crate::measure::{Outcome, Sample};
+use crate::measure::{Sample, Times};
 use crate::moment::Moment;
-use crate::pseudonym;
+use crate::scope::ConsentId;
+use crate::token::ClientId;
 
 const BOUNDS: Bounds = Bounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
 
@@ -29,68 +31,6 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(1);
 pub struct AccessLog {
     batches: Batches,
     refusals: Arc<Refusals>,
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    timestamp: String,
-    event: &'static str,
-    #[serde(rename = "portaria.listener")]
-    listener: &'a str,
-    #[serde(rename = "client.address")]
-    address: String,
-    #[serde(rename = "network.protocol.version")]
-    version: &'static str,
-    #[serde(rename = "http.request.method")]
-    method: &'static str,
-    #[serde(rename = "http.route")]
-    route: Option<&'a str>,
-    #[serde(rename = "http.response.status_code")]
-    status: Option<u16>,
-    #[serde(rename = "portaria.outcome")]
-    outcome: &'static str,
-    #[serde(rename = "portaria.api", skip_serializing_if = "Option::is_none")]
-    api: Option<&'a str>,
-    #[serde(rename = "portaria.class", skip_serializing_if = "Option::is_none")]
-    class: Option<&'static str>,
-    #[serde(rename = "portaria.refusal.stage", skip_serializing_if = "Option::is_none")]
-    stage: Option<&'static str>,
-    #[serde(rename = "portaria.refusal.code")]
-    code: Option<&'static str>,
-    #[serde(rename = "portaria.refusal.reason", skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(rename = "portaria.refusal.fault", skip_serializing_if = "Option::is_none")]
-    fault: Option<&'static str>,
-    #[serde(rename = "portaria.would_refuse.stage", skip_serializing_if = "Option::is_none")]
-    shadow_stage: Option<&'static str>,
-    #[serde(rename = "portaria.would_refuse.code", skip_serializing_if = "Option::is_none")]
-    shadow_code: Option<&'static str>,
-    #[serde(rename = "portaria.would_refuse.reason", skip_serializing_if = "Option::is_none")]
-    shadow_reason: Option<String>,
-    #[serde(rename = "portaria.interaction_id")]
-    interaction: &'a str,
-    #[serde(rename = "portaria.organisation_id", skip_serializing_if = "Option::is_none")]
-    organisation: Option<&'a str>,
-    #[serde(rename = "portaria.software_statement_id", skip_serializing_if = "Option::is_none")]
-    software_statement: Option<&'a str>,
-    #[serde(rename = "portaria.client.pseudonym", skip_serializing_if = "Option::is_none")]
-    client: Option<String>,
-    #[serde(rename = "portaria.consent.pseudonym", skip_serializing_if = "Option::is_none")]
-    consent: Option<String>,
-    #[serde(rename = "portaria.upstream", skip_serializing_if = "Option::is_none")]
-    upstream: Option<&'a str>,
-    #[serde(rename = "portaria.duration_us")]
-    response: u128,
-    #[serde(rename = "portaria.backend_duration_us", skip_serializing_if = "Option::is_none")]
-    backend: Option<u128>,
-    #[serde(rename = "portaria.head_wait_us")]
-    head_wait: u128,
-    #[serde(rename = "portaria.body_wait_us", skip_serializing_if = "Option::is_none")]
-    body_wait: Option<u128>,
-    #[serde(rename = "portaria.answer_wait_us")]
-    answer_wait: u128,
-    #[serde(rename = "portaria.earlier_wait_us", skip_serializing_if = "Option::is_none")]
-    earlier_wait: Option<u128>,
 }
 
 impl AccessLog {
@@ -124,50 +64,77 @@ impl AccessLog {
                 return;
             }
         }
-        let Ok(mut line) = serde_json::to_vec(&Self::line(sample)) else {
-            return;
-        };
-        line.push(b'\n');
-        self.batches.push(&line);
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            write_line(line, sample);
+            self.batches.push(line);
+        });
     }
+}
 
-    fn line<'a>(sample: &Sample<'a>) -> Line<'a> {
-        let [refusal, shadow] =
-            [sample.refused, sample.would_refuse].map(|refused| Some(&refused?.refusal));
-        let (participant, times) = (sample.participant, sample.times);
-        Line {
-            timestamp: timestamp(sample.arrived),
-            event: "exchange",
-            listener: sample.listener,
-            address: sample.address.to_string(),
-            version: version(sample.version),
-            method: method(sample.method),
-            route: sample.route.map(|route| &*route.published.label),
-            status: sample.status.map(|status| status.as_u16()),
-            outcome: Outcome::as_str(sample.outcome),
-            api: sample.route.map(|route| &*route.published.api),
-            class: sample.route.map(|route| route.published.class.as_str()),
-            stage: refusal.map(|refusal| refusal.stage().as_str()),
-            code: refusal.map(|refusal| refusal.code()),
-            reason: refusal.map(ToString::to_string),
-            fault: refusal.map(|refusal| refusal.fault().as_str()),
-            shadow_stage: shadow.map(|refusal| refusal.stage().as_str()),
-            shadow_code: shadow.map(|refusal| refusal.code()),
-            shadow_reason: shadow.map(ToString::to_string),
-            interaction: sample.interaction.as_str(),
-            organisation: participant.and_then(|p| p.organisation_id().as_value().to_str().ok()),
-            software_statement: participant
-                .and_then(|p| p.software_statement_id().as_value().to_str().ok()),
-            client: sample.client_id.map(|id| pseudonym::of(id.reveal())),
-            consent: sample.consent.map(|id| pseudonym::of(id.reveal())),
-            upstream: sample.upstream,
-            response: times.response.as_micros(),
-            backend: times.backend.map(|backend| backend.as_micros()),
-            head_wait: times.head.as_micros(),
-            body_wait: times.body.map(|body| body.as_micros()),
-            answer_wait: times.answer.as_micros(),
-            earlier_wait: Some(times.earlier.as_micros()).filter(|waited| *waited > 0),
-        }
+thread_local! {
+    /// The line that is written: what was one is the room of the next.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn write_line(out: &mut Vec<u8>, sample: &Sample<'_>) {
+    let mut line = Members::begin(out);
+    line.timestamp("timestamp", sample.arrived);
+    line.text("event", "exchange");
+    line.text("portaria.listener", sample.listener);
+    line.shown("client.address", sample.address);
+    line.text("network.protocol.version", version(sample.version));
+    line.text("http.request.method", method(sample.method));
+    line.or_null("http.route", sample.route.map(|route| &*route.published.label));
+    match sample.status {
+        Some(status) => line.number("http.response.status_code", status.as_u16().into()),
+        None => line.or_null("http.response.status_code", None),
+    }
+    line.text("portaria.outcome", sample.outcome.as_str());
+    line.some("portaria.api", sample.route.map(|route| &*route.published.api));
+    line.some("portaria.class", sample.route.map(|route| route.published.class.as_str()));
+    write_refusal(&mut line, sample);
+    line.text("portaria.interaction_id", sample.interaction.as_str());
+    let participant = sample.participant;
+    let organisation = participant.and_then(|p| p.organisation_id().as_value().to_str().ok());
+    line.some("portaria.organisation_id", organisation);
+    let software = participant.and_then(|p| p.software_statement_id().as_value().to_str().ok());
+    line.some("portaria.software_statement_id", software);
+    line.pseudonym("portaria.client.pseudonym", sample.client_id.map(ClientId::reveal));
+    line.pseudonym("portaria.consent.pseudonym", sample.consent.map(ConsentId::reveal));
+    line.some("portaria.upstream", sample.upstream);
+    write_times(&mut line, sample.times);
+    line.end();
+}
+
+fn write_refusal(line: &mut Members<'_>, sample: &Sample<'_>) {
+    let [refusal, shadow] =
+        [sample.refused, sample.would_refuse].map(|refused| Some(&refused?.refusal));
+    line.some("portaria.refusal.stage", refusal.map(|refusal| refusal.stage().as_str()));
+    line.or_null("portaria.refusal.code", refusal.map(|refusal| refusal.code()));
+    if let Some(refusal) = refusal {
+        line.shown("portaria.refusal.reason", refusal);
+        line.text("portaria.refusal.fault", refusal.fault().as_str());
+    }
+    if let Some(refusal) = shadow {
+        line.text("portaria.would_refuse.stage", refusal.stage().as_str());
+        line.text("portaria.would_refuse.code", refusal.code());
+        line.shown("portaria.would_refuse.reason", refusal);
+    }
+}
+
+fn write_times(line: &mut Members<'_>, times: Times) {
+    line.time("portaria.duration_us", times.response);
+    if let Some(backend) = times.backend {
+        line.time("portaria.backend_duration_us", backend);
+    }
+    line.time("portaria.head_wait_us", times.head);
+    if let Some(body) = times.body {
+        line.time("portaria.body_wait_us", body);
+    }
+    line.time("portaria.answer_wait_us", times.answer);
+    if times.earlier >= Duration::from_micros(1) {
+        line.time("portaria.earlier_wait_us", times.earlier);
     }
 }
 
