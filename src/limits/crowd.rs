@@ -117,6 +117,29 @@ impl Crowd {
         within.total += 1;
         Ok(Place { crowd: self.clone(), address: None, organisation: None })
     }
+
+    /// A place for somebody who is known already: the same, with the crowd asked once.
+    pub fn enter_as(
+        self: &Arc<Self>,
+        address: IpAddr,
+        organisation: Option<&OrganisationId>,
+    ) -> Result<Place, Crowded> {
+        let address = address::network(address);
+        let mut within = self.0.lock();
+        let Within { ceilings, total, addresses, organisations } = &mut *within;
+        if *total >= ceilings.total.get() {
+            return Err(Crowded { whose: Whose::Everyone, ceiling: ceilings.total });
+        }
+        join(addresses, &address, ceilings.address, Whose::Address)?;
+        if let Some(organisation) = organisation {
+            let joined =
+                join(organisations, organisation, ceilings.organisation, Whose::Organisation);
+            joined.inspect_err(|_| leave(addresses, &address))?;
+        }
+        *total += 1;
+        let (address, organisation) = (Some(address), organisation.cloned());
+        Ok(Place { crowd: self.clone(), address, organisation })
+    }
 }
 
 /// A place in a crowd.
@@ -213,7 +236,13 @@ mod tests {
             place.of_organisation(&OrganisationId::new(organisation).unwrap())?;
             Ok(place)
         };
-        place().map_err(|crowded: Crowded| crowded.whose)
+        let one_by_one = place().map_err(|crowded: Crowded| crowded.whose);
+        let one_by_one = one_by_one.map(drop);
+        let organisation = OrganisationId::new(organisation).unwrap();
+        let at_once = crowd.enter_as(address.parse().unwrap(), Some(&organisation));
+        let at_once = at_once.map_err(|crowded| crowded.whose);
+        assert_eq!(at_once.as_ref().map(|_| ()).map_err(|whose| *whose), one_by_one);
+        at_once
     }
 
     #[test]

@@ -63,10 +63,7 @@ impl Limits {
         address: IpAddr,
         organisation: Option<&OrganisationId>,
     ) -> Result<Place, Crowded> {
-        let mut place = self.under_way.enter()?;
-        place.of_address(address)?;
-        organisation.map_or(Ok(()), |organisation| place.of_organisation(organisation))?;
-        Ok(place)
+        self.under_way.enter_as(address, organisation)
     }
 
     /// Takes one cell of the address' quota and one of everyone's.
