@@ -8,7 +8,7 @@
 //! profile 6.1). Leaves to others: scopes (`scope`), the consent that the token names (`consent`).
 //!
 //! Verified tokens are cached under the SHA-256 of their text, so that a signature is checked once and
-//! not per request. The binding, the expiry and whether the keys that verified a token still count are checked
+//! not per request; a thread remembers those that it met last (`memo`). The binding, the expiry and whether the keys that verified a token still count are checked
 //! on every request all the same.
 
 mod error;
@@ -22,9 +22,11 @@ pub mod introspection;
 pub mod binding;
 mod cache;
 mod inquiry;
+mod memo;
 mod revoked;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -45,6 +47,7 @@ use inquiry::Inquiries;
 pub use inquiry::{KEEP_INACTIVE, Notice, Witness};
 use introspection::Introspector;
 pub use issuer::{Issuer, Issuers};
+use memo::{Known, Mark};
 pub use revoked::{Revocation, Revoked};
 
 /// On whose behalf a token was issued.
@@ -164,7 +167,11 @@ pub struct Tokens {
     inquiries: Option<Inquiries>,
     signed: moka::sync::Cache<Digest, Cached, Hashing>,
     revoked: Arc<Revoked>,
+    /// By which what threads remember is told from another configuration's.
+    number: u64,
 }
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 impl Tokens {
     /// A stage that verifies JWTs with the keys of their issuer and opaque tokens with an introspector, whose
@@ -183,7 +190,8 @@ impl Tokens {
             .build_with_hasher(Hashing::default());
         let inquiries = introspector
             .map(|(introspector, witness)| Inquiries::new(introspector, limits, witness));
-        Self { rules, signed_rules, limits, issuers, inquiries, signed, revoked }
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { rules, signed_rules, limits, issuers, inquiries, signed, revoked, number }
     }
 
     /// The issuers.
@@ -199,8 +207,16 @@ impl Tokens {
         now: Moment,
     ) -> Result<BoundToken, TokenError> {
         let text = bearer::find(headers, self.limits.longest)?;
-        let key = Digest::of(text);
-        let token = self.verify(key, text, participant.organisation_id(), now).await?;
+        let mark = Mark::of(text);
+        let met = mark.and_then(|mark| self.met(mark, now));
+        let (key, token) = match met {
+            Some(known) => known,
+            None => {
+                let key = Digest::of(text);
+                let caller = participant.organisation_id();
+                (key, self.verify(key, mark, text, caller, now).await?)
+            }
+        };
         token.still_valid(now)?;
         // Last: while an answer was awaited, the token may have been revoked.
         if self.revoked.contain(&key, token.signed.as_ref()) {
@@ -231,15 +247,23 @@ impl Tokens {
         cached.map(|cached| cached.token)
     }
 
+    /// A token that this thread met before, and whose keys still count.
+    fn met(&self, mark: Mark, now: Moment) -> Option<(Digest, Arc<VerifiedToken>)> {
+        let Known { digest, token, signed } = memo::recall(mark, self.number)?;
+        let keys = self.issuers.keys_at(signed.issuer)?;
+        keys.vouches_for(signed.revision, now).then_some((digest, token))
+    }
+
     async fn verify(
         &self,
         key: Digest,
+        mark: Option<Mark>,
         text: &str,
         caller: &OrganisationId,
         now: Moment,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         match jwt::Parts::split(text) {
-            Some(parts) if self.issuers.have_keys() => match self.known(key, now) {
+            Some(parts) if self.issuers.have_keys() => match self.known(key, mark, now) {
                 Some(token) => Ok(token),
                 // Boxed: what is rare must not make every request's future larger.
                 None => Box::pin(self.verify_signed(key, text, &parts, caller, now)).await,
@@ -249,11 +273,19 @@ impl Tokens {
     }
 
     /// A signed token that was verified before, with keys that still count.
-    fn known(&self, key: Digest, now: Moment) -> Option<Arc<VerifiedToken>> {
+    fn known(&self, key: Digest, mark: Option<Mark>, now: Moment) -> Option<Arc<VerifiedToken>> {
         let Cached { token, signed, .. } = self.signed.get(&key)?;
         let signed = signed?;
         let keys = self.issuers.keys_at(signed.issuer)?;
-        keys.vouches_for(signed.revision, now).then_some(token)
+        if !keys.vouches_for(signed.revision, now) {
+            return None;
+        }
+        // Who sends it a second time sends it again.
+        if let Some(mark) = mark {
+            let known = Known { digest: key, token: token.clone(), signed };
+            memo::remember(mark, self.number, known);
+        }
+        Some(token)
     }
 
     /// The claims are parsed first, and only for their issuer: what they say counts once the signature is

@@ -133,7 +133,7 @@ impl Tokens {
         if !is_signed {
             return Memory::Alleged(answers_end);
         }
-        match self.verify(Digest::of(text), text, caller, now).await {
+        match self.verify(Digest::of(text), None, text, caller, now).await {
             Ok(token) => Memory::Known(life(&token, now).max(answers_end)),
             // What may come to hold.
             Err(TokenError::NotYetValid | TokenError::UnknownKey) => Memory::Alleged(UNKNOWN_LIFE),
