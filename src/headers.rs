@@ -6,11 +6,12 @@
 //! every status.
 //!
 //! Sources: OPIN portal, HTTP headers; technical security controls 3.2 pages 24-27; RFC 9110 section
-//! 7.6; RFC 9745 and 8594 (Deprecation, Sunset). Works on `http` types; the gateway applies the result.
+//! 7.6; RFC 9745 and 8594 (Deprecation, Sunset).
 
 pub mod connection;
 pub mod caller;
 pub mod outgoing;
+pub mod answer;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -52,36 +53,7 @@ pub struct AnswerFacts<'a> {
     pub standing: Option<Standing>,
 }
 
-/// The most fields that [`complete`] adds.
-pub const ADDED_TO_ANSWER: usize = 13;
-
-/// Adds the fields that every answer gets, whatever its status and whoever made it.
-pub fn complete(answer: &mut HeaderMap, facts: AnswerFacts<'_>) {
-    answer.reserve(ADDED_TO_ANSWER);
-    for (name, value) in SECURITY {
-        answer.insert(name, value);
-    }
-    answer.insert(interaction::FIELD, facts.interaction.as_value().clone());
-    if let Some((name, value)) = facts.attempt {
-        answer.insert(name, value.clone());
-    }
-    if let Some(version) = facts.version {
-        answer.insert(version::FIELD, version.clone());
-    }
-    if let Some(value) = facts.lifetime.and_then(Lifetime::deprecation) {
-        answer.insert(DEPRECATION, value.clone());
-    }
-    if let Some(value) = facts.lifetime.and_then(Lifetime::sunset) {
-        answer.insert(SUNSET, value.clone());
-    }
-    if let Some(standing) = facts.standing {
-        answer.insert(RATE_LIMIT, HeaderValue::from(standing.limit));
-        answer.insert(RATE_LIMIT_REMAINING, HeaderValue::from(standing.remaining));
-        answer.insert(RATE_LIMIT_TIME, HeaderValue::from(standing.window_seconds));
-    }
-}
-
-/// The fields of a cleared answer that are its own: not those that [`complete`] sets for each exchange, nor
+/// The fields of a cleared answer that are its own: not those that are set for each exchange, nor
 /// what frames and dates a message.
 pub fn lasting(answer: &HeaderMap) -> HeaderMap {
     let is_set_anew = |name: &HeaderName| {
@@ -95,39 +67,6 @@ pub fn lasting(answer: &HeaderMap) -> HeaderMap {
     };
     let own = answer.iter().filter(|(name, _)| !is_set_anew(name));
     own.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Removes from a backend's answer what must not reach the caller; cookies too, unless they are asked for: an API
-/// of the ecosystem has no session, and a legacy system's would tie callers to it.
-pub fn clear(answer: &mut HeaderMap, keeps_cookies: bool) {
-    if !keeps_cookies {
-        answer.remove(header::SET_COOKIE);
-    }
-    for name in dropped_from_answer(answer) {
-        answer.remove(name);
-    }
-}
-
-/// The names of a backend's answer that must not reach the caller: those of its connection, those that
-/// describe the legacy system, those that the gateway owns.
-fn dropped_from_answer(headers: &HeaderMap) -> Vec<HeaderName> {
-    let nominated = connection::Nominated::of(headers);
-    let describes = |name: &HeaderName| {
-        matches!(
-            name.as_str(),
-            "server" | "x-powered-by" | "x-aspnet-version" | "x-aspnetmvc-version"
-        )
-    };
-    headers
-        .keys()
-        .filter(|name| {
-            connection::is_hop_by_hop(name)
-                || describes(name)
-                || caller::is_owned(name)
-                || nominated.contains(name)
-        })
-        .cloned()
-        .collect()
 }
 
 #[cfg(test)]
@@ -147,43 +86,12 @@ mod tests {
         let (version, lifetime) = (Some(&version), None);
         let facts =
             AnswerFacts { interaction: &interaction, attempt: None, version, lifetime, standing };
-        complete(&mut headers, facts);
+        let own_fields = headers.clone();
+        headers.clear();
+        answer::Answer { own: answer::Own::These(&own_fields), facts }.tell(&mut headers);
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
         assert_eq!(lasting(&headers), own);
-    }
-
-    #[test]
-    fn an_answer_keeps_its_own_fields_only() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("content-type", "application/json"),
-            ("link", "<a>"),
-            ("server", "IIS"),
-            ("x-powered-by", "ASP.NET"),
-            ("keep-alive", "timeout=5"),
-            ("connection", "x-hop, close"),
-            ("x-hop", "1"),
-            ("x-portaria-client-id", "forged"),
-            ("transfer-encoding", "chunked"),
-        ] {
-            headers.insert(name, value.parse().unwrap());
-        }
-        let mut dropped: Vec<String> =
-            dropped_from_answer(&headers).iter().map(ToString::to_string).collect();
-        dropped.sort_unstable();
-        assert_eq!(
-            dropped,
-            [
-                "connection",
-                "keep-alive",
-                "server",
-                "transfer-encoding",
-                "x-hop",
-                "x-portaria-client-id",
-                "x-powered-by"
-            ]
-        );
     }
 }

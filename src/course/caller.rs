@@ -7,8 +7,9 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
+use crate::headers::answer::Answer;
 use crate::request::RequestError;
 
 /// The caller cannot be given anything any more.
@@ -68,7 +69,7 @@ pub trait Caller: Send {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &HeaderMap,
+        fields: &Answer<'_>,
         length: Length,
         after: After,
     ) -> Result<(), Gone>;

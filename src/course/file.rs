@@ -166,15 +166,15 @@ impl<'a> File<'a> {
     }
 
     /// Notes the status that the caller gets.
-    pub(super) fn note_status(&mut self, status: StatusCode) {
+    pub(super) fn note_status(&mut self, status: StatusCode, now: Instant) {
         self.status = Some(status);
-        self.clock.hand_over(Instant::now());
+        self.clock.hand_over(now);
     }
 
     /// Notes that an upstream is asked, for the first time or again.
-    pub(super) fn note_asked(&mut self, upstream: usize) {
+    pub(super) fn note_asked(&mut self, upstream: usize, now: Instant) {
         self.asked = Some(upstream);
-        self.clock.ask(Instant::now());
+        self.clock.ask(now);
     }
 
     /// Notes whether part of the request's body is still to come while a backend has the rest.
@@ -296,5 +296,6 @@ async fn explain(
         },
         Err(refused) => refused.refusal.clone(),
     };
-    Some(Box::new(admission.explain(arriving, &refusal, now).await))
+    // Boxed, for most requests are not refused.
+    Some(Box::new(Box::pin(admission.explain(arriving, &refusal, now)).await))
 }

@@ -103,8 +103,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin() -> Self {
-        Self { progress: Instant::now(), sent: 0, interim: 0, is_deaf: false }
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { progress: now, sent: 0, interim: 0, is_deaf: false }
     }
 }
 
@@ -115,14 +115,15 @@ fn is_idempotent(method: &Method) -> bool {
 
 impl<C: Caller> Forward<'_, '_, '_, C> {
     /// Asks, and gives the caller the answer.
-    pub(super) async fn run(mut self, mut leave: Leave) -> Result<Outcome, End> {
+    pub(super) async fn run(&mut self, mut leave: Leave) -> Result<Outcome, End> {
         let mut tried = None;
         loop {
-            let server = self.upstream.choose(tried, Moment::now());
+            let now = Instant::now();
+            let server = self.upstream.choose(tried, Moment::of(now));
             let server = server.ok_or(Refusal::Internal).at(Step::Upstream)?;
-            self.file.note_asked(leave.upstream());
+            self.file.note_asked(leave.upstream(), now);
             self.aftermath.note_asked();
-            match self.attempt(&leave, &server, tried.is_some()).await {
+            match self.attempt(&leave, &server, tried.is_some(), now).await {
                 Ok((line, head)) => return self.pass(&leave, &server, line, head).await,
                 Err(Trouble::End(end)) => return Err(end),
                 Err(Trouble::Backend { error, seen, broke_off, is_stale }) => {
@@ -168,15 +169,18 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         leave: &Leave,
         server: &Chosen,
         anew: bool,
+        now: Instant,
     ) -> Result<(Line, Head), Trouble> {
-        let pooled = if anew { None } else { self.seat.pool.take(server).await };
+        let pooled = if anew { None } else { self.seat.pool.take(server, now).await };
         let is_reused = pooled.is_some();
         let mut line = match pooled {
             Some(line) => line,
             None => self.connect(server).await?,
         };
-        self.write(leave, &mut line)?;
-        match self.await_head(leave, &mut line).await {
+        // A connection that waits is there at once; one that is made takes its time.
+        let now = if is_reused { now } else { Instant::now() };
+        self.write(leave, &mut line, now)?;
+        match self.await_head(leave, &mut line, now).await {
             Ok(head) => Ok((line, head)),
             Err(Failure::End(end)) => Err(Trouble::End(end)),
             Err(Failure::Backend(error)) => {
@@ -215,8 +219,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
 
     /// What the backend is told. A participant that was admitted and is none any more, while a server was awaited, is
     /// refused: no backend gets its request without its name.
-    fn write(&mut self, leave: &Leave, line: &mut Line) -> Result<(), Refused> {
-        let (permit, now) = (leave.permit(), Moment::now());
+    fn write(&mut self, leave: &Leave, line: &mut Line, at: Instant) -> Result<(), Refused> {
+        let (permit, now) = (leave.permit(), Moment::of(at));
         let settings = self.upstream.settings();
         let participant = match leave.route().asks.access.needs_participant() {
             true => Some(self.file.peer().participant(now).at(Step::Participant)?),
@@ -250,13 +254,18 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         written.map_err(|_| Step::Upstream.refuse(Refusal::Internal))?;
         line.output().extend_from_slice(self.body.kept());
         if self.body.is_whole() {
-            self.file.clock.have_body(Instant::now());
+            self.file.clock.have_body(at);
         }
         Ok(())
     }
 
-    async fn await_head(&mut self, leave: &Leave, line: &mut Line) -> Result<Head, Failure> {
-        let mut watch = Watch::begin();
+    async fn await_head(
+        &mut self,
+        leave: &Leave,
+        line: &mut Line,
+        now: Instant,
+    ) -> Result<Head, Failure> {
+        let mut watch = Watch::begin(now);
         loop {
             match poll_fn(|cx| self.poll_event(cx, line, &mut watch)).await? {
                 Event::Head(head) => return Ok(head),
@@ -277,7 +286,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         self.file.note_streaming(false);
         self.operation.take_room()?;
         let serving = self.file.serving.clone();
-        serving.admission.holds(leave.permit(), self.file.peer(), Moment::now()).await
+        Box::pin(serving.admission.holds(leave.permit(), self.file.peer(), Moment::now())).await
     }
 
     fn poll_event(

@@ -17,9 +17,10 @@ use super::forward::{Forward, Watch};
 use super::leave::Leave;
 use super::reply;
 use crate::admission::{Refused, Step};
-use crate::headers;
+use crate::headers::{self, answer::Answer, answer::Own};
 use crate::http1::answer::{Head, has_no_content};
 use crate::http1::body::Framing;
+use crate::http1::line::parse_length;
 use crate::links::{self, LinkRewriter};
 use crate::measure::Outcome;
 use crate::refusal::{UpstreamError, foreign};
@@ -30,11 +31,20 @@ use crate::upstream::{Chosen, UpstreamSettings};
 /// An answer as the caller gets it.
 struct Prepared {
     status: StatusCode,
-    fields: HeaderMap,
+    /// Its own fields, if they are not those that came.
+    own: Option<HeaderMap>,
     length: Length,
     links: Option<LinkRewriter>,
     /// What the caller gets instead of the backend's content.
     replacement: Option<Vec<u8>>,
+}
+
+/// What is changed of an answer.
+#[derive(Default)]
+struct Changed {
+    own: Option<HeaderMap>,
+    links: Option<LinkRewriter>,
+    replacement: Option<(StatusCode, Vec<u8>)>,
 }
 
 /// How the passing goes.
@@ -45,6 +55,8 @@ struct Passage {
     rewritten: Bytes,
     links: Option<LinkRewriter>,
     watch: Watch,
+    /// When something came last.
+    heard: Instant,
     /// The whole content came.
     is_over: bool,
     has_ended: bool,
@@ -63,29 +75,28 @@ enum Event {
 impl<C: Caller> Forward<'_, '_, '_, C> {
     /// Gives the caller the answer whose head is here.
     pub(super) async fn pass(
-        mut self,
+        &mut self,
         leave: &Leave,
         server: &Chosen,
         mut line: Line,
         head: Head,
     ) -> Result<Outcome, End> {
-        self.note_answer(server, head.status);
+        let now = Instant::now();
+        self.note_answer(server, head.status, now);
         let prepared = self.prepare(leave, &line, &head)?;
         let is_head = self.arrival.head.method == Method::HEAD;
-        line.begin_body(&head, is_head).map_err(|_| malformed())?;
         if !self.body.is_whole() && !goes_on(head.status) {
             line.stop_sending();
             self.body = super::received::Body::none();
             self.file.note_streaming(false);
         }
-        let Prepared { status, fields, length, links, replacement } = prepared;
-        self.file.note_status(status);
-        let given = self.caller.begin(status, &fields, length, After::Stays);
-        given.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
+        self.begin(&line, &head, &prepared, now)?;
+        line.begin_body(&head, is_head).map_err(|_| malformed())?;
+        let Prepared { links, replacement, .. } = prepared;
         if let Some(content) = replacement {
             return self.replace(server, line, &content).await;
         }
-        let mut passage = Passage::begin(links);
+        let mut passage = Passage::begin(links, now);
         loop {
             match poll_fn(|cx| self.poll_passage(cx, &mut line, &mut passage)).await {
                 Ok(Event::Done) => break,
@@ -104,9 +115,30 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         Ok(Outcome::Answered)
     }
 
+    /// Begins the answer.
+    fn begin(
+        &mut self,
+        line: &Line,
+        head: &Head,
+        prepared: &Prepared,
+        now: Instant,
+    ) -> Result<(), End> {
+        self.file.note_status(prepared.status, now);
+        let own = match &prepared.own {
+            Some(own) => Own::These(own),
+            None => Own::Passed {
+                head,
+                buffer: line.input(),
+                keeps_cookies: self.upstream.settings().keeps_cookies,
+            },
+        };
+        let fields = Answer { own, facts: self.file.answer_facts(&self.arrival.head) };
+        let begun = self.caller.begin(prepared.status, &fields, prepared.length, After::Stays);
+        begun.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))
+    }
+
     /// Notes the head of the backend's answer: what may have changed is over before the caller sees it.
-    fn note_answer(&mut self, server: &Chosen, status: StatusCode) {
-        let now = Instant::now();
+    fn note_answer(&mut self, server: &Chosen, status: StatusCode, now: Instant) {
         // One that answers early wants no more of the body.
         self.file.clock.have_body(now);
         self.file.clock.hear(now, Duration::ZERO);
@@ -119,37 +151,48 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let settings = self.upstream.settings();
         let is_head = self.arrival.head.method == Method::HEAD;
         let framing = head.framing(line.input(), is_head).map_err(|_| malformed())?;
-        let mut fields = head.to_map(line.input()).map_err(|_| malformed())?;
-        let links = settings.public_url.clone().filter(|_| links::are_in(head.status, &fields));
-        let replacement = self.replacement(leave, settings, head.status, &fields);
+        let said = head.values(line.input(), "content-length").next().and_then(parse_length);
+        let is_changed = settings.public_url.is_some()
+            || (settings.replaces_errors && !head.status.is_success())
+            || self.operation.may_be_repeated();
+        let Changed { own, links, replacement } = match is_changed {
+            true => self.change(leave, line, head)?,
+            false => Changed::default(),
+        };
         let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
-        headers::clear(&mut fields, settings.keeps_cookies);
-        if let Some((_, content)) = &replacement {
-            foreign::dress(&mut fields, content.len());
-        }
-        lead_outside(&mut fields, settings, self.arrival.head.host());
-        if self.operation.may_be_repeated() {
-            let lasting = headers::lasting(&fields);
-            self.operation.note_answer_head(status.as_u16(), lasting);
-        }
-        // Of the gateway's clock, which stands on every answer.
-        fields.remove(header::DATE);
-        let said = fields.remove(header::CONTENT_LENGTH);
-        let said = said.and_then(|said| crate::http1::line::parse_length(said.as_bytes()));
-        let length = match framing {
+        let replacement = replacement.map(|(_, content)| content);
+        let length = match (framing, &replacement) {
             _ if status == StatusCode::NO_CONTENT => Length::None,
+            (_, Some(content)) if is_head => Length::Said(u64::try_from(content.len()).ok()),
+            (_, Some(content)) => Length::Known(u64::try_from(content.len()).unwrap_or(0)),
             _ if is_head || has_no_content(status) => {
                 Length::Said(said.filter(|_| links.is_none()))
             }
-            _ if replacement.is_some() => Length::Known(said.unwrap_or(0)),
             _ if links.is_some() => Length::Open,
-            Framing::Length(length) => Length::Known(length),
-            Framing::Chunked | Framing::UntilClose => Length::Open,
+            (Framing::Length(length), None) => Length::Known(length),
+            (Framing::Chunked | Framing::UntilClose, None) => Length::Open,
         };
-        headers::complete(&mut fields, self.file.answer_facts(&self.arrival.head));
-        let replacement = replacement.map(|(_, content)| content).filter(|_| !is_head);
-        let links = links.map(LinkRewriter::new);
-        Ok(Prepared { status, fields, length, links, replacement })
+        let replacement = replacement.filter(|_| !is_head);
+        Ok(Prepared { status, own, length, links, replacement })
+    }
+
+    /// Changes the fields of an answer that is not passed as it is, and notes those of one that may be given again.
+    fn change(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Changed, End> {
+        let settings = self.upstream.settings();
+        let mut own = head.to_map(line.input()).map_err(|_| malformed())?;
+        let links = settings.public_url.clone().filter(|_| links::are_in(head.status, &own));
+        let replacement = self.replacement(leave, settings, head.status, &own);
+        headers::answer::clear(&mut own, settings.keeps_cookies);
+        if let Some((_, content)) = &replacement {
+            foreign::dress(&mut own, content.len());
+        }
+        lead_outside(&mut own, settings, self.arrival.head.host());
+        if self.operation.may_be_repeated() {
+            let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
+            self.operation.note_answer_head(status.as_u16(), headers::lasting(&own));
+        }
+        own.remove(header::CONTENT_LENGTH);
+        Ok(Changed { own: Some(own), links: links.map(LinkRewriter::new), replacement })
     }
 
     /// The status and content that the caller gets instead of an error that the backend tells in a form of its own;
@@ -172,13 +215,13 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
 
     /// Gives the caller other content. The backend's is of no interest, and its connection with it, unless it is here.
     async fn replace(
-        mut self,
+        &mut self,
         server: &Chosen,
         mut line: Line,
         content: &[u8],
     ) -> Result<Outcome, End> {
         let given = async {
-            reply::give(self.caller, content).await?;
+            reply::give(&mut *self.caller, content).await?;
             self.caller.end()?;
             poll_fn(|cx| self.caller.poll_flush(cx)).await
         };
@@ -262,7 +305,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             Ok(Piece::End) => None,
             Err(_) => return Err(End::Cut(Outcome::Interrupted, false)),
         };
-        let now = Instant::now();
+        let now = passage.heard;
         self.file.clock.hear(now, std::mem::take(&mut passage.waited));
         passage.watch.progress = now;
         passage.is_over = piece.is_none();
@@ -296,12 +339,16 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         match line.poll_fill(cx) {
             Poll::Ready(Ok(0)) if line.ends_whole() => {
                 // The next piece is the end.
+                passage.heard = Instant::now();
                 return Poll::Ready(Ok(()));
             }
             Poll::Ready(Ok(0) | Err(_)) => {
                 return Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)));
             }
-            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+            Poll::Ready(Ok(_)) => {
+                passage.heard = Instant::now();
+                return Poll::Ready(Ok(()));
+            }
             Poll::Pending => {}
         }
         // The backend pauses: what the caller was given leaves.
@@ -330,12 +377,13 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
 }
 
 impl Passage {
-    fn begin(links: Option<LinkRewriter>) -> Self {
+    fn begin(links: Option<LinkRewriter>, now: Instant) -> Self {
         Self {
             content: 0,
             rewritten: Bytes::new(),
             links,
-            watch: Watch::begin(),
+            watch: Watch::begin(now),
+            heard: now,
             is_over: false,
             has_ended: false,
             blocked: None,
@@ -349,7 +397,10 @@ impl Passage {
 
     fn note_room(&mut self) {
         if let Some(since) = self.blocked.take() {
-            self.waited += Instant::now().saturating_duration_since(since);
+            let now = Instant::now();
+            self.waited += now.saturating_duration_since(since);
+            // What was there meanwhile is read only now.
+            self.heard = now;
         }
     }
 }

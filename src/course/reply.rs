@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
@@ -9,8 +10,8 @@ use super::caller::{After, Caller, Gone, Length};
 use super::file::File;
 use super::{Arrival, End};
 use crate::admission::{At, Refused, Step};
-use crate::headers::{self, AnswerFacts};
-use crate::idempotency::Answer;
+use crate::headers::answer::{Answer, Own};
+use crate::idempotency::Answer as Kept;
 use crate::measure::Outcome;
 use crate::refusal::Refusal;
 use crate::request::KEPT_BODY;
@@ -33,18 +34,16 @@ pub(super) async fn refuse(
     if matches!(refusal, Refusal::Identity(_)) {
         file.peer().dismiss();
     }
-    let facts = file.answer_facts(&arrival.head);
-    let standing = refusal.standing().or(facts.standing);
-    let mut fields = HeaderMap::new();
-    headers::complete(&mut fields, AnswerFacts { standing, ..facts });
-    explain(&mut fields, refusal);
+    let mut own = HeaderMap::new();
+    explain(&mut own, refusal);
     let body = refusal.body(file.error_form(refusal), file.arrived);
     let status = refusal.status();
     let after = match file.refuse(refused) || ends {
         true => After::Ends,
         false => After::Stays,
     };
-    file.note_status(status);
+    file.note_status(status, Instant::now());
+    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     // Who does not take its answer has been refused all the same.
     let _ = write(caller, arrival, status, &fields, &body, after).await;
     caller.settle().await;
@@ -93,13 +92,13 @@ pub(super) async fn repeat(
     caller: &mut impl Caller,
     arrival: &Arrival,
     file: &mut File<'_>,
-    answer: &Answer,
+    answer: &Kept,
 ) -> Result<Outcome, End> {
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::Internal);
     let status = status.at(Step::Operation)?;
-    let mut fields = answer.fields.clone();
-    headers::complete(&mut fields, file.answer_facts(&arrival.head));
-    file.note_status(status);
+    file.note_status(status, Instant::now());
+    let own = Own::These(&answer.fields);
+    let fields = Answer { own, facts: file.answer_facts(&arrival.head) };
     let written = write(caller, arrival, status, &fields, &answer.body, After::Stays).await;
     written.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
     Ok(Outcome::Replayed)
@@ -134,12 +133,12 @@ async fn no_content(
     allow: Option<HeaderValue>,
     after: After,
 ) -> Result<Outcome, End> {
-    let mut fields = HeaderMap::new();
-    headers::complete(&mut fields, file.answer_facts(&arrival.head));
+    let mut own = HeaderMap::new();
     if let Some(allow) = allow {
-        fields.insert(header::ALLOW, allow);
+        own.insert(header::ALLOW, allow);
     }
-    file.note_status(StatusCode::NO_CONTENT);
+    file.note_status(StatusCode::NO_CONTENT, Instant::now());
+    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     let given = async {
         caller.begin(StatusCode::NO_CONTENT, &fields, Length::None, after)?;
         caller.end()?;
@@ -154,7 +153,7 @@ async fn write(
     caller: &mut impl Caller,
     arrival: &Arrival,
     status: StatusCode,
-    fields: &HeaderMap,
+    fields: &Answer<'_>,
     content: &[u8],
     after: After,
 ) -> Result<(), Gone> {

@@ -29,8 +29,7 @@ const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether only the gateway may set a field of this name.
-pub fn is_owned(name: &HeaderName) -> bool {
-    let name = name.as_str();
+pub fn is_owned(name: &str) -> bool {
     const PREFIXES: [&str; 9] = [
         "x-portaria-",
         "x-forwarded",
@@ -145,7 +144,11 @@ pub fn may_be_configured(name: &HeaderName) -> bool {
     let is_plain = name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let is_set =
         [header::CONTENT_LENGTH, header::EXPECT, header::AUTHORIZATION, interaction::FIELD];
-    is_plain && !is_hop_by_hop(name) && !is_owned(name) && !is_set.contains(name) && !passes(name)
+    is_plain
+        && !is_hop_by_hop(name.as_str())
+        && !is_owned(name.as_str())
+        && !is_set.contains(name)
+        && !passes(name)
 }
 
 /// What the backend is told of the caller.

@@ -7,13 +7,14 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWrite;
 
 use super::super::transport::Socket;
 use super::{Line, READ_SIZE};
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
+use crate::headers::answer::{Answer, Fields};
 use crate::http1::body::{BodyFault, BodyReader, BodyWriter, Framing, Read};
 use crate::http1::line::push_decimal;
 use crate::moment::date;
@@ -93,7 +94,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         }
     }
 
-    fn head(&mut self, status: StatusCode, fields: &HeaderMap, length: Length) {
+    fn head(&mut self, status: StatusCode, fields: &Answer<'_>, length: Length) {
         let out = &mut self.out;
         out.reserve(1024);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -101,12 +102,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
-        for (name, value) in fields {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
+        fields.tell(&mut Lines(out));
         date::tell(|text| {
             out.extend_from_slice(b"date: ");
             out.extend_from_slice(text.as_bytes());
@@ -158,6 +154,29 @@ impl<'a, S: Socket> Exchange<'a, S> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Line { transport, input, .. } = &mut *self.line;
         scratch::poll_read(transport, cx, input, READ_SIZE)
+    }
+}
+
+/// Fields as lines.
+struct Lines<'a>(&'a mut Vec<u8>);
+
+impl Fields for Lines<'_> {
+    fn known(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.passed(name.as_str(), value.as_bytes());
+    }
+
+    fn number(&mut self, name: &HeaderName, value: u64) {
+        self.0.extend_from_slice(name.as_str().as_bytes());
+        self.0.extend_from_slice(b": ");
+        push_decimal(self.0, value);
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    fn passed(&mut self, name: &str, value: &[u8]) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        self.0.extend_from_slice(value);
+        self.0.extend_from_slice(b"\r\n");
     }
 }
 
@@ -227,7 +246,7 @@ impl<S: Socket> Caller for Exchange<'_, S> {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &HeaderMap,
+        fields: &Answer<'_>,
         length: Length,
         after: After,
     ) -> Result<(), Gone> {

@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
+use crate::headers::answer::Answer;
 use crate::moment::date;
 use crate::request::RequestError;
 
@@ -23,6 +24,9 @@ use crate::request::RequestError;
 /// reset, and many clients (Debian's curl among them) then lose the answer that they have.
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Room for the fields of most answers.
+const MOST_FIELDS: usize = 24;
 
 /// An exchange.
 pub(super) struct Exchange {
@@ -117,13 +121,14 @@ impl Caller for Exchange {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &HeaderMap,
+        fields: &Answer<'_>,
         length: Length,
         _: After,
     ) -> Result<(), Gone> {
         let (mut parts, ()) = Response::new(()).into_parts();
         parts.status = status;
-        parts.headers = fields.clone();
+        parts.headers.reserve(MOST_FIELDS);
+        fields.tell(&mut parts.headers);
         date::tell(|text| {
             if let Ok(date) = HeaderValue::from_str(text) {
                 parts.headers.insert(header::DATE, date);
