@@ -188,7 +188,8 @@ impl Gateway {
             }
         };
         file.note_permit(leave.permit());
-        let forward = Forward { caller, arrival, file, seat, upstream, body, operation, aftermath };
+        let mut forward =
+            Forward { caller, arrival, file, seat, upstream, body, operation, aftermath };
         forward.run(leave).await
     }
 }
@@ -228,7 +229,9 @@ async fn receive(
 async fn confirm(permit: Permit, file: &mut File<'_>) -> Result<Permit, Refused> {
     let serving = file.serving.clone();
     let waiting = permit.wait();
-    let permit = serving.admission.confirm(waiting, file.peer(), Moment::now()).await?;
+    // Boxed: whoever waited has the time, and every request's future would be larger.
+    let judged = serving.admission.confirm(waiting, file.peer(), Moment::now());
+    let permit = Box::pin(judged).await?;
     file.note_permit(&permit);
     Ok(permit)
 }
@@ -248,7 +251,7 @@ async fn lead(
 /// Judges a permit again, to give the answer that an earlier exchange got.
 async fn confirm_repetition(permit: Permit, file: &File<'_>) -> Result<(), Refused> {
     let admission = &file.serving.admission;
-    admission.confirm_repetition(permit.wait(), file.peer(), Moment::now()).await
+    Box::pin(admission.confirm_repetition(permit.wait(), file.peer(), Moment::now())).await
 }
 
 /// Takes the event that the body is: it is for the gateway, and no backend sees it.

@@ -94,7 +94,9 @@ impl Answers {
         if self.unknown.contains_key(&key) {
             return Err(ConsentError::Unknown);
         }
-        match self.kept.try_get_with(key, self.ask(key, id, chosen, now)).await {
+        // Boxed: what is rare must not make every request's future larger.
+        let ask = Box::pin(self.ask(key, id, chosen, now));
+        match Box::pin(self.kept.try_get_with(key, ask)).await {
             Ok(terms) => Ok(terms),
             Err(not_kept) => match &*not_kept {
                 NotKept::Fleeting(terms) => Ok(terms.clone()),

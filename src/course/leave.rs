@@ -66,7 +66,7 @@ impl Leave {
     /// Leave once more, of which time has passed with a server before: what was admitted may have ended meanwhile.
     pub(super) async fn renew(self, admission: &Admission, peer: &Peer) -> Result<Self, Refused> {
         let waiting = self.permit.wait();
-        let permit = admission.confirm(waiting, peer, Moment::now()).await?;
+        let permit = Box::pin(admission.confirm(waiting, peer, Moment::now())).await?;
         Self::new(permit, self.turn)
     }
 

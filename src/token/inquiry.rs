@@ -80,8 +80,9 @@ impl Inquiries {
         if let Some(error) = self.refused.get(&key) {
             return Err(error);
         }
-        let ask = self.ask(key, text, caller, rules, now);
-        let answer = self.active.try_get_with(key, ask).await;
+        // Boxed: what is rare must not make every request's future larger.
+        let ask = Box::pin(self.ask(key, text, caller, rules, now));
+        let answer = Box::pin(self.active.try_get_with(key, ask)).await;
         answer.map(|cached| cached.token).map_err(|error| *error)
     }
 
