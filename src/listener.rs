@@ -43,6 +43,10 @@ pub use presented::{ByName, ServerIdentity};
 pub use service::{Listening, Workers};
 pub use tls::{Clients, TlsSetup};
 
+/// How long a connection that was accepted may take to ask for the first time once the gateway begins to end: whoever
+/// connects is about to ask, and would have to connect again.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// Bounds of what a connection may send, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireLimits {

@@ -22,7 +22,7 @@ use super::tls::Acceptor;
 use super::transport::{Flooded, Transport};
 use super::{WireLimits, http1, http2};
 use crate::address::Networks;
-use crate::course::{Connection, Gateway};
+use crate::course::{Connection, Entered, Gateway};
 use crate::limits::Crowded;
 use crate::moment::Moment;
 use crate::report::Metrics;
@@ -75,7 +75,7 @@ impl Edge {
         peer: SocketAddr,
         mut guest: Guest,
         worker: Arc<Worker>,
-        shutdown: ShutdownWatch,
+        (shutdown, entered): (ShutdownWatch, Entered),
     ) {
         let limits = **self.limits.load();
         // Boxed, because a connection lives long and what its handshake needed is much.
@@ -89,7 +89,7 @@ impl Edge {
             transport.expect_http2(limits.head_timeout, self.flooded());
             let (gateway, limits) = (self.gateway.clone(), self.limits.clone());
             let place = http2::Place { gateway, worker, limits, address, connection };
-            return Box::pin(http2::serve(place, transport, shutdown)).await;
+            return Box::pin(http2::serve(place, transport, shutdown, entered)).await;
         }
         let place = http1::Place {
             gateway: &self.gateway,
@@ -98,7 +98,7 @@ impl Edge {
             address,
             connection: &connection,
         };
-        Box::pin(http1::serve(&place, transport, shutdown)).await;
+        Box::pin(http1::serve(&place, transport, shutdown, entered)).await;
     }
 
     fn is_admitted(&self, place: Result<(), Crowded>) -> bool {

@@ -8,7 +8,7 @@ mod exchange;
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use bytes::BytesMut;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
-use super::WireLimits;
 use super::transport::{Socket, Transport};
+use super::{FIRST_REQUEST, WireLimits};
 use crate::alarm::Alarm;
-use crate::course::{Arrival, Connection, Gateway, Seat};
+use crate::course::{Arrival, Connection, Entered, Gateway, Seat};
 use crate::http1::body::{BodyReader, Framing};
 use crate::http1::line;
 use crate::measure::Clock;
@@ -52,11 +52,17 @@ pub(super) async fn serve<S: Socket>(
     place: &Place<'_>,
     transport: Transport<S>,
     mut shutdown: ShutdownWatch,
+    entered: Entered,
 ) {
-    let mut line = Line { transport, input: BytesMut::new(), alarm: Alarm::default() };
+    let mut line =
+        Line { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
     let mut alarm = Alarm::default();
+    let mut fresh = Some(entered);
     loop {
-        let first_byte = line.await_request(place.limits, &mut shutdown).await;
+        let first_byte = match &fresh {
+            Some(_) => line.await_first_request(place.limits, &mut shutdown).await,
+            None => line.await_request(place.limits, &mut shutdown).await,
+        };
         let Some(first_byte) = first_byte else {
             return line.end().await;
         };
@@ -68,9 +74,11 @@ pub(super) async fn serve<S: Socket>(
         let mut exchange = Exchange::new(&mut line, &arrival.head, body, room, &shutdown);
         let mut seat = Seat { pool: place.pool, alarm: &mut alarm };
         {
-            let mut serving = pin!(place.gateway.serve(&arrival, &mut exchange, &mut seat));
+            // Boxed, because a connection is idle most of the time, and holds nothing of an exchange then.
+            let serving = place.gateway.serve(&arrival, &mut exchange, &mut seat);
+            let mut serving = Box::pin(serving);
             // What is dropped then concludes itself.
-            if !exchange_in_time(&mut serving, deadline).await {
+            if !exchange_in_time(serving.as_mut(), deadline).await {
                 return;
             }
         }
@@ -80,13 +88,14 @@ pub(super) async fn serve<S: Socket>(
             Ending::Unread => return line.linger().await,
             Ending::Cut => return,
         }
+        fresh = None;
         // Who sends one after the other must not keep the others of the thread waiting.
         tokio::task::consume_budget().await;
     }
 }
 
 async fn exchange_in_time(
-    serving: &mut Pin<&mut impl Future<Output = ()>>,
+    mut serving: Pin<&mut impl Future<Output = ()>>,
     deadline: Instant,
 ) -> bool {
     let mut alarm = Alarm::default();
@@ -105,9 +114,32 @@ struct Line<S> {
     input: BytesMut,
     /// For what is awaited of the client.
     alarm: Alarm,
+    /// The client ended it.
+    is_over: bool,
 }
 
 impl<S: Socket> Line<S> {
+    /// Waits for the first byte of the first request: a while longer than the gateway begins to end.
+    async fn await_first_request(
+        &mut self,
+        limits: &WireLimits,
+        shutdown: &mut ShutdownWatch,
+    ) -> Option<Instant> {
+        if let Some(first_byte) = self.await_request(limits, shutdown).await {
+            return Some(first_byte);
+        }
+        if !*shutdown.borrow() || self.is_over {
+            return None;
+        }
+        let deadline = Instant::now() + FIRST_REQUEST;
+        let Self { transport, input, alarm, .. } = self;
+        let read = poll_fn(|cx| match scratch::poll_read(transport, cx, input, READ_SIZE) {
+            Poll::Ready(read) => Poll::Ready(read.ok().filter(|read| *read > 0)),
+            Poll::Pending => alarm.poll(cx, deadline).map(|()| None),
+        });
+        read.await.map(|_| Instant::now())
+    }
+
     /// Waits for the first byte of a request. Nothing comes when the connection was idle for too long, the
     /// client ended it, or the gateway shuts down.
     async fn await_request(
@@ -131,12 +163,15 @@ impl<S: Socket> Line<S> {
             }
             // What waits owns no buffer.
             self.input = BytesMut::new();
-            let Self { transport, input, alarm } = self;
+            let Self { transport, input, alarm, .. } = self;
             tokio::select! {
                 biased;
                 read = poll_fn(|cx| scratch::poll_read(transport, cx, input, READ_SIZE)) => match read {
                     Ok(n) if n > 0 => {}
-                    _ => return None,
+                    _ => {
+                        self.is_over = true;
+                        return None;
+                    }
                 },
                 changed = shutdown.changed() => if changed.is_err() {
                     return None;
@@ -223,7 +258,7 @@ impl<S: Socket> Line<S> {
             if searched >= limits.head.size {
                 return Err(RequestError::HeadTooLarge);
             }
-            let Self { transport, input, alarm } = self;
+            let Self { transport, input, alarm, .. } = self;
             let read = poll_fn(|cx| match scratch::poll_read(transport, cx, input, READ_SIZE) {
                 Poll::Ready(read) => Poll::Ready(Ok(read)),
                 Poll::Pending => alarm.poll(cx, deadline).map(Err),
@@ -250,7 +285,7 @@ impl<S: Socket> Line<S> {
         }
         let deadline = Instant::now() + LINGER;
         let mut dropped = 0;
-        let Self { transport, input, alarm } = &mut self;
+        let Self { transport, input, alarm, .. } = &mut self;
         poll_fn(|cx| {
             while dropped <= LINGER_BYTES {
                 input.clear();

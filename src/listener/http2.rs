@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -22,10 +22,10 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::WireLimits;
 use super::service::Worker;
+use super::{FIRST_REQUEST, WireLimits};
 use crate::alarm::Alarm;
-use crate::course::{Arrival, Connection, Gateway, Seat};
+use crate::course::{Arrival, Connection, Entered, Gateway, Seat};
 use crate::measure::Clock;
 use crate::request::RequestHead;
 use exchange::Exchange;
@@ -52,8 +52,12 @@ pub(super) struct Place {
 
 /// Serves a connection until either side ends it, the gateway shuts down, or its client is refused for
 /// what it is.
-pub(super) async fn serve<S>(place: Place, transport: S, mut shutdown: ShutdownWatch)
-where
+pub(super) async fn serve<S>(
+    place: Place,
+    transport: S,
+    mut shutdown: ShutdownWatch,
+    entered: Entered,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = **place.limits.load();
@@ -62,45 +66,90 @@ where
     };
     // Dropped with the connection: what was under way concludes itself.
     let mut streams = JoinSet::new();
+    // Exchanges that are over, and whose answers the connection has yet to write: a drain waits for them.
+    let mut leaving: Vec<Entered> = Vec::new();
+    let mut fresh = Some(entered);
     let mut alarm = Alarm::default();
-    let mut deadline = Instant::now() + limits.idle_timeout;
-    let mut is_ending = false;
+    let mut life = Life { deadline: Instant::now() + limits.idle_timeout, is_ending: false };
     loop {
         let is_idle = streams.is_empty();
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    streams.spawn(exchange(place.clone(), request, respond));
+                    drop(fresh.take());
+                    life.note_request(limits.exchange_timeout);
+                    let entered = place.gateway.under_way.enter();
+                    let exchange = exchange(place.clone(), request, respond);
+                    streams.spawn(async move {
+                        exchange.await;
+                        entered
+                    });
                 }
                 // The connection is over, in order or not.
                 Some(Err(_)) | None => return,
             },
-            Some(_) = streams.join_next(), if !is_idle => {
-                // A new connection is judged anew, and its handshake may say more.
-                if place.connection.is_to_end() && !is_ending {
-                    is_ending = true;
-                    connection.graceful_shutdown();
-                }
-                if !is_ending {
-                    deadline = Instant::now() + limits.idle_timeout;
-                }
+            // Whoever accepts writes, too, and has just done so.
+            () = std::future::ready(()), if !leaving.is_empty() => leaving.clear(),
+            Some(over) = streams.join_next(), if !is_idle => {
+                leaving.extend(over);
+                life.note_exchange(&mut connection, &place, limits.idle_timeout);
             }
-            _ = shutdown.changed(), if !is_ending => {
-                is_ending = true;
-                connection.graceful_shutdown();
-                // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
-                // GOAWAY gets no more.
-                deadline = Instant::now() + limits.exchange_timeout;
+            // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
+            // GOAWAY gets no more.
+            _ = shutdown.changed(), if !life.is_ending => {
+                let within = if is_idle { FIRST_REQUEST } else { limits.exchange_timeout };
+                life.end(&mut connection, within);
             }
-            () = alarm.ring(deadline), if is_idle || is_ending => {
-                if is_ending {
-                    return;
-                }
-                is_ending = true;
-                connection.graceful_shutdown();
-                deadline = Instant::now() + limits.write_timeout;
-            }
+            () = alarm.ring(life.deadline), if is_idle || life.is_ending => match life.is_ending {
+                true => return,
+                false => life.end(&mut connection, limits.write_timeout),
+            },
+        }
+    }
+}
+
+/// How long a connection lives.
+struct Life {
+    /// When it ends: because it is idle or, if it is ending, whatever happens.
+    deadline: Instant,
+    is_ending: bool,
+}
+
+impl Life {
+    /// Says GOAWAY, and waits no longer than this for the streams that are open.
+    fn end<S>(&mut self, connection: &mut h2::server::Connection<S, Bytes>, within: Duration)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !std::mem::replace(&mut self.is_ending, true) {
+            connection.graceful_shutdown();
+            self.deadline = Instant::now() + within;
+        }
+    }
+
+    /// A request came. One that was on its way when GOAWAY was said is served, too.
+    fn note_request(&mut self, exchange_timeout: Duration) {
+        if self.is_ending {
+            self.deadline = self.deadline.max(Instant::now() + exchange_timeout);
+        }
+    }
+
+    /// An exchange is over. A connection whose client was refused for what it is ends: a new one is judged anew, and
+    /// its handshake may say more.
+    fn note_exchange<S>(
+        &mut self,
+        connection: &mut h2::server::Connection<S, Bytes>,
+        place: &Place,
+        idle_timeout: Duration,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if place.connection.is_to_end() {
+            let exchange_timeout = place.limits.load().exchange_timeout;
+            self.end(connection, exchange_timeout);
+        } else if !self.is_ending {
+            self.deadline = Instant::now() + idle_timeout;
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use super::Bound;
 use super::edge::{Edge, Guest};
+use crate::course::Entered;
 use crate::upstream::pool::Pool;
 
 /// How often connections that waited too long for another exchange are closed.
@@ -42,6 +43,8 @@ struct Accepted {
     guest: Guest,
     shutdown: ShutdownWatch,
     place: OpenPlace,
+    /// Until its first request, or a while after the gateway begins to end: whoever connects is about to ask.
+    entered: Entered,
 }
 
 /// The threads.
@@ -93,10 +96,11 @@ async fn serve(worker: Arc<Worker>, mut accepted: UnboundedReceiver<Accepted>) {
             swept.pool.sweep(Instant::now());
         }
     });
-    while let Some(Accepted { edge, tcp, peer, guest, shutdown, place }) = accepted.recv().await {
+    while let Some(accepted) = accepted.recv().await {
+        let Accepted { edge, tcp, peer, guest, shutdown, place, entered } = accepted;
         let worker = worker.clone();
         tokio::spawn(async move {
-            edge.serve(tcp, peer, guest, worker, shutdown).await;
+            edge.serve(tcp, peer, guest, worker, (shutdown, entered)).await;
             drop(place);
         });
     }
@@ -125,7 +129,8 @@ impl Listening {
             return;
         };
         let (edge, place) = (self.edge.clone(), OpenPlace::of(worker));
-        let accepted = Accepted { edge, tcp, peer, guest, shutdown: shutdown.clone(), place };
+        let (shutdown, entered) = (shutdown.clone(), edge.gateway.under_way.enter());
+        let accepted = Accepted { edge, tcp, peer, guest, shutdown, place, entered };
         // A thread ends with the process, and its connections with it.
         let _ = sender.send(accepted);
     }

@@ -10,11 +10,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use bytes::Bytes;
+use portaria::lab::client::Connector;
 
 use rustix::cmsg_space;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::harness::*;
 
@@ -23,11 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A lab whose gateway has addresses that another process can name.
 async fn lab_to_upgrade() -> Lab {
+    lab_to_upgrade_with("").await
+}
+
+async fn lab_to_upgrade_with(more: &str) -> Lab {
     lab_with(|mut config| {
         while let Some(place) = config.find("127.0.0.1:0\"") {
             config.replace_range(place..place + 11, &free_address().to_string());
         }
-        config
+        config + more
     })
     .await
 }
@@ -77,6 +88,92 @@ async fn nothing_ends_until_somebody_took_the_sockets() {
     assert_eq!(new.address("mtls"), lab.gateway.address("mtls"));
     assert_serves(&lab).await;
     eventually("one line", || async { new.access_log().len() == 1 }).await;
+}
+
+/// Five upgrades and ten reloads while three clients ask without a pause: one on a connection for each request, one on
+/// a connection that is kept, one over HTTP/2. Whoever loses a connection that is kept before anything of an answer
+/// came asks once more, as any client does (RFC 9110 section 9.2.2); the backend has each request once.
+#[tokio::test]
+async fn upgrades_and_reloads_under_load_lose_no_request() {
+    let mut lab = lab_to_upgrade_with(
+        "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\n\
+         per_address = { requests = 1000000, per = \"1s\" }\n",
+    )
+    .await;
+    let connector = lab.connector(Some(&lab.pki.one));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    clients.spawn(ask_anew(connector.clone(), stop.clone()));
+    clients.spawn(ask_on_one(connector.clone(), stop.clone()));
+    clients.spawn(ask_over_http2(connector, stop.clone()));
+    for _ in 0..5 {
+        for reloads in 1..=2 {
+            lab.gateway.signal("HUP");
+            let gateway = &lab.gateway;
+            let reloaded = || async move {
+                let log = gateway.log();
+                let said = |line: &&Value| line["fields"]["message"] == "configuration reloaded";
+                log.iter().filter(said).count() == reloads
+            };
+            eventually("configuration reloaded", reloaded).await;
+        }
+        lab.gateway.signal("QUIT");
+        let new = Gateway::spawn_after(&config(&lab)).listening().await;
+        let mut old = std::mem::replace(&mut lab.gateway, new);
+        assert!(tokio::time::timeout(PATIENCE, old.end()).await.expect("it ends").success());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let served: usize = clients.join_all().await.into_iter().sum();
+    assert!(served > 30, "{served}");
+    assert_eq!(lab.recorded().len(), served);
+}
+
+async fn ask_anew(connector: Connector, stop: Arc<AtomicBool>) -> usize {
+    let (request, mut served) = (Request::get(OPEN).to_bytes(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let answer = connector.http1().await.unwrap().exchange(&request).await;
+        assert_eq!(answer.unwrap().status, 200);
+        served += 1;
+    }
+    served
+}
+
+async fn ask_on_one(connector: Connector, stop: Arc<AtomicBool>) -> usize {
+    let (request, mut served) = (Request::get(OPEN).to_bytes(), 0);
+    let mut connection = connector.http1().await.unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        let answer = match connection.exchange(&request).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                connection = connector.http1().await.unwrap();
+                connection.exchange(&request).await.unwrap()
+            }
+        };
+        assert_eq!(answer.status, 200);
+        if answer.field("connection") == Some("close") {
+            connection = connector.http1().await.unwrap();
+        }
+        served += 1;
+    }
+    served
+}
+
+async fn ask_over_http2(connector: Connector, stop: Arc<AtomicBool>) -> usize {
+    let request = || http::Request::get(format!("https://localhost{OPEN}")).body(()).unwrap();
+    let mut served = 0;
+    let mut connection = connector.http2().await.unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        let answer = match connection.exchange(request(), Bytes::new()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                connection = connector.http2().await.unwrap();
+                connection.exchange(request(), Bytes::new()).await.unwrap()
+            }
+        };
+        assert_eq!(answer.status, 200);
+        served += 1;
+    }
+    served
 }
 
 #[tokio::test]
