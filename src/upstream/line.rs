@@ -3,7 +3,7 @@
 //! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
 //! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -78,6 +78,12 @@ impl From<Malformed> for Broken {
     }
 }
 
+/// Whether TLS holds nothing that it has read and not given, and expects more.
+fn is_drained(tls: &mut TlsStream<TcpStream>) -> bool {
+    let held = tls.get_mut().1.reader().read(&mut [0]);
+    held.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 impl Line {
     /// Connects to a server.
     pub async fn connect(server: &Chosen) -> io::Result<Self> {
@@ -104,6 +110,12 @@ impl Line {
     /// Whether nothing has come since the connection was put away: whatever comes then belongs to nobody, and so
     /// does the end of it.
     pub(super) async fn is_quiet(&mut self) -> bool {
+        // TLS may have read more than it gave: another record, or a farewell, of which the kernel knows nothing.
+        if let Io::Secured(tls) = &mut self.io
+            && !is_drained(tls)
+        {
+            return false;
+        }
         // The kernel is asked: what the runtime knows of the socket may be old.
         let waiting = recv(self.socket(), &mut [0_u8][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         match (waiting, &mut self.io) {

@@ -1,0 +1,7 @@
+//! The HTTP path by itself: which connection carries what, and for how long; what is cut, and looks it. After each bad
+//! case the next requests get their own answers.
+
+mod reuse;
+
+use crate::harness::scripted::{Link, Scripted};
+use crate::harness::*;
