@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
@@ -41,6 +42,8 @@ pub struct Line {
     turn: Turn,
     head: HeadReader,
     body: Option<BodyReader>,
+    /// For how long the server keeps the connection, if it says so.
+    patience: Option<Duration>,
 }
 
 /// What the server sent next.
@@ -104,6 +107,7 @@ impl Line {
             turn: Turn::default(),
             head: HeadReader::default(),
             body: None,
+            patience: None,
         })
     }
 
@@ -233,6 +237,9 @@ impl Line {
         if is_head || !head.keeps_connection(&self.input) {
             self.turn.note_ends();
         }
+        // A second less: the server closes it when time is up, whatever is on its way then.
+        let seconds = head.patience(&self.input).map(|seconds| seconds.saturating_sub(1));
+        self.patience = seconds.map(Duration::from_secs);
         self.input.advance(head.length.min(self.input.len()));
         let body = BodyReader::of_answer(framing);
         if body.is_whole() {
@@ -275,6 +282,11 @@ impl Line {
             self.body = None;
         }
         is_whole
+    }
+
+    /// For how long the server keeps the connection, if its last answer said so.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// What the server saw of the request.

@@ -290,6 +290,31 @@ async fn connections_that_died_while_they_waited_are_used_by_nobody() {
     }
 }
 
+/// Who says for how long it keeps a connection is believed.
+#[tokio::test]
+async fn a_connection_is_not_kept_longer_than_its_server_says() {
+    let backend = Scripted::start(|mut link| async move {
+        while let Some(asked) = link.request().await {
+            let fields = match asked.parameter("do") {
+                "short" => "keep-alive: max=5, timeout=1\r\n",
+                "long" => "keep-alive: timeout=60\r\n",
+                "odd" => "keep-alive: timeout=x\r\n",
+                _ => "",
+            };
+            link.send(tagged("200 OK", fields, &asked)).await;
+        }
+    })
+    .await;
+    let lab = backend.lab(|config| config).await;
+    let mut connection = lab.http1().await;
+    let mut used = Vec::new();
+    for what in ["long", "odd", "short", "", "short", ""] {
+        connection.exchange(&Scripted::get(what, "").to_bytes()).await.unwrap();
+        used.push(backend.asked().last().unwrap().connection);
+    }
+    assert_eq!(used, [1, 1, 1, 2, 2, 3]);
+}
+
 /// An answer to half of a request, and one whose last chunk comes late.
 #[tokio::test]
 async fn both_directions_must_have_come_to_their_end() {
