@@ -74,7 +74,9 @@ pub(super) async fn serve<S: Socket>(
                 return;
             }
         }
-        match exchange.ending() {
+        let ending = exchange.ending();
+        drop(exchange);
+        match ending {
             Ending::Stays => {}
             Ending::Ends => return line.end().await,
             Ending::Unread => return line.linger().await,

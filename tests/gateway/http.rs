@@ -1,6 +1,8 @@
 //! The HTTP path by itself: which connection carries what, and for how long; what is cut, and looks it. After each bad
 //! case the next requests get their own answers.
 
+mod cut;
+
 mod reuse;
 
 use crate::harness::scripted::{Link, Scripted};

@@ -24,7 +24,7 @@ use crate::scratch;
 const GATHERED: usize = 16 * 1024;
 
 /// An exchange.
-pub(super) struct Exchange<'a, S> {
+pub(super) struct Exchange<'a, S: Socket> {
     line: &'a mut Line<S>,
     shutdown: &'a ShutdownWatch,
     version: Version,
@@ -161,6 +161,16 @@ impl<'a, S: Socket> Exchange<'a, S> {
     }
 }
 
+/// Whatever ends it, in time or not: where the end of the connection is the end of the answer, an answer that is not
+/// whole ends in a reset.
+impl<S: Socket> Drop for Exchange<'_, S> {
+    fn drop(&mut self) {
+        if self.ends_by_closing && (self.writer.is_some() || !self.out.is_empty()) {
+            self.line.transport.inner().reset_when_closed();
+        }
+    }
+}
+
 /// Whether a caller would go on with its connection: any `close` ends it, whatever else is said (RFC 9112 section 9.3).
 fn keeps_connection(head: &RequestHead) -> bool {
     let says = |said: &[u8]| {
@@ -273,10 +283,6 @@ impl<S: Socket> Caller for Exchange<'_, S> {
 
     fn cut(&mut self) {
         self.is_cut = true;
-        if self.ends_by_closing {
-            // The end of the connection would be the end of the answer: it is reset.
-            self.line.transport.inner().reset_when_closed();
-        }
     }
 
     async fn settle(&mut self) {}
