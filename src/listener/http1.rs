@@ -78,8 +78,8 @@ pub(super) async fn serve<S: Socket>(
         drop(exchange);
         match ending {
             Ending::Stays => {}
-            Ending::Ends => return line.end().await,
-            Ending::Unread => return line.linger().await,
+            // Whoever was told that it ends may still be sending: the rest of a body, or what it would ask next.
+            Ending::Ends => return line.linger().await,
             Ending::Cut => return,
         }
         // Who sends one after the other must not keep the others of the thread waiting.
@@ -238,7 +238,7 @@ impl<S: Socket> Line<S> {
         }
     }
 
-    /// Ends the connection.
+    /// Ends a connection on which nothing is under way.
     async fn end(mut self) {
         // An error means that the client is gone already.
         let _ = self.transport.shutdown().await;

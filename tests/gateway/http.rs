@@ -2,8 +2,8 @@
 //! case the next requests get their own answers.
 
 mod cut;
-
+mod ending;
 mod reuse;
 
-use crate::harness::scripted::{Link, Scripted};
+use crate::harness::scripted::{Link, Scripted, THINGS};
 use crate::harness::*;

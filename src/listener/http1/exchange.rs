@@ -48,10 +48,8 @@ pub(super) struct Exchange<'a, S: Socket> {
 pub(super) enum Ending {
     /// It carries another exchange.
     Stays,
-    /// It ends.
-    Ends,
     /// It ends, and the client may still be sending.
-    Unread,
+    Ends,
     /// It is cut: what the client has must not look whole.
     Cut,
 }
@@ -85,11 +83,10 @@ impl<'a, S: Socket> Exchange<'a, S> {
 
     /// What becomes of the connection.
     pub(super) fn ending(&self) -> Ending {
-        match (self.is_cut, self.stays, self.body.is_whole()) {
-            (true, ..) => Ending::Cut,
-            (false, true, _) => Ending::Stays,
-            (false, false, true) => Ending::Ends,
-            (false, false, false) => Ending::Unread,
+        match (self.is_cut, self.stays) {
+            (true, _) => Ending::Cut,
+            (false, true) => Ending::Stays,
+            (false, false) => Ending::Ends,
         }
     }
 
