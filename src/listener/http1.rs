@@ -63,9 +63,8 @@ pub(super) async fn serve<S: Socket>(
         let Some((arrival, body)) = line.receive(place, first_byte).await else {
             return;
         };
-        let room = place.limits.head.size.saturating_sub(line.input.len());
         let deadline = first_byte + place.limits.exchange_timeout;
-        let mut exchange = Exchange::new(&mut line, &arrival.head, body, room, &shutdown);
+        let mut exchange = Exchange::new(&mut line, &arrival.head, body, place.limits, &shutdown);
         let mut seat = Seat { pool: place.pool, alarm: &mut alarm };
         {
             let mut serving = pin!(place.gateway.serve(&arrival, &mut exchange, &mut seat));

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, Version, header};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWrite;
 
+use super::super::WireLimits;
 use super::super::transport::Socket;
 use super::{Line, READ_SIZE};
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
@@ -59,7 +60,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         line: &'a mut Line<S>,
         head: &RequestHead,
         body: BodyReader,
-        room: usize,
+        limits: &WireLimits,
         shutdown: &'a ShutdownWatch,
     ) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
             keeps: keeps_connection(head),
             expects: head.fields.contains_key(header::EXPECT),
             body,
-            room,
+            room: limits.head.size,
             has_left: false,
             is_half_closed: false,
             out: Vec::new(),

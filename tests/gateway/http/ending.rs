@@ -128,6 +128,7 @@ async fn a_caller_that_leaves_is_noticed_whatever_waits_behind() {
     })
     .await;
     let lab = backend.lab(patient).await;
+    let mut aborts = 0.0;
     for ahead in [0, 5_000, 12_000] {
         let mut stream = lab.connector(Some(&lab.pki.one)).tls().await.unwrap();
         let mut sent = Scripted::get("silence", "").to_bytes();
@@ -136,6 +137,8 @@ async fn a_caller_that_leaves_is_noticed_whatever_waits_behind() {
         eventually("it is asked", || async { backend.open() == 1 }).await;
         drop(stream);
         eventually("the server is left", || async { backend.open() == 0 }).await;
+        aborts += 1.0;
+        lab.expect_metric("portaria_client_aborts_total", aborts).await;
     }
 }
 
@@ -186,7 +189,7 @@ async fn no_process_ends_under_an_answer_that_its_reader_has_yet_to_take() {
     }
     lab.gateway.signal("TERM");
     lab.gateway.expect_log("SIGTERM: no new connections").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    lab.gateway.expect_log("draining: exchanges are under way").await;
     body.flow_control().release_capacity(taken).unwrap();
     while let Some(piece) = body.data().await {
         taken += piece.expect("the rest of the answer").len();
