@@ -124,14 +124,18 @@ impl<S: Socket> Line<S> {
                 let _ = self.input.split_to(2);
                 overlooked += 1;
             }
-            if !self.input.is_empty() {
+            // Half of one says nothing yet.
+            let is_half = self.input[..] == *b"\r" && overlooked < MOST_EMPTY_LINES;
+            if !self.input.is_empty() && !is_half {
                 return Some(Instant::now());
             }
             if *shutdown.borrow() {
                 return None;
             }
-            // What waits owns no buffer.
-            self.input = BytesMut::new();
+            if !is_half {
+                // What waits owns no buffer.
+                self.input = BytesMut::new();
+            }
             let Self { transport, input, alarm } = self;
             tokio::select! {
                 biased;

@@ -3,6 +3,7 @@
 
 mod cut;
 mod ending;
+mod request;
 mod reuse;
 
 use crate::harness::scripted::{Link, Scripted, THINGS};
