@@ -3,6 +3,7 @@
 
 mod cut;
 mod ending;
+mod frames;
 mod request;
 mod reuse;
 
