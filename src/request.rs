@@ -39,7 +39,7 @@ pub enum RequestError {
     #[error("a field line is folded")]
     Folded,
     /// A field without name, with a malformed name, or with blanks before its colon.
-    #[error("a field name is malformed")]
+    #[error("a field's name or value is malformed")]
     FieldName,
     /// The head is larger than configured.
     #[error("the head is too large")]

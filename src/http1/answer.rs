@@ -186,6 +186,19 @@ impl Head {
     }
 }
 
+impl Head {
+    /// For how many seconds the backend says that it keeps its connection (`Keep-Alive: timeout=n`, RFC 2068 section
+    /// 19.7.1; many servers send it).
+    pub fn patience(&self, buffer: &[u8]) -> Option<u64> {
+        let values = self.values(buffer, "keep-alive");
+        let mut parameters = values.flat_map(|value| value.split(|b| *b == b','));
+        parameters.find_map(|parameter| {
+            let (name, seconds) = parameter.trim_ascii().split_at_checked(b"timeout=".len())?;
+            line::parse_length(seconds).filter(|_| name.eq_ignore_ascii_case(b"timeout="))
+        })
+    }
+}
+
 /// Whether an answer of this status never has content.
 pub fn has_no_content(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -316,6 +329,22 @@ mod tests {
                 };
                 assert_eq!(framing(status, fields, is_head), expected, "{status} {fields:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_patience_of_a_server_is_what_it_says() {
+        for (value, seconds) in [
+            ("timeout=5, max=100", Some(5)),
+            ("max=100,Timeout=0", Some(0)),
+            ("timeout=", None),
+            ("timeout=-1", None),
+            ("timeout=5s", None),
+            ("max=100", None),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {value}\r\n\r\n");
+            let (head, buffer) = head(&text).unwrap().unwrap();
+            assert_eq!(head.patience(&buffer), seconds, "{value}");
         }
     }
 

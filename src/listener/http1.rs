@@ -69,9 +69,8 @@ pub(super) async fn serve<S: Socket>(
         let Some((arrival, body)) = line.receive(place, first_byte).await else {
             return;
         };
-        let room = place.limits.head.size.saturating_sub(line.input.len());
         let deadline = first_byte + place.limits.exchange_timeout;
-        let mut exchange = Exchange::new(&mut line, &arrival.head, body, room, &shutdown);
+        let mut exchange = Exchange::new(&mut line, &arrival.head, body, place.limits, &shutdown);
         let mut seat = Seat { pool: place.pool, alarm: &mut alarm };
         {
             // Boxed, because a connection is idle most of the time, and holds nothing of an exchange then.
@@ -82,10 +81,12 @@ pub(super) async fn serve<S: Socket>(
                 return;
             }
         }
-        match exchange.ending() {
+        let ending = exchange.ending();
+        drop(exchange);
+        match ending {
             Ending::Stays => {}
-            Ending::Ends => return line.end().await,
-            Ending::Unread => return line.linger().await,
+            // Whoever was told that it ends may still be sending: the rest of a body, or what it would ask next.
+            Ending::Ends => return line.linger().await,
             Ending::Cut => return,
         }
         fresh = None;
@@ -155,14 +156,18 @@ impl<S: Socket> Line<S> {
                 let _ = self.input.split_to(2);
                 overlooked += 1;
             }
-            if !self.input.is_empty() {
+            // Half of one says nothing yet.
+            let is_half = self.input[..] == *b"\r" && overlooked < MOST_EMPTY_LINES;
+            if !self.input.is_empty() && !is_half {
                 return Some(Instant::now());
             }
             if *shutdown.borrow() {
                 return None;
             }
-            // What waits owns no buffer.
-            self.input = BytesMut::new();
+            if !is_half {
+                // What waits owns no buffer.
+                self.input = BytesMut::new();
+            }
             let Self { transport, input, alarm, .. } = self;
             tokio::select! {
                 biased;
@@ -271,7 +276,7 @@ impl<S: Socket> Line<S> {
         }
     }
 
-    /// Ends the connection.
+    /// Ends a connection on which nothing is under way.
     async fn end(mut self) {
         // An error means that the client is gone already.
         let _ = self.transport.shutdown().await;

@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use http::uri::Scheme;
 use http::{Request, Version};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,7 +28,7 @@ use super::{FIRST_REQUEST, WireLimits};
 use crate::alarm::Alarm;
 use crate::course::{Arrival, Connection, Entered, Gateway, Seat};
 use crate::measure::Clock;
-use crate::request::RequestHead;
+use crate::request::{RequestError, RequestHead};
 use exchange::Exchange;
 
 /// Requests that one connection may have under way.
@@ -192,6 +193,8 @@ async fn exchange(place: Place, request: Request<RecvStream>, respond: SendRespo
 /// What arrived. Method, path and authority are taken apart, and never put together again as a URI.
 fn arrival(place: &Place, request: Request<RecvStream>, began: Instant) -> (Arrival, RecvStream) {
     let (parts, body) = request.into_parts();
+    // One without a scheme is CONNECT.
+    let is_spoken = parts.uri.scheme().is_some_and(|s| *s == Scheme::HTTPS || *s == Scheme::HTTP);
     let target = match parts.uri.path_and_query() {
         Some(target) => Bytes::copy_from_slice(target.as_str().as_bytes()),
         None => Bytes::new(),
@@ -200,7 +203,7 @@ fn arrival(place: &Place, request: Request<RecvStream>, began: Instant) -> (Arri
     let authority = parts.uri.authority();
     head.authority = authority.map(|a| Bytes::copy_from_slice(a.as_str().as_bytes()));
     let arrival = Arrival {
-        fault: None,
+        fault: (!is_spoken).then_some(RequestError::RequestLine),
         has_body: !body.is_end_stream(),
         declared: head.declared_length(),
         head,

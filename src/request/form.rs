@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 
 use super::media::{self, Media};
 use super::{RequestError, framing};
@@ -112,14 +112,33 @@ pub fn check_fields(
     if headers.contains_key(header::UPGRADE) || headers.contains_key("http2-settings") {
         return Err(RequestError::Upgrade);
     }
-    if version == Version::HTTP_2 && headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(RequestError::TransferCoding);
+    if version == Version::HTTP_2 {
+        check_fields_of_http2(headers)?;
     }
     match headers.get(header::EXPECT) {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             Err(RequestError::Expectation)
         }
         _ => Ok(()),
+    }
+}
+
+/// What a head of HTTP/1 is refused for as it is read, and the library lets pass: whoever reads the fields behind the
+/// gateway reads them from lines (RFC 9113 section 8.2.1).
+fn check_fields_of_http2(headers: &HeaderMap) -> Result<(), RequestError> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(RequestError::TransferCoding);
+    }
+    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(RequestError::Length);
+    }
+    let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let has_outer_blanks = |value: &HeaderValue| {
+        is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
+    };
+    match headers.values().any(has_outer_blanks) {
+        true => Err(RequestError::FieldName),
+        false => Ok(()),
     }
 }
 
@@ -231,6 +250,18 @@ mod tests {
             (vec![("host", "a"), ("expect", "200-ok")], RequestError::Expectation),
         ] {
             assert_eq!(check(&fields), Err(error), "{fields:?}");
+        }
+        for (fields, error) in [
+            (vec![("host", "a"), ("transfer-encoding", "chunked")], RequestError::TransferCoding),
+            (
+                vec![("host", "a"), ("content-length", "0"), ("content-length", "0")],
+                RequestError::Length,
+            ),
+            (vec![("host", "a"), ("x-a", " b")], RequestError::FieldName),
+            (vec![("host", "a"), ("x-a", "b\t")], RequestError::FieldName),
+        ] {
+            let checked = check_fields(Version::HTTP_2, None, None, &headers(&fields));
+            assert_eq!(checked, Err(error), "{fields:?}");
         }
         let contradicted =
             check_fields(Version::HTTP_2, Some("b"), None, &headers(&[("host", "a")]));

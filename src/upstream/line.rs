@@ -3,10 +3,11 @@
 //! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
 //! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use http::StatusCode;
@@ -41,6 +42,8 @@ pub struct Line {
     turn: Turn,
     head: HeadReader,
     body: Option<BodyReader>,
+    /// For how long the server keeps the connection, if it says so.
+    patience: Option<Duration>,
 }
 
 /// What the server sent next.
@@ -78,6 +81,12 @@ impl From<Malformed> for Broken {
     }
 }
 
+/// Whether TLS holds nothing that it has read and not given, and expects more.
+fn is_drained(tls: &mut TlsStream<TcpStream>) -> bool {
+    let held = tls.get_mut().1.reader().read(&mut [0]);
+    held.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
 impl Line {
     /// Connects to a server.
     pub async fn connect(server: &Chosen) -> io::Result<Self> {
@@ -98,12 +107,19 @@ impl Line {
             turn: Turn::default(),
             head: HeadReader::default(),
             body: None,
+            patience: None,
         })
     }
 
     /// Whether nothing has come since the connection was put away: whatever comes then belongs to nobody, and so
     /// does the end of it.
     pub(super) async fn is_quiet(&mut self) -> bool {
+        // TLS may have read more than it gave: another record, or a farewell, of which the kernel knows nothing.
+        if let Io::Secured(tls) = &mut self.io
+            && !is_drained(tls)
+        {
+            return false;
+        }
         // The kernel is asked: what the runtime knows of the socket may be old.
         let waiting = recv(self.socket(), &mut [0_u8][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         match (waiting, &mut self.io) {
@@ -221,6 +237,9 @@ impl Line {
         if is_head || !head.keeps_connection(&self.input) {
             self.turn.note_ends();
         }
+        // A second less: the server closes it when time is up, whatever is on its way then.
+        let seconds = head.patience(&self.input).map(|seconds| seconds.saturating_sub(1));
+        self.patience = seconds.map(Duration::from_secs);
         self.input.advance(head.length.min(self.input.len()));
         let body = BodyReader::of_answer(framing);
         if body.is_whole() {
@@ -263,6 +282,11 @@ impl Line {
             self.body = None;
         }
         is_whole
+    }
+
+    /// For how long the server keeps the connection, if its last answer said so.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// What the server saw of the request.

@@ -1,7 +1,8 @@
 //! The connections to servers that wait for the next exchange.
 //!
 //! One pool for each thread that serves: a socket lives on the runtime that made it. Bounded for each server and in
-//! time: a server that closes what is idle must not do so under a request. The newest is taken first.
+//! time: a server that closes what is idle must not do so under a request, so its word (`Keep-Alive: timeout=n`) counts
+//! where it is shorter than what is configured. The newest is taken first.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -46,7 +47,12 @@ impl Pool {
     /// Puts a connection away, if its exchange ended so that it may carry another.
     pub fn give_back(&self, server: &Chosen, line: Line) {
         let Some(line) = line.finish() else { return };
-        let idle = Idle { line, until: Instant::now() + server.idle_timeout };
+        let said = line.patience().unwrap_or(server.idle_timeout);
+        let patience = said.min(server.idle_timeout);
+        if patience.is_zero() {
+            return;
+        }
+        let idle = Idle { line, until: Instant::now() + patience };
         // What is too many is dropped behind the lock.
         let _oldest = {
             let mut within = self.0.lock();
@@ -66,9 +72,11 @@ impl Pool {
             }
             within.swept = Some(now);
             for waiting in within.idle.values_mut() {
-                // The oldest wait at the front.
-                while waiting.front().is_some_and(|idle| idle.until <= now) {
-                    over.extend(waiting.pop_front());
+                if waiting.iter().any(|idle| idle.until <= now) {
+                    let all = std::mem::take(waiting).into_iter();
+                    let (gone, kept): (VecDeque<_>, _) = all.partition(|idle| idle.until <= now);
+                    *waiting = kept;
+                    over.extend(gone);
                 }
             }
             within.idle.retain(|_, waiting| !waiting.is_empty());

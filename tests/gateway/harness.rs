@@ -7,6 +7,7 @@ pub mod list;
 mod pki;
 mod point;
 mod request;
+pub mod scripted;
 mod verdict;
 
 use std::future::Future;

@@ -38,6 +38,7 @@ mod explain;
 mod headers;
 mod links;
 mod upstream;
+mod http;
 mod measure;
 mod report;
 mod reload;

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWrite;
 
+use super::super::WireLimits;
 use super::super::transport::Socket;
 use super::{Line, READ_SIZE};
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
@@ -25,7 +26,7 @@ use crate::scratch;
 const GATHERED: usize = 16 * 1024;
 
 /// An exchange.
-pub(super) struct Exchange<'a, S> {
+pub(super) struct Exchange<'a, S: Socket> {
     line: &'a mut Line<S>,
     shutdown: &'a ShutdownWatch,
     version: Version,
@@ -49,10 +50,8 @@ pub(super) struct Exchange<'a, S> {
 pub(super) enum Ending {
     /// It carries another exchange.
     Stays,
-    /// It ends.
-    Ends,
     /// It ends, and the client may still be sending.
-    Unread,
+    Ends,
     /// It is cut: what the client has must not look whole.
     Cut,
 }
@@ -62,7 +61,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         line: &'a mut Line<S>,
         head: &RequestHead,
         body: BodyReader,
-        room: usize,
+        limits: &WireLimits,
         shutdown: &'a ShutdownWatch,
     ) -> Self {
         Self {
@@ -72,7 +71,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
             keeps: keeps_connection(head),
             expects: head.fields.contains_key(header::EXPECT),
             body,
-            room,
+            room: limits.head.size,
             has_left: false,
             is_half_closed: false,
             out: Vec::new(),
@@ -86,11 +85,10 @@ impl<'a, S: Socket> Exchange<'a, S> {
 
     /// What becomes of the connection.
     pub(super) fn ending(&self) -> Ending {
-        match (self.is_cut, self.stays, self.body.is_whole()) {
-            (true, ..) => Ending::Cut,
-            (false, true, _) => Ending::Stays,
-            (false, false, true) => Ending::Ends,
-            (false, false, false) => Ending::Unread,
+        match (self.is_cut, self.stays) {
+            (true, _) => Ending::Cut,
+            (false, true) => Ending::Stays,
+            (false, false) => Ending::Ends,
         }
     }
 
@@ -177,6 +175,16 @@ impl Fields for Lines<'_> {
         self.0.extend_from_slice(b": ");
         self.0.extend_from_slice(value);
         self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Whatever ends it, in time or not: where the end of the connection is the end of the answer, an answer that is not
+/// whole ends in a reset.
+impl<S: Socket> Drop for Exchange<'_, S> {
+    fn drop(&mut self) {
+        if self.ends_by_closing && (self.writer.is_some() || !self.out.is_empty()) {
+            self.line.transport.inner().reset_when_closed();
+        }
     }
 }
 
@@ -292,10 +300,6 @@ impl<S: Socket> Caller for Exchange<'_, S> {
 
     fn cut(&mut self) {
         self.is_cut = true;
-        if self.ends_by_closing {
-            // The end of the connection would be the end of the answer: it is reset.
-            self.line.transport.inner().reset_when_closed();
-        }
     }
 
     async fn settle(&mut self) {}

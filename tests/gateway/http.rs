@@ -1,0 +1,11 @@
+//! The HTTP path by itself: which connection carries what, and for how long; what is cut, and looks it. After each bad
+//! case the next requests get their own answers.
+
+mod cut;
+mod ending;
+mod frames;
+mod request;
+mod reuse;
+
+use crate::harness::scripted::{Link, Scripted, THINGS};
+use crate::harness::*;
