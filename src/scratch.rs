@@ -33,3 +33,28 @@ pub fn poll_read(
         Poll::Ready(Ok(part.filled().len()))
     })
 }
+
+/// Rooms that wait to be written into, and how large one may be to wait.
+const ROOMS: usize = 64;
+const LARGEST_ROOM: usize = 32 * 1024;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room to write into, of those that the thread has.
+pub fn room() -> Vec<u8> {
+    FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(2048))
+}
+
+/// Gives room back.
+pub fn give_back(mut room: Vec<u8>) {
+    room.clear();
+    if (1..=LARGEST_ROOM).contains(&room.capacity()) {
+        FREE.with_borrow_mut(|free| {
+            if free.len() < ROOMS {
+                free.push(room);
+            }
+        });
+    }
+}

@@ -56,7 +56,7 @@ pub(super) async fn serve<S: Socket>(
 ) {
     let mut line =
         Line { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
-    let mut alarm = Alarm::default();
+    let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
     let mut fresh = Some(entered);
     loop {
         let first_byte = match &fresh {
@@ -77,7 +77,7 @@ pub(super) async fn serve<S: Socket>(
             let serving = place.gateway.serve(&arrival, &mut exchange, &mut seat);
             let mut serving = Box::pin(serving);
             // What is dropped then concludes itself.
-            if !exchange_in_time(serving.as_mut(), deadline).await {
+            if !in_time(serving.as_mut(), &mut end, deadline).await {
                 return;
             }
         }
@@ -95,16 +95,17 @@ pub(super) async fn serve<S: Socket>(
     }
 }
 
-async fn exchange_in_time(
+/// Whether an exchange ends before its deadline.
+async fn in_time(
     mut serving: Pin<&mut impl Future<Output = ()>>,
+    end: &mut Alarm,
     deadline: Instant,
 ) -> bool {
-    let mut alarm = Alarm::default();
     poll_fn(|cx| {
         if serving.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
-        alarm.poll(cx, deadline).map(|()| false)
+        end.poll(cx, deadline).map(|()| false)
     })
     .await
 }

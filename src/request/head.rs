@@ -101,8 +101,8 @@ impl RequestHead {
         let mut fields = HeaderMap::with_capacity(24);
         let mut is_named = true;
         let outline = framing::check_head(&head, limits, |name, value| {
-            match (HeaderName::from_bytes(name), value_of(&head, value)) {
-                (Ok(name), Some(value)) => {
+            match (name_of(name), value_of(&head, value)) {
+                (Some(name), Some(value)) => {
                     fields.append(name, value);
                 }
                 _ => is_named = false,
@@ -146,6 +146,26 @@ impl RequestHead {
         let target = target.unwrap_or(b"/");
         Self::new(method, Version::HTTP_11, BytesMut::from(target).freeze(), fields)
     }
+}
+
+/// The names that the ecosystem's clients send and the `http` crate does not know: each other one is a text of its own.
+static KNOWN: [HeaderName; 6] = [
+    crate::interaction::FIELD,
+    HeaderName::from_static("x-v"),
+    HeaderName::from_static("x-idempotency-key"),
+    HeaderName::from_static("x-fapi-auth-date"),
+    HeaderName::from_static("x-fapi-customer-ip-address"),
+    HeaderName::from_static("x-customer-user-agent"),
+];
+
+fn name_of(name: &[u8]) -> Option<HeaderName> {
+    if let [b'x' | b'X', b'-', ..] = name {
+        let is_it = |known: &&HeaderName| known.as_str().as_bytes().eq_ignore_ascii_case(name);
+        if let Some(known) = KNOWN.iter().find(is_it) {
+            return Some(known.clone());
+        }
+    }
+    HeaderName::from_bytes(name).ok()
 }
 
 fn value_of(head: &Bytes, Span { start, length }: Span) -> Option<HeaderValue> {

@@ -148,6 +148,9 @@ impl Line {
 
     /// What is to be sent, to be written behind.
     pub fn output(&mut self) -> &mut Vec<u8> {
+        if self.output.capacity() == 0 {
+            self.output = scratch::room();
+        }
         &mut self.output
     }
 
@@ -300,7 +303,7 @@ impl Line {
         turn.finish(self.input.len())?;
         // What waits owns no buffer.
         self.input = BytesMut::new();
-        self.output = Vec::new();
+        scratch::give_back(std::mem::take(&mut self.output));
         self.body = None;
         Some(self)
     }

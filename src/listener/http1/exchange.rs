@@ -74,7 +74,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
             room: limits.head.size,
             has_left: false,
             is_half_closed: false,
-            out: Vec::new(),
+            out: scratch::room(),
             sent: 0,
             writer: None,
             stays: false,
@@ -185,6 +185,7 @@ impl<S: Socket> Drop for Exchange<'_, S> {
         if self.ends_by_closing && (self.writer.is_some() || !self.out.is_empty()) {
             self.line.transport.inner().reset_when_closed();
         }
+        scratch::give_back(std::mem::take(&mut self.out));
     }
 }
 
