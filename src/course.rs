@@ -182,6 +182,7 @@ impl Gateway {
             Whose::Past(record) => {
                 if has_waited || !body.is_whole() {
                     body.discard(caller, &mut operation, seat).await?;
+                    file.note_whole(Instant::now());
                     confirm_repetition(permit, file).await?;
                 }
                 return again(&record, &operation, arrival, caller, file).await;
@@ -217,9 +218,9 @@ async fn receive(
     }
     body.receive(caller, operation, seat).await?;
     if body.is_whole() {
-        file.clock.have_body(Instant::now());
+        file.note_whole(Instant::now());
     } else {
-        file.note_streaming(true);
+        file.note_streaming();
     }
     let permit = confirm(permit, file).await?;
     Ok((permit, body))

@@ -177,9 +177,15 @@ impl<'a> File<'a> {
         self.clock.ask(now);
     }
 
-    /// Notes whether part of the request's body is still to come while a backend has the rest.
-    pub(super) fn note_streaming(&mut self, awaits_body: bool) {
-        self.awaits_body = awaits_body;
+    /// Notes that part of the request's body is still to come, perhaps while a backend has the rest.
+    pub(super) fn note_streaming(&mut self) {
+        self.awaits_body = true;
+    }
+
+    /// Notes that nothing of the request is still to come, or of interest.
+    pub(super) fn note_whole(&mut self, now: Instant) {
+        self.awaits_body = false;
+        self.clock.have_body(now);
     }
 
     /// Notes that the caller gets the answer of an earlier exchange.

@@ -281,9 +281,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     /// What passes last, passes only if the permit still holds: without it, no backend has a whole request.
     pub(super) async fn judge_last(&mut self, leave: &Leave) -> Result<(), Refused> {
         let now = Instant::now();
-        self.file.clock.have_body(now);
+        self.file.note_whole(now);
         self.file.clock.ask_whole(now);
-        self.file.note_streaming(false);
         self.operation.take_room()?;
         let serving = self.file.serving.clone();
         Box::pin(serving.admission.holds(leave.permit(), self.file.peer(), Moment::now())).await

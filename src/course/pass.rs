@@ -88,7 +88,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         if !self.body.is_whole() && !goes_on(head.status) {
             line.stop_sending();
             self.body = super::received::Body::none();
-            self.file.note_streaming(false);
+            self.file.note_whole(now);
         }
         self.begin(&line, &head, &prepared, now)?;
         line.begin_body(&head, is_head).map_err(|_| malformed())?;

@@ -439,6 +439,9 @@ async fn long_bodies_are_told_apart_by_their_last_byte() {
     let first = keeping.create(&keeping.consent(&long)).await;
     let again = keeping.create(&keeping.consent(&long)).await;
     assert_eq!(first.body, again.body);
+    // It was received whole, for nobody, and counts like any other.
+    let counted = "portaria_response_time_seconds_count{api=\"consents\",class=\"medium\"}";
+    keeping.lab.expect_metric(counted, 2.0).await;
     let length = "200000";
     let over_http2 = || {
         let mut request = http2_post(&keeping, CONSENTS);
