@@ -110,7 +110,9 @@ async fn run(arguments: Arguments) -> Result<()> {
             }
             Err(error) => {
                 println!("{} FAILED: {error}\n", row.name);
-                results.remarks.push(format!("FAILED: {}: {error}.", row.name));
+                let error = error.to_string();
+                let first = error.lines().next().unwrap_or_default();
+                results.remarks.push(format!("FAILED: {}: {first}.", row.name));
                 failed.push(row.name);
             }
         }
@@ -189,6 +191,7 @@ async fn measure(
             let shown: Vec<String> = figures
                 .iter()
                 .zip(row.quantities)
+                .filter(|(figure, _)| figure.is_finite())
                 .map(|(figure, quantity)| format!("{} {}", figures::shown(*figure), quantity.unit))
                 .collect();
             println!("{:<13} {round}  {:<22} {}", row.name, column.proxy.name(), shown.join(", "));

@@ -30,7 +30,7 @@ pub(crate) enum What {
     /// Milliseconds from the start to the first admitted request.
     Start,
     /// Milliseconds from SIGHUP to "configuration reloaded", the median of those in the time, under load.
-    Reload,
+    Reload(Shape),
     /// Instructions of the program for one warm request.
     Instructions,
 }
@@ -38,8 +38,6 @@ pub(crate) enum What {
 const FEW_IDLE: usize = 1_000;
 const MANY_IDLE: usize = 5_000;
 pub(crate) const FEW_TOKENS: usize = 1_000;
-/// Requests per second while the configuration is read again.
-const RELOAD_LOAD: u32 = 2_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_WARMING: Duration = Duration::from_secs(1);
 
@@ -86,7 +84,7 @@ impl Bench {
                 let took = started.ready(&target, PATIENCE).await?;
                 Ok(vec![took.as_secs_f64() * 1e3])
             }
-            What::Reload => self.reload(proxy).await,
+            What::Reload(shape) => self.reload(proxy, shape).await,
             What::Instructions => instructions::per_request(self, proxy).await,
         }
     }
@@ -199,11 +197,10 @@ impl Bench {
         Ok(vec![cpu.first().copied().unwrap_or(f64::NAN), bytes])
     }
 
-    async fn reload(&self, proxy: Proxy) -> Result<Vec<f64>> {
+    async fn reload(&self, proxy: Proxy, shape: Shape) -> Result<Vec<f64>> {
         let target = self.target(proxy, Ask::Small)?;
         let mut started = self.start(proxy, &target, &[], PATIENCE).await?;
-        let (shape, duration) = (Shape::Open(RELOAD_LOAD), self.duration + self.warming());
-        let loaded = target.clone();
+        let (loaded, duration) = (target.clone(), self.duration + self.warming());
         let load = tokio::spawn(async move { load::run(&loaded, shape, duration).await });
         tokio::time::sleep(self.warming()).await;
         let (began, mut took) = (Instant::now(), Vec::new());

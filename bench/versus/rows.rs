@@ -244,14 +244,14 @@ pub(crate) const ALL: &[Row] = &[
     },
     Row {
         name: "reload",
-        title: "reload under 2,000 requests/s",
-        what: What::Reload,
+        title: "reload under full load",
+        what: What::Reload(Http1(32)),
         subject: Full,
         beside: &[],
         quantities: &[Quantity {
             unit: "ms, median",
             lines: &[Line {
-                title: "ms of a reload under 2,000 requests/s, median",
+                title: "ms of a reload under full load, median",
                 to: To::Nothing,
                 target: 40.0,
             }],

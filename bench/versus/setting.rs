@@ -128,7 +128,10 @@ impl Setting {
         let mut claims = self.grant(Token::Customer).claims();
         let mut tokens = Vec::with_capacity(count);
         for number in 0..count {
-            claims.as_object_mut().ok_or("no claims")?.insert("jti".into(), number.into());
+            claims
+                .as_object_mut()
+                .ok_or("no claims")?
+                .insert("jti".into(), number.to_string().into());
             tokens.push(jsonwebtoken::encode(&header, &claims, &self.ec)?);
         }
         Ok(tokens.into())
