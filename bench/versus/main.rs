@@ -117,6 +117,7 @@ async fn run(arguments: Arguments) -> Result<()> {
             }
         }
     }
+    results.remarks.extend(bench.quiet());
     let text = results.text(arguments.seconds, arguments.rounds)?;
     println!("{text}");
     if arguments.save || chosen.len() == rows::ALL.len() {

@@ -1,11 +1,13 @@
 //! One measurement: one proxy, one quantity, one time.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portaria::lab::Result;
 use rustls::ClientConfig;
 
+use crate::figures::Spread;
 use crate::instructions;
 use crate::load::http1::Connection;
 use crate::load::{self, Shape};
@@ -49,19 +51,37 @@ pub(crate) struct Bench {
     tls: [Arc<ClientConfig>; 2],
     /// Made when a row asks for them.
     tokens: Arc<[String]>,
+    /// How long a proxy waited for its core, to how long it ran, of each measurement of CPU.
+    waits: RefCell<Vec<f64>>,
 }
 
 impl Bench {
     pub(crate) async fn prepare(programs: Programs, duration: Duration) -> Result<Self> {
         let setting = Setting::prepare().await?;
         let tls = setting.client_tls()?;
-        Ok(Self { setting, programs, duration, tls, tokens: Arc::default() })
+        Ok(Self {
+            setting,
+            programs,
+            duration,
+            tls,
+            tokens: Arc::default(),
+            waits: RefCell::default(),
+        })
     }
 
     /// Signs what the rows of many tokens need.
     pub(crate) fn sign_tokens(&mut self) -> Result<()> {
         self.tokens = self.setting.many_tokens(self.programs.tokens)?;
         Ok(())
+    }
+
+    /// What tells a quiet machine from one that others used meanwhile.
+    pub(crate) fn quiet(&self) -> Option<String> {
+        let spread = Spread::of(self.waits.borrow().clone())?;
+        let [median, most] = [spread.median, spread.most].map(|share| share * 100.0);
+        Some(format!(
+            "While they ran, proxies waited for their core {median:.0} % as long, at most {most:.0} %."
+        ))
     }
 
     pub(crate) async fn measure(&self, proxy: Proxy, what: What) -> Result<Vec<f64>> {
@@ -73,6 +93,8 @@ impl Bench {
                 let measured = self.cpu(proxy, shape, ask, false).await;
                 process::pin_self("1")?;
                 self.setting.pin_backend(true)?;
+                // Here all wait for each other.
+                self.waits.borrow_mut().pop();
                 measured
             }
             What::Latency(shape, ask) => self.latency(proxy, shape, ask).await,
@@ -142,7 +164,10 @@ impl Bench {
     async fn counted(&self, running: &Running, target: &Target, shape: Shape) -> Result<Vec<f64>> {
         let before = running.usage()?;
         let outcome = load::run(target, shape, self.duration).await?;
-        let used = running.usage()?.cpu.saturating_sub(before.cpu);
+        let after = running.usage()?;
+        let used = after.cpu.saturating_sub(before.cpu);
+        let waited = after.waited.saturating_sub(before.waited);
+        self.waits.borrow_mut().push(waited.as_secs_f64() / used.as_secs_f64());
         let answers = outcome.answers as f64;
         Ok(vec![used.as_secs_f64() * 1e6 / answers, answers / self.duration.as_secs_f64()])
     }

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
+    /// Ready to run, while another process had the core.
+    pub(crate) waited: Duration,
     pub(crate) resident_kib: f64,
 }
 
@@ -34,7 +36,9 @@ impl Running {
     pub(crate) fn usage(&self) -> Result<Usage> {
         let mut sum = Usage::default();
         for pid in std::iter::once(self.0.id()).chain(children(self.0.id())) {
-            sum.cpu += cpu_of(pid)?;
+            let (ran, waited) = time_of(pid)?;
+            sum.cpu += ran;
+            sum.waited += waited;
             sum.resident_kib += resident_of(pid)?;
         }
         Ok(sum)
@@ -62,16 +66,18 @@ fn children(pid: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// Nanoseconds on a core, of all threads: the ticks of `stat` are 10 ms, a whole measurement at a low rate.
-fn cpu_of(pid: u32) -> Result<Duration> {
-    let mut nanoseconds = 0;
+/// On a core, and waiting for it, of all threads in nanoseconds: the ticks of `stat` are 10 ms, a whole measurement at
+/// a low rate.
+fn time_of(pid: u32) -> Result<(Duration, Duration)> {
+    let (mut ran, mut waited) = (0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may have ended since it was listed.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        let on_core = text.split_whitespace().next().ok_or("the kernel counts no schedstat")?;
-        nanoseconds += on_core.parse::<u64>()?;
+        let mut fields = text.split_whitespace().map(str::parse::<u64>);
+        ran += fields.next().ok_or("the kernel counts no schedstat")??;
+        waited += fields.next().ok_or("a short schedstat")??;
     }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok((Duration::from_nanos(ran), Duration::from_nanos(waited)))
 }
 
 fn resident_of(pid: u32) -> Result<f64> {
