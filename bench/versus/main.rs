@@ -1,189 +1,206 @@
-//! portaria with its full policy beside nginx that only passes mTLS through: on one core each, in turn,
-//! three rounds, medians, as ratios measured in one run.
+//! portaria with its full policy beside nginx, HAProxy and Envoy: `docs/bench.md` tells how to read it.
 //!
-//! nginx is the measure: it terminates mTLS and forwards, with no token, scope, consent, limit or metric.
-//! The backend and the load stand on the other core. CPU is that of the proxy's processes, user and
-//! system, divided by the answers that were counted; every answer must be 200.
+//! Each proxy stands on one core, load and backend on the other. A round measures each in turn, every other
+//! round the other way round; a ratio is of one round. CPU is the kernel's account of all threads of the proxy,
+//! divided by the answers that were counted.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod figures;
+mod instructions;
 mod load;
+mod machine;
+mod measure;
 mod process;
 mod proxies;
+mod results;
+mod rows;
+mod setting;
+mod target;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Parser;
 use portaria::lab::Result;
 
-use load::{Load, Mode};
-use process::Usage;
-use proxies::{Bench, Proxy};
-
-const ROUNDS: usize = 3;
-const CONNECTIONS: usize = 32;
-const HANDSHAKERS: usize = 8;
-const IDLE: usize = 1000;
-/// Comparisons of the cost of trust.
-const PAIRS: usize = 5;
-
-/// What one proxy did in one round.
-#[derive(Clone, Copy, Default)]
-struct Figures {
-    cpu_per_request_us: f64,
-    requests_per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
-    cpu_per_handshake_us: f64,
-    idle_kib: f64,
-}
+use figures::Column;
+use measure::{Bench, FEW_TOKENS, What};
+use proxies::{Programs, Proxy};
+use results::Results;
+use rows::Row;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// portaria beside other proxies.
+#[derive(Parser)]
+struct Arguments {
+    /// Rows by name, all without any; --list names them.
+    rows: Vec<String>,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Distinct tokens of the row `tokens`.
+    #[arg(long, default_value_t = 100_000)]
+    tokens: usize,
+    /// Another portaria to measure in place of this tree's.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_portaria"), hide_default_value = true)]
+    portaria: PathBuf,
+    /// A portaria to measure beside it.
+    #[arg(long)]
+    before: Option<PathBuf>,
+    /// Said with the results.
+    #[arg(long)]
+    note: Option<String>,
+    /// Keep the results in bench/results, though not all rows were measured.
+    #[arg(long)]
+    save: bool,
+    /// Print the names of the rows.
+    #[arg(long)]
+    list: bool,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> Result<()> {
-    // Cargo passes `--bench`; a number is the seconds of each measurement.
-    let seconds =
-        std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5.0);
-    process::pin_self(1)?;
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for row in rows::ALL {
+            println!("{:<14}{}", row.name, row.title);
+        }
+        return Ok(());
+    }
+    process::pin_self("1")?;
     portaria::server::install_cryptography();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(compare(Duration::from_secs_f64(seconds)))
+    runtime.block_on(run(arguments))
 }
 
-async fn compare(duration: Duration) -> Result<()> {
-    let bench = Bench::prepare().await?;
-    let mut rounds: [Vec<Figures>; 2] = [Vec::new(), Vec::new()];
-    for round in 1..=ROUNDS {
-        for (proxy, figures) in Proxy::ALL.into_iter().zip(&mut rounds) {
-            let measured = measure(&bench, proxy, duration).await?;
-            println!("round {round}  {:<9} {}", proxy.name(), describe(&measured));
-            figures.push(measured);
+async fn run(arguments: Arguments) -> Result<()> {
+    let chosen = choose(&arguments.rows)?;
+    let programs = Programs {
+        portaria: arguments.portaria.clone(),
+        before: arguments.before.clone(),
+        tokens: arguments.tokens.max(FEW_TOKENS * 2),
+    };
+    let mut results = Results::default();
+    let missing = look_for(&programs, &mut results);
+    results.remarks.extend(arguments.note.clone());
+    let duration = Duration::from_secs_f64(arguments.seconds);
+    let mut bench = Bench::prepare(programs, duration).await?;
+    if chosen.iter().any(|row| matches!(row.what, What::Tokens(_))) {
+        println!("signing {} tokens", bench.programs.tokens);
+        bench.sign_tokens()?;
+    }
+    let mut failed = Vec::new();
+    for row in &chosen {
+        if matches!(row.what, What::Instructions) && !instructions::is_possible() {
+            results.remarks.push("Left out: instructions, for want of valgrind.".to_owned());
+            continue;
+        }
+        let proxies = contenders(row, &missing, arguments.before.is_some());
+        match measure(&bench, row, &proxies, arguments.rounds).await {
+            Ok(columns) => {
+                let lines = figures::lines(row, &columns, bench.programs.tokens);
+                println!("{}", results.add(row, &columns, lines));
+            }
+            Err(error) => {
+                println!("{} FAILED: {error}\n", row.name);
+                let error = error.to_string();
+                let first = error.lines().next().unwrap_or_default();
+                results.remarks.push(format!("FAILED: {}: {first}.", row.name));
+                failed.push(row.name);
+            }
         }
     }
-    let medians = rounds.map(|figures| median(&figures));
-    println!();
-    for (proxy, figures) in Proxy::ALL.into_iter().zip(&medians) {
-        println!("medians  {:<9} {}", proxy.name(), describe(figures));
+    results.remarks.extend(bench.quiet());
+    let text = results.text(arguments.seconds, arguments.rounds)?;
+    println!("{text}");
+    if arguments.save || chosen.len() == rows::ALL.len() {
+        println!("kept in {}", results.save(&text)?.display());
     }
-    let [nginx, portaria] = medians;
-    print_ratios(&nginx, &portaria);
-    let ratio = cost_of_trust(&bench, duration).await?;
-    println!(
-        "  {:<34} {ratio:>5.2}  {:<16}",
-        "handshake: list of 50,000 + profile", "goal <= 1.05"
-    );
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
 
-/// CPU of a full handshake and a request with a long revocation list and the whole profile, to the same
-/// without either: the median of pairs, each pair in the other order than the one before.
-async fn cost_of_trust(bench: &Bench, duration: Duration) -> Result<f64> {
-    let mut ratios = Vec::new();
-    for pair in 0..PAIRS {
-        let lenient = || cpu_per_handshake(bench, Proxy::Lenient, duration);
-        let strict = || cpu_per_handshake(bench, Proxy::Strict, duration);
-        ratios.push(if pair % 2 == 0 {
-            let before = lenient().await?;
-            strict().await? / before
-        } else {
-            strict().await? / lenient().await?
-        });
+fn choose(names: &[String]) -> Result<Vec<&'static Row>> {
+    let known = |name: &String| rows::ALL.iter().any(|row| row.name == name);
+    if let Some(unknown) = names.iter().find(|name| !known(name)) {
+        return Err(format!("there is no row {unknown}: --list names them").into());
     }
-    println!("\nstrict to lenient portaria, pairs: {ratios:.3?}");
-    ratios.sort_by(f64::total_cmp);
-    Ok(ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN))
+    let is_chosen = |row: &&Row| names.is_empty() || names.iter().any(|name| name == row.name);
+    Ok(rows::ALL.iter().filter(is_chosen).collect())
 }
 
-async fn cpu_per_handshake(bench: &Bench, proxy: Proxy, duration: Duration) -> Result<f64> {
-    let running = bench.start(proxy).await?;
-    let load = |duration| -> Result<Load> {
-        Ok(Load {
-            mode: Mode::Handshakes,
-            workers: HANDSHAKERS,
-            duration,
-            target: bench.target(proxy)?,
-        })
-    };
-    load(Duration::from_secs(1))?.run().await?;
-    let before = running.usage()?;
-    let shaken = load(duration)?.run().await?;
-    Ok(per(running.usage()?.since(before), shaken.answers))
-}
-
-async fn measure(bench: &Bench, proxy: Proxy, duration: Duration) -> Result<Figures> {
-    let running = bench.start(proxy).await?;
-    let target = bench.target(proxy)?;
-    let load = |mode, workers| Load { mode, workers, duration, target: target.clone() };
-    // Warm: pools, caches, the branch predictor.
-    load(Mode::KeepAlive, CONNECTIONS).run_for(Duration::from_secs(1)).await?;
-
-    let before = running.usage()?;
-    let kept = load(Mode::KeepAlive, CONNECTIONS).run().await?;
-    let keep_alive = running.usage()?.since(before);
-
-    let before = running.usage()?;
-    let shaken = load(Mode::Handshakes, HANDSHAKERS).run().await?;
-    let handshakes = running.usage()?.since(before);
-
-    let before = running.usage()?;
-    let idle = load(Mode::KeepAlive, IDLE).open_idle().await?;
-    let held = running.usage()?;
-    drop(idle);
-    Ok(Figures {
-        cpu_per_request_us: per(keep_alive, kept.answers),
-        requests_per_second: kept.answers as f64 / duration.as_secs_f64(),
-        p50_us: kept.quantile(0.5),
-        p99_us: kept.quantile(0.99),
-        cpu_per_handshake_us: per(handshakes, shaken.answers),
-        idle_kib: (held.resident_kib - before.resident_kib) / IDLE as f64,
-    })
-}
-
-fn per(usage: Usage, answers: u64) -> f64 {
-    usage.cpu.as_secs_f64() * 1e6 / answers as f64
-}
-
-fn describe(figures: &Figures) -> String {
-    format!(
-        "{:>6.1} us CPU/request  {:>7.0} requests/s  p50 {:>5.0} us  p99 {:>6.0} us  \
-         {:>6.0} us CPU/handshake  {:>5.1} KiB/idle connection",
-        figures.cpu_per_request_us,
-        figures.requests_per_second,
-        figures.p50_us,
-        figures.p99_us,
-        figures.cpu_per_handshake_us,
-        figures.idle_kib,
-    )
-}
-
-fn median(rounds: &[Figures]) -> Figures {
-    let middle = |of: fn(&Figures) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    Figures {
-        cpu_per_request_us: middle(|f| f.cpu_per_request_us),
-        requests_per_second: middle(|f| f.requests_per_second),
-        p50_us: middle(|f| f.p50_us),
-        p99_us: middle(|f| f.p99_us),
-        cpu_per_handshake_us: middle(|f| f.cpu_per_handshake_us),
-        idle_kib: middle(|f| f.idle_kib),
-    }
-}
-
-fn print_ratios(nginx: &Figures, portaria: &Figures) {
-    println!("\nto nginx (pass-through, no policy)   portaria (full policy)");
-    type Of = fn(&Figures) -> f64;
-    let ratios: [(&str, Of, &str); 6] = [
-        ("CPU per request", |f| f.cpu_per_request_us, "goal <= 0.85"),
-        ("CPU per full handshake + request", |f| f.cpu_per_handshake_us, "goal <= 0.52"),
-        ("requests/s", |f| f.requests_per_second, ""),
-        ("p50", |f| f.p50_us, ""),
-        ("p99", |f| f.p99_us, ""),
-        ("memory per idle connection", |f| f.idle_kib, ""),
+/// Notes the versions of the proxies; gives those that are not on this machine, and says so.
+fn look_for(programs: &Programs, results: &mut Results) -> Vec<Proxy> {
+    let full = proxies::Kind::Full;
+    let families: [(&str, &[Proxy]); 4] = [
+        ("portaria", &[Proxy::Portaria(full)]),
+        ("nginx", &[Proxy::Nginx]),
+        ("HAProxy", &[Proxy::HaproxyPass, Proxy::HaproxyFull]),
+        ("Envoy", &[Proxy::EnvoyPass, Proxy::EnvoyFull]),
     ];
-    for (what, of, goal) in ratios {
-        println!("  {what:<34} {:>5.2}  {goal:<16}", of(portaria) / of(nginx));
+    let mut missing = Vec::new();
+    for (name, of) in families {
+        match of.first().and_then(|proxy| programs.version(*proxy)) {
+            Some(version) => results.versions.push(format!("{name} {version}")),
+            None => {
+                let remark = format!("Left out: {name} is not on this machine.");
+                println!("{remark}");
+                results.remarks.push(remark);
+                missing.extend_from_slice(of);
+            }
+        }
     }
+    if programs.before.is_some() {
+        let before = programs.version(Proxy::Before(full)).unwrap_or_default();
+        results.versions.push(format!("before {before}"));
+    }
+    missing
+}
+
+/// Who takes part in a row: the subject last, and each portaria's other program after it.
+fn contenders(row: &Row, missing: &[Proxy], has_before: bool) -> Vec<Proxy> {
+    let of_row = row.beside.iter().copied().chain([Proxy::Portaria(row.subject)]);
+    let mut proxies = Vec::new();
+    for proxy in of_row.filter(|proxy| !missing.contains(proxy)) {
+        proxies.push(proxy);
+        if let (Proxy::Portaria(kind), true) = (proxy, has_before) {
+            proxies.push(Proxy::Before(kind));
+        }
+    }
+    proxies
+}
+
+async fn measure(
+    bench: &Bench,
+    row: &Row,
+    proxies: &[Proxy],
+    rounds: usize,
+) -> Result<Vec<Column>> {
+    let column = |proxy: &Proxy| Column { proxy: *proxy, rounds: Vec::new() };
+    let mut columns: Vec<Column> = proxies.iter().map(column).collect();
+    for round in 1..=rounds {
+        columns.reverse();
+        for column in &mut columns {
+            let figures = bench.measure(column.proxy, row.what).await;
+            let figures = figures.map_err(|error| format!("{}: {error}", column.proxy.name()))?;
+            let shown: Vec<String> = figures
+                .iter()
+                .zip(row.quantities)
+                .filter(|(figure, _)| figure.is_finite())
+                .map(|(figure, quantity)| format!("{} {}", figures::shown(*figure), quantity.unit))
+                .collect();
+            println!("{:<13} {round}  {:<22} {}", row.name, column.proxy.name(), shown.join(", "));
+            column.rounds.push(figures);
+        }
+    }
+    if rounds % 2 == 1 {
+        columns.reverse();
+    }
+    Ok(columns)
 }

@@ -1,43 +1,63 @@
-//! Processes: pinned to a core, and what they used.
+//! Processes: kept to a core, what they used, and how they end.
 
 use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use portaria::lab::Result;
+use rustix::process::{Pid, Signal, kill_process};
 
-/// What a proxy used so far, its workers included.
+/// What a process used so far, its children and all threads included.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
+    /// Ready to run, while another process had the core.
+    pub(crate) waited: Duration,
     pub(crate) resident_kib: f64,
 }
 
-impl Usage {
-    pub(crate) fn since(self, before: Self) -> Self {
-        Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
-    }
-}
-
-/// A proxy that ends when it is dropped.
+/// A process that ends when it is dropped.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        let _ = self.0.wait();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.signal(Signal::TERM);
+            let _ = self.0.wait();
+        }
     }
 }
 
 impl Running {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.0), signal)?)
+    }
+
     pub(crate) fn usage(&self) -> Result<Usage> {
-        let mut sum = usage_of(self.0.id())?;
-        for child in children(self.0.id()) {
-            let usage = usage_of(child)?;
-            sum.cpu += usage.cpu;
-            sum.resident_kib += usage.resident_kib;
+        let mut sum = Usage::default();
+        for pid in std::iter::once(self.0.id()).chain(children(self.0.id())) {
+            let (ran, waited) = time_of(pid)?;
+            sum.cpu += ran;
+            sum.waited += waited;
+            sum.resident_kib += resident_of(pid)?;
         }
         Ok(sum)
+    }
+
+    /// Lets it run on both cores.
+    pub(crate) fn unpin(&self) -> Result<()> {
+        for pid in std::iter::once(self.0.id()).chain(children(self.0.id())) {
+            pin("0,1", pid)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps it to a core.
+    pub(crate) fn pin(&self, core: usize) -> Result<()> {
+        for pid in std::iter::once(self.0.id()).chain(children(self.0.id())) {
+            pin(&core.to_string(), pid)?;
+        }
+        Ok(())
     }
 }
 
@@ -46,27 +66,40 @@ fn children(pid: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// utime and stime in ticks of 10 ms (fields 14 and 15 of stat), resident pages of 4 KiB (field 24).
-fn usage_of(pid: u32) -> Result<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after_name = stat.rsplit_once(')').ok_or("no stat")?.1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let number =
-        |place: usize| -> Result<u64> { Ok(fields.get(place).ok_or("a short stat")?.parse()?) };
-    let ticks = number(11)? + number(12)?;
-    Ok(Usage { cpu: Duration::from_millis(ticks * 10), resident_kib: number(21)? as f64 * 4.0 })
+/// On a core, and waiting for it, of all threads in nanoseconds: the ticks of `stat` are 10 ms, a whole measurement at
+/// a low rate.
+fn time_of(pid: u32) -> Result<(Duration, Duration)> {
+    let (mut ran, mut waited) = (0, 0);
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may have ended since it was listed.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let mut fields = text.split_whitespace().map(str::parse::<u64>);
+        ran += fields.next().ok_or("the kernel counts no schedstat")??;
+        waited += fields.next().ok_or("a short schedstat")??;
+    }
+    Ok((Duration::from_nanos(ran), Duration::from_nanos(waited)))
 }
 
-/// Keeps this process to a core.
-pub(crate) fn pin_self(core: usize) -> Result<()> {
-    let pid = std::process::id().to_string();
-    let done = Command::new("taskset").args(["-cp", &core.to_string(), &pid]).output()?;
+fn resident_of(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Keeps a process with all its threads to cores.
+fn pin(cores: &str, pid: u32) -> Result<()> {
+    let done = Command::new("taskset").args(["-acp", cores, &pid.to_string()]).output()?;
     if done.status.success() { Ok(()) } else { Err("taskset failed: two cores are needed".into()) }
 }
 
+/// Keeps this process to cores.
+pub(crate) fn pin_self(cores: &str) -> Result<()> {
+    pin(cores, std::process::id())
+}
+
 /// A command that is kept to a core.
-pub(crate) fn pinned(core: usize, program: &str) -> Command {
+pub(crate) fn pinned(core: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string(), program]);
+    command.args(["-c", &core.to_string()]).arg(program);
     command
 }
