@@ -155,11 +155,13 @@ impl Life {
     }
 }
 
+/// The library answers a list of fields that is too long itself, without a body. So it admits twice as much as is
+/// admitted, and what lies between is refused like anything else.
 fn builder(limits: &WireLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(limits.head.size).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(2 * limits.head.size).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
@@ -172,7 +174,7 @@ fn builder(limits: &WireLimits) -> Builder {
 async fn exchange(place: Place, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
     let limits = **place.limits.load();
     let began = Instant::now();
-    let (arrival, body) = arrival(&place, request, began);
+    let (arrival, body) = arrival(&place, request, began, limits.head.size);
     let mut exchange = Exchange::new(respond, body, limits.write_timeout);
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
     let mut seat = Seat { pool: &place.worker.pool, alarm: &mut alarm };
@@ -191,7 +193,12 @@ async fn exchange(place: Place, request: Request<RecvStream>, respond: SendRespo
 }
 
 /// What arrived. Method, path and authority are taken apart, and never put together again as a URI.
-fn arrival(place: &Place, request: Request<RecvStream>, began: Instant) -> (Arrival, RecvStream) {
+fn arrival(
+    place: &Place,
+    request: Request<RecvStream>,
+    began: Instant,
+    longest: usize,
+) -> (Arrival, RecvStream) {
     let (parts, body) = request.into_parts();
     // One without a scheme is CONNECT.
     let is_spoken = parts.uri.scheme().is_some_and(|s| *s == Scheme::HTTPS || *s == Scheme::HTTP);
@@ -203,7 +210,10 @@ fn arrival(place: &Place, request: Request<RecvStream>, began: Instant) -> (Arri
     let authority = parts.uri.authority();
     head.authority = authority.map(|a| Bytes::copy_from_slice(a.as_str().as_bytes()));
     let arrival = Arrival {
-        fault: (!is_spoken).then_some(RequestError::RequestLine),
+        fault: match is_spoken {
+            true => (size(&head) > longest).then_some(RequestError::HeadTooLarge),
+            false => Some(RequestError::RequestLine),
+        },
         has_body: !body.is_end_stream(),
         declared: head.declared_length(),
         head,
@@ -212,4 +222,14 @@ fn arrival(place: &Place, request: Request<RecvStream>, began: Instant) -> (Arri
         connection: Some(place.connection.clone()),
     };
     (arrival, body)
+}
+
+/// Bytes of a head, as HTTP/2 counts them (RFC 9113 section 10.5.1).
+fn size(head: &RequestHead) -> usize {
+    const OF_A_FIELD: usize = 32;
+    let fields = head.fields.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let target = head.path().len() + head.query().map_or(0, |query| query.len() + 1);
+    // The method, the scheme, the authority and the target are fields, too.
+    let pseudo = target + head.authority().map_or(0, str::len) + 4 * OF_A_FIELD;
+    pseudo + fields.map(|field| field + OF_A_FIELD).sum::<usize>()
 }

@@ -414,7 +414,11 @@ async fn http2_has_the_same_bounds() {
     assert_refused(&response, 413, "CORPO_EXCEDE_LIMITE");
     let many = (0..64).fold(post(), |request, n| request.header(format!("x-{n}"), "1"));
     let body = bytes::Bytes::from_static(b"{}");
-    let response = connection.exchange(many.body(()).unwrap(), body).await.unwrap();
+    let response = connection.exchange(many.body(()).unwrap(), body.clone()).await.unwrap();
+    assert_refused(&response, 431, "CABECALHO_EXCEDE_LIMITE");
+    // Longer than a head may be, and no longer than the library reads.
+    let long = post().header("x-long", "a".repeat(17_000));
+    let response = connection.exchange(long.body(()).unwrap(), body).await.unwrap();
     assert_refused(&response, 431, "CABECALHO_EXCEDE_LIMITE");
     lab.assert_untouched();
 }
