@@ -4,6 +4,8 @@
 //! need it: a field line that continues the one before (section 5.2) and blanks before a colon (section 5.1) are
 //! read as one line without them; not in what frames the message.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::body::Framing;
@@ -29,6 +31,26 @@ pub struct Head {
     pub fields: Vec<(Span, Span)>,
     /// Bytes of the head.
     pub length: usize,
+}
+
+thread_local! {
+    /// Room for the places of fields, of heads that are over.
+    static ROOM: RefCell<Vec<Vec<(Span, Span)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Rooms that wait.
+const ROOMS: usize = 64;
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let mut room = std::mem::take(&mut self.fields);
+        room.clear();
+        ROOM.with_borrow_mut(|rooms| {
+            if rooms.len() < ROOMS {
+                rooms.push(room);
+            }
+        });
+    }
 }
 
 /// Reads the head of an answer, however it is cut into reads.
@@ -86,7 +108,7 @@ fn unfold(head: &mut [u8]) -> Result<(), Malformed> {
 fn read(head: &[u8]) -> Result<Head, Malformed> {
     let mut lines = Lines::of(head);
     let (minor, status) = lines.next().and_then(|(_, line)| status_line(line)).ok_or(Malformed)?;
-    let mut fields = Vec::with_capacity(16);
+    let mut fields = ROOM.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(16));
     for (start, text) in lines.take_while(|(_, text)| !text.is_empty()) {
         let (name, value) = line::split_field(text).ok_or(Malformed)?;
         let name = name.trim_ascii_end();
