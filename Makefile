@@ -1,7 +1,7 @@
 # make demo    the main job, seen: lab, gateway and tour; ends by itself
 # make lab     the same lab and gateway, to try by hand until Ctrl-C
 # make test    formatting, lints and tests
-# make fuzz    certificates, names, revocation lists and JSON under libFuzzer, FUZZ_SECONDS in all
+# make fuzz    certificates, names, lists, JSON and HTTP under libFuzzer, FUZZ_SECONDS in all
 # make bench   the stages by themselves, then the gateway beside nginx, HAProxy and Envoy; kept in bench/results
 # make bench-table   the README's table anew, from the newest results or RESULTS=file
 
@@ -74,7 +74,7 @@ test-suites: needs-cmake
 # Coverage-guided on the stable toolchain: libFuzzer comes as a crate, the compiler counts the edges. Seeds
 # are made by the targets; nothing is kept but what crashed.
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS := certificate list name json
+FUZZ_TARGETS := certificate list name json request answer chunks target
 FUZZ := target/fuzz
 # `portaria_fuzz` opens what the gateway is held against.
 SANCOV := --cfg portaria_fuzz -Cpasses=sancov-module -Ccodegen-units=1 \

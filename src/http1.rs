@@ -13,3 +13,5 @@ pub mod line;
 pub mod body;
 pub mod answer;
 pub mod turn;
+#[cfg(any(test, portaria_fuzz))]
+pub mod scrutiny;

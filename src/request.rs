@@ -15,6 +15,8 @@ pub mod head;
 pub mod target;
 pub mod media;
 pub mod json;
+#[cfg(any(test, portaria_fuzz))]
+pub mod scrutiny;
 
 use thiserror::Error;
 

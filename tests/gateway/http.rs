@@ -6,6 +6,7 @@ mod ending;
 mod frames;
 mod request;
 mod reuse;
+mod sweep;
 
 use crate::harness::scripted::{Link, Scripted, THINGS};
 use crate::harness::*;

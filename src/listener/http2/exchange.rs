@@ -150,16 +150,17 @@ impl Caller for Exchange {
             return Poll::Ready(Err(Gone));
         };
         answer.reserve_capacity(content.len());
-        let granted = match answer.poll_capacity(cx) {
-            Poll::Ready(Some(Ok(granted))) => granted,
-            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
-            Poll::Pending if answer.capacity() > 0 => answer.capacity(),
-            Poll::Pending => return self.poll_stalled(cx),
+        let granted = loop {
+            match answer.poll_capacity(cx) {
+                // Told of what is used up already: nobody is woken for more before it is waited for.
+                Poll::Ready(Some(Ok(0))) => {}
+                Poll::Ready(Some(Ok(granted))) => break granted,
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
+                Poll::Pending if answer.capacity() > 0 => break answer.capacity(),
+                Poll::Pending => return self.poll_stalled(cx),
+            }
         };
         let taken = granted.min(content.len());
-        if taken == 0 {
-            return self.poll_stalled(cx);
-        }
         self.stall = None;
         let piece = Bytes::copy_from_slice(content.get(..taken).unwrap_or_default());
         let length = u64::try_from(taken).unwrap_or(u64::MAX);

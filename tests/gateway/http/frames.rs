@@ -6,6 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
+/// Fields, pseudo-fields first.
+type Fields = Vec<(&'static str, &'static str)>;
 type Tls = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
 const DATA: u8 = 0;
@@ -97,7 +99,7 @@ impl Frames {
     }
 }
 
-fn good<'a>(target: &'a str) -> Vec<(&'static str, &'a str)> {
+fn good(target: &str) -> Vec<(&'static str, &str)> {
     vec![(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", target)]
 }
 
@@ -130,10 +132,10 @@ async fn what_the_library_lets_pass_is_refused_here() {
         fields.extend(more);
         fields
     };
-    let leak = |fields: Vec<(&'static str, &str)>| -> Vec<(&'static str, &'static str)> {
+    let leak = |fields: Vec<(&'static str, &str)>| -> Fields {
         fields.into_iter().map(|(n, v)| (n, &*v.to_owned().leak())).collect()
     };
-    let cases: Vec<(&str, Vec<(&'static str, &'static str)>, u64)> = vec![
+    let cases: Vec<(&str, Fields, u64)> = vec![
         ("a blank before a value", leak(with("x-a", " b")), 400),
         ("a blank behind a value", leak(with("x-a", "b\t")), 400),
         ("a host beside another", leak(with("host", "other")), 400),
