@@ -94,8 +94,8 @@ fn unfold(head: &mut [u8]) -> Result<(), Malformed> {
         }
         let line = head.get(begin..end).unwrap_or_default();
         let name = line.split(|b| *b == b':').next().unwrap_or_default().trim_ascii();
-        // Nor where there is no field that could go on.
-        if begin == 0 || is_framing(name) {
+        // Nor where there is no value that could go on.
+        if begin == 0 || is_framing(name) || memchr::memchr(b':', line).is_none() {
             return Err(Malformed);
         }
         if let Some(ending) = head.get_mut(end - 1..=end) {
@@ -291,6 +291,8 @@ mod tests {
         let most = "a: b\r\n".repeat(MOST_FIELDS + 1);
         for fields in [
             " folded: at once",
+            "X-A\r\n : b",
+            "X-A\r\n b\r\n\t: c",
             "nothing",
             ": b",
             "a b: c",

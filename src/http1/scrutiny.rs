@@ -152,7 +152,9 @@ fn clearly(wire: &[u8], pads: bool, most: u64) -> Option<(Vec<u8>, usize)> {
             Some(at) => (text.get(..at)?, text.get(at + 1..)?),
             None => (text, &b""[..]),
         };
-        let size = if pads { size.trim_ascii_end() } else { size };
+        let is_padding = |b: &u8| pads && matches!(b, b' ' | b'\t');
+        let end = size.iter().rposition(|b| !is_padding(b)).map_or(0, |last| last + 1);
+        let size = size.get(..end)?;
         let is_extension =
             |b: &u8| (0x21..=0x7e).contains(b) || (pads && matches!(b, b' ' | b'\t'));
         extensions += extension.len();
