@@ -125,18 +125,13 @@ impl Body {
         operation: &mut Operation,
         seat: &mut Seat<'_>,
     ) -> Result<(), End> {
-        let kept = usize::try_from(KEPT_BODY).unwrap_or(usize::MAX);
+        let most = usize::try_from(KEPT_BODY).unwrap_or(usize::MAX);
         while !self.is_whole {
-            match self.next(caller, seat).await? {
-                Some(piece) => {
-                    operation.update(&piece);
-                    self.take(&piece)?;
-                    self.kept.extend_from_slice(&piece);
-                }
-                None => self.finish()?,
-            }
-            if self.is_long() && self.kept.len() >= kept {
+            if self.is_long() && self.kept.len() >= most {
                 return Ok(());
+            }
+            if let Some(piece) = self.step(caller, operation, seat).await? {
+                self.kept.extend_from_slice(&piece);
             }
         }
         Ok(())
@@ -150,15 +145,27 @@ impl Body {
         seat: &mut Seat<'_>,
     ) -> Result<(), End> {
         while !self.is_whole {
-            match self.next(caller, seat).await? {
-                Some(piece) => {
-                    operation.update(&piece);
-                    self.take(&piece)?;
-                }
-                None => self.finish()?,
-            }
+            self.step(caller, operation, seat).await?;
         }
         Ok(())
+    }
+
+    /// Judges the next piece, or the end.
+    async fn step(
+        &mut self,
+        caller: &mut impl Caller,
+        operation: &mut Operation,
+        seat: &mut Seat<'_>,
+    ) -> Result<Option<Bytes>, End> {
+        let piece = self.next(caller, seat).await?;
+        match &piece {
+            Some(piece) => {
+                operation.update(piece);
+                self.take(piece)?;
+            }
+            None => self.finish()?,
+        }
+        Ok(piece)
     }
 
     async fn next(

@@ -10,14 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::StatusCode;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::Chosen;
-use crate::http1::answer::{Head, HeadReader, LONGEST, Malformed};
+use crate::http1::answer::{Head, HeadReader, Malformed};
 use crate::http1::body::{BodyReader, Read};
 use crate::http1::turn::{Seen, Turn};
 use crate::scratch;
@@ -223,11 +222,6 @@ impl Line {
         &self.input
     }
 
-    /// Whether more came than a head may have.
-    pub fn is_full(&self) -> bool {
-        self.input.len() > LONGEST
-    }
-
     /// Goes on behind an interim answer (1xx), which has no content.
     pub fn skip_interim(&mut self, head: &Head) {
         self.input.advance(head.length.min(self.input.len()));
@@ -306,10 +300,5 @@ impl Line {
         scratch::give_back(std::mem::take(&mut self.output));
         self.body = None;
         Some(self)
-    }
-
-    /// Whether a status is one of an upgrade that nobody asked for.
-    pub fn is_upgrade(status: StatusCode) -> bool {
-        status == StatusCode::SWITCHING_PROTOCOLS
     }
 }

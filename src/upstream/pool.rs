@@ -82,9 +82,4 @@ impl Pool {
             within.idle.retain(|_, waiting| !waiting.is_empty());
         }
     }
-
-    /// How many wait.
-    pub fn count(&self) -> usize {
-        self.0.lock().idle.values().map(VecDeque::len).sum()
-    }
 }
