@@ -122,7 +122,10 @@ async fn what_is_left_over_is_nobodys_answer() {
             // It has been put away, and the forged one is there, when the backend waits for what follows it.
             eventually("all came", || async { backend.open() == 1 }).await;
         }
+        let before = backend.asked().last().unwrap().connection;
         lab.assert_unpoisoned(what).await;
+        let asked = backend.asked();
+        assert!(asked.iter().rev().take(6).all(|asked| asked.connection > before), "{what}");
     }
 }
 
