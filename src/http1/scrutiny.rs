@@ -176,16 +176,22 @@ fn clearly(wire: &[u8], pads: bool, most: u64) -> Option<(Vec<u8>, usize)> {
         content.extend_from_slice(data);
         rest = behind.strip_prefix(b"\r\n")?;
     }
-    let mut trailer = 0;
+    trailer(&mut rest)?;
+    Some((content, wire.len() - rest.len()))
+}
+
+/// The fields behind the last chunk, to the empty line (section 7.1.2).
+fn trailer(rest: &mut &[u8]) -> Option<()> {
+    let mut bytes = 0;
     loop {
-        let text = line(&mut rest)?;
+        let text = line(rest)?;
         if text.is_empty() {
-            return Some((content, wire.len() - rest.len()));
+            return Some(());
         }
-        trailer += text.len();
+        bytes += text.len();
         let (name, value) = text.split_at_checked(memchr::memchr(b':', text)?)?;
         let is_value = |b: &u8| matches!(b, b'\t' | b' '..=b'~' | 0x80..);
-        if trailer > 4096 || !is_token(name) || !value.iter().all(is_value) {
+        if bytes > 4096 || !is_token(name) || !value.iter().all(is_value) {
             return None;
         }
     }
