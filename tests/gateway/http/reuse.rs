@@ -334,6 +334,13 @@ async fn both_directions_must_have_come_to_their_end() {
                     }
                     return;
                 }
+                // Whose content nobody takes: the caller gets another.
+                "page" => {
+                    let head = "HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\ncontent-length: 900\r\n\r\n";
+                    link.send(head.to_owned() + "<html>").await;
+                    link.receive(1).await;
+                    return;
+                }
                 "late-end" => {
                     link.send(
                         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
@@ -359,9 +366,15 @@ async fn both_directions_must_have_come_to_their_end() {
         // Half of it; the rest is not sent before the answer is here.
         let answer = connection.exchange(&post[..100_000]).await.unwrap();
         assert_eq!((answer.status.as_u16(), &answer.json()["tag"]), (200, &tag.as_str().into()));
+        assert_eq!(answer.field("connection"), Some("close"));
         assert!(connection.receive_rest().await.unwrap().is_empty(), "it says close, and means it");
         lab.assert_unpoisoned(&tag).await;
     }
+    let page = lab.http1().await.exchange(&Scripted::get("page", "").to_bytes()).await.unwrap();
+    assert_eq!(page.status, 500);
+    let before = backend.asked().last().unwrap().connection;
+    lab.assert_unpoisoned("half of a page").await;
+    assert!(backend.asked().last().unwrap().connection > before);
     let mut connection = lab.http1().await;
     let before = backend.connections();
     assert_eq!(
