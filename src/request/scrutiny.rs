@@ -176,8 +176,9 @@ mod tests {
                 differences += differs(name, other_name)
                     + differs(value.of(VALID), other_value.of(&changed));
             }
-            // A blank beside another is no difference.
-            prop_assert!(differences <= 1, "{:?}", changed.escape_ascii().to_string());
+            // A blank beside another is no difference; a colon ends a name sooner, and begins its value.
+            let most = if byte == b':' { 2 } else { 1 };
+            prop_assert!(differences <= most, "{:?}", changed.escape_ascii().to_string());
             if VALID[place] == byte {
                 prop_assert_eq!(differences, 0);
             }
