@@ -24,8 +24,8 @@ use form::is_host;
 pub use head::RequestHead;
 pub use target::{Target, TargetError};
 
-/// Bytes of a body that are received whole before a backend is chosen: the most that the framework keeps
-/// of one. A body of undeclared length must fit.
+/// Bytes of a body that are received whole before a backend is chosen: the most that is kept
+/// of one to be sent again. A body of undeclared length must fit.
 pub const KEPT_BODY: u64 = 64 * 1024;
 
 /// Why a request cannot be one canonical request.

@@ -52,7 +52,7 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
     let body_timeout = duration("body_timeout", 30);
     let write_timeout = duration("write_timeout", 30);
     let head_size = usize::try_from(size("max_head_size", 16 * 1024)).unwrap_or(usize::MAX);
-    // The framework parses at most 256 fields.
+    // Every field is judged, and is a place in a map.
     let fields = table.and_then(|t| t.number("max_fields", 1, 256)).unwrap_or(64);
     HttpSettings {
         wire: WireLimits {
@@ -330,7 +330,7 @@ fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {
     let server_name = table.required_parsed("server_name", "a host name", |text| {
         rustls::pki_types::ServerName::try_from(text.to_owned()).ok().map(|_| text.to_owned())
     });
-    // The framework would panic on a certificate that it cannot parse: none is among them.
+    // Connections could not be made with one that cannot be parsed: none is among them.
     let trust_anchors = pem::certificates(table, "trust_anchors")?.value.ders;
     Some(UpstreamTls { server_name: server_name?.value, trust_anchors })
 }

@@ -14,8 +14,8 @@ use crate::route::ErrorForm;
 /// What else of such an answer means something to whoever reads the status.
 const KEPT: [HeaderName; 3] = [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE];
 
-/// Whether an answer is an error with a body that is no JSON. One that announces no body gets none: the framework asks
-/// for no piece of it.
+/// Whether an answer is an error with a body that is no JSON. One that announces no body
+/// gets none.
 pub fn is_foreign(status: StatusCode, answer: &HeaderMap) -> bool {
     if !status.is_client_error() && !status.is_server_error() {
         return false;
