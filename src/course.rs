@@ -97,6 +97,8 @@ pub struct Seat<'a> {
     pub pool: &'a Pool,
     /// For its deadlines.
     pub alarm: &'a mut Alarm,
+    /// It is counted: the process does not end before it.
+    pub entered: &'a Entered,
 }
 
 /// One listener's gateway.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use super::{Arrival, Connection, Entered, Gateway, Serving};
+use super::{Arrival, Connection, Gateway, Serving};
 use crate::address;
 use crate::admission::{Admission, Arriving, Explanation, Permit, Refused};
 use crate::consent::ConsentId;
@@ -31,7 +31,6 @@ pub(super) struct File<'a> {
     gateway: &'a Gateway,
     /// What serves this exchange, to its end.
     pub(super) serving: Arc<Serving>,
-    _entered: Entered,
     /// When the request is judged.
     pub(super) arrived: Moment,
     /// Whose time passes.
@@ -75,7 +74,6 @@ impl<'a> File<'a> {
         Self {
             gateway,
             serving,
-            _entered: gateway.under_way.enter(),
             arrived: Moment::of(Instant::now()),
             clock: arrival.clock,
             address,

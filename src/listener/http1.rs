@@ -66,12 +66,16 @@ pub(super) async fn serve<S: Socket>(
         let Some(first_byte) = first_byte else {
             return line.end().await;
         };
+        // Whoever asks for the first time was counted as it came.
+        let Some(entered) = fresh.take().or_else(|| place.gateway.under_way.enter()) else {
+            return line.end().await;
+        };
         let Some((arrival, body)) = line.receive(place, first_byte).await else {
             return;
         };
         let deadline = first_byte + place.limits.exchange_timeout;
         let mut exchange = Exchange::new(&mut line, &arrival.head, body, place.limits, &shutdown);
-        let mut seat = Seat { pool: place.pool, alarm: &mut alarm };
+        let mut seat = Seat { pool: place.pool, alarm: &mut alarm, entered: &entered };
         {
             // Boxed, because a connection is idle most of the time, and holds nothing of an exchange then.
             let serving = place.gateway.serve(&arrival, &mut exchange, &mut seat);
@@ -82,14 +86,13 @@ pub(super) async fn serve<S: Socket>(
             }
         }
         let ending = exchange.ending();
-        drop(exchange);
+        drop((exchange, entered));
         match ending {
             Ending::Stays => {}
             // Whoever was told that it ends may still be sending: the rest of a body, or what it would ask next.
             Ending::Ends => return line.linger().await,
             Ending::Cut => return,
         }
-        fresh = None;
         // Who sends one after the other must not keep the others of the thread waiting.
         tokio::task::consume_budget().await;
     }

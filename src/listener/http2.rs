@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
 use http::uri::Scheme;
 use http::{Request, Version};
 use pingora::server::ShutdownWatch;
@@ -77,15 +77,14 @@ pub(super) async fn serve<S>(
         tokio::select! {
             biased;
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => {
-                    drop(fresh.take());
+                Some(Ok((request, mut respond))) => {
+                    let Some(entered) = fresh.take().or_else(|| place.gateway.under_way.enter()) else {
+                        // Says that nothing was done (RFC 9113 section 8.7).
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                        continue;
+                    };
                     life.note_request(limits.exchange_timeout);
-                    let entered = place.gateway.under_way.enter();
-                    let exchange = exchange(place.clone(), request, respond);
-                    streams.spawn(async move {
-                        exchange.await;
-                        entered
-                    });
+                    streams.spawn(exchange(place.clone(), request, respond, entered));
                 }
                 // The connection is over, in order or not.
                 Some(Err(_)) | None => return,
@@ -170,14 +169,19 @@ fn builder(limits: &WireLimits) -> Builder {
     builder
 }
 
-/// Serves one request in time.
-async fn exchange(place: Place, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+/// Serves one request in time. Gives back what counts it.
+async fn exchange(
+    place: Place,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    entered: Entered,
+) -> Entered {
     let limits = **place.limits.load();
     let began = Instant::now();
     let (arrival, body) = arrival(&place, request, began, limits.head.size);
     let mut exchange = Exchange::new(respond, body, limits.write_timeout);
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
-    let mut seat = Seat { pool: &place.worker.pool, alarm: &mut alarm };
+    let mut seat = Seat { pool: &place.worker.pool, alarm: &mut alarm, entered: &entered };
     let is_over = {
         let mut serving = std::pin::pin!(place.gateway.serve(&arrival, &mut exchange, &mut seat));
         let deadline = began + limits.exchange_timeout;
@@ -190,6 +194,7 @@ async fn exchange(place: Place, request: Request<RecvStream>, respond: SendRespo
     if !is_over {
         exchange.reset();
     }
+    entered
 }
 
 /// What arrived. Method, path and authority are taken apart, and never put together again as a URI.

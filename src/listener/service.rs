@@ -113,12 +113,14 @@ pub struct Listening {
     edge: Arc<Edge>,
     bound: Option<Bound>,
     workers: Arc<Workers>,
+    accepting: Option<Entered>,
 }
 
 impl Listening {
     /// A listener on a socket, served by these threads.
     pub fn new(edge: Edge, bound: Bound, workers: Arc<Workers>) -> Self {
-        Self { edge: Arc::new(edge), bound: Some(bound), workers }
+        let accepting = edge.gateway.under_way.enter();
+        Self { edge: Arc::new(edge), bound: Some(bound), workers, accepting }
     }
 
     /// Gives a connection to a thread. Without a place it is closed at once.
@@ -128,8 +130,10 @@ impl Listening {
         let (Some((worker, sender)), Ok(tcp)) = (self.workers.fewest(), tcp.into_std()) else {
             return;
         };
+        // The listener is counted itself, so nothing is closed yet.
+        let Some(entered) = self.edge.gateway.under_way.enter() else { return };
         let (edge, place) = (self.edge.clone(), OpenPlace::of(worker));
-        let (shutdown, entered) = (shutdown.clone(), edge.gateway.under_way.enter());
+        let shutdown = shutdown.clone();
         let accepted = Accepted { edge, tcp, peer, guest, shutdown, place, entered };
         // A thread ends with the process, and its connections with it.
         let _ = sender.send(accepted);
@@ -140,6 +144,8 @@ impl Listening {
 impl Service for Listening {
     async fn start_service(&mut self, _: Option<ListenFds>, mut shutdown: ShutdownWatch, _: usize) {
         let Some(bound) = self.bound.take() else { return };
+        // Until nothing is accepted any more: what was accepted last is to be served.
+        let _accepting = self.accepting.take();
         let socket = match TokioListener::from_std(bound.socket) {
             Ok(socket) => socket,
             Err(error) => {

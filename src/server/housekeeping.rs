@@ -76,7 +76,7 @@ impl Housekeeping {
     /// Waits until no exchange is under way and what they leave is on disk. Whoever cuts the wait short does so from outside.
     async fn drain(&self) {
         let mut say = Instant::now();
-        while self.under_way.count() > 0 {
+        while !self.under_way.close() {
             if say <= Instant::now() {
                 tracing::info!(left = self.under_way.count(), "draining: exchanges are under way");
                 say += TICK;
