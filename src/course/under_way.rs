@@ -22,7 +22,7 @@ impl UnderWay {
     /// Counts one until what is returned is dropped. Nothing comes once it is closed: the process is about to end, and
     /// a backend that is asked now would answer nobody.
     pub fn enter(&self) -> Option<Entered> {
-        let one_more = |count| (count != CLOSED).then_some(count + 1);
+        let one_more = |count| (count != CLOSED).then(|| count + 1);
         let entered = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
         entered.ok().map(|_| Entered(self.0.clone()))
     }
