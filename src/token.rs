@@ -206,12 +206,13 @@ impl Tokens {
         participant: &Participant,
         now: Moment,
     ) -> Result<BoundToken, TokenError> {
-        let text = bearer::find(headers, self.limits.longest)?;
-        let mark = Mark::of(text);
+        let presented = bearer::find(headers, self.limits.longest)?;
+        let mark = Mark::of(presented.as_bytes());
         let met = mark.and_then(|mark| self.met(mark, now));
         let (key, token) = match met {
             Some(known) => known,
             None => {
+                let text = presented.token()?;
                 let key = Digest::of(text);
                 let caller = participant.organisation_id();
                 (key, self.verify(key, mark, text, caller, now).await?)
@@ -238,7 +239,7 @@ impl Tokens {
     /// The request's token as far as it was verified and is kept: for explaining a refusal, never for
     /// admitting anything.
     pub async fn recall(&self, headers: &HeaderMap) -> Option<Arc<VerifiedToken>> {
-        let key = Digest::of(bearer::find(headers, self.limits.longest).ok()?);
+        let key = Digest::of(bearer::find(headers, self.limits.longest).ok()?.token().ok()?);
         let signed = self.signed.get(&key);
         let cached = match signed {
             Some(cached) => Some(cached),

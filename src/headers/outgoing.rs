@@ -1,12 +1,13 @@
 //! The head of a request to a backend, written from what was judged and from nothing else: the method, the canonical
 //! target, one Host, the fields that pass, what is told of the caller, one length or none.
 //!
-//! What is written is read by whatever stands there. So a last look is taken at each part: a byte that could end a
-//! line or a part of one is refused, not repaired (RFC 9112 section 11.1).
+//! What is written is read by whatever stands there. So a last look is taken at all of it: where more lines came about
+//! than were written, or a line has a byte that could end it, it is refused, not repaired (RFC 9112 section 11.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::caller::{self, CallerFacts, Passing};
+use crate::http1::line;
 use crate::request::RequestHead;
 
 /// A request for a backend.
@@ -34,59 +35,37 @@ pub struct Forbidden;
 /// Writes the head.
 pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden> {
     let Outgoing { head, path, length, host, passing, is_plain, caller } = request;
-    out.reserve(1024);
-    target(out, head, *path)?;
+    let mut out = Lines::begin(out);
+    out.target(head, *path)?;
     let asked = head.host();
     let host = host.map(HeaderValue::as_bytes).or(asked).ok_or(Forbidden)?;
-    field(out, "host", host)?;
+    out.field("host", host);
     for (name, value) in &head.fields {
         if *is_plain && *name == header::ACCEPT_ENCODING {
             continue;
         }
         if passing.admits(name) && !is_written_here(name) {
-            field(out, name.as_str(), value.as_bytes())?;
+            out.field(name.as_str(), value.as_bytes());
         }
     }
     if *is_plain && head.fields.contains_key(header::ACCEPT_ENCODING) {
-        field(out, "accept-encoding", b"identity")?;
+        out.field("accept-encoding", b"identity");
     }
     if passing.admits(&header::COOKIE) {
-        cookies(out, &head.fields)?;
+        out.cookies(&head.fields);
     }
-    let mut told = Ok(());
-    caller::tell(*caller, passing, |name, value| {
-        told = told.and_then(|()| field(out, name.as_str(), value));
-    });
-    told?;
+    caller::tell(*caller, passing, |name, value| out.field(name.as_str(), value));
     if let Some(asked) = asked {
-        field(out, "x-forwarded-host", asked)?;
+        out.field("x-forwarded-host", asked);
     }
     if let Some(length) = length {
-        push_length(out, *length);
+        out.length(*length);
     }
     // Some servers answer a HEAD with a body: kept, the connection would give it to who comes next.
     if head.method == Method::HEAD {
-        field(out, "connection", b"close")?;
+        out.field("connection", b"close");
     }
-    out.extend_from_slice(b"\r\n");
-    Ok(())
-}
-
-fn target(out: &mut Vec<u8>, head: &RequestHead, path: Option<&str>) -> Result<(), Forbidden> {
-    out.extend_from_slice(head.method.as_str().as_bytes());
-    out.push(b' ');
-    let begin = out.len();
-    out.extend_from_slice(path.unwrap_or(head.path()).as_bytes());
-    if let Some(query) = head.query() {
-        out.push(b'?');
-        out.extend_from_slice(query.as_bytes());
-    }
-    let target = out.get(begin..).unwrap_or_default();
-    if !target.starts_with(b"/") || !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
-        return Err(Forbidden);
-    }
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    Ok(())
+    out.end()
 }
 
 /// Host and length are the gateway's word, cookies are joined.
@@ -94,42 +73,80 @@ fn is_written_here(name: &HeaderName) -> bool {
     *name == header::HOST || *name == header::CONTENT_LENGTH || *name == header::COOKIE
 }
 
-/// HTTP/2 may send a cookie in crumbs; a backend of HTTP/1.1 gets one line (RFC 9113 section 8.2.3).
-fn cookies(out: &mut Vec<u8>, fields: &HeaderMap) -> Result<(), Forbidden> {
-    let mut crumbs = fields.get_all(header::COOKIE).iter();
-    let Some(first) = crumbs.next() else { return Ok(()) };
-    out.extend_from_slice(b"cookie: ");
-    value(out, first.as_bytes())?;
-    for crumb in crumbs {
-        out.extend_from_slice(b"; ");
-        value(out, crumb.as_bytes())?;
+/// The lines of a head, as they are written.
+struct Lines<'a> {
+    out: &'a mut Vec<u8>,
+    begin: usize,
+    written: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.reserve(1024);
+        let begin = out.len();
+        Self { out, begin, written: 0 }
     }
-    out.extend_from_slice(b"\r\n");
-    Ok(())
-}
 
-/// The names of fields are tokens by their type.
-fn field(out: &mut Vec<u8>, name: &str, content: &[u8]) -> Result<(), Forbidden> {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    value(out, content)?;
-    out.extend_from_slice(b"\r\n");
-    Ok(())
-}
-
-fn value(out: &mut Vec<u8>, value: &[u8]) -> Result<(), Forbidden> {
-    let ends = |b: &u8| matches!(b, b'\r' | b'\n' | 0);
-    if value.iter().any(ends) {
-        return Err(Forbidden);
+    fn put(&mut self, part: &[u8]) {
+        self.out.extend_from_slice(part);
     }
-    out.extend_from_slice(value);
-    Ok(())
-}
 
-fn push_length(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"content-length: ");
-    crate::http1::line::push_decimal(out, length);
-    out.extend_from_slice(b"\r\n");
+    fn end_line(&mut self) {
+        self.put(b"\r\n");
+        self.written += 1;
+    }
+
+    fn target(&mut self, head: &RequestHead, path: Option<&str>) -> Result<(), Forbidden> {
+        self.put(head.method.as_str().as_bytes());
+        self.put(b" ");
+        let begin = self.out.len();
+        self.put(path.unwrap_or(head.path()).as_bytes());
+        if let Some(query) = head.query() {
+            self.put(b"?");
+            self.put(query.as_bytes());
+        }
+        let target = self.out.get(begin..).unwrap_or_default();
+        if !target.starts_with(b"/") || !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
+            return Err(Forbidden);
+        }
+        self.put(b" HTTP/1.1");
+        self.end_line();
+        Ok(())
+    }
+
+    /// The names of fields are tokens by their type.
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.put(name.as_bytes());
+        self.put(b": ");
+        self.put(value);
+        self.end_line();
+    }
+
+    /// HTTP/2 may send a cookie in crumbs; a backend of HTTP/1.1 gets one line (RFC 9113 section 8.2.3).
+    fn cookies(&mut self, fields: &HeaderMap) {
+        let mut crumbs = fields.get_all(header::COOKIE).iter();
+        let Some(first) = crumbs.next() else { return };
+        self.put(b"cookie: ");
+        self.put(first.as_bytes());
+        for crumb in crumbs {
+            self.put(b"; ");
+            self.put(crumb.as_bytes());
+        }
+        self.end_line();
+    }
+
+    fn length(&mut self, length: u64) {
+        self.put(b"content-length: ");
+        line::push_decimal(self.out, length);
+        self.end_line();
+    }
+
+    /// Ends the head, if it is what was written and nothing else.
+    fn end(mut self) -> Result<(), Forbidden> {
+        self.end_line();
+        let written = self.out.get(self.begin..).unwrap_or_default();
+        if line::count(written) == Some(self.written) { Ok(()) } else { Err(Forbidden) }
+    }
 }
 
 #[cfg(test)]
@@ -138,11 +155,15 @@ mod tests {
 
     #[test]
     fn what_would_end_a_line_is_refused() {
-        let mut out = Vec::new();
-        assert_eq!(field(&mut out, "a", b"b\tc \xff"), Ok(()));
-        assert_eq!(out, b"a: b\tc \xff\r\n");
-        for bad in [&b"b\r"[..], b"b\nc", b"\0"] {
-            assert_eq!(field(&mut out, "a", bad), Err(Forbidden));
+        let head_of = |value: &[u8]| {
+            let mut out = b"before\n".to_vec();
+            let mut lines = Lines::begin(&mut out);
+            lines.field("a", value);
+            lines.end().map(|()| out)
+        };
+        assert_eq!(head_of(b"b\tc \xff"), Ok(b"before\na: b\tc \xff\r\n\r\n".to_vec()));
+        for bad in [&b"b\r"[..], b"b\nc", b"\0", b"b\r\nx: c", b"\r\n", b"\n", b"b\r\n"] {
+            assert_eq!(head_of(bad), Err(Forbidden), "{bad:?}");
         }
     }
 
@@ -153,7 +174,7 @@ mod tests {
             fields.append(header::COOKIE, crumb.parse().unwrap());
         }
         let mut out = Vec::new();
-        cookies(&mut out, &fields).unwrap();
+        Lines::begin(&mut out).cookies(&fields);
         assert_eq!(out, b"cookie: a=1; b=2; c=3\r\n");
     }
 }

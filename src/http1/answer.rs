@@ -76,8 +76,14 @@ impl HeadReader {
         if !line::are_sound(head) {
             return Err(Malformed);
         }
-        unfold(head)?;
-        read(head).map(Some)
+        let read = match self::read(head) {
+            Err(Fault::Folded) => {
+                unfold(head)?;
+                self::read(head)
+            }
+            read => read,
+        };
+        read.map(Some).map_err(|_| Malformed)
     }
 }
 
@@ -105,24 +111,38 @@ fn unfold(head: &mut [u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn read(head: &[u8]) -> Result<Head, Malformed> {
+/// Why there is no head.
+enum Fault {
+    /// It is none.
+    Malformed,
+    /// A line may continue the one before.
+    Folded,
+}
+
+fn read(head: &[u8]) -> Result<Head, Fault> {
     let mut lines = Lines::of(head);
-    let (minor, status) = lines.next().and_then(|(_, line)| status_line(line)).ok_or(Malformed)?;
+    let first = lines.next().and_then(|(_, line)| status_line(line));
+    let (minor, status) = first.ok_or(Fault::Malformed)?;
     let mut fields = ROOM.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(16));
     for (start, text) in lines.take_while(|(_, text)| !text.is_empty()) {
-        let (name, value) = line::split_field(text).ok_or(Malformed)?;
-        let name = name.trim_ascii_end();
-        if !line::is_token(name) || fields.len() == MOST_FIELDS {
-            return Err(Malformed);
+        if matches!(text, [b' ' | b'\t', ..]) {
+            return Err(Fault::Folded);
         }
-        // Readers differ about a blank there: some drop the line.
-        let is_exact = text.get(name.len()) == Some(&b':');
-        if !is_exact && is_framing(name) {
-            return Err(Malformed);
+        let (name, value) = split_field(text).ok_or(Fault::Malformed)?;
+        if fields.len() == MOST_FIELDS {
+            return Err(Fault::Malformed);
         }
         fields.push((line::span_in(start, text, name), line::span_in(start, text, value)));
     }
     Ok(Head { status, minor, fields, length: head.len() })
+}
+
+/// Splits a field, whose name may have blanks behind it. Readers differ about them, and some drop the line: not where it
+/// frames the message.
+fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, rest) = line::split_token(line)?;
+    let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii();
+    (rest.starts_with(b":") || !is_framing(name)).then_some((name, value))
 }
 
 fn is_framing(name: &[u8]) -> bool {

@@ -16,6 +16,42 @@ impl Span {
     }
 }
 
+/// A set of bytes: to look one up is cheaper than to judge it.
+pub struct ByteSet([bool; 256]);
+
+impl ByteSet {
+    /// Whether it has a byte.
+    #[inline]
+    pub fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).is_some_and(|has| *has)
+    }
+
+    /// Whether it has all of these.
+    #[inline]
+    pub fn has_all(&self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|byte| self.has(*byte))
+    }
+
+    /// As [`byte_set`] makes it.
+    pub const fn of(set: [bool; 256]) -> Self {
+        Self(set)
+    }
+}
+
+/// The set of the bytes of which a `const fn` says so.
+macro_rules! byte_set {
+    ($is_in:expr) => {{
+        let mut set = [false; 256];
+        let (mut byte, mut rest) = (0_u8, set.as_mut_slice());
+        while let Some((first, others)) = rest.split_first_mut() {
+            *first = $is_in(byte);
+            (byte, rest) = (byte.wrapping_add(1), others);
+        }
+        $crate::http1::line::ByteSet::of(set)
+    }};
+}
+pub(crate) use byte_set;
+
 /// The version of HTTP/1 that a message states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Minor {
@@ -25,20 +61,27 @@ pub enum Minor {
     One,
 }
 
+/// Bytes that are counted in one byte.
+const COUNTED: usize = 128;
+
 /// Whether every line ends in CRLF, and no other control character but the tab stands anywhere.
 pub fn are_sound(head: &[u8]) -> bool {
-    let is_control = |b: &u8| ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7f);
-    // Counted in bytes, a piece at a time, so that the compiler can use vector instructions.
-    let count = |piece: &[u8]| piece.iter().fold(0_u8, |n, b| n + u8::from(is_control(b)));
-    let controls: usize = head.chunks(128).map(|piece| usize::from(count(piece))).sum();
-    let mut line_endings = 0;
-    for position in memchr::memchr_iter(b'\n', head) {
-        if position.checked_sub(1).and_then(|before| head.get(before)) != Some(&b'\r') {
-            return false;
-        }
-        line_endings += 1;
-    }
-    controls == 2 * line_endings
+    count(head).is_some()
+}
+
+/// How many lines there are; nothing, unless every one ends in CRLF and no other control character but the tab stands
+/// anywhere.
+pub fn count(lines: &[u8]) -> Option<usize> {
+    let is_control = |b: &u8| u8::from(((*b < 0x20) & (*b != b'\t')) | (*b == 0x7f));
+    let is_ending = |(a, b): (&u8, &u8)| u8::from((*a == b'\r') & (*b == b'\n'));
+    // In bytes, a piece at a time, so that the compiler can use vector instructions.
+    let controls_in = |piece: &[u8]| piece.iter().map(is_control).fold(0_u8, |n, b| n + b);
+    let controls: usize = lines.chunks(COUNTED).map(|piece| usize::from(controls_in(piece))).sum();
+    let pieces = lines.chunks(COUNTED).zip(lines.get(1..).unwrap_or_default().chunks(COUNTED));
+    let endings = |(a, b): (&[u8], &[u8])| a.iter().zip(b).map(is_ending).fold(0_u8, |n, b| n + b);
+    let endings = pieces.map(|pieces| usize::from(endings(pieces))).sum();
+    // An ending has two control characters: if there are no more, each of them is part of one.
+    (controls == 2 * endings).then_some(endings)
 }
 
 /// The lines of a head that [`are_sound`], without their CRLF, and where each begins.
@@ -67,11 +110,17 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Splits `name: value`; the value without outer blanks. Nothing, if there is no colon.
+/// Splits `name: value`; the value without outer blanks. Nothing, if the name is no token, or something else stands
+/// between it and the colon.
 pub fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', line)?;
-    let (name, rest) = line.split_at_checked(colon)?;
-    Some((name, rest.get(1..).unwrap_or_default().trim_ascii()))
+    let (name, rest) = split_token(line)?;
+    Some((name, rest.strip_prefix(b":")?.trim_ascii()))
+}
+
+/// The token that a line begins with, and what follows it.
+pub fn split_token(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+    line.split_at_checked(end).filter(|(token, _)| !token.is_empty())
 }
 
 /// Where `part` stands in `line`, which begins at `start`. The value of a field is the end of its line, blanks aside.
@@ -106,11 +155,18 @@ pub fn has_bare_line_feed(buffer: &[u8], from: usize) -> bool {
 
 /// `token` of RFC 9110 section 5.6.2.
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
+    !bytes.is_empty() && TOKEN.has_all(bytes)
 }
 
 /// Whether a byte may stand in a token.
+#[inline]
 pub fn is_token_byte(byte: u8) -> bool {
+    TOKEN.has(byte)
+}
+
+static TOKEN: ByteSet = byte_set!(may_stand_in_token);
+
+const fn may_stand_in_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -126,17 +182,18 @@ pub fn parse_length(value: &[u8]) -> Option<u64> {
 
 /// Writes a number.
 pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let begin = out.len();
-    loop {
-        out.push(b'0' + u8::try_from(number % 10).unwrap_or(0));
+    // No number of 64 bits has more digits.
+    let mut text = [0; 20];
+    let mut digits = 0;
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
         number /= 10;
+        digits += 1;
         if number == 0 {
             break;
         }
     }
-    if let Some(digits) = out.get_mut(begin..) {
-        digits.reverse();
-    }
+    out.extend_from_slice(text.get(text.len() - digits..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -162,6 +219,19 @@ mod tests {
             }
         }
         assert_eq!(find_end(b"a\r\n", 0), None);
+    }
+
+    #[test]
+    fn lines_are_counted_wherever_their_ends_fall() {
+        for before in 0..300 {
+            let line = "a".repeat(before);
+            assert_eq!(count(format!("{line}\r\n\tb\r\n\r\n").as_bytes()), Some(3), "{before}");
+            for bad in ["\n", "\r", "\n\r", "\r\r\n", "\r\n\n", "\r\n\r", "\0", "\x7f", "\x1f"] {
+                let bad = format!("{line}{bad}");
+                assert_eq!(count(bad.as_bytes()), None, "{before} {bad:?}");
+            }
+        }
+        assert_eq!(count(b""), Some(0));
     }
 
     #[test]

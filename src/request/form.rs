@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 
 use super::media::{self, Media};
 use super::{RequestError, framing};
@@ -93,6 +93,8 @@ impl Head<'_> {
     }
 }
 
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
 /// Judges the fields that matter whatever the protocol version: exactly one plausible host, no
 /// look-alike of a framing field, no upgrade, no unknown expectation.
 pub fn check_fields(
@@ -109,7 +111,7 @@ pub fn check_fields(
         return Err(RequestError::Lookalike);
     }
     // HTTP/2 has no connection-level fields (RFC 9113 section 8.2.2): h2 refuses them itself.
-    if headers.contains_key(header::UPGRADE) || headers.contains_key("http2-settings") {
+    if headers.contains_key(header::UPGRADE) || headers.contains_key(HTTP2_SETTINGS) {
         return Err(RequestError::Upgrade);
     }
     if version == Version::HTTP_2 {

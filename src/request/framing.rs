@@ -122,8 +122,7 @@ fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
         return Err(RequestError::Folded);
     }
-    let (name, value) = line::split_field(line).ok_or(RequestError::FieldName)?;
-    if is_token(name) { Ok((name, value)) } else { Err(RequestError::FieldName) }
+    line::split_field(line).ok_or(RequestError::FieldName)
 }
 
 /// Whether a field's name is a framing field's with underscores for hyphens: CGI-like backends read

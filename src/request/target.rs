@@ -13,6 +13,8 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
+use crate::http1::line::{ByteSet, byte_set};
+
 /// Why a target is not one canonical path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
@@ -56,10 +58,10 @@ impl<'a> Target<'a> {
         if !path.starts_with('/') {
             return Err(TargetError::Form);
         }
-        if !path.bytes().all(may_stand_in_path) {
+        if !IN_PATH.has_all(path.as_bytes()) {
             return Err(TargetError::Character);
         }
-        if query.is_some_and(|query| !query.bytes().all(may_stand_in_query)) {
+        if query.is_some_and(|query| !IN_QUERY.has_all(query.as_bytes())) {
             return Err(TargetError::Character);
         }
         let path = if is_plain(path) { Cow::Borrowed(path) } else { Cow::Owned(canonical(path)?) };
@@ -86,22 +88,25 @@ impl<'a> Target<'a> {
 pub(super) fn check_characters(target: &[u8]) -> Result<(), TargetError> {
     let question = memchr::memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at_checked(question).unwrap_or((target, b""));
-    let fits =
-        path.iter().all(|b| may_stand_in_path(*b)) && query.iter().all(|b| may_stand_in_query(*b));
+    // The question mark may stand in a query, too.
+    let fits = IN_PATH.has_all(path) && IN_QUERY.has_all(query);
     if fits { Ok(()) } else { Err(TargetError::Character) }
 }
 
+static IN_PATH: ByteSet = byte_set!(may_stand_in_path);
+static IN_QUERY: ByteSet = byte_set!(may_stand_in_query);
+
 /// `pchar`, `/` and `%` of RFC 3986 section 3.3.
-fn may_stand_in_path(byte: u8) -> bool {
+const fn may_stand_in_path(byte: u8) -> bool {
     is_unreserved(byte) || matches!(byte, b'!' | b'$'..=b',' | b'/' | b':' | b';' | b'=' | b'@')
 }
 
 /// What RFC 3986 section 3.4 allows, and the brackets and pipes that clients send unencoded.
-fn may_stand_in_query(byte: u8) -> bool {
+const fn may_stand_in_query(byte: u8) -> bool {
     may_stand_in_path(byte) || matches!(byte, b'?' | b'[' | b']' | b'|')
 }
 
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
@@ -109,9 +114,15 @@ fn is_unreserved(byte: u8) -> bool {
 fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
     let ends_in_slash = bytes.len() > 1 && bytes.ends_with(b"/");
-    memchr::memchr(b'%', bytes).is_none()
-        && !ends_in_slash
-        && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/." | b"/;"))
+    memchr::memchr(b'%', bytes).is_none() && !ends_in_slash && !has_odd_segment(bytes)
+}
+
+/// Whether a segment is empty, or begins as a dot segment or a parameter does.
+fn has_odd_segment(path: &[u8]) -> bool {
+    let next = path.get(1..).unwrap_or_default();
+    // A fold rather than `any`, so that the compiler can use vector instructions.
+    let is_odd = |(a, b): (&u8, &u8)| (*a == b'/') & matches!(*b, b'/' | b'.' | b';');
+    path.iter().zip(next).map(is_odd).fold(false, |any, odd| any | odd)
 }
 
 fn canonical(path: &str) -> Result<String, TargetError> {

@@ -5,23 +5,44 @@ use http::{HeaderMap, header};
 
 use super::TokenError;
 
-/// Finds the token.
-pub fn find(headers: &HeaderMap, longest: usize) -> Result<&str, TokenError> {
+/// What stands where a token should: one, if its characters are a token's. That is judged when it is asked for, for it
+/// takes as long as everything else here, and who knows the token already knows it.
+#[derive(Clone, Copy)]
+pub struct Presented<'a>(&'a [u8]);
+
+impl<'a> Presented<'a> {
+    /// Its bytes, whatever they are.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The token.
+    pub fn token(self) -> Result<&'a str, TokenError> {
+        let text = std::str::from_utf8(self.0).map_err(|_| TokenError::Malformed)?;
+        if is_token68(text) { Ok(text) } else { Err(TokenError::Malformed) }
+    }
+}
+
+/// Finds what is presented as the token.
+pub fn find(headers: &HeaderMap, longest: usize) -> Result<Presented<'_>, TokenError> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let field = fields.next().ok_or(TokenError::Missing)?;
     if fields.next().is_some() {
         return Err(TokenError::Repeated);
     }
-    let text = std::str::from_utf8(field.as_bytes()).map_err(|_| TokenError::Malformed)?;
-    let (scheme, token) = text.split_once(' ').ok_or(TokenError::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let text = field.as_bytes();
+    let blank = text.iter().position(|b| *b == b' ').ok_or(TokenError::Malformed)?;
+    let (scheme, mut token) = text.split_at_checked(blank).ok_or(TokenError::Malformed)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(TokenError::Scheme);
     }
-    let token = token.trim_start_matches(' ');
+    while let Some(rest) = token.strip_prefix(b" ") {
+        token = rest;
+    }
     if token.len() > longest {
         return Err(TokenError::TooLong);
     }
-    if is_token68(token) { Ok(token) } else { Err(TokenError::Malformed) }
+    Ok(Presented(token))
 }
 
 /// `b64token` of RFC 6750: letters, digits, `-._~+/`, then any number of `=`.
@@ -42,7 +63,7 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        find(&headers, 16).map(str::to_owned)
+        find(&headers, 16)?.token().map(str::to_owned)
     }
 
     #[test]
@@ -59,9 +80,16 @@ mod tests {
         assert_eq!(find_in(&["Basic YTpi"]), Err(TokenError::Scheme));
         assert_eq!(find_in(&["DPoP abc"]), Err(TokenError::Scheme));
         assert_eq!(find_in(&["Bearer abcdefghijklmnopq"]), Err(TokenError::TooLong));
-        for bad in
-            ["", "Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer ===", "Bearer a\tb"]
-        {
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer ===",
+            "Bearer a\tb",
+            "Bearer \u{e9}",
+        ] {
             assert_eq!(find_in(&[bad]), Err(TokenError::Malformed), "{bad}");
         }
     }
