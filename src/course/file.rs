@@ -74,7 +74,7 @@ impl<'a> File<'a> {
         Self {
             gateway,
             serving,
-            arrived: Moment::of(Instant::now()),
+            arrived: Moment::of(arrival.clock.began()),
             clock: arrival.clock,
             address,
             connection: arrival.connection.clone(),
@@ -110,7 +110,7 @@ impl<'a> File<'a> {
             },
             interaction: &mut self.interaction,
             route: None,
-            watch: Stopwatch::start(),
+            watch: Stopwatch::since(self.clock.began()),
             may_repeat: serving.idempotency.is_some(),
         };
         if arriving.head.is_greeting() {

@@ -84,6 +84,14 @@ impl From<Broken> for Failure {
     }
 }
 
+/// A server that answered: its connection, and the head of its answer, which lies there.
+pub(super) struct Answered {
+    pub(super) line: Line,
+    pub(super) head: Head,
+    /// When the head was read.
+    pub(super) heard: Instant,
+}
+
 /// What goes on while an answer is awaited.
 enum Event {
     /// The last piece of the request's body is here: it is judged before it is sent.
@@ -124,7 +132,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             self.file.note_asked(leave.upstream(), now);
             self.aftermath.note_asked();
             match self.attempt(&leave, &server, tried.is_some(), now).await {
-                Ok((line, head)) => return self.pass(&leave, &server, line, head).await,
+                Ok(answered) => return self.pass(&leave, &server, answered).await,
                 Err(Trouble::End(end)) => return Err(end),
                 Err(Trouble::Backend { error, seen, broke_off, is_stale }) => {
                     self.note_failure(&server, is_stale);
@@ -170,7 +178,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         server: &Chosen,
         anew: bool,
         now: Instant,
-    ) -> Result<(Line, Head), Trouble> {
+    ) -> Result<Answered, Trouble> {
         let pooled = if anew { None } else { self.seat.pool.take(server, now).await };
         let is_reused = pooled.is_some();
         let mut line = match pooled {
@@ -181,7 +189,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let now = if is_reused { now } else { Instant::now() };
         self.write(leave, &mut line, now)?;
         match self.await_head(leave, &mut line, now).await {
-            Ok(head) => Ok((line, head)),
+            Ok((head, heard)) => Ok(Answered { line, head, heard }),
             Err(Failure::End(end)) => Err(Trouble::End(end)),
             Err(Failure::Backend(error)) => {
                 let (seen, broke_off) = (line.seen(), error == UpstreamError::Broken);
@@ -264,11 +272,11 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         leave: &Leave,
         line: &mut Line,
         now: Instant,
-    ) -> Result<Head, Failure> {
+    ) -> Result<(Head, Instant), Failure> {
         let mut watch = Watch::begin(now);
         loop {
             match poll_fn(|cx| self.poll_event(cx, line, &mut watch)).await? {
-                Event::Head(head) => return Ok(head),
+                Event::Head(head) => return Ok((head, watch.progress)),
                 Event::LastPiece(piece) => {
                     let judged = self.judge_last(leave).await;
                     judged.map_err(|refused| Failure::End(refused.into()))?;

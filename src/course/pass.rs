@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::End;
 use super::caller::{After, Caller, Gone, Length};
-use super::forward::{Forward, Watch};
+use super::forward::{Answered, Forward, Watch};
 use super::leave::Leave;
 use super::reply;
 use crate::admission::{Refused, Step};
@@ -78,10 +78,9 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         &mut self,
         leave: &Leave,
         server: &Chosen,
-        mut line: Line,
-        head: Head,
+        answered: Answered,
     ) -> Result<Outcome, End> {
-        let now = Instant::now();
+        let Answered { mut line, head, heard: now } = answered;
         self.note_answer(server, head.status, now);
         let prepared = self.prepare(leave, &line, &head)?;
         let is_head = self.arrival.head.method == Method::HEAD;
@@ -111,7 +110,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 Err(end) => return Err(end),
             }
         }
-        self.seat.pool.give_back(server, line);
+        self.seat.pool.give_back(server, line, passage.heard);
         Ok(Outcome::Answered)
     }
 
@@ -230,7 +229,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             line.take(bytes);
         }
         self.operation.note_answer_end(self.body.is_whole());
-        self.seat.pool.give_back(server, line);
+        self.seat.pool.give_back(server, line, Instant::now());
         Ok(Outcome::Answered)
     }
 

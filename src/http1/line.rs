@@ -42,7 +42,8 @@ impl ByteSet {
 macro_rules! byte_set {
     ($is_in:expr) => {{
         let mut set = [false; 256];
-        let (mut byte, mut rest) = (0_u8, set.as_mut_slice());
+        let mut byte = 0_u8;
+        let mut rest: &mut [bool] = &mut set;
         while let Some((first, others)) = rest.split_first_mut() {
             *first = $is_in(byte);
             (byte, rest) = (byte.wrapping_add(1), others);
@@ -75,10 +76,10 @@ pub fn count(lines: &[u8]) -> Option<usize> {
     let is_control = |b: &u8| u8::from(((*b < 0x20) & (*b != b'\t')) | (*b == 0x7f));
     let is_ending = |(a, b): (&u8, &u8)| u8::from((*a == b'\r') & (*b == b'\n'));
     // In bytes, a piece at a time, so that the compiler can use vector instructions.
-    let controls_in = |piece: &[u8]| piece.iter().map(is_control).fold(0_u8, |n, b| n + b);
+    let controls_in = |piece: &[u8]| piece.iter().map(is_control).sum::<u8>();
     let controls: usize = lines.chunks(COUNTED).map(|piece| usize::from(controls_in(piece))).sum();
     let pieces = lines.chunks(COUNTED).zip(lines.get(1..).unwrap_or_default().chunks(COUNTED));
-    let endings = |(a, b): (&[u8], &[u8])| a.iter().zip(b).map(is_ending).fold(0_u8, |n, b| n + b);
+    let endings = |(a, b): (&[u8], &[u8])| a.iter().zip(b).map(is_ending).sum::<u8>();
     let endings = pieces.map(|pieces| usize::from(endings(pieces))).sum();
     // An ending has two control characters: if there are no more, each of them is part of one.
     (controls == 2 * endings).then_some(endings)

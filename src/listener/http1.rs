@@ -197,8 +197,9 @@ impl<S: Socket> Line<S> {
         first_byte: Instant,
     ) -> Option<(Arrival, BodyReader)> {
         let end = self.receive_head(place.limits, first_byte).await;
-        let mut clock = Clock::new(Instant::now());
-        clock.note_head(first_byte.elapsed());
+        let now = Instant::now();
+        let mut clock = Clock::new(now);
+        clock.note_head(now.saturating_duration_since(first_byte));
         let received = match end {
             Ok(None) => return None,
             Ok(Some(end)) => {

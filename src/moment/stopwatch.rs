@@ -15,7 +15,12 @@ pub struct Stopwatch {
 impl Stopwatch {
     /// Starts.
     pub fn start() -> Self {
-        Self { began: Instant::now(), laps: [None; LAPS] }
+        Self::since(Instant::now())
+    }
+
+    /// Started at an instant that was read already.
+    pub fn since(began: Instant) -> Self {
+        Self { began, laps: [None; LAPS] }
     }
 
     /// Ends a part. There are three at most; later laps change nothing.

@@ -44,15 +44,16 @@ impl Pool {
         }
     }
 
-    /// Puts a connection away, if its exchange ended so that it may carry another.
-    pub fn give_back(&self, server: &Chosen, line: Line) {
+    /// Puts a connection away, if its exchange ended so that it may carry another. Its server has waited since it was
+    /// last `heard`.
+    pub fn give_back(&self, server: &Chosen, line: Line, heard: Instant) {
         let Some(line) = line.finish() else { return };
         let said = line.patience().unwrap_or(server.idle_timeout);
         let patience = said.min(server.idle_timeout);
         if patience.is_zero() {
             return;
         }
-        let idle = Idle { line, until: Instant::now() + patience };
+        let idle = Idle { line, until: heard + patience };
         // What is too many is dropped behind the lock.
         let _oldest = {
             let mut within = self.0.lock();
