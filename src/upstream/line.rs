@@ -302,3 +302,70 @@ impl Line {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use rcgen::CertifiedKey;
+    use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::upstream::{UpstreamTls, tls};
+
+    /// A connection over TLS whose sockets hold next to nothing, and its other end.
+    async fn narrow() -> (Line, tokio_rustls::server::TlsStream<TcpStream>) {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        set_socket_recv_buffer_size(&listener, 4096).unwrap();
+        let settings = UpstreamTls {
+            server_name: "localhost".to_owned(),
+            trust_anchors: vec![cert.der().clone()],
+        };
+        let server = Chosen {
+            address: listener.local_addr().unwrap(),
+            place: 0,
+            tls: Some(tls::Client::new(&settings).unwrap()),
+            idle_timeout: Duration::from_secs(1),
+            number: 0,
+        };
+        let accepting = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap()
+        };
+        let (line, other) = tokio::join!(Line::connect(&server), accepting);
+        let line = line.unwrap();
+        set_socket_send_buffer_size(line.socket(), 4096).unwrap();
+        (line, other)
+    }
+
+    /// TLS takes more than the sockets do. What it holds back then nobody would send, were it taken for sent.
+    #[tokio::test]
+    async fn what_tls_holds_back_is_not_sent() {
+        let (mut line, mut other) = narrow().await;
+        let request = vec![b'a'; 60_000];
+        line.output().extend_from_slice(&request);
+        let is_sent = poll_fn(|cx| Poll::Ready(line.poll_send(cx).is_ready())).await;
+        assert!(!is_sent && !line.is_sent(), "the sockets hold less");
+        let mut received = vec![0; request.len()];
+        let sending = poll_fn(|cx| line.poll_send(cx));
+        let (sent, read) = tokio::join!(sending, other.read_exact(&mut received));
+        assert!(sent.is_ok() && read.is_ok() && line.is_sent());
+        assert_eq!(received, request);
+    }
+}
