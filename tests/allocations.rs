@@ -17,11 +17,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
 use portaria::config::{self, Loaded};
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::backend::Backend;
-use portaria::lab::client::{Connector, Http1};
+use portaria::lab::client::{Connector, Response};
 use portaria::lab::consents::{Record, Store};
 use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
 use portaria::report::Metrics;
@@ -34,10 +35,12 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Allocations and reallocations of one request, at most; as measured when this was written.
 const OF_A_GET: usize = 8;
 const OF_A_POST: usize = 14;
+/// The same over HTTP/2, where the library keeps its own.
+const OF_A_GET_OVER_HTTP2: usize = 26;
+const OF_A_POST_OVER_HTTP2: usize = 33;
 
 /// What the process does besides, in the background, stays below one allocation a request.
 const REQUESTS: usize = 1_000;
-const TIMES: usize = 3;
 const WARM: usize = 200;
 
 const CONFIGURATION: &str = "PORTARIA_COUNTED";
@@ -56,13 +59,32 @@ fn a_warm_admitted_request_allocates_no_more_than_its_budget() {
     server::install_cryptography();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let lab = Lab::start().await;
-        let get = lab.request("GET", "/open-insurance/insurance-auto/v2/insurance-auto", "");
         let body = format!(r#"{{"data":["{}"]}}"#, "x".repeat(4_000));
-        let post = lab.request("POST", "/open-insurance/quote-auto/v2/lead/request", &body);
-        let (get, post) = (lab.allocations_of(&get).await, lab.allocations_of(&post).await);
-        assert!(get <= OF_A_GET, "a GET allocates {get} times, its budget is {OF_A_GET}");
-        assert!(post <= OF_A_POST, "a POST allocates {post} times, its budget is {OF_A_POST}");
+        let get = Ask { method: Method::GET, path: GET, body: "" };
+        let post = Ask { method: Method::POST, path: POST, body: &body };
+        for (ask, budget, over_http2) in
+            [(get, OF_A_GET, OF_A_GET_OVER_HTTP2), (post, OF_A_POST, OF_A_POST_OVER_HTTP2)]
+        {
+            let Ask { method, .. } = &ask;
+            let count = lab.allocations_of(&ask).await;
+            assert!(count <= budget, "a {method} allocates {count} times, its budget is {budget}");
+            let count = lab.allocations_over_http2(&ask).await;
+            assert!(
+                count <= over_http2,
+                "a {method} over HTTP/2 allocates {count} times, its budget is {over_http2}"
+            );
+        }
     });
+}
+
+const GET: &str = "/open-insurance/insurance-auto/v2/insurance-auto";
+const POST: &str = "/open-insurance/quote-auto/v2/lead/request";
+
+/// A request.
+struct Ask<'a> {
+    method: Method,
+    path: &'static str,
+    body: &'a str,
 }
 
 /// The other process: the gateway, which tells its count for each line that it reads.
@@ -130,31 +152,59 @@ impl Lab {
         }
     }
 
-    fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
-        let token = if body.is_empty() { &self.customer } else { &self.client };
-        let content = match body.len() {
-            0 => String::new(),
-            length => format!(
-                "content-type: application/json\r\ncontent-length: {length}\r\nx-idempotency-key: key\r\n"
-            ),
+    fn request(&self, ask: &Ask<'_>) -> Request<()> {
+        let token = if ask.body.is_empty() { &self.customer } else { &self.client };
+        let request = Request::builder()
+            .method(ask.method.clone())
+            .uri(format!("https://localhost{}", ask.path))
+            .header("authorization", format!("Bearer {token}"))
+            .header("x-fapi-interaction-id", INTERACTION_ID);
+        let request = match ask.body.len() {
+            0 => request,
+            length => request
+                .header("content-type", "application/json")
+                .header("content-length", length)
+                .header("x-idempotency-key", "key"),
         };
-        format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
-             x-fapi-interaction-id: {INTERACTION_ID}\r\n{content}\r\n{body}"
-        )
-        .into_bytes()
+        request.body(()).unwrap()
+    }
+
+    fn bytes(&self, ask: &Ask<'_>) -> Vec<u8> {
+        let request = self.request(ask);
+        let fields = request.headers().iter();
+        let fields = fields.map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        let (method, path, fields) = (&ask.method, ask.path, fields.collect::<String>());
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n{}", ask.body)
+            .into_bytes()
     }
 
     /// Of one request of many on one connection, without the first ones; of several times, the least: what the
     /// process does by a clock falls into one of them.
-    async fn allocations_of(&self, request: &[u8]) -> usize {
+    async fn allocations_of(&self, ask: &Ask<'_>) -> usize {
         let mut connection = self.connector.http1().await.unwrap();
-        ask(&mut connection, request, WARM).await;
+        let bytes = self.bytes(ask);
         let mut least = usize::MAX;
-        for _ in 0..TIMES {
+        for requests in [WARM, REQUESTS, REQUESTS, REQUESTS] {
             let before = self.count();
-            ask(&mut connection, request, REQUESTS).await;
-            least = least.min((self.count() - before) / REQUESTS);
+            for _ in 0..requests {
+                assert_good(&connection.exchange(&bytes).await.unwrap());
+            }
+            least = least.min((self.count() - before) / requests);
+        }
+        least
+    }
+
+    async fn allocations_over_http2(&self, ask: &Ask<'_>) -> usize {
+        let connection = self.connector.http2().await.unwrap();
+        let body = Bytes::copy_from_slice(ask.body.as_bytes());
+        let mut least = usize::MAX;
+        for requests in [WARM, REQUESTS, REQUESTS, REQUESTS] {
+            let before = self.count();
+            for _ in 0..requests {
+                let answer = connection.exchange(self.request(ask), body.clone()).await;
+                assert_good(&answer.unwrap());
+            }
+            least = least.min((self.count() - before) / requests);
         }
         least
     }
@@ -165,12 +215,9 @@ impl Lab {
     }
 }
 
-async fn ask(connection: &mut Http1, request: &[u8], times: usize) {
-    for _ in 0..times {
-        let answer = connection.exchange(request).await.unwrap();
-        let is_good = matches!(answer.status, StatusCode::OK | StatusCode::CREATED);
-        assert!(is_good, "{} {:?}", answer.status, answer.body);
-    }
+fn assert_good(answer: &Response) {
+    let is_good = matches!(answer.status, StatusCode::OK | StatusCode::CREATED);
+    assert!(is_good, "{} {:?}", answer.status, answer.body);
 }
 
 /// This program again, as the gateway; gives what it is asked through, what it tells, and where it listens.
