@@ -2,13 +2,14 @@
 # make lab     the same lab and gateway, to try by hand until Ctrl-C
 # make test    formatting, lints and tests
 # make fuzz    certificates, names, lists, JSON and HTTP under libFuzzer, FUZZ_SECONDS in all
+# make mutants   the source broken in one place after the other: do the tests notice?
 # make bench   the stages by themselves, then the gateway beside nginx, HAProxy and Envoy; kept in bench/results
 # make bench-table   the README's table anew, from the newest results or RESULTS=file
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo lab build-lab test test-suites lint fuzz bench bench-stages bench-versus bench-table needs-cmake needs-c++ needs-peers clean
+.PHONY: help demo lab build-lab test test-suites lint fuzz mutants bench bench-stages bench-versus bench-table needs-cmake needs-c++ needs-peers clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -94,6 +95,10 @@ fuzz: needs-cmake needs-c++
 	  echo "$$target: $$(grep -o 'cov: [0-9]* ft: [0-9]*' $(FUZZ)/$$target.log | tail -n 1)," \
 	    "$$(sed -n 's/^stat::number_of_executed_units: //p' $(FUZZ)/$$target.log) executions, no crash"; \
 	done
+
+# Each is one line that others got wrong; the first takes minutes, for its build is one of its own.
+mutants: needs-cmake
+	@tests/mutants/run $(MUTANTS)
 
 bench-stages: needs-cmake
 	cargo bench --quiet --features lab --bench admission
