@@ -114,7 +114,14 @@ impl<'a> Members<'a> {
     pub(super) fn value(&mut self, name: Name, value: &HeaderValue) {
         if is_plain(value.as_bytes()) {
             self.plain(name, value.as_bytes());
-        } else if let Ok(text) = value.to_str() {
+        } else {
+            self.odd_value(name, value);
+        }
+    }
+
+    #[cold]
+    fn odd_value(&mut self, name: Name, value: &HeaderValue) {
+        if let Ok(text) = value.to_str() {
             self.escaped(name, text);
         }
     }
@@ -151,6 +158,7 @@ impl<'a> Members<'a> {
     }
 
     /// Microseconds.
+    #[inline]
     pub(super) fn time(&mut self, name: Name, time: Duration) {
         let seconds = time.as_secs().saturating_mul(1_000_000);
         self.number(name, seconds.saturating_add(time.subsec_micros().into()));
