@@ -40,6 +40,13 @@ impl Moment {
         Self { since_start, since_epoch }
     }
 
+    /// A later point in time, of which the monotonic clock was read: the wall clock went on as that did.
+    pub fn later(self, now: Instant) -> Self {
+        let since_start = now.saturating_duration_since(*START);
+        let passed = since_start.saturating_sub(self.since_start);
+        Self { since_start, since_epoch: self.since_epoch.saturating_add(passed) }
+    }
+
     /// Time on the monotonic clock since the process started.
     pub fn since_start(self) -> Duration {
         self.since_start

@@ -253,7 +253,7 @@ impl<'a> File<'a> {
             refused: self.refused.as_ref(),
             would_refuse: would_refuse.filter(|_| went_on),
             explanation: self.explanation.as_deref().filter(|_| went_on || would_refuse.is_none()),
-            ended: Moment::of(now),
+            ended: self.arrived.later(now),
             times: self.clock.end(now, is_taking),
             is_whole: self.clock.is_whole(),
             upstream: upstream.map(|upstream| upstream.settings().name.as_str()),

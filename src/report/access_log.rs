@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::batches::{Batches, Bounds, Flush, Pass};
-use super::members::Members;
+use super::members::{Members, name};
 use super::refusals::Refusals;
 use crate::measure::{Sample, Times};
 use crate::moment::Moment;
@@ -79,30 +79,33 @@ thread_local! {
 
 fn write_line(out: &mut Vec<u8>, sample: &Sample<'_>) {
     let mut line = Members::begin(out);
-    line.timestamp("timestamp", sample.arrived);
-    line.text("event", "exchange");
-    line.text("portaria.listener", sample.listener);
-    line.shown("client.address", sample.address);
-    line.text("network.protocol.version", version(sample.version));
-    line.text("http.request.method", method(sample.method));
-    line.or_null("http.route", sample.route.map(|route| &*route.published.label));
+    line.timestamp(name!("timestamp"), sample.arrived);
+    line.word(name!("event"), "exchange");
+    line.text(name!("portaria.listener"), sample.listener);
+    line.address(name!("client.address"), sample.address);
+    line.word(name!("network.protocol.version"), version(sample.version));
+    line.word(name!("http.request.method"), method(sample.method));
+    line.or_null(name!("http.route"), sample.route.map(|route| &*route.published.label));
     match sample.status {
-        Some(status) => line.number("http.response.status_code", status.as_u16().into()),
-        None => line.or_null("http.response.status_code", None),
+        Some(status) => line.number(name!("http.response.status_code"), status.as_u16().into()),
+        None => line.or_null(name!("http.response.status_code"), None),
     }
-    line.text("portaria.outcome", sample.outcome.as_str());
-    line.some("portaria.api", sample.route.map(|route| &*route.published.api));
-    line.some("portaria.class", sample.route.map(|route| route.published.class.as_str()));
+    line.word(name!("portaria.outcome"), sample.outcome.as_str());
+    if let Some(route) = sample.route {
+        line.text(name!("portaria.api"), &route.published.api);
+        line.word(name!("portaria.class"), route.published.class.as_str());
+    }
     write_refusal(&mut line, sample);
-    line.text("portaria.interaction_id", sample.interaction.as_str());
-    let participant = sample.participant;
-    let organisation = participant.and_then(|p| p.organisation_id().as_value().to_str().ok());
-    line.some("portaria.organisation_id", organisation);
-    let software = participant.and_then(|p| p.software_statement_id().as_value().to_str().ok());
-    line.some("portaria.software_statement_id", software);
-    line.pseudonym("portaria.client.pseudonym", sample.client_id.map(ClientId::reveal));
-    line.pseudonym("portaria.consent.pseudonym", sample.consent.map(ConsentId::reveal));
-    line.some("portaria.upstream", sample.upstream);
+    line.value(name!("portaria.interaction_id"), sample.interaction.as_value());
+    if let Some(participant) = sample.participant {
+        let (organisation, software) =
+            (participant.organisation_id(), participant.software_statement_id());
+        line.value(name!("portaria.organisation_id"), organisation.as_value());
+        line.value(name!("portaria.software_statement_id"), software.as_value());
+    }
+    line.pseudonym(name!("portaria.client.pseudonym"), sample.client_id.map(ClientId::as_value));
+    line.pseudonym(name!("portaria.consent.pseudonym"), sample.consent.map(ConsentId::as_value));
+    line.some(name!("portaria.upstream"), sample.upstream);
     write_times(&mut line, sample.times);
     line.end();
 }
@@ -110,31 +113,31 @@ fn write_line(out: &mut Vec<u8>, sample: &Sample<'_>) {
 fn write_refusal(line: &mut Members<'_>, sample: &Sample<'_>) {
     let [refusal, shadow] =
         [sample.refused, sample.would_refuse].map(|refused| Some(&refused?.refusal));
-    line.some("portaria.refusal.stage", refusal.map(|refusal| refusal.stage().as_str()));
-    line.or_null("portaria.refusal.code", refusal.map(|refusal| refusal.code()));
+    line.some(name!("portaria.refusal.stage"), refusal.map(|refusal| refusal.stage().as_str()));
+    line.or_null(name!("portaria.refusal.code"), refusal.map(|refusal| refusal.code()));
     if let Some(refusal) = refusal {
-        line.shown("portaria.refusal.reason", refusal);
-        line.text("portaria.refusal.fault", refusal.fault().as_str());
+        line.shown(name!("portaria.refusal.reason"), refusal);
+        line.word(name!("portaria.refusal.fault"), refusal.fault().as_str());
     }
     if let Some(refusal) = shadow {
-        line.text("portaria.would_refuse.stage", refusal.stage().as_str());
-        line.text("portaria.would_refuse.code", refusal.code());
-        line.shown("portaria.would_refuse.reason", refusal);
+        line.word(name!("portaria.would_refuse.stage"), refusal.stage().as_str());
+        line.word(name!("portaria.would_refuse.code"), refusal.code());
+        line.shown(name!("portaria.would_refuse.reason"), refusal);
     }
 }
 
 fn write_times(line: &mut Members<'_>, times: Times) {
-    line.time("portaria.duration_us", times.response);
+    line.time(name!("portaria.duration_us"), times.response);
     if let Some(backend) = times.backend {
-        line.time("portaria.backend_duration_us", backend);
+        line.time(name!("portaria.backend_duration_us"), backend);
     }
-    line.time("portaria.head_wait_us", times.head);
+    line.time(name!("portaria.head_wait_us"), times.head);
     if let Some(body) = times.body {
-        line.time("portaria.body_wait_us", body);
+        line.time(name!("portaria.body_wait_us"), body);
     }
-    line.time("portaria.answer_wait_us", times.answer);
+    line.time(name!("portaria.answer_wait_us"), times.answer);
     if times.earlier >= Duration::from_micros(1) {
-        line.time("portaria.earlier_wait_us", times.earlier);
+        line.time(name!("portaria.earlier_wait_us"), times.earlier);
     }
 }
 
