@@ -6,6 +6,8 @@
 //! IPv4-mapped IPv6 address is the IPv4 address that it carries. What a PROXY protocol header says is
 //! read by the listener, before there is a request.
 
+pub mod text;
+
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName};

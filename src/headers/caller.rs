@@ -7,17 +7,17 @@
 //! `x-portaria-client-id` as one variable. A Connection field (RFC 9110 section 7.6.1) changes nothing:
 //! what passes is end-to-end, and a caller must not take away what was judged.
 
-use std::io::Write;
 use std::net::IpAddr;
 
 use http::{HeaderName, header};
 
 use super::connection::is_hop_by_hop;
-use crate::address::FORWARDED_FOR;
+use crate::address::{FORWARDED_FOR, text};
 use crate::consent::ConsentId;
 use crate::identity::{Participant, Peer};
 use crate::interaction::{self, InteractionId};
 use crate::moment::Moment;
+use crate::scratch;
 use crate::token::ClientId;
 
 const ORGANISATION_ID: HeaderName = HeaderName::from_static("x-portaria-organisation-id");
@@ -175,7 +175,10 @@ pub struct CallerFacts<'a> {
 pub fn tell(facts: CallerFacts<'_>, passing: &Passing, mut field: impl FnMut(&HeaderName, &[u8])) {
     let CallerFacts { participant, .. } = facts;
     field(&interaction::FIELD, facts.interaction.as_value().as_bytes());
-    field(&FORWARDED_FOR, Shown::of(facts.address).as_bytes());
+    let mut address = scratch::room();
+    text::push(&mut address, facts.address);
+    field(&FORWARDED_FOR, &address);
+    scratch::give_back(address);
     field(&FORWARDED_PROTO, b"https");
     if let Some(participant) = participant {
         field(&ORGANISATION_ID, participant.organisation_id().as_value().as_bytes());
@@ -188,27 +191,6 @@ pub fn tell(facts: CallerFacts<'_>, passing: &Passing, mut field: impl FnMut(&He
         field(&CONSENT_ID, id.as_value().as_bytes());
     }
     show_certificate(facts, passing.certificate, field);
-}
-
-/// An address as text, without a place of its own among the memory.
-struct Shown {
-    text: [u8; 48],
-    length: usize,
-}
-
-impl Shown {
-    fn of(address: IpAddr) -> Self {
-        let mut shown = Self { text: [0; 48], length: 0 };
-        let mut rest = &mut shown.text[..];
-        // No address is longer.
-        let _ = write!(rest, "{address}");
-        shown.length = 48 - rest.len();
-        shown
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
-    }
 }
 
 /// Only of whom was admitted as a participant: a backend that is shown a certificate may rely on it.

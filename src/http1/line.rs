@@ -182,19 +182,8 @@ pub fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 /// Writes a number.
-pub fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    // No number of 64 bits has more digits.
-    let mut text = [0; 20];
-    let mut digits = 0;
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        digits += 1;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(text.get(text.len() - digits..).unwrap_or_default());
+pub fn push_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]

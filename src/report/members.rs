@@ -3,8 +3,6 @@
 //! A line for every exchange is written while it is served: into a buffer that is there, from values most of which
 //! need no escape.
 
-mod address;
-
 use std::cell::Cell;
 use std::fmt::Display;
 use std::io::Write;
@@ -14,6 +12,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::access_log::timestamp;
+use crate::address::text;
 use crate::moment::Moment;
 use crate::pseudonym;
 
@@ -145,7 +144,7 @@ impl<'a> Members<'a> {
     /// An address.
     pub(super) fn address(&mut self, name: Name, address: IpAddr) {
         self.0.extend_from_slice(name.0.as_bytes());
-        address::push(self.0, address);
+        text::push(self.0, address);
         self.0.extend_from_slice(b"\",");
     }
 

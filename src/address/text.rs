@@ -1,10 +1,10 @@
-//! The text of an address, as [`std::fmt::Display`] has it (RFC 5952): written for each exchange, without a formatter.
+//! The text of an address, as [`std::fmt::Display`] has it (RFC 5952): written several times for each exchange, without a formatter.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 /// Appends an address.
-pub(super) fn push(out: &mut Vec<u8>, address: IpAddr) {
+pub fn push(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => push_v4(out, address),
         IpAddr::V6(address) => push_v6(out, address),
