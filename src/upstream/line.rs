@@ -21,9 +21,6 @@ use crate::http1::body::{BodyReader, Read};
 use crate::http1::turn::{Seen, Turn};
 use crate::scratch;
 
-/// Bytes that are read of a body at a time: no TLS record has more.
-const PIECE: usize = 16 * 1024;
-
 /// The transport of a connection.
 enum Io {
     Plain(TcpStream),
@@ -204,9 +201,41 @@ impl Line {
     /// Reads more; gives how many bytes, none at the end of the connection.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let polled = match &mut self.io {
-            Io::Plain(tcp) => scratch::poll_read(tcp, cx, &mut self.input, PIECE),
-            Io::Secured(tls) => scratch::poll_read(&mut **tls, cx, &mut self.input, PIECE),
+            Io::Plain(tcp) => scratch::poll_read(tcp, cx, &mut self.input, scratch::SIZE),
+            Io::Secured(tls) => scratch::poll_read(&mut **tls, cx, &mut self.input, scratch::SIZE),
         };
+        self.note_read(polled)
+    }
+
+    /// Reads of the content that is known to come, until `most` bytes of it are here or no more is for now; says
+    /// whether any came. If the connection ends meanwhile, content is missing, and whoever reads on hears of it.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>, most: usize) -> bool {
+        let mut has_come = false;
+        loop {
+            let known = self.body.as_ref().map_or(0, BodyReader::announced);
+            let known = usize::try_from(known).unwrap_or(usize::MAX).min(most);
+            let polled = match known.saturating_sub(self.input.len()) {
+                0 => return has_come,
+                // What is short is not worth a buffer.
+                1..=scratch::SIZE => self.poll_fill(cx),
+                _ => self.poll_fill_long(cx),
+            };
+            if !matches!(polled, Poll::Ready(Ok(1..))) {
+                return has_come;
+            }
+            has_come = true;
+        }
+    }
+
+    fn poll_fill_long(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let polled = match &mut self.io {
+            Io::Plain(tcp) => scratch::poll_read_long(tcp, cx, &mut self.input),
+            Io::Secured(tls) => scratch::poll_read_long(&mut **tls, cx, &mut self.input),
+        };
+        self.note_read(polled)
+    }
+
+    fn note_read(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let read = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
         self.turn.note_got(read);
         Poll::Ready(Ok(read))
@@ -268,6 +297,8 @@ impl Line {
     /// Takes content that was given.
     pub fn take(&mut self, bytes: usize) {
         self.input.advance(bytes.min(self.input.len()));
+        // What waits, for the server or for the caller, owns no buffer.
+        scratch::give_back_piece(&mut self.input);
     }
 
     /// The connection ended. Whether the answer's content is whole by that.
@@ -296,6 +327,7 @@ impl Line {
         let turn = std::mem::take(&mut self.turn);
         turn.finish(self.input.len())?;
         // What waits owns no buffer.
+        scratch::give_back_piece(&mut self.input);
         self.input = BytesMut::new();
         scratch::give_back(std::mem::take(&mut self.output));
         self.body = None;

@@ -4,6 +4,7 @@
 mod cut;
 mod ending;
 mod frames;
+mod long;
 mod request;
 mod reuse;
 mod sweep;
