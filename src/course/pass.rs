@@ -103,7 +103,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 Ok(Event::Done) => break,
                 Ok(Event::LastPiece(piece)) => {
                     self.judge_last(leave).await.map_err(|refused| self.cut_by(refused))?;
-                    line.output().extend_from_slice(&piece);
+                    line.send(piece);
                 }
                 Err(End::Cut(Outcome::Interrupted, is_taking)) => {
                     self.note_failure(server, false);

@@ -3,13 +3,13 @@
 //! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
 //! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
 
-use std::io::{self, Read as _};
+use std::io::{self, IoSlice, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -27,13 +27,39 @@ enum Io {
     Secured(Box<TlsStream<TcpStream>>),
 }
 
+impl Io {
+    /// Writes two parts, either of which may be empty, in one go.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let one = match (first, second) {
+            (one, []) | ([], one) => one,
+            _ => {
+                let parts = [first, second].map(IoSlice::new);
+                return match self {
+                    Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
+                    Self::Secured(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, &parts),
+                };
+            }
+        };
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, one),
+            Self::Secured(tls) => Pin::new(&mut **tls).poll_write(cx, one),
+        }
+    }
+}
+
 /// A connection to a server.
 pub struct Line {
     io: Io,
     /// What came and was not given on.
     input: BytesMut,
-    /// What is to be sent.
+    /// What is to be sent, and content that follows it: as it lies, so that it is not copied.
     output: Vec<u8>,
+    content: Bytes,
     sent: usize,
     turn: Turn,
     head: HeadReader,
@@ -99,6 +125,7 @@ impl Line {
             io,
             input: BytesMut::new(),
             output: Vec::new(),
+            content: Bytes::new(),
             sent: 0,
             turn: Turn::default(),
             head: HeadReader::default(),
@@ -142,7 +169,7 @@ impl Line {
         }
     }
 
-    /// What is to be sent, to be written behind.
+    /// What is to be sent, to be written behind, before any content.
     pub fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
             self.output = scratch::room();
@@ -150,9 +177,17 @@ impl Line {
         &mut self.output
     }
 
+    /// Has content sent, behind what is to be sent.
+    pub fn send(&mut self, content: Bytes) {
+        let before = std::mem::replace(&mut self.content, content);
+        if !before.is_empty() {
+            self.output().extend_from_slice(&before);
+        }
+    }
+
     /// Whether all that was to be sent was taken.
     pub fn is_sent(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_empty() && self.content.is_empty()
     }
 
     /// Notes that what is to be sent ends the request.
@@ -164,11 +199,11 @@ impl Line {
 
     /// Sends what is to be sent; ready when all was taken.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let polled = match &mut self.io {
-                Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, rest),
-                Io::Secured(tls) => Pin::new(&mut **tls).poll_write(cx, rest),
-            };
+        while self.sent < self.output.len() + self.content.len() {
+            let of_content = self.sent.saturating_sub(self.output.len());
+            let output = self.output.get(self.sent..).unwrap_or_default();
+            let content = self.content.get(of_content..).unwrap_or_default();
+            let polled = self.io.poll_write(cx, output, content);
             let written = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
             if written == 0 {
                 self.turn.note_broken();
@@ -181,9 +216,14 @@ impl Line {
         if let Io::Secured(tls) = &mut self.io {
             ready!(Pin::new(&mut **tls).poll_flush(cx)).inspect_err(|_| self.turn.note_broken())?;
         }
-        self.output.clear();
-        self.sent = 0;
+        self.clear_output();
         Poll::Ready(Ok(()))
+    }
+
+    fn clear_output(&mut self) {
+        self.output.clear();
+        self.content = Bytes::new();
+        self.sent = 0;
     }
 
     /// How much of what is to be sent was taken.
@@ -193,8 +233,7 @@ impl Line {
 
     /// Gives up what is still to be sent.
     pub fn stop_sending(&mut self) {
-        self.output.clear();
-        self.sent = 0;
+        self.clear_output();
         self.turn.note_ends();
     }
 
