@@ -175,3 +175,84 @@ async fn callers_that_take_nothing_hold_one_piece_each() {
     // What TLS holds of a piece, and no other that was read meanwhile.
     assert!(grown < CALLERS * 100, "{grown} KiB");
 }
+
+/// Gives the body back; the first time that `tag` is asked with `again`, it breaks off when it has all of it.
+async fn echo(mut link: Link, broken: std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    while let Some(asked) = link.head().await {
+        let mut body = Vec::new();
+        while body.len() < asked.length {
+            let part = link.some().await;
+            assert!(!part.is_empty(), "half of a body: {asked:?}");
+            body.extend(part);
+        }
+        let tag = asked.parameter("tag").to_owned();
+        let is_first = asked.parameter("do") == "again" && {
+            let mut broken = broken.lock().unwrap();
+            let is_first = !broken.contains(&tag);
+            broken.push(tag);
+            is_first
+        };
+        if is_first {
+            return;
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        link.send([head.into_bytes(), body].concat()).await;
+    }
+}
+
+/// In one piece, which is sent from where it lies, or in several; once, or again after a server that broke off.
+#[tokio::test]
+async fn a_body_is_whole_whatever_it_came_in_and_so_it_is_when_it_is_sent_again() {
+    let pki = pki();
+    let broken = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let does = move |link| echo(link, broken.clone());
+    let plain = Scripted::start(does.clone()).await;
+    let secured = Scripted::start_with(Some(&pki.server), does).await;
+    let labs = [plain.lab(patient).await, secured.lab_over(Some(&pki.root.pem()), patient).await];
+    for (number, lab) in labs.iter().enumerate() {
+        for (size, parts) in [(7, 1), (4_000, 1), (4_000, 2), (4_000, 9), (60_000, 1), (200_000, 3)]
+        {
+            let body = format!("[\"{}\"]", String::from_utf8(content(size - 4)).unwrap());
+            let part = size.div_ceil(parts);
+            for (is_chunked, what) in [(false, ""), (false, "again"), (true, ""), (true, "again")] {
+                // A long one must have a length, and is not kept.
+                if size > PIECE && (is_chunked || what == "again") {
+                    continue;
+                }
+                let tag = format!("{number}-{size}-{parts}-{is_chunked}");
+                let request =
+                    Scripted::request("PUT", what, &tag).with("Content-Type", "application/json");
+                let head = String::from_utf8(request.to_bytes()).unwrap();
+                let framing = match is_chunked {
+                    true => "Transfer-Encoding: chunked".to_owned(),
+                    false => format!("Content-Length: {size}"),
+                };
+                let mut connection = lab.http1().await;
+                let head = head.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n"));
+                connection.send(head.as_bytes()).await.unwrap();
+                for part in body.as_bytes().chunks(part) {
+                    let part = match is_chunked {
+                        true => {
+                            [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat()
+                        }
+                        false => part.to_vec(),
+                    };
+                    connection.send(&part).await.unwrap();
+                }
+                let end: &[u8] = if is_chunked { b"0\r\n\r\n" } else { b"" };
+                connection.send(end).await.unwrap();
+                let answer = connection.receive(false).await.unwrap();
+                assert_eq!(
+                    (answer.status.as_u16(), answer.body == body),
+                    (200, true),
+                    "{tag} {what}"
+                );
+                let uri = format!("https://localhost{THINGS}?do={what}&tag={tag}-h2");
+                let put = http::Request::put(uri).header("content-type", "application/json");
+                let put = put.header("content-length", size).body(()).unwrap();
+                let answer = lab.http2().await.exchange(put, body.clone().into()).await.unwrap();
+                assert!(answer.body == body, "{tag} {what} over HTTP/2");
+            }
+        }
+    }
+}
