@@ -1,4 +1,5 @@
-//! The text of an address, as [`std::fmt::Display`] has it (RFC 5952): written several times for each exchange, without a formatter.
+//! The text of an address, as [`std::fmt::Display`] has it (RFC 5952), written without a formatter: each exchange tells it
+//! more than once.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;

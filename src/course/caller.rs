@@ -56,6 +56,9 @@ pub enum After {
 
 /// A caller who awaits an answer.
 pub trait Caller: Send {
+    /// How much of an answer's content is read before it is given, at most: all of a piece that is in flight.
+    const PIECE: usize;
+
     /// The next of the request's content; nothing, when all of it is here. A piece is never empty.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>>;
 
@@ -74,7 +77,10 @@ pub trait Caller: Send {
         after: After,
     ) -> Result<(), Gone>;
 
-    /// Takes content, as much as there is room for.
+    /// Ready when there is room for content: before, none is read.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>>;
+
+    /// Takes content, as much as there is room for. What was not taken is given again, with more behind it or not.
     fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>>;
 
     /// The content is whole. What was said of it at the beginning must be so.

@@ -260,7 +260,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         };
         let written = outgoing::write(line.output(), &request);
         written.map_err(|_| Step::Upstream.refuse(Refusal::Internal))?;
-        line.output().extend_from_slice(self.body.kept());
+        line.send(self.body.kept().clone());
         if self.body.is_whole() {
             self.file.clock.have_body(at);
         }
@@ -280,7 +280,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 Event::LastPiece(piece) => {
                     let judged = self.judge_last(leave).await;
                     judged.map_err(|refused| Failure::End(refused.into()))?;
-                    line.output().extend_from_slice(&piece);
+                    line.send(piece);
                 }
             }
         }
@@ -386,7 +386,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             if self.body.take(&piece)? {
                 return Poll::Ready(Ok(piece));
             }
-            line.output().extend_from_slice(&piece);
+            line.send(piece);
         }
         Poll::Pending
     }

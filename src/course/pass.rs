@@ -1,8 +1,9 @@
 //! Passes the backend's answer on: its fields made the ecosystem's, its content as the caller takes it.
 //!
 //! One piece is in flight: nothing is read from the backend before the caller took what came before, so that whoever
-//! takes nothing holds one piece and no more. What was given is flushed when the backend pauses. The rest of a request
-//! that is answered early goes on beside the answer, unless the answer refuses it.
+//! takes nothing holds one piece and no more. A piece is as much as is there at once, within [`Caller::PIECE`]. What was
+//! given is flushed when the backend pauses. The rest of a request that is answered early goes on beside the answer,
+//! unless the answer refuses it.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -101,7 +102,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 Ok(Event::Done) => break,
                 Ok(Event::LastPiece(piece)) => {
                     self.judge_last(leave).await.map_err(|refused| self.cut_by(refused))?;
-                    line.output().extend_from_slice(&piece);
+                    line.send(piece);
                 }
                 Err(End::Cut(Outcome::Interrupted, is_taking)) => {
                     self.note_failure(server, false);
@@ -260,10 +261,26 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 ready!(self.poll_give(cx, line, passage))?;
             } else if passage.is_over {
                 return self.poll_end(cx, passage).map_ok(|()| Event::Done);
-            } else if !self.take_piece(line, passage)? {
-                ready!(self.poll_more(cx, line, passage))?;
+            } else {
+                ready!(self.poll_room(cx, passage))?;
+                if line.read_ahead(cx, C::PIECE) {
+                    passage.heard = Instant::now();
+                }
+                if !self.take_piece(line, passage)? {
+                    ready!(self.poll_more(cx, line, passage))?;
+                }
             }
         }
+    }
+
+    /// Waits until what was given leaves room: nothing more is read before.
+    fn poll_room(&mut self, cx: &mut Context<'_>, passage: &mut Passage) -> Poll<Result<(), End>> {
+        let polled = self.caller.poll_room(cx);
+        match &polled {
+            Poll::Ready(_) => passage.note_room(),
+            Poll::Pending => passage.note_no_room(),
+        }
+        polled.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))
     }
 
     /// Gives content.
@@ -290,7 +307,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             }
             Poll::Ready(Err(Gone)) => Poll::Ready(Err(End::Cut(Outcome::ClientAbort, true))),
             Poll::Pending => {
-                passage.blocked.get_or_insert_with(Instant::now);
+                passage.note_no_room();
                 Poll::Pending
             }
         }
@@ -392,6 +409,10 @@ impl Passage {
 
     fn has_content(&self) -> bool {
         self.content > 0 || !self.rewritten.is_empty()
+    }
+
+    fn note_no_room(&mut self) {
+        self.blocked.get_or_insert_with(Instant::now);
     }
 
     fn note_room(&mut self) {

@@ -21,7 +21,10 @@ use crate::route::Route;
 
 /// A body, as far as it was received.
 pub(super) struct Body {
-    kept: BytesMut,
+    /// What is kept of it.
+    kept: Bytes,
+    /// What will be, while it comes in several pieces.
+    gathered: BytesMut,
     bytes: u64,
     most: u64,
     declared: Option<u64>,
@@ -36,7 +39,8 @@ impl Body {
     /// No body.
     pub(super) fn none() -> Self {
         Self {
-            kept: BytesMut::new(),
+            kept: Bytes::new(),
+            gathered: BytesMut::new(),
             bytes: 0,
             most: 0,
             declared: None,
@@ -55,13 +59,21 @@ impl Body {
         due: Instant,
     ) -> Self {
         let (most, json) = (admission.max_body_of(route), admission.json_of(route));
-        let kept = BytesMut::new();
-        Self { kept, bytes: 0, most, declared, json, due, is_whole: false, has_any: true }
+        Self { most, declared, json, due, is_whole: false, has_any: true, ..Self::none() }
     }
 
-    /// What was kept of it.
-    pub(super) fn kept(&self) -> &[u8] {
+    /// What was kept of it, when it was received.
+    pub(super) fn kept(&self) -> &Bytes {
         &self.kept
+    }
+
+    /// Keeps a piece. One that is all there is stays where it lies; others would hold whatever lies beside them.
+    fn keep(&mut self, piece: Bytes) {
+        let is_all = self.is_whole && u64::try_from(piece.len()).is_ok_and(|all| all == self.bytes);
+        match is_all {
+            true => self.kept = piece,
+            false => self.gathered.extend_from_slice(&piece),
+        }
     }
 
     /// Whether all of it is here.
@@ -127,12 +139,15 @@ impl Body {
     ) -> Result<(), End> {
         let most = usize::try_from(KEPT_BODY).unwrap_or(usize::MAX);
         while !self.is_whole {
-            if self.is_long() && self.kept.len() >= most {
-                return Ok(());
+            if self.is_long() && self.gathered.len() >= most {
+                break;
             }
             if let Some(piece) = self.step(caller, operation, seat).await? {
-                self.kept.extend_from_slice(&piece);
+                self.keep(piece);
             }
+        }
+        if !self.gathered.is_empty() {
+            self.kept = std::mem::take(&mut self.gathered).freeze();
         }
         Ok(())
     }

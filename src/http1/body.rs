@@ -10,6 +10,8 @@ const LONGEST_LINE: usize = 256;
 const LONGEST_TRAILER: usize = 4096;
 /// Bytes of extensions in all, beyond one for each byte of content.
 const EXTENSIONS: u64 = 4096;
+/// What stands behind a chunk's size, and behind its content.
+const LINE_END: &[u8] = b"\r\n";
 /// Digits of a chunk's size.
 const MOST_DIGITS: u8 = 8;
 
@@ -88,6 +90,16 @@ impl BodyReader {
             }
             State::Chunks(chunks) => chunks.read(input),
             State::UntilClose => Ok(Read { skip: 0, content: input.len(), ended: false }),
+        }
+    }
+
+    /// How many bytes of content are known to follow what was read: the rest of the length, or of the chunk.
+    pub fn announced(&self) -> u64 {
+        match &self.0 {
+            State::Length(left) | State::Chunks(Chunks { state: Chunk::Data { left }, .. }) => {
+                *left
+            }
+            State::Chunks(_) | State::UntilClose => 0,
         }
     }
 
@@ -237,10 +249,15 @@ impl Chunks {
 }
 
 /// Writes one body. What was promised is what is written: no byte more, and the end only behind the last.
+///
+/// Content need not be copied to be framed: what stands before a piece is written behind what waits to be sent, the
+/// piece is sent from where it lies, as much of it as is taken, and what stands behind it follows.
 #[derive(Debug)]
 pub struct BodyWriter {
     left: Option<u64>,
     is_chunked: bool,
+    /// What is still to come of the chunk whose size was written.
+    open: usize,
 }
 
 /// More was written than was promised, or less.
@@ -251,32 +268,59 @@ impl BodyWriter {
     /// A body that ends as is said.
     pub fn new(framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { Some(length) } else { None };
-        Self { left, is_chunked: framing == Framing::Chunked }
+        Self { left, is_chunked: framing == Framing::Chunked, open: 0 }
     }
 
     /// Writes a piece behind `out`. An empty one writes nothing: a chunk of no bytes would be the last.
-    pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
-        if piece.is_empty() {
-            return Ok(());
-        }
-        if let Some(left) = &mut self.left {
-            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            *left = left.checked_sub(length).ok_or(NotAsPromised)?;
-        }
-        if self.is_chunked {
-            push_hexadecimal(piece.len(), out);
-            out.extend_from_slice(b"\r\n");
-        }
-        out.extend_from_slice(piece);
-        if self.is_chunked {
-            out.extend_from_slice(b"\r\n");
+    pub fn write(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
+        while !piece.is_empty() {
+            let (now, later) = piece.split_at(self.begin(piece.len(), out)?);
+            out.extend_from_slice(now);
+            out.extend_from_slice(self.take(now.len())?);
+            piece = later;
         }
         Ok(())
     }
 
+    /// Writes what stands before a piece of so many bytes behind `out`; gives how many of them come next: all, unless
+    /// a chunk of fewer is begun. Whoever calls says what was taken of it before calling for anything else.
+    pub fn begin(&mut self, piece: usize, out: &mut Vec<u8>) -> Result<usize, NotAsPromised> {
+        let length = u64::try_from(piece).unwrap_or(u64::MAX);
+        if self.left.is_some_and(|left| left < length) {
+            return Err(NotAsPromised);
+        }
+        if !self.is_chunked {
+            return Ok(piece);
+        }
+        if self.open == 0 && piece > 0 {
+            push_hexadecimal(piece, out);
+            out.extend_from_slice(LINE_END);
+            self.open = piece;
+        }
+        Ok(piece.min(self.open))
+    }
+
+    /// What stands behind so many bytes of the piece that was begun, if they are taken.
+    pub fn behind(&self, taken: usize) -> &'static [u8] {
+        if self.is_chunked && taken > 0 && taken == self.open { LINE_END } else { b"" }
+    }
+
+    /// Notes that so many bytes were taken of the piece that was begun; gives what stands behind them.
+    pub fn take(&mut self, taken: usize) -> Result<&'static [u8], NotAsPromised> {
+        let behind = self.behind(taken);
+        if let Some(left) = &mut self.left {
+            let length = u64::try_from(taken).unwrap_or(u64::MAX);
+            *left = left.checked_sub(length).ok_or(NotAsPromised)?;
+        }
+        if self.is_chunked {
+            self.open = self.open.checked_sub(taken).ok_or(NotAsPromised)?;
+        }
+        Ok(behind)
+    }
+
     /// Writes the end: the only place that writes a last chunk.
     pub fn end(self, out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
-        if self.left.is_some_and(|left| left > 0) {
+        if self.left.is_some_and(|left| left > 0) || self.open > 0 {
             return Err(NotAsPromised);
         }
         if self.is_chunked {
@@ -443,8 +487,38 @@ mod tests {
         assert_eq!((content.len(), rest.len()), (305, 0));
         let mut writer = BodyWriter::new(Framing::Length(3));
         assert_eq!(writer.write(b"abcd", &mut out), Err(NotAsPromised));
+        assert_eq!(writer.begin(4, &mut out), Err(NotAsPromised));
+        assert_eq!(writer.take(4), Err(NotAsPromised));
         let mut writer = BodyWriter::new(Framing::Length(3));
         writer.write(b"ab", &mut out).unwrap();
         assert_eq!(writer.end(&mut out), Err(NotAsPromised));
+    }
+    #[test]
+    fn what_is_taken_by_parts_is_one_chunk() {
+        let (mut out, mut writer) = (Vec::new(), BodyWriter::new(Framing::Chunked));
+        assert_eq!(writer.begin(5, &mut out), Ok(5));
+        assert_eq!((writer.behind(3), writer.behind(5)), (&b""[..], &b"\r\n"[..]));
+        out.extend_from_slice(b"hel");
+        assert_eq!(writer.take(3), Ok(&b""[..]));
+        assert_eq!(writer.take(3), Err(NotAsPromised), "more than the chunk has");
+        // More may have come since the chunk was begun.
+        assert_eq!(writer.begin(9, &mut out), Ok(2));
+        out.extend_from_slice(b"lo");
+        assert_eq!(writer.take(2), Ok(&b"\r\n"[..]));
+        assert_eq!(out, b"5\r\nhello");
+        assert_eq!(writer.begin(1, &mut out), Ok(1));
+        assert_eq!(writer.end(&mut out), Err(NotAsPromised), "in the middle of a chunk");
+    }
+
+    #[test]
+    fn what_is_known_to_follow_is_told() {
+        let mut reader = BodyReader::of_answer(Framing::Length(5));
+        reader.read(b"he").unwrap();
+        assert_eq!(reader.announced(), 3);
+        let mut reader = BodyReader::of_answer(Framing::Chunked);
+        assert_eq!(reader.announced(), 0);
+        reader.read(b"ff\r\nhe").unwrap();
+        assert_eq!(reader.announced(), 253);
+        assert_eq!(BodyReader::of_answer(Framing::UntilClose).announced(), 0);
     }
 }

@@ -126,7 +126,23 @@ pub fn chunks(wire: &[u8], cut: usize, most: u64) {
         }
         assert_eq!(clearly(&out, false, u64::MAX), None);
         assert!(writer.end(&mut out).is_ok());
-        assert_eq!(clearly(&out, false, u64::MAX), Some((content, out.len())));
+        assert_eq!(clearly(&out, false, u64::MAX), Some((content.clone(), out.len())));
+        // So it is when each piece is taken by parts.
+        let (mut writer, mut by_parts) = (BodyWriter::new(Framing::Chunked), Vec::new());
+        for mut piece in content.chunks(cut.max(1)) {
+            while !piece.is_empty() {
+                assert_eq!(writer.begin(piece.len(), &mut by_parts), Ok(piece.len()));
+                let (now, later) = piece.split_at(piece.len().div_ceil(2));
+                by_parts.extend_from_slice(now);
+                assert!(writer.take(now.len()).is_ok_and(|behind| {
+                    by_parts.extend_from_slice(behind);
+                    true
+                }));
+                piece = later;
+            }
+        }
+        assert!(writer.end(&mut by_parts).is_ok());
+        assert_eq!(by_parts, out);
     }
 }
 

@@ -50,10 +50,11 @@ pub(super) struct Place<'a> {
 /// Serves the requests of a connection, one after the other, until either side ends it.
 pub(super) async fn serve<S: Socket>(
     place: &Place<'_>,
-    transport: Transport<S>,
+    mut transport: Transport<S>,
     mut shutdown: ShutdownWatch,
     entered: Entered,
 ) {
+    transport.inner_mut().take_at_once(exchange::IN_TLS);
     let mut line =
         Line { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());

@@ -3,13 +3,13 @@
 //! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
 //! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
 
-use std::io::{self, Read as _};
+use std::io::{self, IoSlice, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -21,13 +21,35 @@ use crate::http1::body::{BodyReader, Read};
 use crate::http1::turn::{Seen, Turn};
 use crate::scratch;
 
-/// Bytes that are read of a body at a time: no TLS record has more.
-const PIECE: usize = 16 * 1024;
-
 /// The transport of a connection.
 enum Io {
     Plain(TcpStream),
     Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Io {
+    /// Writes two parts, either of which may be empty, in one go.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let one = match (first, second) {
+            (one, []) | ([], one) => one,
+            _ => {
+                let parts = [first, second].map(IoSlice::new);
+                return match self {
+                    Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
+                    Self::Secured(tls) => Pin::new(&mut **tls).poll_write_vectored(cx, &parts),
+                };
+            }
+        };
+        match self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, one),
+            Self::Secured(tls) => Pin::new(&mut **tls).poll_write(cx, one),
+        }
+    }
 }
 
 /// A connection to a server.
@@ -35,8 +57,9 @@ pub struct Line {
     io: Io,
     /// What came and was not given on.
     input: BytesMut,
-    /// What is to be sent.
+    /// What is to be sent, and content that follows it: as it lies, so that it is not copied.
     output: Vec<u8>,
+    content: Bytes,
     sent: usize,
     turn: Turn,
     head: HeadReader,
@@ -102,6 +125,7 @@ impl Line {
             io,
             input: BytesMut::new(),
             output: Vec::new(),
+            content: Bytes::new(),
             sent: 0,
             turn: Turn::default(),
             head: HeadReader::default(),
@@ -145,7 +169,7 @@ impl Line {
         }
     }
 
-    /// What is to be sent, to be written behind.
+    /// What is to be sent, to be written behind, before any content.
     pub fn output(&mut self) -> &mut Vec<u8> {
         if self.output.capacity() == 0 {
             self.output = scratch::room();
@@ -153,9 +177,17 @@ impl Line {
         &mut self.output
     }
 
+    /// Has content sent, behind what is to be sent.
+    pub fn send(&mut self, content: Bytes) {
+        let before = std::mem::replace(&mut self.content, content);
+        if !before.is_empty() {
+            self.output().extend_from_slice(&before);
+        }
+    }
+
     /// Whether all that was to be sent was taken.
     pub fn is_sent(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_empty() && self.content.is_empty()
     }
 
     /// Notes that what is to be sent ends the request.
@@ -167,11 +199,11 @@ impl Line {
 
     /// Sends what is to be sent; ready when all was taken.
     pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.output.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let polled = match &mut self.io {
-                Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, rest),
-                Io::Secured(tls) => Pin::new(&mut **tls).poll_write(cx, rest),
-            };
+        while self.sent < self.output.len() + self.content.len() {
+            let of_content = self.sent.saturating_sub(self.output.len());
+            let output = self.output.get(self.sent..).unwrap_or_default();
+            let content = self.content.get(of_content..).unwrap_or_default();
+            let polled = self.io.poll_write(cx, output, content);
             let written = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
             if written == 0 {
                 self.turn.note_broken();
@@ -184,9 +216,14 @@ impl Line {
         if let Io::Secured(tls) = &mut self.io {
             ready!(Pin::new(&mut **tls).poll_flush(cx)).inspect_err(|_| self.turn.note_broken())?;
         }
-        self.output.clear();
-        self.sent = 0;
+        self.clear_output();
         Poll::Ready(Ok(()))
+    }
+
+    fn clear_output(&mut self) {
+        self.output.clear();
+        self.content = Bytes::new();
+        self.sent = 0;
     }
 
     /// How much of what is to be sent was taken.
@@ -196,17 +233,48 @@ impl Line {
 
     /// Gives up what is still to be sent.
     pub fn stop_sending(&mut self) {
-        self.output.clear();
-        self.sent = 0;
+        self.clear_output();
         self.turn.note_ends();
     }
 
     /// Reads more; gives how many bytes, none at the end of the connection.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let polled = match &mut self.io {
-            Io::Plain(tcp) => scratch::poll_read(tcp, cx, &mut self.input, PIECE),
-            Io::Secured(tls) => scratch::poll_read(&mut **tls, cx, &mut self.input, PIECE),
+            Io::Plain(tcp) => scratch::poll_read(tcp, cx, &mut self.input, scratch::SIZE),
+            Io::Secured(tls) => scratch::poll_read(&mut **tls, cx, &mut self.input, scratch::SIZE),
         };
+        self.note_read(polled)
+    }
+
+    /// Reads of the content that is known to come, until `most` bytes of it are here or no more is for now; says
+    /// whether any came. If the connection ends meanwhile, content is missing, and whoever reads on hears of it.
+    pub fn read_ahead(&mut self, cx: &mut Context<'_>, most: usize) -> bool {
+        let mut has_come = false;
+        loop {
+            let known = self.body.as_ref().map_or(0, BodyReader::announced);
+            let known = usize::try_from(known).unwrap_or(usize::MAX).min(most);
+            let polled = match known.saturating_sub(self.input.len()) {
+                0 => return has_come,
+                // What is short is not worth a buffer.
+                1..=scratch::SIZE => self.poll_fill(cx),
+                _ => self.poll_fill_long(cx),
+            };
+            if !matches!(polled, Poll::Ready(Ok(1..))) {
+                return has_come;
+            }
+            has_come = true;
+        }
+    }
+
+    fn poll_fill_long(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let polled = match &mut self.io {
+            Io::Plain(tcp) => scratch::poll_read_long(tcp, cx, &mut self.input),
+            Io::Secured(tls) => scratch::poll_read_long(&mut **tls, cx, &mut self.input),
+        };
+        self.note_read(polled)
+    }
+
+    fn note_read(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let read = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
         self.turn.note_got(read);
         Poll::Ready(Ok(read))
@@ -268,6 +336,8 @@ impl Line {
     /// Takes content that was given.
     pub fn take(&mut self, bytes: usize) {
         self.input.advance(bytes.min(self.input.len()));
+        // What waits, for the server or for the caller, owns no buffer.
+        scratch::give_back_piece(&mut self.input);
     }
 
     /// The connection ended. Whether the answer's content is whole by that.
@@ -296,6 +366,7 @@ impl Line {
         let turn = std::mem::take(&mut self.turn);
         turn.finish(self.input.len())?;
         // What waits owns no buffer.
+        scratch::give_back_piece(&mut self.input);
         self.input = BytesMut::new();
         scratch::give_back(std::mem::take(&mut self.output));
         self.body = None;

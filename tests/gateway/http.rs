@@ -4,6 +4,7 @@
 mod cut;
 mod ending;
 mod frames;
+mod long;
 mod polls;
 mod request;
 mod reuse;

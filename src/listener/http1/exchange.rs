@@ -3,7 +3,8 @@
 //! Whether the connection stays is decided once, before the head of the answer is written, and the head says it (RFC
 //! 9112 section 9.3): it does if both sides would, the whole request was read, and the answer has an end of its own.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -20,10 +21,13 @@ use crate::http1::body::{BodyFault, BodyReader, BodyWriter, Framing, Read};
 use crate::http1::line::push_decimal;
 use crate::moment::date;
 use crate::request::{RequestError, RequestHead};
-use crate::scratch;
+use crate::scratch::{self, PIECE};
 
-/// What is gathered before it is written: no TLS record has more.
+/// What is gathered before it is written: no TLS record has more. Longer content is written from where it lies, behind
+/// what was gathered.
 const GATHERED: usize = 16 * 1024;
+/// What TLS takes before any of it has left: so much that a head and a piece go out in one write.
+pub(super) const IN_TLS: usize = GATHERED + PIECE;
 
 /// An exchange.
 pub(super) struct Exchange<'a, S: Socket> {
@@ -40,6 +44,8 @@ pub(super) struct Exchange<'a, S: Socket> {
     is_half_closed: bool,
     out: Vec<u8>,
     sent: usize,
+    /// TLS was given content that may not have left.
+    is_leaving: bool,
     writer: Option<BodyWriter>,
     stays: bool,
     is_cut: bool,
@@ -76,6 +82,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
             is_half_closed: false,
             out: scratch::room(),
             sent: 0,
+            is_leaving: false,
             writer: None,
             stays: false,
             is_cut: false,
@@ -126,21 +133,56 @@ impl<'a, S: Socket> Exchange<'a, S> {
     /// Writes what was gathered.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         while let Some(rest) = self.out.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            let written = std::pin::Pin::new(&mut self.line.transport).poll_write(cx, rest);
+            let written = Pin::new(&mut self.line.transport).poll_write(cx, rest);
             match ready!(written) {
                 Ok(n) if n > 0 => self.sent += n,
                 _ => return Poll::Ready(Err(self.leave())),
             }
         }
         // What TLS took is not sent yet.
-        match ready!(std::pin::Pin::new(&mut self.line.transport).poll_flush(cx)) {
+        match ready!(Pin::new(&mut self.line.transport).poll_flush(cx)) {
             Ok(()) => {
                 self.out.clear();
                 self.sent = 0;
+                self.is_leaving = false;
                 Poll::Ready(Ok(()))
             }
             Err(_) => Poll::Ready(Err(self.leave())),
         }
+    }
+
+    /// Writes what was gathered, and content from where it lies; gives how much of the content was taken.
+    fn poll_through(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
+        loop {
+            let writer = self.writer.as_mut().ok_or(Gone)?;
+            let next = writer.begin(content.len(), &mut self.out).map_err(|_| Gone)?;
+            let next = content.get(..next).unwrap_or_default();
+            let before = self.out.get(self.sent..).unwrap_or_default();
+            let slices = [before, next, writer.behind(next.len())].map(IoSlice::new);
+            let written = Pin::new(&mut self.line.transport).poll_write_vectored(cx, &slices);
+            let written = match ready!(written) {
+                Ok(n) if n > 0 => n,
+                _ => return Poll::Ready(Err(self.leave())),
+            };
+            self.is_leaving = true;
+            let Some(written) = written.checked_sub(before.len()) else {
+                self.sent += written;
+                continue;
+            };
+            self.out.clear();
+            self.sent = 0;
+            let taken = written.min(next.len());
+            let behind = writer.take(taken).map_err(|_| Gone)?;
+            self.out.extend_from_slice(behind.get(written - taken..).unwrap_or_default());
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+        }
+    }
+
+    /// Whether anything that was given may not have left.
+    fn holds_any(&self) -> bool {
+        self.is_leaving || !self.out.is_empty()
     }
 
     fn leave(&mut self) -> Gone {
@@ -182,7 +224,7 @@ impl Fields for Lines<'_> {
 /// whole ends in a reset.
 impl<S: Socket> Drop for Exchange<'_, S> {
     fn drop(&mut self) {
-        if self.ends_by_closing && (self.writer.is_some() || !self.out.is_empty()) {
+        if self.ends_by_closing && (self.writer.is_some() || self.holds_any()) {
             self.line.transport.inner().reset_when_closed();
         }
         scratch::give_back(std::mem::take(&mut self.out));
@@ -202,6 +244,8 @@ fn keeps_connection(head: &RequestHead) -> bool {
 }
 
 impl<S: Socket> Caller for Exchange<'_, S> {
+    const PIECE: usize = PIECE;
+
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         while !self.body.is_whole() {
             let input = &mut self.line.input;
@@ -277,14 +321,21 @@ impl<S: Socket> Caller for Exchange<'_, S> {
         Ok(())
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
-        if self.out.len() >= GATHERED {
-            ready!(self.poll_out(cx))?;
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        match self.is_leaving || self.out.len() >= GATHERED {
+            true => self.poll_out(cx),
+            false => Poll::Ready(Ok(())),
         }
-        let taken = content.len().min(GATHERED);
-        let piece = content.get(..taken).unwrap_or_default();
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
+        ready!(self.poll_room(cx))?;
+        if self.out.len() + content.len() > GATHERED {
+            return self.poll_through(cx, content.get(..PIECE).unwrap_or(content));
+        }
         let writer = self.writer.as_mut().ok_or(Gone)?;
-        Poll::Ready(writer.write(piece, &mut self.out).map(|()| taken).map_err(|_| Gone))
+        let written = writer.write(content, &mut self.out).map(|()| content.len());
+        Poll::Ready(written.map_err(|_| Gone))
     }
 
     fn end(&mut self) -> Result<(), Gone> {
@@ -293,10 +344,10 @@ impl<S: Socket> Caller for Exchange<'_, S> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        if self.out.is_empty() {
-            return Poll::Ready(Ok(()));
+        match self.holds_any() {
+            true => self.poll_out(cx),
+            false => Poll::Ready(Ok(())),
         }
-        self.poll_out(cx)
     }
 
     fn cut(&mut self) {
@@ -315,5 +366,169 @@ pub(super) fn error_of(fault: BodyFault) -> RequestError {
         BodyFault::Chunk => RequestError::Chunk,
         BodyFault::TooLong => RequestError::LengthRequired,
         BodyFault::Trailer => RequestError::HeadTooLarge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use super::super::super::transport::Transport;
+    use super::*;
+    use crate::alarm::Alarm;
+    use crate::listener::HeadLimits;
+
+    /// Takes so many bytes at a time, and every other time nothing; all that it took leaves when it is flushed.
+    struct Narrow {
+        width: usize,
+        taken: Vec<u8>,
+        is_busy: bool,
+        unflushed: usize,
+    }
+
+    impl Narrow {
+        fn is_ready(&mut self, cx: &Context<'_>) -> bool {
+            self.is_busy = !self.is_busy;
+            cx.waker().wake_by_ref();
+            !self.is_busy
+        }
+    }
+
+    impl AsyncRead for Narrow {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            if !self.is_ready(cx) {
+                return Poll::Pending;
+            }
+            let width = self.width;
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).take(width);
+            let before = self.taken.len();
+            self.taken.extend(bytes);
+            let taken = self.taken.len() - before;
+            self.unflushed += taken;
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if !self.is_ready(cx) {
+                return Poll::Pending;
+            }
+            self.unflushed = 0;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Socket for Narrow {
+        fn reset_when_closed(&self) {}
+
+        fn take_at_once(&mut self, _: usize) {}
+
+        fn poll_drain(&mut self, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(0))
+        }
+    }
+
+    fn limits() -> WireLimits {
+        let while_ = Duration::from_secs(60);
+        WireLimits {
+            handshake_timeout: while_,
+            idle_timeout: while_,
+            head_timeout: while_,
+            body_timeout: while_,
+            write_timeout: while_,
+            exchange_timeout: while_,
+            head: HeadLimits { size: 1024, fields: 10 },
+        }
+    }
+
+    /// Gives content in pieces, and says what the socket got of it and of what was before.
+    async fn give(width: usize, framing: Framing, content: &[u8], piece: usize) -> Vec<u8> {
+        let limits = limits();
+        let narrow = Narrow { width, taken: Vec::new(), is_busy: false, unflushed: 0 };
+        let mut line = Line {
+            transport: Transport::new(narrow, limits.write_timeout),
+            input: BytesMut::new(),
+            alarm: Alarm::default(),
+            is_over: false,
+        };
+        let request = Bytes::from_static(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let (head, body) = RequestHead::read(request, &limits.head).unwrap();
+        let (_sender, shutdown) = tokio::sync::watch::channel(false);
+        let body = BodyReader::of_request(body, 0);
+        let mut exchange = Exchange::new(&mut line, &head, body, &limits, &shutdown);
+        exchange.out.extend_from_slice(b"head");
+        exchange.writer = Some(BodyWriter::new(framing));
+        for mut piece in content.chunks(piece) {
+            while !piece.is_empty() {
+                std::future::poll_fn(|cx| exchange.poll_room(cx)).await.unwrap();
+                assert_eq!(exchange.line.transport.inner().unflushed, 0, "one piece in flight");
+                // Whoever waits may be dropped, and asks again.
+                let taken = loop {
+                    let mut polled = std::pin::pin!(tokio::time::timeout(
+                        Duration::ZERO,
+                        std::future::poll_fn(|cx| exchange.poll_write(cx, piece))
+                    ));
+                    if let Ok(taken) = polled.as_mut().await {
+                        break taken.unwrap();
+                    }
+                };
+                piece = &piece[taken..];
+            }
+        }
+        exchange.end().unwrap();
+        std::future::poll_fn(|cx| exchange.poll_flush(cx)).await.unwrap();
+        assert!(!exchange.holds_any());
+        drop(exchange);
+        std::mem::take(&mut line.transport.inner_mut().taken)
+    }
+
+    #[tokio::test]
+    async fn content_is_whole_however_little_is_taken_at_a_time() {
+        for (width, size) in [(1, GATHERED + 3), (7, GATHERED + 3), (4_000, 3 * PIECE + 1)] {
+            let content: Vec<u8> = (0..251).cycle().take(size).collect();
+            for piece in [5_000, GATHERED + 1, PIECE, usize::MAX >> 1] {
+                let length = u64::try_from(size).unwrap();
+                for framing in [Framing::Length(length), Framing::Chunked, Framing::UntilClose] {
+                    let given = give(width, framing, &content, piece).await;
+                    let mut rest = given.strip_prefix(b"head").unwrap();
+                    let (mut reader, mut read) = (BodyReader::of_answer(framing), Vec::new());
+                    while !rest.is_empty() {
+                        let Read { skip, content, .. } = reader.read(rest).unwrap();
+                        read.extend_from_slice(&rest[skip..skip + content]);
+                        rest = &rest[skip + content..];
+                    }
+                    assert!(reader.is_whole() || framing == Framing::UntilClose);
+                    assert!(read == content, "{width} {piece} {framing:?}");
+                }
+            }
+        }
     }
 }

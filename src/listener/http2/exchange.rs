@@ -15,6 +15,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderValue, Response, StatusCode, header};
 use tokio::time::{Sleep, sleep, timeout};
 
+use super::SEND_BUFFER;
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
 use crate::headers::answer::Answer;
 use crate::moment::date;
@@ -77,6 +78,9 @@ impl Exchange {
 }
 
 impl Caller for Exchange {
+    /// More is not sent at once.
+    const PIECE: usize = SEND_BUFFER;
+
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
         loop {
@@ -143,6 +147,11 @@ impl Caller for Exchange {
         self.answer = Some(self.respond.send_response(head, ends).map_err(|_| Gone)?);
         self.has_ended = ends;
         Ok(())
+    }
+
+    /// What was taken was granted; what is not, lies with the course.
+    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {

@@ -222,7 +222,7 @@ async fn grease_is_passed_over() {
 }
 
 /// The memory of a process, in KiB.
-fn resident(lab: &Lab) -> usize {
+pub(super) fn resident(lab: &Lab) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", lab.gateway.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -29,8 +29,8 @@ struct Hand {
     body: VecDeque<Bytes>,
     /// How often it is asked before it leaves; for ever, if nothing.
     patience: Option<usize>,
-    /// Whether it kept waiting last: for its body, with what it is given, with what leaves.
-    balks: [bool; 3],
+    /// Whether it kept waiting last: for its body, with what it is given, with what leaves, for room.
+    balks: [bool; 4],
     status: Option<StatusCode>,
     content: Vec<u8>,
     has_ended: bool,
@@ -54,6 +54,8 @@ impl Hand {
 }
 
 impl Caller for Hand {
+    const PIECE: usize = 64 * 1024;
+
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let asked = self.ask(cx, 0).map_err(|Gone| BodyError::Gone);
         asked.map_ok(|()| self.body.pop_front())
@@ -82,6 +84,10 @@ impl Caller for Hand {
     ) -> Result<(), Gone> {
         assert_eq!(self.status.replace(status), None, "one answer");
         if self.patience == Some(0) { Err(Gone) } else { Ok(()) }
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.ask(cx, 3)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
