@@ -507,6 +507,7 @@ mod tests {
         std::future::poll_fn(|cx| exchange.poll_flush(cx)).await.unwrap();
         assert!(!exchange.holds_any());
         drop(exchange);
+        assert_eq!(line.transport.inner().unflushed, 0, "all of it has left");
         std::mem::take(&mut line.transport.inner_mut().taken)
     }
 
