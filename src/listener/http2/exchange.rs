@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderValue, Response, StatusCode, header};
@@ -26,6 +26,9 @@ use crate::request::RequestError;
 const DRAINED: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// What is gathered before it is sent: a frame has no more.
+const GATHERED: usize = 16 * 1024;
+
 /// Room for the fields of most answers.
 const MOST_FIELDS: usize = 24;
 
@@ -36,6 +39,11 @@ pub(super) struct Exchange {
     body: Option<RecvStream>,
     /// Bytes of the answer that were promised and not sent; nothing, if none were promised.
     left: Option<u64>,
+    /// What was taken of it, and is yet to be sent: a backend's smallest pieces would make as many frames, and clients
+    /// count those.
+    gathered: BytesMut,
+    /// It is whole with what was gathered.
+    is_whole: bool,
     has_ended: bool,
     write_timeout: Duration,
     /// Runs while the client grants nothing.
@@ -54,6 +62,8 @@ impl Exchange {
             answer: None,
             body,
             left: None,
+            gathered: BytesMut::new(),
+            is_whole: false,
             has_ended: false,
             write_timeout,
             stall: None,
@@ -68,6 +78,47 @@ impl Exchange {
             None => self.respond.send_reset(Reason::INTERNAL_ERROR),
         }
         self.has_ended = true;
+    }
+
+    /// Sends what was gathered, as much as the client grants; ready when that is all.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        while !self.gathered.is_empty() {
+            let granted = ready!(self.poll_granted(cx))?;
+            self.stall = None;
+            let piece = match granted < self.gathered.len() {
+                true => self.gathered.split_to(granted),
+                false => std::mem::take(&mut self.gathered),
+            };
+            // With its last byte, for an empty frame is one that some clients count.
+            self.has_ended = self.gathered.is_empty() && self.is_whole;
+            let answer = self.answer.as_mut().ok_or(Gone)?;
+            answer.send_data(piece.freeze(), self.has_ended).map_err(|_| Gone)?;
+            if self.gathered.is_empty() {
+                // Nothing is held that others could use.
+                answer.reserve_capacity(0);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How many bytes the client grants of what was gathered.
+    fn poll_granted(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
+        let Some(answer) = self.answer.as_mut().filter(|_| !self.has_ended) else {
+            return Poll::Ready(Err(Gone));
+        };
+        answer.reserve_capacity(self.gathered.len());
+        loop {
+            match answer.poll_capacity(cx) {
+                // Told of what is used up already: nobody is woken for more before it is waited for.
+                Poll::Ready(Some(Ok(0))) => {}
+                Poll::Ready(Some(Ok(granted))) => return Poll::Ready(Ok(granted)),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
+                Poll::Pending if answer.capacity() > 0 => {
+                    return Poll::Ready(Ok(answer.capacity()));
+                }
+                Poll::Pending => return self.poll_stalled(cx),
+            }
+        }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
@@ -149,57 +200,48 @@ impl Caller for Exchange {
         Ok(())
     }
 
-    /// What was taken was granted; what is not, lies with the course.
-    fn poll_room(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        Poll::Ready(Ok(()))
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        match self.gathered.len() >= GATHERED {
+            true => self.poll_out(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
-        let Some(answer) = self.answer.as_mut().filter(|_| !self.has_ended) else {
+        if self.answer.is_none() || self.has_ended || self.is_whole {
             return Poll::Ready(Err(Gone));
-        };
-        answer.reserve_capacity(content.len());
-        let granted = loop {
-            match answer.poll_capacity(cx) {
-                // Told of what is used up already: nobody is woken for more before it is waited for.
-                Poll::Ready(Some(Ok(0))) => {}
-                Poll::Ready(Some(Ok(granted))) => break granted,
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Gone)),
-                Poll::Pending if answer.capacity() > 0 => break answer.capacity(),
-                Poll::Pending => return self.poll_stalled(cx),
-            }
-        };
-        let taken = granted.min(content.len());
-        self.stall = None;
-        let piece = Bytes::copy_from_slice(content.get(..taken).unwrap_or_default());
+        }
+        ready!(self.poll_room(cx))?;
+        let taken = content.len().min(GATHERED.saturating_sub(self.gathered.len()));
         let length = u64::try_from(taken).unwrap_or(u64::MAX);
         if let Some(left) = &mut self.left {
             let Some(less) = left.checked_sub(length) else { return Poll::Ready(Err(Gone)) };
             *left = less;
         }
-        // With its last byte, for an empty frame is one that some clients count.
-        self.has_ended = self.left == Some(0);
-        let sent = answer.send_data(piece, self.has_ended);
-        if self.has_ended || taken == content.len() {
-            // Nothing is held that others could use.
-            answer.reserve_capacity(0);
-        }
-        Poll::Ready(sent.map(|()| taken).map_err(|_| Gone))
+        self.gathered.extend_from_slice(content.get(..taken).unwrap_or_default());
+        self.is_whole = self.left == Some(0);
+        Poll::Ready(Ok(taken))
     }
 
     fn end(&mut self) -> Result<(), Gone> {
-        match (&mut self.answer, self.has_ended, self.left) {
-            (Some(_), true, _) => Ok(()),
-            (Some(answer), false, None) => {
-                self.has_ended = true;
-                answer.send_data(Bytes::new(), true).map_err(|_| Gone)
+        match (&self.answer, self.left) {
+            (Some(_), None | Some(0)) => {
+                self.is_whole = true;
+                Ok(())
             }
-            (Some(_), false, Some(_)) | (None, ..) => Err(Gone),
+            (Some(_), Some(_)) if self.has_ended => Ok(()),
+            (Some(_), Some(_)) | (None, _) => Err(Gone),
         }
     }
 
-    /// What the library was given leaves as the connection is driven, within what it keeps.
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    /// What the library is given leaves as the connection is driven, within what it keeps.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        ready!(self.poll_out(cx))?;
+        if self.is_whole && !self.has_ended {
+            self.has_ended = true;
+            let answer = self.answer.as_mut().ok_or(Gone)?;
+            answer.send_data(Bytes::new(), true).map_err(|_| Gone)?;
+        }
         Poll::Ready(Ok(()))
     }
 
