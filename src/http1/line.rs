@@ -32,7 +32,7 @@ impl ByteSet {
         bytes.iter().all(|byte| self.has(*byte))
     }
 
-    /// As [`byte_set`] makes it.
+    /// As the macro makes it.
     pub const fn of(set: [bool; 256]) -> Self {
         Self(set)
     }
