@@ -47,11 +47,11 @@ pub(crate) fn lines(row: &Row, columns: &[Column], many_tokens: usize) -> Vec<Me
         for line in quantity.lines {
             let spread = spread_of(line, now, columns, place);
             let title = line.title.replace("MANY", &with_commas(many_tokens));
-            measured.extend(spread.map(|spread| Measured {
-                title,
-                target: Some(line.target),
-                spread,
-            }));
+            let target = Some(line.target);
+            let floor = spread_of(line, Proxy::Floor, columns, place);
+            let of_floor = format!("{title}: the floor");
+            measured.extend(spread.map(|spread| Measured { title, target, spread }));
+            measured.extend(floor.map(|spread| Measured { title: of_floor, target: None, spread }));
         }
         measured.extend(to_before(row.subject, columns, place).map(|spread| Measured {
             title: format!("{}: {}, to before", row.title, quantity.unit),

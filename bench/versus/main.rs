@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod figures;
+mod floor;
 mod instructions;
 mod load;
 mod machine;
@@ -61,6 +62,9 @@ struct Arguments {
     /// Print the names of the rows.
     #[arg(long)]
     list: bool,
+    /// Be the proxy that does the least.
+    #[arg(long, hide = true, num_args = 3)]
+    floor: Vec<String>,
     /// What cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
@@ -74,15 +78,21 @@ fn main() -> Result<()> {
         }
         return Ok(());
     }
-    process::pin_self("1")?;
+    if arguments.floor.is_empty() {
+        process::pin_self("1")?;
+    }
     portaria::server::install_cryptography();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if !arguments.floor.is_empty() {
+        return runtime.block_on(floor::run(&arguments.floor));
+    }
     runtime.block_on(run(arguments))
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
     let chosen = choose(&arguments.rows)?;
     let programs = Programs {
+        bench: std::env::current_exe()?,
         portaria: arguments.portaria.clone(),
         before: arguments.before.clone(),
         tokens: arguments.tokens.max(FEW_TOKENS * 2),

@@ -15,6 +15,7 @@ use ::portaria::lab::Result;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use self::portaria::{Manner, Trust};
+use crate::floor;
 use crate::load::http1::Connection;
 use crate::process::{Running, pinned};
 use crate::setting::Setting;
@@ -28,6 +29,8 @@ pub(crate) enum Proxy {
     HaproxyFull,
     EnvoyPass,
     EnvoyFull,
+    /// Bytes passed on by portaria's libraries.
+    Floor,
     Portaria(Kind),
     /// Another program of portaria's, named on the command line.
     Before(Kind),
@@ -53,6 +56,7 @@ impl Proxy {
             Self::HaproxyFull => "HAProxy, policy",
             Self::EnvoyPass => "Envoy, passing",
             Self::EnvoyFull => "Envoy, policy",
+            Self::Floor => "floor",
             Self::Portaria(kind) => match kind {
                 Kind::Full => "portaria",
                 Kind::Lenient => "portaria, lenient",
@@ -76,7 +80,7 @@ impl Proxy {
 
     /// Whether it judges requests.
     fn has_policy(self) -> bool {
-        !matches!(self, Self::Nginx | Self::HaproxyPass | Self::EnvoyPass)
+        !matches!(self, Self::Nginx | Self::HaproxyPass | Self::EnvoyPass | Self::Floor)
     }
 
     /// Whether it verifies PS256.
@@ -91,6 +95,8 @@ impl Proxy {
 
 /// What is started.
 pub(crate) struct Programs {
+    /// This one: it is the floor, too.
+    pub(crate) bench: PathBuf,
     pub(crate) portaria: PathBuf,
     pub(crate) before: Option<PathBuf>,
     /// Of portaria's cache of tokens.
@@ -103,6 +109,7 @@ impl Programs {
             Proxy::Nginx => nginx::PROGRAM.into(),
             Proxy::HaproxyPass | Proxy::HaproxyFull => haproxy::PROGRAM.into(),
             Proxy::EnvoyPass | Proxy::EnvoyFull => envoy::program(),
+            Proxy::Floor => self.bench.clone(),
             Proxy::Portaria(_) => self.portaria.clone(),
             Proxy::Before(_) => self.before.clone().unwrap_or_default(),
         }
@@ -138,6 +145,7 @@ impl Programs {
             Proxy::Nginx => nginx::proxy(setting, address, program),
             Proxy::HaproxyPass => haproxy::proxy(setting, address, false, program),
             Proxy::HaproxyFull => haproxy::proxy(setting, address, true, program),
+            Proxy::Floor => Ok(floor::proxy(setting, address, program)),
             Proxy::EnvoyPass => envoy::proxy(setting, address, false, program),
             Proxy::EnvoyFull => envoy::proxy(setting, address, true, program),
             Proxy::Portaria(kind) | Proxy::Before(kind) => {

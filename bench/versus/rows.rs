@@ -6,7 +6,7 @@ use crate::proxies::Kind::{Full, Lenient, ManyTokens, OneThread, Strict, TwoThre
 use crate::proxies::{Kind, Proxy};
 use crate::target::Ask::{Large, Post, Small};
 
-use Proxy::{EnvoyFull, EnvoyPass, HaproxyFull, HaproxyPass, Nginx};
+use Proxy::{EnvoyFull, EnvoyPass, Floor, HaproxyFull, HaproxyPass, Nginx};
 
 /// One measurement of several proxies in turn.
 pub(crate) struct Row {
@@ -46,15 +46,15 @@ pub(crate) enum To {
 const CPU: &str = "us of CPU per request";
 const RATE: Quantity = Quantity { unit: "requests/s", lines: &[] };
 
-/// A row about CPU, nginx beside.
+/// A row about CPU, nginx beside, and others that are named.
 macro_rules! to_nginx {
-    ($name:literal, $title:literal, $shape:expr, $ask:expr, $target:literal) => {
+    ($name:literal, $title:literal, $shape:expr, $ask:expr, $target:literal $(, $other:expr)*) => {
         Row {
             name: $name,
             title: $title,
             what: What::Cpu($shape, $ask),
             subject: Full,
-            beside: &[Nginx],
+            beside: &[Nginx $(, $other)*],
             quantities: &[
                 Quantity {
                     unit: CPU,
@@ -76,7 +76,7 @@ pub(crate) const ALL: &[Row] = &[
         title: "HTTP/1.1, small answer",
         what: What::Cpu(Http1(32), Small),
         subject: Full,
-        beside: &[Nginx, HaproxyPass, HaproxyFull, EnvoyPass, EnvoyFull],
+        beside: &[Nginx, HaproxyPass, HaproxyFull, EnvoyPass, EnvoyFull, Floor],
         quantities: &[
             Quantity {
                 unit: CPU,
@@ -115,15 +115,15 @@ pub(crate) const ALL: &[Row] = &[
         Small,
         0.97
     ),
-    to_nginx!("large", "HTTP/1.1, answer of 64 KiB", Http1(32), Large, 0.50),
-    to_nginx!("post-http1", "HTTP/1.1, POST of 4 KiB of JSON", Http1(32), Post, 1.00),
+    to_nginx!("large", "HTTP/1.1, answer of 64 KiB", Http1(32), Large, 0.50, Floor),
+    to_nginx!("post-http1", "HTTP/1.1, POST of 4 KiB of JSON", Http1(32), Post, 1.00, Floor),
     to_nginx!("post-http2", "HTTP/2, POST of 4 KiB of JSON", Http2(8, 4), Post, 1.05),
     Row {
         name: "handshake",
         title: "full handshake and request",
         what: What::Cpu(Handshakes(8), Small),
         subject: Strict,
-        beside: &[Nginx, HaproxyPass, EnvoyPass],
+        beside: &[Nginx, HaproxyPass, EnvoyPass, Floor],
         quantities: &[
             Quantity {
                 unit: "us of CPU per handshake and request",
@@ -154,13 +154,13 @@ pub(crate) const ALL: &[Row] = &[
             RATE,
         ],
     },
-    to_nginx!("calm", "HTTP/1.1, 300 requests/s, open loop", Open(300), Small, 0.90),
+    to_nginx!("calm", "HTTP/1.1, 300 requests/s, open loop", Open(300), Small, 0.90, Floor),
     Row {
         name: "p99",
         title: "HTTP/1.1, 2,000 requests/s, open loop",
         what: What::Latency(Open(2_000), Small),
         subject: Full,
-        beside: &[Nginx],
+        beside: &[Nginx, Floor],
         quantities: &[
             Quantity {
                 unit: "us, p99",

@@ -195,7 +195,7 @@ fn consent() -> Record {
 }
 
 fn large_answer() -> String {
-    let text = r#"{"data":[""#.to_owned() + &"x".repeat(LARGE_SIZE - 18);
+    let text = r#"{"data":[""#.to_owned() + &"x".repeat(LARGE_SIZE - 19);
     text + r#""],"n":1}"#
 }
 
