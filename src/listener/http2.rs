@@ -84,7 +84,8 @@ pub(super) async fn serve<S>(
                         continue;
                     };
                     life.note_request(limits.exchange_timeout);
-                    streams.spawn(exchange(place.clone(), request, respond, entered));
+                    // Boxed: a task is moved as it is made, ends and is joined, and this one is 7 KiB.
+                    streams.spawn(Box::pin(exchange(place.clone(), request, respond, entered)));
                 }
                 // The connection is over, in order or not.
                 Some(Err(_)) | None => return,
