@@ -59,7 +59,9 @@ fn a_warm_admitted_request_allocates_no_more_than_its_budget() {
     server::install_cryptography();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let lab = Lab::start().await;
-        let body = format!(r#"{{"data":["{}"]}}"#, "x".repeat(4_000));
+        let item =
+            r#"{"code":"1","amount":{"value":"1.00","unit":{"code":"R$","description":"BRL"}}}"#;
+        let body = format!(r#"{{"data":{{"items":[{}]}}}}"#, vec![item; 50].join(","));
         let get = Ask { method: Method::GET, path: GET, body: "" };
         let post = Ask { method: Method::POST, path: POST, body: &body };
         for (ask, budget, over_http2) in

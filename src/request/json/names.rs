@@ -15,6 +15,8 @@ use spelling::Spelling;
 
 /// An object of so many names is searched from end to end; a larger one has an index.
 const SEARCHED: usize = 32;
+/// Objects that are open within each other, mostly: more are given room as they come.
+const OPEN: usize = 8;
 /// Names that are kept at a time: a body passes on as it comes, and what is kept of it must not be more than it.
 /// Lists may be longer than that, for the objects of a list end one after the other.
 pub(super) const MOST: usize = 10_000;
@@ -66,6 +68,11 @@ impl std::fmt::Debug for Names {
 impl Names {
     /// An object begins.
     pub(super) fn open(&mut self) {
+        if self.open.capacity() == 0 {
+            // Room for what a body of the ecosystem has open: it would grow four times else.
+            self.few.reserve_exact(SEARCHED);
+            self.open.reserve_exact(OPEN);
+        }
         self.open.push(Object { begin: self.few.len(), seen: 0, is_large: false });
     }
 
