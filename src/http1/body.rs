@@ -493,6 +493,7 @@ mod tests {
         writer.write(b"ab", &mut out).unwrap();
         assert_eq!(writer.end(&mut out), Err(NotAsPromised));
     }
+
     #[test]
     fn what_is_taken_by_parts_is_one_chunk() {
         let (mut out, mut writer) = (Vec::new(), BodyWriter::new(Framing::Chunked));
