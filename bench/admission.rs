@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use portaria::admission::{Admission, Arriving};
-use portaria::config::Configuration;
+use portaria::assembly::Configuration;
 use portaria::consent::{ConsentKind, ConsentUse, Inquiry, Need, Permission};
 use portaria::identity::{
     FetchedList, Leniency, ListIssuers, Participant, PathRules, PathVerifier, Peer, Preset,
@@ -494,7 +494,7 @@ fn configure(
     std::fs::write(at.join("jwks.json"), signer.jwks().to_string())?;
     let file = at.join("config.toml");
     std::fs::write(&file, configuration_text(registry))?;
-    let loaded = portaria::config::load(&file, &Metrics::new()?, None);
+    let loaded = portaria::assembly::load(&file, &Metrics::new()?, None);
     loaded.map(|loaded| loaded.configuration).map_err(|mistakes| {
         mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").into()
     })

@@ -1,8 +1,9 @@
-//! The configuration: one TOML file and a directory of policies, read whole or not at all.
+//! The configuration: one TOML file and a directory of policies, read whole, with all that is wrong in them at once.
 //!
-//! `check`, `run` and a reload share one path, [`load`], which builds the real objects: what it accepts
-//! will serve. It finds all mistakes at once. A reload keeps the objects whose settings did not change,
-//! with their caches and counts; and keeps everything if anything is wrong.
+//! Gives [`Settings`]: plain data, and no more than the files say. Asks nobody, counts nothing and makes nothing that
+//! serves: that is [`crate::assembly`]'s. What is wrong is left out of the settings, and among the mistakes, so that
+//! whoever assembles the rest tells the others with them. Who needs only a part of the settings reads them all and
+//! takes it: [`Judging`], [`admin_address`], [`policies_directory`].
 
 pub mod document;
 pub mod values;
@@ -21,6 +22,7 @@ mod networks;
 mod pem;
 mod points;
 mod policy;
+mod secret;
 mod server;
 mod services;
 mod tls;
@@ -29,40 +31,34 @@ mod traffic;
 mod trust;
 mod webhook;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use tracing::level_filters::LevelFilter;
 
-use crate::admission::Admission;
-use crate::consent::{Consents, Teller};
-use crate::course::Serving;
-use crate::idempotency::Idempotency;
-use crate::identity::TrustDomain;
-use crate::limits::{Ceilings, Limits};
-use crate::listener::WireLimits;
+use crate::consent::Teller;
+use crate::identity::Profile;
 use crate::listener::handover::MeetingPlace;
-use crate::listener::lists::Point;
-use crate::measure::Meter;
-use crate::report::Metrics;
-use crate::route::{Exposure, Routes};
-use crate::token::Tokens;
-use crate::token::jwks::KeySource;
-use crate::upstream::Upstreams;
-use consent::{ConsentSettings, ReadConsents};
-use document::{Document, Mistakes, Table};
-pub use document::{Mistake, Severity, StandIn};
-use issuers::IssuerSettings;
+use crate::route::Exposure;
+pub use consent::{ConsentSettings, StaleFor};
+use document::{Document, Located, Table};
+pub use document::{Mistake, Mistakes, Place, Severity, Spot};
+pub use endpoint::EndpointSettings;
+pub use idempotency::{DIRECTORY as STORE_DIRECTORY, IdempotencySettings};
+pub use issuers::{IssuerSettings, KeySettings, OriginSettings, read_key_set};
 pub use judging::Judging;
-pub use listeners::ListenerConfiguration;
-use points::PointSettings;
-pub use policy::offline;
-use token::TokenSettings;
-use traffic::LimitSettings;
+pub use listeners::ListenerSettings;
+pub use lists::{Authorities, Filed, LISTS};
+pub use points::PointSettings;
+pub use policy::{Policies, offline};
+pub use secret::Secret;
+pub use services::{Authentication, IntrospectionSettings};
+pub use tls::ServerCertificate;
+pub use token::TokenSettings;
+pub use traffic::{HttpSettings, LimitSettings, SERVERS, UpstreamTable};
+pub use trust::{RevocationSettings, TrustSettings};
+pub use webhook::WebhookSettings;
 
 /// What `[server]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +69,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// Where a new process asks for the listening sockets.
     pub upgrade: MeetingPlace,
+    /// Where that is configured.
+    pub upgrade_at: Spot,
 }
 
 /// What `[log]` says.
@@ -86,202 +84,128 @@ pub struct LogSettings {
     pub decisions: usize,
 }
 
-/// Everything that a configuration makes.
-pub struct Configuration {
+/// A part of the settings: nothing, if it is wrong, which is among the mistakes.
+pub type Part<T> = Option<T>;
+
+/// What a configuration file and its policies say.
+#[derive(Debug)]
+pub struct Settings {
     /// Threads, drain, upgrade.
     pub server: ServerSettings,
     /// The logs.
     pub log: LogSettings,
     /// Where metrics and health are served.
     pub admin: SocketAddr,
-    /// The listeners.
-    pub listeners: Vec<ListenerConfiguration>,
-    /// The bounds of their connections.
-    pub wire: WireLimits,
-    /// How many connections there may be.
-    pub connections: Ceilings,
-    /// What serves requests.
-    pub serving: Serving,
-    /// What the next reload may keep.
-    pub kept: Kept,
+    /// The listeners that are not wrong.
+    pub listeners: Vec<ListenerSettings>,
+    /// What client certificates are asked for.
+    pub profile: Profile,
+    /// What may come in.
+    pub http: HttpSettings,
+    /// How much.
+    pub limits: LimitSettings,
+    /// Where it goes: the upstreams that are not wrong.
+    pub upstreams: Vec<UpstreamTable>,
+    /// By which rules consents are judged, and who tells of them.
+    pub consent: Part<ConsentSettings>,
+    /// Which tokens are accepted.
+    pub token: Part<TokenSettings>,
+    /// Where the policies are.
+    pub policies_directory: Part<PathBuf>,
+    /// The policies.
+    pub policies: Part<Policies>,
+    /// Whether answers are kept for those who ask twice.
+    pub idempotency: Part<Option<IdempotencySettings>>,
 }
 
-/// Stages that a reload keeps if their settings do not change.
-pub struct Kept {
-    limits: (LimitSettings, Arc<Limits>),
-    token: (TokenSettings, Arc<Tokens>),
-    consent: (ConsentSettings, Arc<Consents>),
-    idempotency: Option<Arc<Idempotency>>,
-    /// By the listener's name.
-    domains: HashMap<String, Arc<TrustDomain>>,
-    points: Vec<(PointSettings, Arc<Point>)>,
-    /// The certificates that the listeners present.
-    presented: Vec<CertificateDer<'static>>,
-}
-
-impl Kept {
-    /// The key set that the same settings of an issuer built before.
-    fn key_source(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
-        let (before, tokens) = &self.token;
-        let position = before.issuers.iter().position(|issuer| issuer == settings)?;
-        tokens.issuers().at(position)?.keys.clone()
+/// Reads a configuration file and its policies; nothing, if the file is no TOML.
+pub fn read(path: &Path, mistakes: &Mistakes) -> Option<Settings> {
+    let document = Document::read(path, mistakes)?;
+    let settings = document.with_root(|root| read_root(&root, mistakes))?;
+    // What is left out would be missed here.
+    if !mistakes.prevent_loading() {
+        check_needs(&settings);
+        check_bodies(&settings);
     }
-}
-
-/// A configuration that can serve, and what deserves attention in it.
-pub struct Loaded {
-    /// The configuration.
-    pub configuration: Configuration,
-    /// Warnings.
-    pub warnings: Vec<Mistake>,
-}
-
-/// Loads a configuration file and its policies. `before` is what the configuration in force lets a
-/// reload keep.
-pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loaded, Vec<Mistake>> {
-    let mistakes = Mistakes::default();
-    build(Document::read(path, &mistakes), &mistakes, metrics, before)
-}
-
-/// Loads a configuration that judges as it would in service, but for the services that it names: `stand_in`
-/// is asked instead, and nobody else.
-pub fn load_offline(
-    path: &Path,
-    metrics: &Metrics,
-    stand_in: StandIn,
-) -> Result<Loaded, Vec<Mistake>> {
-    let mistakes = Mistakes::default();
-    let document = Document::read(path, &mistakes);
-    let document = document.map(|document| document.with_stand_in(stand_in));
-    build(document, &mistakes, metrics, None)
-}
-
-fn build(
-    document: Option<Document>,
-    mistakes: &Mistakes,
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Result<Loaded, Vec<Mistake>> {
-    let configuration = document
-        .and_then(|document| document.with_root(|root| read(&root, mistakes, metrics, before))?);
-    let prevented = mistakes.prevent_loading();
-    let all = mistakes.take();
-    match configuration {
-        Some(configuration) if !prevented => Ok(Loaded { configuration, warnings: all }),
-        _ => Err(all),
-    }
+    Some(settings)
 }
 
 /// Where a gateway with this configuration serves metrics, health and decision records.
 pub fn admin_address(path: &Path) -> Result<SocketAddr, Vec<Mistake>> {
-    let mistakes = Mistakes::default();
-    let document = Document::read(path, &mistakes);
-    let address = document.and_then(|document| {
-        document.with_root(|root| {
-            let address = listeners::read_admin(&root);
-            // What else the file says is of no concern here.
-            if mistakes.prevent_loading() { None } else { Some(address) }
-        })?
-    });
-    address.ok_or_else(|| mistakes.take())
+    project(path, |mistake| mistake.is_of("admin"), |settings| Some(settings.admin))
 }
 
 /// Where a configuration has its policies.
 pub fn policies_directory(path: &Path) -> Result<PathBuf, Vec<Mistake>> {
+    project(path, |mistake| mistake.is_of("policies"), |settings| settings.policies_directory)
+}
+
+/// A part of the settings, whatever is wrong with the others.
+fn project<T>(
+    path: &Path,
+    is_about_it: impl Fn(&Mistake) -> bool,
+    take: impl FnOnce(Settings) -> Option<T>,
+) -> Result<T, Vec<Mistake>> {
     let mistakes = Mistakes::default();
-    let document = Document::read(path, &mistakes);
-    let directory = document.and_then(|document| document.with_root(|r| policy::directory(&r))?);
-    // What else the file says is of no concern here.
-    let is_about_it =
-        |mistake: &Mistake| mistake.key.is_empty() || mistake.key.starts_with("policies");
-    let about_it = || mistakes.take().into_iter().filter(is_about_it).collect();
-    directory.map(|directory| directory.value).ok_or_else(about_it)
+    let taken = read(path, &mistakes).and_then(take);
+    let mut errors = mistakes.take();
+    // Of the file itself, and not of those that it names.
+    let file = path.display().to_string();
+    let concerns = |mistake: &Mistake| mistake.key.is_empty() || is_about_it(mistake);
+    errors
+        .retain(|mistake| mistake.prevents_loading() && mistake.file == file && concerns(mistake));
+    taken.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-fn read(
-    root: &Table<'_>,
-    mistakes: &Mistakes,
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Option<Configuration> {
-    let server = server::read_server(root);
-    let log = read_log(root);
-    let admin = listeners::read_admin(root);
-    let (listeners, points) = listeners::read_listeners(root, metrics, before);
-    let http = traffic::read_http(root);
-    let limits = traffic::read_limits(root, before);
-    let upstreams = traffic::read_upstreams(root);
-    let mut consent = consent::read_consents(root, &listeners, metrics, before);
-    let settings = consent.as_ref().map(|read| &read.settings);
-    let token = token::read_tokens(root, settings, metrics, before);
-    let policies = read_policies(root, consent.as_mut(), mistakes);
-    let idempotency = idempotency::read_idempotency(root, before);
-    let (token, consent, policies) = (token?, consent?, policies?);
-    let consent = (consent.settings, consent.stage);
-    let idempotency = idempotency?;
-    if !mistakes.prevent_loading() {
-        check_needs(&policies, &listeners, &consent.0);
-        check_bodies(&policies, http.max_body);
+fn read_root(root: &Table<'_>, mistakes: &Mistakes) -> Settings {
+    let listeners = listeners::read_listeners(root);
+    let consent = consent::read_consents(root, &listeners);
+    let directory = policy::directory(root);
+    Settings {
+        server: server::read_server(root),
+        log: read_log(root),
+        admin: listeners::read_admin(root),
+        profile: identity::read_profile(root),
+        http: traffic::read_http(root),
+        limits: traffic::read_limits(root),
+        upstreams: traffic::read_upstreams(root),
+        token: token::read_tokens(root, consent.as_ref()),
+        policies: read_policies(root, directory.as_ref(), consent.as_ref(), mistakes),
+        policies_directory: directory.map(|directory| directory.value),
+        idempotency: idempotency::read_idempotency(root),
+        listeners,
+        consent,
     }
-    let admission = Admission {
-        routes: Arc::new(policies.routes),
-        limits: limits.1.clone(),
-        tokens: token.1.clone(),
-        consents: consent.1.clone(),
-        max_fields: http.wire.head.fields,
-        max_body: http.max_body,
-        json: http.json,
-    };
-    let serving = Serving {
-        meters: meters(&admission.routes, metrics),
-        idempotency: idempotency.clone(),
-        admission,
-        upstreams: Upstreams::new(upstreams),
-        forwarded_for: listeners.iter().map(|listener| listener.forwarded_for.clone()).collect(),
-        body_timeout: http.body_timeout,
-    };
-    let (domains, points) = (domains(&listeners), points.into_kept());
-    let presented = listeners.iter().flat_map(|listener| listener.presented.clone()).collect();
-    let (wire, connections) = (http.wire, limits.0.connections);
-    let kept = Kept { limits, token, consent, idempotency, domains, points, presented };
-    Some(Configuration { server, log, admin, listeners, wire, connections, serving, kept })
-}
-
-fn domains(listeners: &[ListenerConfiguration]) -> HashMap<String, Arc<TrustDomain>> {
-    let domain_of = |listener: &ListenerConfiguration| {
-        Some((listener.name.clone(), listener.clients.as_ref()?.domain.clone()))
-    };
-    listeners.iter().filter_map(domain_of).collect()
 }
 
 fn read_policies(
     root: &Table<'_>,
-    consent: Option<&mut ReadConsents>,
+    directory: Option<&Located<PathBuf>>,
+    consent: Option<&ConsentSettings>,
     mistakes: &Mistakes,
-) -> Option<policy::Policies> {
-    let (stale_for, events) =
-        consent.map(|read| (read.settings.stale_for(), read.events.take())).unwrap_or_default();
+) -> Part<Policies> {
+    let webhook = consent.and_then(|consent| consent.webhook.as_ref());
+    let events = webhook.and_then(|webhook| Some((webhook.route()?, mistakes.at(webhook.at()))));
+    let stale_for = consent.map(|consent| consent.stale_for).unwrap_or_default();
     let names = traffic::names_of(root, "upstreams");
     let names: Option<Vec<&str>> =
         names.as_ref().map(|names| names.iter().map(String::as_str).collect());
-    policy::read_policies(root, names.as_deref(), stale_for, events, mistakes)
+    policy::read_policies(directory?, names.as_deref(), stale_for, events, mistakes)
 }
 
 /// Policies that nothing configured can ever satisfy are mistakes.
-fn check_needs(
-    policies: &policy::Policies,
-    listeners: &[ListenerConfiguration],
-    consent: &ConsentSettings,
-) {
-    let needs_registry = match consent.teller() {
+fn check_needs(settings: &Settings) {
+    let (Some(policies), Some(consent)) = (&settings.policies, &settings.consent) else { return };
+    let needs_registry = match consent.teller {
         Teller::Registry => policies.needs_consents.as_ref().or(policies.needs_registry.as_ref()),
         Teller::Token => policies.needs_registry.as_ref(),
     };
-    if let (Some(place), false) = (needs_registry, consent.has_registry()) {
+    if let (Some(place), None) = (needs_registry, &consent.registry) {
         place.reject("needs a consent registry, accepted: registry in [consent]");
     }
-    let is_mutual = |listener: &ListenerConfiguration| listener.exposure == Exposure::Mutual;
-    if let (Some(place), false) = (&policies.needs_certificates, listeners.iter().any(is_mutual)) {
+    let is_mutual = |listener: &ListenerSettings| listener.exposure == Exposure::Mutual;
+    let is_any_mutual = settings.listeners.iter().any(is_mutual);
+    if let (Some(place), false) = (&policies.needs_certificates, is_any_mutual) {
         place.reject(
             "needs client certificates, accepted: a listener with client_auth = \"required\"",
         );
@@ -289,18 +213,14 @@ fn check_needs(
 }
 
 /// What a route asks for beyond the bound of all requests would never be served.
-fn check_bodies(policies: &policy::Policies, most: u64) {
-    for (bytes, place) in policies.bodies.iter().filter(|(bytes, _)| *bytes > most) {
+fn check_bodies(settings: &Settings) {
+    let most = settings.http.max_body;
+    let bodies = settings.policies.iter().flat_map(|policies| &policies.bodies);
+    for (bytes, place) in bodies.filter(|(bytes, _)| *bytes > most) {
         place.reject(format!(
             "has a max_body_size of {bytes} bytes, accepted: up to the {most} of http.max_body_size"
         ));
     }
-}
-
-fn meters(routes: &Routes, metrics: &Metrics) -> Vec<Box<dyn Meter>> {
-    let meter =
-        |route: &Arc<crate::route::Route>| -> Box<dyn Meter> { Box::new(metrics.meter(route)) };
-    routes.all().iter().map(meter).collect()
 }
 
 fn read_log(root: &Table<'_>) -> LogSettings {

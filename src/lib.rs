@@ -27,8 +27,8 @@
 //!    the ecosystem's error body in one place.
 //! 8. The exchange ends in one sample, which [`report`] counts, measures and logs.
 //!
-//! [`config`] builds all of it from files and says everything that is wrong at once; [`server`] runs it
-//! and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
+//! [`config`] reads the files and says everything that is wrong at once; [`assembly`] makes of its settings, and of
+//! what a reload keeps, what serves; [`server`] runs it and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
 //! [`inspect`] and [`review`] answer questions without a gateway.
 //!
 //! # The ladder
@@ -77,6 +77,7 @@ pub mod course;
 pub mod report;
 pub mod listener;
 pub mod config;
+pub mod assembly;
 pub mod inspect;
 pub mod authoring;
 pub mod review;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use portaria::assembly::{self, Loaded};
 use portaria::authoring;
-use portaria::config::{self, Loaded, Mistake};
+use portaria::config::Mistake;
 use portaria::identity::Preset;
 use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
 use portaria::printed;
@@ -421,7 +422,7 @@ fn default_path() -> PathBuf {
 /// A configuration that can serve, and the metrics that it was loaded with.
 fn load(path: &Path) -> Result<(Loaded, Arc<Metrics>), ExitCode> {
     let metrics = Metrics::new().map_err(|_| ExitCode::FAILURE)?;
-    match config::load(path, &metrics, None) {
+    match assembly::load(path, &metrics, None) {
         Ok(loaded) => Ok((loaded, Arc::new(metrics))),
         Err(mistakes) => {
             complain(&mistakes);

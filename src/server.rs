@@ -25,7 +25,8 @@ use pingora::services::background::background_service;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
-use crate::config::{Configuration, Mistake};
+use crate::assembly::Configuration;
+use crate::config::Mistake;
 use crate::course::{Entrance, Gateway, UnderWay};
 use crate::idempotency::StoreError;
 use crate::listener::handover::HandoverError;

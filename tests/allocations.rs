@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use portaria::config::{self, Loaded};
+use portaria::assembly::{self, Loaded};
 use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
 use portaria::lab::backend::Backend;
 use portaria::lab::client::{Connector, Response};
@@ -100,7 +100,7 @@ fn serve(path: PathBuf) {
         std::process::exit(0);
     });
     let metrics = Metrics::new().unwrap();
-    let Loaded { configuration, .. } = config::load(&path, &metrics, None).ok().unwrap();
+    let Loaded { configuration, .. } = assembly::load(&path, &metrics, None).ok().unwrap();
     let (log, _flush) = server::begin_log(configuration.log.level).unwrap();
     let metrics = Arc::new(metrics);
     server::run(Start { path, upgrade: false, log, metrics, configuration }).unwrap();

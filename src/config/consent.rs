@@ -1,66 +1,55 @@
 //! `[consent]`: by which rules consents are judged, and who says what of them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kept;
-use super::breaker::{self, BreakerWords, Causes};
-use super::document::{Place, Table};
+use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
-use super::listeners::ListenerConfiguration;
+use super::listeners::ListenerSettings;
 use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::webhook::{WebhookSettings, read_webhook};
-use super::{traffic, values};
+use super::{breaker, traffic, values};
 use crate::consent::preset::Consumption;
-use crate::consent::{
-    ConsentKind, Consents, Lapse, Memory, Notice, Preset, Registry, Rules, Teller, Witness,
-};
-use crate::moment::Moment;
-use crate::remote::{BreakerSettings, Breakers};
-use crate::report::Metrics;
-use crate::route::{PriorityClass, Route};
+use crate::consent::{ConsentKind, Lapse, Memory, Preset, Rules, Teller};
+use crate::remote::BreakerSettings;
+use crate::route::PriorityClass;
 use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading, States};
 
 const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
-const BREAKER: BreakerWords = BreakerWords {
-    service: "consent_registry",
-    opened: "the consent registry failed repeatedly and is left alone for a while, as far as one client asks",
-    closed: "the consent registry is asked again",
-};
-
 /// What `[consent]` says.
-#[derive(PartialEq)]
-pub(super) struct ConsentSettings {
-    preset: Preset,
-    teller: Teller,
-    registry: Option<EndpointSettings>,
-    consents: Reading,
-    enrollments: Reading,
-    rules: Rules,
-    memory: Memory,
-    breaker: BreakerSettings,
-    stale_for: StaleFor,
-    webhook: Option<WebhookSettings>,
-}
-
-/// What reading `[consent]` gives.
-pub(super) struct ReadConsents {
-    pub(super) settings: ConsentSettings,
-    pub(super) stage: Arc<Consents>,
-    /// The route by which the registry tells of changes, and where it is configured.
-    pub(super) events: Option<(Route, Place)>,
+#[derive(Debug, PartialEq)]
+pub struct ConsentSettings {
+    /// The ecosystem.
+    pub preset: Preset,
+    /// Who says what a consent permits.
+    pub teller: Teller,
+    /// The registry, if there is one.
+    pub registry: Option<EndpointSettings>,
+    /// How its descriptions of consents are read.
+    pub consents: Reading,
+    /// How its descriptions of enrollments are read.
+    pub enrollments: Reading,
+    /// By which consents are judged.
+    pub rules: Rules,
+    /// What is kept of answers.
+    pub memory: Memory,
+    /// When the registry is left alone.
+    pub breaker: BreakerSettings,
+    /// What an outage means to each class of routes.
+    pub stale_for: StaleFor,
+    /// How the registry tells of changes.
+    pub webhook: Option<WebhookSettings>,
 }
 
 /// For how long each class of routes is content with an answer that is out of date, when the registry
 /// cannot be asked.
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(super) struct StaleFor([Option<Duration>; PriorityClass::ALL.len()]);
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StaleFor([Option<Duration>; PriorityClass::ALL.len()]);
 
 impl StaleFor {
     /// For how long a class is.
-    pub(super) fn of(&self, class: PriorityClass) -> Option<Duration> {
+    pub fn of(&self, class: PriorityClass) -> Option<Duration> {
         let [high, medium, admin] = self.0;
         match class {
             PriorityClass::High => high,
@@ -101,98 +90,50 @@ impl Default for ConsentSettings {
     }
 }
 
-/// Reads `[consent]` and builds the stage, or keeps the one that the same settings built before. Without
-/// the table there is no registry: routes that need a consent cannot be decided, which is reported where
-/// such routes are configured.
+/// Reads `[consent]`. Without the table there is no registry: routes that need a consent cannot be decided, which is
+/// reported where such routes are configured.
 pub(super) fn read_consents(
     root: &Table<'_>,
-    listeners: &[ListenerConfiguration],
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Option<ReadConsents> {
+    listeners: &[ListenerSettings],
+) -> Option<ConsentSettings> {
     let mut settings = ConsentSettings::default();
-    let (mut registry, mut events) = (None, None);
-    if let Some(table) = root.table("consent") {
-        read_rules(&table, &mut settings);
-        if let Some(members) = table.table("members") {
-            read_members(&members, &mut settings);
-        }
-        settings.memory = read_memory(&table, settings.memory);
-        settings.breaker = breaker::read(&table);
-        settings.stale_for = read_stale_for(&table);
-        settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
-        let names = traffic::names_of(root, "listeners");
-        if let Some((webhook, place)) = read_webhook(&table, listeners, names.as_deref()) {
-            events = webhook.route().map(|route| (route, place));
-            settings.webhook = Some(webhook);
-        }
-        let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
-        settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
-        if settings.teller == Teller::Registry || table.has("registry") {
-            let (endpoint, place) = endpoint::read(&table, "registry", Needs::default())?;
-            registry =
-                Some((read_registry(&settings, &endpoint, &place, metrics)?, witness(metrics)));
-            settings.registry = Some(endpoint);
-        }
-    } else if root.has("consent") {
-        return None;
+    let Some(table) = root.table("consent") else {
+        return (!root.has("consent")).then_some(settings);
+    };
+    read_rules(&table, &mut settings);
+    if let Some(members) = table.table("members") {
+        read_members(&members, &mut settings);
     }
-    if let Some(kept) = before.filter(|kept| kept.consent.0 == settings) {
-        return Some(ReadConsents { settings, stage: kept.consent.1.clone(), events });
+    settings.memory = read_memory(&table, settings.memory);
+    settings.breaker = breaker::read(&table);
+    settings.stale_for = read_stale_for(&table);
+    settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
+    let names = traffic::names_of(root, "listeners");
+    settings.webhook = read_webhook(&table, listeners, names.as_deref());
+    let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
+    settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
+    if settings.teller == Teller::Registry || table.has("registry") {
+        settings.registry = endpoint::read(&table, "registry", Needs::default());
     }
-    let changes = before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
-    let (teller, rules, memory) = (settings.teller, settings.rules, settings.memory);
-    let taken = settings.webhook.as_ref().and_then(|webhook| webhook.events(metrics));
-    let stage = Consents::new(registry, teller, rules, memory, changes).taking(taken);
-    Some(ReadConsents { settings, stage: Arc::new(stage), events })
-}
-
-fn read_registry(
-    settings: &ConsentSettings,
-    endpoint: &EndpointSettings,
-    place: &Place,
-    metrics: &Metrics,
-) -> Option<Registry> {
-    let breakers = Breakers::new(settings.breaker, Moment::now, BREAKER.witness(metrics));
-    let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
-    Some(Registry::new(endpoint.remote(place)?, breakers, consents, enrollments))
+    Some(settings)
 }
 
 impl ConsentSettings {
-    /// Whether a registry is configured.
-    pub(super) fn has_registry(&self) -> bool {
-        self.registry.is_some()
-    }
-
-    /// Who says what a consent permits.
-    pub(super) fn teller(&self) -> Teller {
-        self.teller
-    }
-
     /// How the state and the end of a consent are understood, whoever tells them.
     pub(super) fn states_and_missing_expiration(&self) -> (States, MissingExpiration) {
         (self.consents.states, self.consents.missing_expiration)
     }
-
-    /// The ecosystem.
-    pub(super) fn preset(&self) -> Preset {
-        self.preset
-    }
-
-    /// What an outage means to each class of routes.
-    pub(super) fn stale_for(&self) -> StaleFor {
-        self.stale_for
-    }
 }
 
-/// The rules by which consents are judged, and nothing else that the table says.
-pub(super) fn read_judging(root: &Table<'_>) -> (Rules, MissingExpiration) {
-    let mut settings = ConsentSettings::default();
-    if let Some(table) = root.table("consent") {
-        read_rules(&table, &mut settings);
-    }
-    (settings.rules, settings.consents.missing_expiration)
-}
+/// The keys of the rules by which consents are judged.
+pub(super) const RULES: [&str; 6] = [
+    "preset",
+    "authorisation_window",
+    "consumed_after",
+    "renamed_permissions",
+    "lapsed_initiation",
+    "missing_expiration",
+];
 
 /// The preset, and what single settings say otherwise.
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
@@ -264,29 +205,6 @@ fn read_stale_for(table: &Table<'_>) -> StaleFor {
         }
         read.value
     }))
-}
-
-/// Counts what is told of the registry.
-fn witness(metrics: &Metrics) -> Witness {
-    let [answered, unknown, failed] =
-        ["answered", "unknown", "failed"].map(|result| metrics.services().consent_lookups(result));
-    let stale = metrics.services().stale_consents();
-    let causes = Causes::new("the consent registry gave no answer that decides");
-    Arc::new(move |notice| match notice {
-        Notice::Answered => {
-            causes.note(None);
-            answered.inc();
-        }
-        Notice::Unknown => {
-            causes.note(None);
-            unknown.inc();
-        }
-        Notice::Failed(error) => {
-            causes.note(Some(error));
-            failed.inc();
-        }
-        Notice::Stale => stale.inc(),
-    })
 }
 
 /// The window of authorisation, or nothing inside if there is to be none.

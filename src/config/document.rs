@@ -11,9 +11,8 @@ use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use url::Url;
 
-pub use mistake::{Mistake, Mistakes, Place, Severity};
+pub use mistake::{Mistake, Mistakes, Place, Severity, Spot};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -24,24 +23,6 @@ pub struct Located<T> {
     pub place: Place,
 }
 
-/// What a document is read with if nobody is to be asked: no service that it names, no name server.
-#[derive(Clone, Debug)]
-pub struct StandIn {
-    /// Where it is asked instead, on this machine.
-    pub url: Url,
-    /// The key set of every issuer, instead of its own.
-    pub key_set: Option<PathBuf>,
-}
-
-impl StandIn {
-    /// Where it is asked instead of the service that a table describes.
-    pub fn instead_of(&self, table: &Table<'_>) -> Url {
-        let mut url = self.url.clone();
-        url.set_path(&table.path);
-        url
-    }
-}
-
 /// A document that was parsed.
 pub struct Document {
     file: Rc<str>,
@@ -50,7 +31,6 @@ pub struct Document {
     /// Where its lines end: each key that is read is told by its line.
     line_ends: Vec<usize>,
     mistakes: Mistakes,
-    stand_in: Option<StandIn>,
 }
 
 impl Document {
@@ -77,12 +57,7 @@ impl Document {
     pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
         let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         let (mistakes, directory) = (mistakes.clone(), PathBuf::new());
-        Self { file: name.into(), directory, text, line_ends, mistakes, stand_in: None }
-    }
-
-    /// The same document, for a reading that asks nobody.
-    pub fn with_stand_in(self, stand_in: StandIn) -> Self {
-        Self { stand_in: Some(stand_in), ..self }
+        Self { file: name.into(), directory, text, line_ends, mistakes }
     }
 
     /// Runs `read` on the document's root table. A document with a syntax error is not read: what it says from
@@ -138,11 +113,6 @@ impl<'a> Table<'a> {
     /// Whoever reads the table for one of its keys leaves the others to who reads it whole.
     pub fn ask_nothing_more(&self) {
         self.is_partial.set(true);
-    }
-
-    /// What is asked instead of services, if they are not to be asked.
-    pub fn stand_in(&self) -> Option<&StandIn> {
-        self.document.stand_in.as_ref()
     }
 
     /// The place of a key; of the table, for the empty key or one that it lacks.

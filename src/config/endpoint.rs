@@ -1,28 +1,34 @@
 //! A service that the gateway asks: URL, trust anchors, client certificate, deadline.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::document::{Located, Place, Table};
+use super::document::{Located, Spot, Table};
+use super::secret::Secret;
 use super::services::read_age;
 use super::{pem, values};
-use crate::listener::tls::provider;
-use crate::remote::{Endpoint, Remote, is_loopback};
+use crate::remote::is_loopback;
 
 /// Callers wait for services.
 const LONGEST_TIMEOUT: (Duration, &str) = (Duration::from_secs(30), "30s");
 
 /// What the configuration says of an endpoint.
-#[derive(PartialEq, Eq)]
-pub(super) struct EndpointSettings {
-    url: Url,
-    trust_anchors: Vec<CertificateDer<'static>>,
-    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    timeout: Duration,
+#[derive(Debug, PartialEq)]
+pub struct EndpointSettings {
+    /// The table that says it.
+    pub table: Spot,
+    /// Where its URL stands.
+    pub at: Spot,
+    /// Where it is.
+    pub url: Url,
+    /// For `https`.
+    pub trust_anchors: Vec<CertificateDer<'static>>,
+    /// The gateway's certificate, the chain first.
+    pub identity: Option<(Vec<CertificateDer<'static>>, Secret<PrivateKeyDer<'static>>)>,
+    /// From the first byte sent to the last byte received.
+    pub timeout: Duration,
 }
 
 /// What an endpoint cannot do without.
@@ -40,7 +46,7 @@ pub(super) fn read(
     table: &Table<'_>,
     url_key: &'static str,
     needs: Needs,
-) -> Option<(EndpointSettings, Place)> {
+) -> Option<EndpointSettings> {
     read_at(table, table.required_parsed(url_key, values::URL, values::url), needs)
 }
 
@@ -49,7 +55,7 @@ pub(super) fn read_at(
     table: &Table<'_>,
     url: Option<Located<Url>>,
     needs: Needs,
-) -> Option<(EndpointSettings, Place)> {
+) -> Option<EndpointSettings> {
     let timeout = read_age(table, "timeout", LONGEST_TIMEOUT).unwrap_or(Duration::from_secs(2));
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
     let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
@@ -69,12 +75,11 @@ pub(super) fn read_at(
         false => url.place.warn("is not encrypted: consents cross the network in the clear"),
     }
     let trust_anchors = trust_anchors?;
-    if let Some(stand_in) = table.stand_in() {
-        let instead = EndpointSettings::open(stand_in.instead_of(table), Vec::new(), timeout);
-        return Some((instead, url.place));
-    }
-    let settings = EndpointSettings { url: url.value, trust_anchors, identity, timeout };
-    Some((settings, url.place))
+    let table = table.place("").spot();
+    let identity = identity.map(|(chain, key)| (chain, Secret(key)));
+    let at = url.place.spot();
+    let settings = EndpointSettings { table, at, url: url.value, trust_anchors, identity, timeout };
+    Some(settings)
 }
 
 /// A key that acts only with TLS has no effect without.
@@ -101,68 +106,4 @@ fn read_identity(
     let chain = pem::chain(table, "certificate");
     let key = pem::private_key(table, "private_key");
     Some((chain?.value.ders, key?.value))
-}
-
-impl EndpointSettings {
-    /// An endpoint that asks for no client certificate. `trust_anchors` are for `https`.
-    pub(super) fn open(
-        url: Url,
-        trust_anchors: Vec<CertificateDer<'static>>,
-        timeout: Duration,
-    ) -> Self {
-        Self { url, trust_anchors, identity: None, timeout }
-    }
-
-    /// Where it is.
-    pub(super) fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// From the first byte sent to the last byte received.
-    pub(super) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Builds the client; reports what is wrong with its TLS.
-    pub(super) fn remote(&self, place: &Place) -> Option<Remote> {
-        let tls = match self.url.scheme() {
-            "https" => Some(self.tls(place)?),
-            _ => None,
-        };
-        let endpoint = Endpoint { url: self.url.clone(), tls, timeout: self.timeout };
-        match Remote::new(endpoint) {
-            Ok(remote) => Some(remote),
-            Err(error) => {
-                place.reject(format!("cannot be used: {error}, accepted: {}", values::URL));
-                None
-            }
-        }
-    }
-
-    fn tls(&self, place: &Place) -> Option<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        for anchor in &self.trust_anchors {
-            if roots.add(anchor.clone()).is_err() {
-                place.reject("has a trust anchor that cannot be parsed, accepted: X.509 roots");
-                return None;
-            }
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()
-            .ok()?
-            .with_root_certificates(roots);
-        match &self.identity {
-            None => Some(builder.with_no_client_auth()),
-            Some((chain, key)) => {
-                let config = builder.with_client_auth_cert(chain.clone(), key.clone_key());
-                if config.is_err() {
-                    place.reject(
-                        "has a client certificate that its private key does not belong to, \
-                         accepted: a matching pair",
-                    );
-                }
-                config.ok()
-            }
-        }
-    }
 }

@@ -1,16 +1,16 @@
 //! `[idempotency]`: whether answers are kept for those who ask twice, where, how long, how many.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::document::{Located, Place, Table};
-use super::{Kept, pem, values};
+use super::document::{Located, Spot, Table};
+use super::secret::Secret;
+use super::{pem, values};
 use crate::idempotency::seal::KEY_LENGTH;
-use crate::idempotency::{Bounds, Idempotency, Keeper, Rules, Secrets, examine};
-use crate::last_good;
+use crate::idempotency::{Bounds, Rules};
 
-const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
+/// What the store's directory is.
+pub const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
 const ONE_SECOND: Duration = Duration::from_secs(1);
 const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// New operations a second that a small insurer has at its busiest.
@@ -18,25 +18,32 @@ const MODEST_RATE: u64 = 10;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// Reads `[idempotency]`: nothing if it is not there, nothing inside if it is wrong. The keeper of a
-/// directory and its key stays, whatever else changes.
-pub(super) fn read_idempotency(
-    root: &Table<'_>,
-    before: Option<&Kept>,
-) -> Option<Option<Arc<Idempotency>>> {
+/// What `[idempotency]` says.
+#[derive(Debug, PartialEq)]
+pub struct IdempotencySettings {
+    /// What is kept, and how long.
+    pub rules: Rules,
+    /// Where.
+    pub directory: PathBuf,
+    /// Where that stands.
+    pub at: Spot,
+    /// What answers are sealed with.
+    pub key: Option<Secret<[u8; KEY_LENGTH]>>,
+}
+
+/// Reads `[idempotency]`: nothing if it is wrong, nothing inside if it is not there.
+pub(super) fn read_idempotency(root: &Table<'_>) -> Option<Option<IdempotencySettings>> {
     let Some(table) = root.table("idempotency") else {
         return (!root.has("idempotency")).then_some(None);
     };
     let rules = read_rules(&table);
     let directory = pem::path(&table, "directory", DIRECTORY);
-    let secrets = read_secrets(&table);
-    let (directory, secrets) = (directory?, secrets?);
-    if table.stand_in().is_some() {
-        // Nothing is carried out: the store is the running gateway's, and may be large.
-        return Some(None);
-    }
-    let keeper = keeper(directory, secrets, before)?;
-    Some(Some(Arc::new(Idempotency::new(rules, keeper))))
+    let key = match table.has("key_file") {
+        true => pem::symmetric_key(&table, "key_file").map(|key| Some(Secret(key))),
+        false => Some(None),
+    };
+    let Located { value: directory, place } = directory?;
+    Some(Some(IdempotencySettings { rules, directory, at: place.spot(), key: key? }))
 }
 
 fn read_rules(table: &Table<'_>) -> Rules {
@@ -75,45 +82,4 @@ fn warn_of_few(table: &Table<'_>, records: u64, retention: Duration) {
              second need a capacity of {needed}"
         ));
     }
-}
-
-fn read_secrets(table: &Table<'_>) -> Option<Secrets> {
-    if !table.has("key_file") {
-        return Secrets::new(None).ok();
-    }
-    let key: [u8; KEY_LENGTH] = pem::symmetric_key(table, "key_file")?;
-    Secrets::new(Some(&key)).ok()
-}
-
-fn keeper(
-    directory: Located<PathBuf>,
-    secrets: Secrets,
-    before: Option<&Kept>,
-) -> Option<Arc<Keeper>> {
-    let Located { value: directory, place } = directory;
-    let kept = before.and_then(|kept| kept.idempotency.as_ref());
-    if let Some(kept) = kept.filter(|kept| kept.keeper().is_of(&directory, &secrets)) {
-        if !kept.keeper().is_well() {
-            // Whatever ails it: who reads the configuration again is told so.
-            is_usable(&directory, &secrets, &place)?;
-        }
-        return Some(kept.keeper().clone());
-    }
-    is_usable(&directory, &secrets, &place)?;
-    Some(Arc::new(Keeper::new(directory, secrets)))
-}
-
-fn is_usable(directory: &Path, secrets: &Secrets, place: &Place) -> Option<()> {
-    // Whoever writes there could make answers unknown, and have operations carried out again.
-    if last_good::is_open_to_everybody(directory).unwrap_or(false) {
-        let text = "can be written to by everybody on the machine";
-        place.reject(format!("{} {text}, accepted: {DIRECTORY}", directory.display()));
-        return None;
-    }
-    examine(directory, secrets)
-        .map_err(|error| {
-            let shown = directory.display();
-            place.reject(format!("{shown} {error}, accepted: {DIRECTORY}, empty or with a store"));
-        })
-        .ok()
 }

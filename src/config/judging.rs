@@ -1,14 +1,15 @@
 //! What of a configuration decides on requests beside its policies, for tests of policies: `[limits]`,
 //! `[identity]`, the bounds of `[http]` and the rules of `[consent]`.
 //!
-//! Nothing else of the file is read: whoever tests policies need not have the gateway's certificates.
+//! What is wrong with the rest of the file does not matter: whoever tests policies need not have the gateway's
+//! certificates.
 
 use std::path::Path;
 
-use super::consent::read_judging;
-use super::document::{Document, Mistake, Mistakes, Table};
-use super::identity::read_profile;
-use super::traffic::{self, LimitSettings};
+use super::consent::{ConsentSettings, RULES};
+use super::document::{Document, Mistake};
+use super::traffic::LimitSettings;
+use super::{identity, project, traffic};
 use crate::consent::Rules;
 use crate::identity::Profile;
 use crate::limits::Limits;
@@ -39,36 +40,43 @@ pub struct Judging {
 impl Judging {
     /// What a configuration says.
     pub fn of(path: &Path) -> Result<Self, Vec<Mistake>> {
-        let mistakes = Mistakes::default();
-        let document = Document::read(path, &mistakes);
-        let settings = document.and_then(|document| document.with_root(|root| Self::read(&root)));
-        let concerns = |mistake: &Mistake| {
-            let table = mistake.key.split('.').next().unwrap_or_default();
-            // Of `[consent]` only some keys are read here.
-            let is_rule = table == "consent" && !mistake.text.starts_with("is an unknown key");
-            table.is_empty() || is_rule || TABLES.contains(&table)
+        let is_rule = |mistake: &Mistake| {
+            let key = mistake.key.strip_prefix("consent.");
+            mistake.key == "consent" || key.is_some_and(|key| RULES.contains(&key))
         };
-        let all = mistakes.take().into_iter().filter(concerns);
-        let errors: Vec<Mistake> = all.filter(Mistake::prevents_loading).collect();
-        settings.filter(|_| errors.is_empty()).ok_or(errors)
+        let concerns = |mistake: &Mistake| {
+            is_rule(mistake) || TABLES.into_iter().any(|table| mistake.is_of(table))
+        };
+        project(path, concerns, |settings| {
+            // Where the registry is wrong, the rules are not: they are what a file without the table has.
+            let consent = settings.consent?;
+            Some(Self::new(settings.limits, settings.profile, &settings.http, &consent))
+        })
     }
 
     /// The defaults: the legal floors.
     pub fn defaults() -> Self {
-        Document::with_nothing(|root| Self::read(&root))
+        Document::with_nothing(|root| {
+            let (limits, http) = (traffic::read_limits(&root), traffic::read_http(&root));
+            let profile = identity::read_profile(&root);
+            Self::new(limits, profile, &http, &ConsentSettings::default())
+        })
     }
 
-    fn read(root: &Table<'_>) -> Self {
-        let http = traffic::read_http(root);
-        let (consent_rules, missing_expiration) = read_judging(root);
+    fn new(
+        limits: LimitSettings,
+        profile: Profile,
+        http: &traffic::HttpSettings,
+        consent: &ConsentSettings,
+    ) -> Self {
         Self {
-            consent_rules,
-            missing_expiration,
-            quotas: traffic::read_quotas(root),
-            profile: read_profile(root),
+            quotas: limits,
+            profile,
             max_fields: http.wire.head.fields,
             max_body: http.max_body,
             json: http.json,
+            consent_rules: consent.rules,
+            missing_expiration: consent.consents.missing_expiration,
         }
     }
 

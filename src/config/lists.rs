@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
-use super::document::{Located, Place, Table};
+use super::document::{Located, Spot, Table};
 use super::pem;
-use crate::identity::{ListIssuers, Revocation, RevocationList};
-use crate::moment::Moment;
+use crate::identity::{ListIssuers, RevocationList};
 
-const LISTS: &str =
+/// What a file of lists is.
+pub const LISTS: &str =
     "files of lists, PEM or DER, each signed by a trust anchor or one of issuers, and in time";
 const ISSUERS: &str = "a PEM file with the authorities that sign the lists";
 
 /// Whose lists are accepted.
-pub(super) struct Authorities {
+#[derive(Debug)]
+pub struct Authorities {
     /// Anchors and issuers.
-    pub(super) certificates: Arc<[CertificateDer<'static>]>,
-    pub(super) issuers: Arc<ListIssuers>,
+    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// The same, as lists are verified with them.
+    pub issuers: Arc<ListIssuers>,
 }
 
 /// Reads `issuers`, which stands beside the anchors: with files only it may be left out.
@@ -44,10 +46,14 @@ pub(super) fn read_authorities(
 }
 
 /// A list of a file, and where to say what is wrong with it.
-pub(super) struct Filed {
-    pub(super) list: Arc<RevocationList>,
-    file: String,
-    place: Place,
+#[derive(Debug)]
+pub struct Filed {
+    /// The list.
+    pub list: Arc<RevocationList>,
+    /// Its file.
+    pub file: String,
+    /// Where that is named.
+    pub at: Spot,
 }
 
 /// Reads the files; what is no list of one of the authorities is a mistake, and the lists in force stay.
@@ -73,7 +79,7 @@ pub(super) fn read_files(
             Ok(lists) => filed.extend(lists.into_iter().map(|list| Filed {
                 list: Arc::new(list),
                 file: file.clone(),
-                place: place.clone(),
+                at: place.spot(),
             })),
             Err(misfits) => {
                 is_whole = false;
@@ -84,38 +90,4 @@ pub(super) fn read_files(
         }
     }
     is_whole.then_some(filed)
-}
-
-/// Refuses files whose lists must not count beside what is in force, and a table under which nobody could get
-/// through. With distribution points the latter is known only when they were asked.
-pub(super) fn judge(
-    table: &Table<'_>,
-    revocation: &Revocation,
-    filed: &[Filed],
-    in_force: &[Arc<RevocationList>],
-) {
-    let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
-    let mut is_whole = true;
-    for Filed { list, file, place } in filed {
-        let at = if list.line > 0 { format!("{file}:{}", list.line) } else { file.clone() };
-        match revocation.judge_file(list, in_force, now) {
-            Err(fault) => {
-                is_whole = false;
-                place.reject(format!("{at} is not usable: {fault}, accepted: {LISTS}"));
-            }
-            Ok(()) if list.is_expired(now) => {
-                place.warn(format!("{at} is past its nextUpdate, and counts as expired says"));
-            }
-            Ok(()) => {}
-        }
-    }
-    let uncovered = revocation.uncovered(now);
-    if is_whole && table.has("lists") && !table.has("distribution_points") && !uncovered.is_empty()
-    {
-        let names = uncovered.join("; ");
-        table.place("").reject(format!(
-            "has no list of {names}: every certificate of theirs would be refused, accepted: a list in \
-             force of each trust anchor and issuer, or missing = \"allow\""
-        ));
-    }
 }

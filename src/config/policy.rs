@@ -38,9 +38,10 @@ const INTERACTION: &str = "{ form = \"uuid\" | \"alphanumeric\", missing = \"ref
 const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
 
 /// All policies, and what they need.
-pub(super) struct Policies {
+#[derive(Debug)]
+pub struct Policies {
     /// The routes.
-    pub(super) routes: Routes,
+    pub routes: Routes,
     /// Where the first route stands that needs somebody who tells of consents.
     pub(super) needs_consents: Option<Place>,
     /// Where the first route stands that needs a registry: a token tells of no consent but its own, and of
@@ -56,13 +57,13 @@ pub(super) struct Policies {
 /// `stale_for` is what an outage of the consent registry means to the routes of each class, `events` the
 /// route by which it tells of changes.
 pub(super) fn read_policies(
-    root: &Table<'_>,
+    directory: &Located<PathBuf>,
     upstreams: Option<&[&str]>,
     stale_for: StaleFor,
     events: Option<(Route, Place)>,
     mistakes: &Mistakes,
 ) -> Option<Policies> {
-    let files = policy_files(root)?;
+    let files = policy_files(directory)?;
     let upstreams = upstreams.map_or(Upstreams::Unknown, Upstreams::Configured);
     let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
     let reader = reader.read_all(&files, events, mistakes);
@@ -86,9 +87,8 @@ pub(super) fn read_policies(
 }
 
 /// The `.toml` files of the directory, in the order of their names.
-fn policy_files(root: &Table<'_>) -> Option<Vec<PathBuf>> {
+fn policy_files(directory: &Located<PathBuf>) -> Option<Vec<PathBuf>> {
     let accepted = DIRECTORY;
-    let directory = directory(root)?;
     let files = match list(&directory.value) {
         Ok(Listed { files, hidden }) => {
             for name in hidden {

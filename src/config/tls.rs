@@ -1,71 +1,60 @@
 //! What a listener presents and negotiates: `certificate`, `private_key`, `additional_certificates`, `tls`.
 
-use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::document::{Located, Place, Table};
-use super::{Kept, pem};
+use super::document::{Located, Place, Spot, Table};
+use super::pem;
+use crate::listener::ServerIdentity;
 use crate::listener::parameters::{self, Parameters, ParametersError};
 use crate::listener::presented::Presented;
-use crate::listener::{ByName, ServerIdentity};
-use crate::moment::Moment;
 
-/// The certificates of a listener, and when the first of them expires.
-pub(super) struct Certificates {
-    pub(super) by_name: ByName,
-    pub(super) expiry: Option<i64>,
-    /// The servers' own.
-    pub(super) end_entities: Vec<CertificateDer<'static>>,
+/// A certificate that a listener presents.
+#[derive(Debug)]
+pub struct ServerCertificate {
+    /// With its chain and key.
+    pub presented: Presented,
+    /// Where it is configured.
+    pub at: Spot,
+    /// The file and line of the certificate itself.
+    pub file_and_line: String,
 }
 
-/// Reads the listener's certificate, and those for other names.
+/// Reads the listener's certificate, and those for other names after it.
 pub(super) fn read_certificates(
     table: &Table<'_>,
     parameters: &Parameters,
-    now: Moment,
-    before: Option<&Kept>,
-) -> Option<Certificates> {
-    let first = read_certificate(table, parameters, now, before);
-    let mut expiry = first.as_ref().and_then(|(_, expiry)| *expiry);
+) -> Option<Vec<ServerCertificate>> {
+    let first = read_certificate(table, parameters);
     let mut names: Vec<String> =
-        first.iter().flat_map(|(presented, _)| presented.names.clone()).collect();
+        first.iter().flat_map(|first| first.presented.names.clone()).collect();
     let mut others = Vec::new();
     let mut is_whole = true;
     for table in table.tables("additional_certificates") {
-        let Some((presented, ends)) = read_certificate(&table, parameters, now, before) else {
+        let Some(other) = read_certificate(&table, parameters) else {
             is_whole = false;
             continue;
         };
-        if presented.names.iter().all(|name| names.contains(name)) {
+        if other.presented.names.iter().all(|name| names.contains(name)) {
             table.place("certificate").reject(
                 "has no host name that those before it do not have, accepted: a certificate with one",
             );
         }
-        names.extend(presented.names.iter().cloned());
-        expiry = [expiry, ends].into_iter().flatten().min();
-        others.push(presented);
+        names.extend(other.presented.names.iter().cloned());
+        others.push(other);
     }
-    let first = first?.0;
-    let presented = std::iter::once(&first).chain(&others);
-    let end_entities = presented.filter_map(Presented::end_entity).cloned().collect();
-    let by_name = ByName::new(first, others);
-    is_whole.then_some(Certificates { by_name, expiry, end_entities })
+    let all = std::iter::once(first?).chain(others).collect();
+    is_whole.then_some(all)
 }
 
-fn read_certificate(
-    table: &Table<'_>,
-    parameters: &Parameters,
-    now: Moment,
-    before: Option<&Kept>,
-) -> Option<(Presented, Option<i64>)> {
+fn read_certificate(table: &Table<'_>, parameters: &Parameters) -> Option<ServerCertificate> {
     let chain = pem::chain(table, "certificate");
     chain.iter().for_each(look_for_issuers);
-    let expiry = chain.as_ref().and_then(|chain| look_at_validity(chain, now, before));
     let key = pem::private_key(table, "private_key");
-    let (chain, key) = (chain?.value, key?);
+    let (Located { value: chain, place }, key) = (chain?, key?);
+    let file_and_line = chain.at(1);
     let identity = ServerIdentity { chain: chain.ders, key: key.value };
     match identity.certified(parameters.provider()) {
-        Ok(presented) => Some((presented, expiry)),
+        Ok(presented) => Some(ServerCertificate { presented, at: place.spot(), file_and_line }),
         Err(error) => {
             reject_key(&key.place, &error);
             None
@@ -95,35 +84,6 @@ fn look_for_issuers(chain: &Located<pem::Certificates>) {
              and the root will refuse it",
         );
     }
-}
-
-/// A certificate that clients will not take is no reason not to start, but one to say so. A reload does not
-/// bring it: what is presented now is taken. Gives when it expires.
-fn look_at_validity(
-    chain: &Located<pem::Certificates>,
-    now: Moment,
-    before: Option<&Kept>,
-) -> Option<i64> {
-    let der = chain.value.ders.first()?;
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let validity = certificate.validity();
-    let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
-    let what = match () {
-        () if validity.not_after.timestamp() < seconds => {
-            format!("the certificate expired on {}", validity.not_after)
-        }
-        () if validity.not_before.timestamp() > seconds => {
-            format!("the certificate is not valid before {}", validity.not_before)
-        }
-        () => return Some(validity.not_after.timestamp()),
-    };
-    let at = chain.value.at(1);
-    if before.is_some_and(|kept| !kept.presented.contains(der)) {
-        chain.place.reject(format!("{at}: {what}, accepted: one that clients take now"));
-    } else {
-        chain.place.warn(format!("{what}: clients will refuse it"));
-    }
-    Some(validity.not_after.timestamp())
 }
 
 /// Reads `tls`: the preset, and what is said instead of it.

@@ -1,21 +1,18 @@
 //! `[token]`: which tokens are accepted, and how they are verified.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::consent::ConsentSettings;
 use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
-use super::services::{self, Asking, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
-use super::{Kept, carried, values};
+use super::services::{self, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
+use super::{carried, values};
 use crate::consent::Preset;
 use crate::last_good;
-use crate::report::Metrics;
 use crate::token::claims;
 use crate::token::{
-    Algorithm, ClaimRules, GrantRule, Issuers, KEEP_INACTIVE, ParticipantRule, SignedRules,
-    TokenLimits, Tokens,
+    Algorithm, ClaimRules, GrantRule, KEEP_INACTIVE, ParticipantRule, SignedRules, TokenLimits,
 };
 
 const MISSING_TABLE: &str = "is missing, accepted: a table";
@@ -23,23 +20,25 @@ const ALGORITHMS: &str = "one or more of \"PS256\", \"PS384\", \"PS512\", \"ES25
 const TYPES: &str = "one or more types such as \"at+jwt\" and \"JWT\"; \"\" for tokens without typ";
 
 /// What `[token]` says.
-#[derive(PartialEq)]
-pub(super) struct TokenSettings {
-    rules: ClaimRules,
-    signed_rules: SignedRules,
-    limits: TokenLimits,
-    pub(super) issuers: Vec<IssuerSettings>,
-    introspection: Option<IntrospectionSettings>,
+#[derive(Debug, PartialEq)]
+pub struct TokenSettings {
+    /// What claims are held against.
+    pub rules: ClaimRules,
+    /// What signed tokens are held against.
+    pub signed_rules: SignedRules,
+    /// What is remembered, and how long.
+    pub limits: TokenLimits,
+    /// The authorization servers.
+    pub issuers: Vec<IssuerSettings>,
+    /// Who says whether an opaque token holds.
+    pub introspection: Option<IntrospectionSettings>,
 }
 
-/// Reads `[token]` and builds the stage, or keeps the one that the same settings built before. Of a stage that
-/// changed, the key sets of issuers that did not are kept.
+/// Reads `[token]`.
 pub(super) fn read_tokens(
     root: &Table<'_>,
     consent: Option<&ConsentSettings>,
-    metrics: &Metrics,
-    before: Option<&Kept>,
-) -> Option<(TokenSettings, Arc<Tokens>)> {
+) -> Option<TokenSettings> {
     let Some(table) = root.table("token") else {
         if !root.has("token") {
             root.place("token").reject(MISSING_TABLE);
@@ -50,48 +49,33 @@ pub(super) fn read_tokens(
     let mut limits = read_limits(&table);
     let signed_rules = read_signed_rules(&table);
     let directory = read_directory(&table);
-    let introspection = read_introspection(&table, metrics);
+    let introspection = read_introspection(&table);
     let has_introspection = table.has("introspection");
     let algorithms = &signed_rules.algorithms;
-    let common =
-        Common { algorithms, directory: directory.as_deref(), has_introspection, metrics, before };
+    let common = Common { algorithms, directory: directory.as_deref(), has_introspection };
     let issuers = issuers::read(&table, &common);
-    let preset = consent.map(ConsentSettings::preset).unwrap_or_default();
+    let preset = consent.map(|consent| consent.preset).unwrap_or_default();
     let rules = read_rules(&table, issuers.as_deref(), preset);
-    let (issuers, rules, (introspection, introspector)) = (issuers?, rules?, introspection?);
+    let (issuers, rules, introspection) = (issuers?, rules?, introspection?);
     if let Some(introspection) = &introspection {
         limits.keep_inactive = introspection.keep_inactive;
     }
-    let (issuers, built): (Vec<_>, Vec<_>) = issuers.into_iter().unzip();
     let require_token_type = introspection.as_ref().is_some_and(|i| i.require_token_type);
     let rules = ClaimRules { carrying: carrying?, require_token_type, ..rules };
-    let settings = TokenSettings { rules, signed_rules, limits, issuers, introspection };
-    if let Some(kept) = before.filter(|kept| kept.token.0 == settings) {
-        return Some((settings, kept.token.1.clone()));
-    }
-    let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
-    let revoked = before.map(|kept| kept.token.1.revoked()).unwrap_or_default();
-    let issuers = Issuers::new(built);
-    let tokens = Tokens::new(rules, signed_rules, limits, issuers, introspector, revoked);
-    Some((settings, Arc::new(tokens)))
+    Some(TokenSettings { rules, signed_rules, limits, issuers, introspection })
 }
 
 /// Nothing if it is wrong, nothing inside if it is not there.
-fn read_introspection(
-    table: &Table<'_>,
-    metrics: &Metrics,
-) -> Option<(Option<IntrospectionSettings>, Option<Asking>)> {
+fn read_introspection(table: &Table<'_>) -> Option<Option<IntrospectionSettings>> {
     match table.table("introspection") {
-        Some(table) => {
-            services::read_introspection(&table, metrics).map(|(s, i)| (Some(s), Some(i)))
-        }
-        None => (!table.has("introspection")).then_some((None, None)),
+        Some(table) => services::read_introspection(&table).map(Some),
+        None => (!table.has("introspection")).then_some(None),
     }
 }
 
 fn read_rules(
     table: &Table<'_>,
-    issuers: Option<&[(IssuerSettings, crate::token::Issuer)]>,
+    issuers: Option<&[IssuerSettings]>,
     preset: Preset,
 ) -> Option<ClaimRules> {
     let audiences = read_audiences(table);
@@ -110,7 +94,7 @@ fn read_rules(
     let percent_encoded_scopes = table.boolean("percent_encoded_scopes").unwrap_or(false);
     let accept_top_level_thumbprint = table.boolean("accept_top_level_thumbprint").unwrap_or(false);
     Some(ClaimRules {
-        issuers: issuers?.iter().map(|(settings, _)| settings.name.clone()).collect(),
+        issuers: issuers?.iter().map(|issuer| issuer.name.clone()).collect(),
         audiences: audiences?.value,
         leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
         longest_lifetime: longest_lifetime.map(|longest| longest.as_secs()),

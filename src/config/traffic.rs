@@ -1,16 +1,13 @@
 //! `[http]`, `[limits]` and `[[upstreams]]`: what may come in, how much, and where it goes.
 
 use std::collections::HashSet;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::Kept;
 use super::ceilings::{read_ceilings, warn_below_quota};
-use super::document::{Located, Table};
+use super::document::{Located, Spot, Table};
 use super::{pem, values};
 use crate::headers::caller::{self, Certificate, Passing};
 use crate::limits::{Ceilings, Limits, Quota};
@@ -18,23 +15,23 @@ use crate::links::PublicUrl;
 use crate::listener::WireLimits;
 use crate::request::framing::HeadLimits;
 use crate::request::json::JsonBounds;
-use crate::upstream::{Upstream, UpstreamSettings, UpstreamTls};
+use crate::upstream::{UpstreamSettings, UpstreamTls};
 
 const PUBLIC_URL: &str = "an https:// URL without a path";
 
 /// What `[http]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HttpSettings {
+pub struct HttpSettings {
     /// Bounds of a connection.
-    pub(super) wire: WireLimits,
+    pub wire: WireLimits,
     /// End of the head to the end of the body.
-    pub(super) body_timeout: Duration,
+    pub body_timeout: Duration,
     /// Longest time that a caller takes nothing of an answer.
-    pub(super) write_timeout: Duration,
+    pub write_timeout: Duration,
     /// Bytes of a body.
-    pub(super) max_body: u64,
+    pub max_body: u64,
     /// What a body of JSON may have.
-    pub(super) json: JsonBounds,
+    pub json: JsonBounds,
 }
 
 /// Reads `[http]`; every key has a default.
@@ -97,38 +94,28 @@ fn read_idle_timeout(table: Option<&Table<'_>>) -> Duration {
 
 /// What `[limits]` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LimitSettings {
+pub struct LimitSettings {
     everyone: Quota,
     address: Quota,
     under_way: Ceilings,
     /// Of the listeners, and none of the stage's.
-    pub(super) connections: Ceilings,
+    pub connections: Ceilings,
 }
 
 impl LimitSettings {
     /// Whether the stage would be the same.
-    fn builds_the_same(&self, other: &Self) -> bool {
+    pub fn builds_the_same(&self, other: &Self) -> bool {
         *self == Self { connections: self.connections, ..*other }
     }
 
     /// Builds the stage.
-    pub(super) fn limits(&self) -> Limits {
+    pub fn limits(&self) -> Limits {
         Limits::new(self.everyone, self.address).with_ceilings(self.under_way)
     }
 }
 
-/// Reads `[limits]` and builds the stage, or keeps the one that the same settings built before, with its
-/// counts.
-pub(super) fn read_limits(root: &Table<'_>, before: Option<&Kept>) -> (LimitSettings, Arc<Limits>) {
-    let settings = read_quotas(root);
-    if let Some(kept) = before.filter(|kept| kept.limits.0.builds_the_same(&settings)) {
-        return (settings, kept.limits.1.clone());
-    }
-    (settings, Arc::new(settings.limits()))
-}
-
 /// Reads `[limits]`. The defaults are the legal floors; less is a warning, because it breaks them.
-pub(super) fn read_quotas(root: &Table<'_>) -> LimitSettings {
+pub(super) fn read_limits(root: &Table<'_>) -> LimitSettings {
     let table = root.table("limits");
     let quota = |key, requests, seconds| {
         let floor = Quota { requests, per: Duration::from_secs(seconds) };
@@ -178,8 +165,21 @@ pub(super) fn names_of(root: &Table<'_>, tables: &'static str) -> Option<Vec<Str
     (!tables.is_empty()).then(|| tables.iter().map(name).collect())?
 }
 
+/// What an `[[upstreams]]` table says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTable {
+    /// But for the addresses of its servers, which are names yet.
+    pub settings: UpstreamSettings,
+    /// Its servers, as `host:port`.
+    pub servers: Vec<String>,
+    /// Where they stand.
+    pub servers_at: Spot,
+    /// Where its TLS is configured.
+    pub tls_at: Spot,
+}
+
 /// Reads `[[upstreams]]`.
-pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
+pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<UpstreamTable> {
     let tables = root.tables("upstreams");
     if tables.is_empty() && !root.has("upstreams") {
         root.place("upstreams").reject("is missing, accepted: at least one [[upstreams]] table");
@@ -187,24 +187,20 @@ pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<Upstream> {
     let mut names = HashSet::new();
     let mut upstreams = Vec::new();
     for table in &tables {
-        let Some(settings) = read_upstream(table) else {
+        let Some(upstream) = read_upstream(table) else {
             continue;
         };
-        if !names.insert(settings.name.clone()) {
-            let text = format!("{:?} names two upstreams, accepted: distinct names", settings.name);
+        let name = &upstream.settings.name;
+        if !names.insert(name.clone()) {
+            let text = format!("{name:?} names two upstreams, accepted: distinct names");
             table.place("name").reject(text);
         }
-        match Upstream::new(settings) {
-            Ok(upstream) => upstreams.push(upstream),
-            Err(error) => table.place("tls").reject(format!(
-                "cannot be used ({error}), accepted: a host name and certificates of authorities"
-            )),
-        }
+        upstreams.push(upstream);
     }
     upstreams
 }
 
-fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
+fn read_upstream(table: &Table<'_>) -> Option<UpstreamTable> {
     let duration = |key, default| {
         let read = table.parsed(key, values::DURATION, values::duration);
         read.map_or(default, |read| read.value)
@@ -227,13 +223,13 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         _ => None,
     });
     let replaces_errors = errors.is_none_or(|errors| errors.value);
-    let server_names = table.strings("servers", SERVERS).map_or_else(Vec::new, |s| s.value);
     let eject_after = table.number("eject_after", 1, 1000).unwrap_or(3);
     let eject_for = duration("eject_for", seconds(10));
-    Some(UpstreamSettings {
+    let Located { value: servers, place } = servers?;
+    let settings = UpstreamSettings {
         name: name?.value,
-        servers: servers?,
-        server_names,
+        servers: Vec::new(),
+        server_names: servers.clone(),
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         host: host.map(|host| host.value),
         public_url: public_url.map(|url| url.value),
@@ -246,6 +242,12 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamSettings> {
         idle_timeout,
         eject_after: u32::try_from(eject_after).unwrap_or(3),
         eject_for,
+    };
+    Some(UpstreamTable {
+        settings,
+        servers,
+        servers_at: place.spot(),
+        tls_at: table.place("tls").spot(),
     })
 }
 
@@ -293,37 +295,21 @@ fn reads_cookies(table: &Table<'_>) -> bool {
     !names.is_empty()
 }
 
-const SERVERS: &str = "one or more \"host:port\"";
+/// What names the servers of an upstream.
+pub const SERVERS: &str = "one or more \"host:port\"";
 
-fn read_servers(table: &Table<'_>) -> Option<Vec<SocketAddr>> {
-    let accepted = SERVERS;
-    let Some(Located { value: texts, place }) = table.strings("servers", accepted) else {
+fn read_servers(table: &Table<'_>) -> Option<Located<Vec<String>>> {
+    let Some(servers) = table.strings("servers", SERVERS) else {
         if !table.has("servers") {
-            table.place("servers").reject(format!("is missing, accepted: {accepted}"));
+            table.place("servers").reject(format!("is missing, accepted: {SERVERS}"));
         }
         return None;
     };
-    if texts.is_empty() {
-        place.reject(format!("is empty, accepted: {accepted}"));
+    if servers.value.is_empty() {
+        servers.place.reject(format!("is empty, accepted: {SERVERS}"));
+        return None;
     }
-    let mut servers = Vec::new();
-    let is_asked = table.stand_in().is_none();
-    for text in &texts {
-        match resolve(text, is_asked) {
-            Some(address) => servers.push(address),
-            None => place.reject(format!("{text:?} names no address, accepted: {accepted}")),
-        }
-    }
-    (!texts.is_empty() && servers.len() == texts.len()).then_some(servers)
-}
-
-/// The address of a server; some address, if no name server is to be asked.
-fn resolve(text: &str, is_asked: bool) -> Option<SocketAddr> {
-    if is_asked {
-        return text.to_socket_addrs().ok()?.next();
-    }
-    let (_, port) = text.rsplit_once(':')?;
-    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+    Some(servers)
 }
 
 fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {

@@ -1,17 +1,15 @@
 //! `[consent.webhook]`: where the registry says that a consent has changed, and how it signs that.
 
-use std::sync::Arc;
-
 use aws_lc_rs::hmac;
 use http::{HeaderValue, Method};
 
-use super::document::{Place, Table};
-use super::listeners::ListenerConfiguration;
+use super::document::{Spot, Table};
+use super::listeners::ListenerSettings;
 use super::pem;
-use crate::consent::{ConsentKind, EventKey, Events, Inquiry};
+use super::secret::Secret;
+use crate::consent::{ConsentKind, EventKey, Inquiry};
 use crate::interaction::{Form, InteractionRule, Unusable};
 use crate::parameters::ParameterRules;
-use crate::report::Metrics;
 use crate::request::media::Media;
 use crate::route::{
     Access, Answers, Asks, Bounds, Destination, ErrorForm, Lifetime, PriorityClass, Published,
@@ -27,27 +25,29 @@ const KEYS: &str = "a JSON Web Key Set with RSA keys of at least 2048 bits for P
 const SECRET: &str = "a secret of at least 32 bytes";
 
 /// What `[consent.webhook]` says.
-#[derive(Clone, PartialEq)]
-pub(super) struct WebhookSettings {
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookSettings {
     listener: usize,
     path: String,
+    at: Spot,
     key: Key,
-    claim: String,
+    /// The claim that names the consent.
+    pub claim: String,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Key {
     /// The JSON of a key set that was parsed once.
     Keys(Vec<u8>),
-    Secret(String),
+    Secret(Secret<String>),
 }
 
-/// Reads `[consent.webhook]`, and says where it stands.
+/// Reads `[consent.webhook]`.
 pub(super) fn read_webhook(
     consent: &Table<'_>,
-    listeners: &[ListenerConfiguration],
+    listeners: &[ListenerSettings],
     names: Option<&[String]>,
-) -> Option<(WebhookSettings, Place)> {
+) -> Option<WebhookSettings> {
     let table = consent.table("webhook")?;
     let listener = read_listener(&table, listeners, names);
     let path = table.required_parsed("path", PATH, |text| {
@@ -67,14 +67,14 @@ pub(super) fn read_webhook(
     };
     let path = path?;
     let claim = claim.map_or_else(|| "consentId".to_owned(), |claim| claim.value);
-    let settings = WebhookSettings { listener: listener?, path: path.value, key: key?, claim };
-    Some((settings, path.place))
+    let at = path.place.spot();
+    Some(WebhookSettings { listener: listener?, path: path.value, at, key: key?, claim })
 }
 
 /// `names` are those of all listeners, also of one that is wrong: then that is told, and not here.
 fn read_listener(
     table: &Table<'_>,
-    listeners: &[ListenerConfiguration],
+    listeners: &[ListenerSettings],
     names: Option<&[String]>,
 ) -> Option<usize> {
     let name = table.required("listener", "the name of a listener")?;
@@ -109,21 +109,23 @@ fn read_secret(table: &Table<'_>) -> Option<Key> {
         table.place("secret_file").reject(format!("is too short, accepted: {SECRET}"));
         return None;
     }
-    Some(Key::Secret(secret))
+    Some(Key::Secret(Secret(secret)))
 }
 
 impl WebhookSettings {
-    /// Which events are taken.
-    pub(super) fn events(&self, metrics: &Metrics) -> Option<Events> {
-        let key = match &self.key {
+    /// What events are verified with.
+    pub fn key(&self) -> Option<EventKey> {
+        Some(match &self.key {
             Key::Keys(json) => EventKey::Keys(KeySet::parse(json, &ALGORITHMS).ok()?),
-            Key::Secret(secret) => {
+            Key::Secret(Secret(secret)) => {
                 EventKey::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
             }
-        };
-        let purges = metrics.services().consent_purges("event");
-        let witness = Arc::new(move || purges.inc());
-        Some(Events { key, claim: self.claim.clone(), witness })
+        })
+    }
+
+    /// Where their path stands.
+    pub(super) fn at(&self) -> &Spot {
+        &self.at
     }
 
     /// The route by which they come.

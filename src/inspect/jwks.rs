@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{self, Mistake};
+use crate::assembly;
+use crate::config::Mistake;
 use crate::moment::Moment;
 use crate::report::Metrics;
 use crate::token::jwks::kept::Recalled;
@@ -24,7 +25,7 @@ pub fn status(config: &Path) -> Result<Status, Vec<Mistake>> {
     let Ok(metrics) = Metrics::new() else {
         return Err(Vec::new());
     };
-    let loaded = config::load(config, &metrics, None)?;
+    let loaded = assembly::load(config, &metrics, None)?;
     let mut status = Status { text: String::new(), is_good: true };
     for warning in &loaded.warnings {
         // Writing to a string does not fail.

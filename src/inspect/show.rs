@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::day;
-use crate::config::{self, Mistake};
+use crate::assembly;
+use crate::config::Mistake;
 use crate::identity::RevocationList;
 use crate::identity::revocation::Origin;
 use crate::listener::lists::Point;
@@ -18,7 +19,7 @@ pub fn run(config: &Path) -> Result<String, Vec<Mistake>> {
     let Ok(metrics) = Metrics::new() else {
         return Err(Vec::new());
     };
-    let configuration = config::load(config, &metrics, None)?.configuration;
+    let configuration = assembly::load(config, &metrics, None)?.configuration;
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
     let mut text = String::new();
     for listener in &configuration.listeners {

@@ -19,7 +19,8 @@ use time::format_description::well_known::Rfc3339;
 use super::rehearsal::{self, shake_hands};
 use super::responder::Responder;
 use crate::admission::{Admission, Arriving, Note, Refused, Step};
-use crate::config::{self, ListenerConfiguration, Loaded, Mistake, StandIn};
+use crate::assembly::{self, ListenerConfiguration, Loaded, StandIn};
+use crate::config::Mistake;
 use crate::identity::Peer;
 use crate::inspect::InspectError;
 use crate::inspect::decision::Records;
@@ -71,7 +72,7 @@ pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
         let url = responder.url().clone();
         let stand_in = StandIn { url, key_set: question.key_set() };
         let metrics = Metrics::new().map_err(|_| Untold::Configuration(Vec::new()))?;
-        let loaded = config::load_offline(config, &metrics, stand_in);
+        let loaded = assembly::load_offline(config, &metrics, &stand_in);
         let Loaded { configuration, warnings } = loaded.map_err(Untold::Configuration)?;
         let listeners = &configuration.listeners;
         let (position, listener) = choose(listeners, question.listener(), &request)?;

@@ -13,7 +13,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
-use crate::config::ListenerConfiguration;
+use crate::assembly::ListenerConfiguration;
 use crate::identity::{Leniency, Trust};
 use crate::listener::lists::{FetchError, Point, Refreshed};
 use crate::moment::Moment;

@@ -12,9 +12,8 @@ use tracing::level_filters::LevelFilter;
 use super::StartError;
 use super::lists::{Begun, Lists};
 use crate::address::Networks;
-use crate::config::{
-    self, Configuration, Kept, ListenerConfiguration, LogSettings, ServerSettings,
-};
+use crate::assembly::{self, Configuration, Kept, ListenerConfiguration};
+use crate::config::{LogSettings, ServerSettings};
 use crate::course::Serving;
 use crate::digest::Digest;
 use crate::idempotency::Idempotency;
@@ -116,7 +115,7 @@ impl Live {
     async fn take_over(&self) -> bool {
         let loaded = {
             let kept = self.kept.lock();
-            config::load(&self.path, &self.metrics, Some(&kept))
+            assembly::load(&self.path, &self.metrics, Some(&kept))
         };
         let loaded = match loaded {
             Ok(loaded) => loaded,

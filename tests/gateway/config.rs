@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use portaria::config::{self, Mistake, Mistakes};
 use portaria::lab::authorization::{AuthorizationServer, Signer};
 use portaria::lab::consents::Store;
 
@@ -81,6 +82,42 @@ fn a_good_configuration_is_ok() {
     let said = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(said, "config.toml: ok, 2 listeners, 2 routes\n");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// Reading is no more than that: it asks no name server, and what it gives can be printed wherever it helps.
+#[test]
+fn settings_are_read_without_asking_anybody_and_print_no_secret() {
+    let sandbox = Sandbox::new();
+    let at = |name: &str| sandbox.directory.path().join(name);
+    let secret = "a-secret-of-the-gateway-that-is-long-enough";
+    std::fs::write(at("secret"), secret).unwrap();
+    std::fs::write(at("answers.key"), [b'k'; 32]).unwrap();
+    let config = sandbox.config.replace(
+        &format!("servers = [\"{LOOPBACK}\"]"),
+        "servers = [\"legacy.portaria.invalid:443\"]",
+    );
+    let webhook = "\n[consent.webhook]\nlistener = \"public\"\npath = \"/events\"\nsecret_file = \"secret\"\n";
+    let idempotency = "\n[idempotency]\ndirectory = \"answers\"\nkey_file = \"answers.key\"\n";
+    std::fs::write(at("config.toml"), format!("{config}{webhook}{idempotency}")).unwrap();
+    let read = || {
+        let mistakes = Mistakes::default();
+        let settings = config::read(&at("config.toml"), &mistakes).unwrap();
+        let errors: Vec<_> =
+            mistakes.take().into_iter().filter(Mistake::prevents_loading).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        settings
+    };
+    let settings = read();
+    assert!(settings.token.as_ref().is_some_and(|token| token.introspection.is_some()));
+    assert!(settings.idempotency.as_ref().is_some_and(Option::is_some));
+    let printed = format!("{settings:?}");
+    assert!(printed.contains("legacy.portaria.invalid:443"), "{printed}");
+    let bytes = |text: &[u8]| format!("{text:?}").trim_matches(['[', ']']).to_owned();
+    let secrets = [secret.to_owned(), bytes(secret.as_bytes()), bytes(&[b'k'; 8])];
+    for secret in secrets {
+        assert!(!printed.contains(&secret), "{printed}");
+    }
+    assert_eq!(printed, format!("{:?}", read()), "the same files say the same");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn routes() -> Vec<Arc<Route>> {
     write_files(directory.path(), pki, &AuthorizationServer::new(signer, Store::default()));
     let file = directory.path().join("config.toml");
     std::fs::write(&file, default_config(LOOPBACK, LOOPBACK, LOOPBACK, &policies())).unwrap();
-    let loaded = portaria::config::load(&file, &portaria::report::Metrics::new().unwrap(), None);
+    let loaded = portaria::assembly::load(&file, &portaria::report::Metrics::new().unwrap(), None);
     let loaded = loaded.unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
     loaded.configuration.serving.admission.routes.all().to_vec()
 }

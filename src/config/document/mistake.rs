@@ -29,6 +29,12 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// Whether it is about a table of the file's top level, or anything in it.
+    pub fn is_of(&self, table: &str) -> bool {
+        let rest = self.key.strip_prefix(table);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
     /// Whether nothing is loaded because of it.
     pub fn prevents_loading(&self) -> bool {
         self.severity == Severity::Error
@@ -71,6 +77,12 @@ impl Mistakes {
         self.0.borrow_mut().all.push(mistake);
     }
 
+    /// A place that a setting kept.
+    pub fn at(&self, spot: &Spot) -> Place {
+        let Spot { file, line, key } = spot.clone();
+        Place { file: file.into(), line, key, mistakes: self.clone() }
+    }
+
     /// Whether any of them prevents loading.
     pub fn prevent_loading(&self) -> bool {
         self.0.borrow().all.iter().any(Mistake::prevents_loading)
@@ -99,7 +111,36 @@ pub struct Place {
     pub(super) mistakes: Mistakes,
 }
 
+/// Where a setting stands, for who finds out later that it cannot be followed. Equal to any other: a setting that
+/// moved within its file is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Spot {
+    file: String,
+    line: usize,
+    key: String,
+}
+
+impl PartialEq for Spot {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Spot {}
+
+impl Spot {
+    /// The key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 impl Place {
+    /// The place, as a setting keeps it.
+    pub fn spot(&self) -> Spot {
+        Spot { file: self.file.to_string(), line: self.line, key: self.key.clone() }
+    }
+
     /// The place of a file as a whole.
     pub fn of_file(file: &str, mistakes: &Mistakes) -> Self {
         Self { file: file.into(), line: 0, key: String::new(), mistakes: mistakes.clone() }

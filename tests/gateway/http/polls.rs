@@ -137,7 +137,7 @@ impl Stage {
     fn of(lab: &Lab) -> Self {
         lab.rewrite_config(|config| config + "\n[limits]\nunder_way = { total = 1 }\n");
         let path = lab.directory.path().join("config.toml");
-        let loaded = portaria::config::load(&path, &Metrics::new().unwrap(), None);
+        let loaded = portaria::assembly::load(&path, &Metrics::new().unwrap(), None);
         let serving =
             loaded.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).configuration.serving;
         let samples = Arc::<Samples>::default();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use boon::{Compiler, Schemas};
+use portaria::assembly;
 use portaria::config::{self, Mistake, Severity};
 use portaria::report::Metrics;
 use portaria::review::schema::{Key, Kind, Subject, keys, schema};
@@ -174,7 +175,7 @@ impl Parser for Configurations {
     fn complaints(&self, document: &Table) -> Vec<Mistake> {
         let file = self.0.directory.path().join("config.toml");
         std::fs::write(&file, document.to_string()).unwrap();
-        match config::load(&file, &Metrics::new().unwrap(), None) {
+        match assembly::load(&file, &Metrics::new().unwrap(), None) {
             Ok(loaded) => loaded.warnings,
             Err(mistakes) => mistakes,
         }

@@ -1,0 +1,200 @@
+//! The tokens: whose keys verify them, and who is asked of those that nobody signed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Assembler;
+use super::witnesses::{BreakerWords, Causes};
+use crate::config::{
+    Authentication, IntrospectionSettings, IssuerSettings, KeySettings, OriginSettings, Place,
+    Secret, TokenSettings, read_key_set,
+};
+use crate::moment::Moment;
+use crate::remote::Breakers;
+use crate::report::Metrics;
+use crate::token::introspection::{Assertion, ClientAuthentication, Introspector};
+use crate::token::jwks::kept::{Keeper, Recalled};
+use crate::token::jwks::origin::Metadata;
+use crate::token::jwks::source::{self, Setup};
+use crate::token::jwks::{Event, KeySet, KeySource, Origin};
+use crate::token::{Issuer, Issuers, Notice, Tokens, Witness};
+
+const BREAKER: BreakerWords = BreakerWords {
+    service: "introspection",
+    opened: "the introspection endpoint failed repeatedly and is left alone for a while, for one organisation",
+    closed: "the introspection endpoint is asked again, for one organisation",
+};
+
+impl Assembler<'_> {
+    /// The stage that the same settings built before, or a new one that knows the same revoked tokens. Of a stage that
+    /// changed, the key sets of issuers that did not are kept.
+    pub(super) fn tokens(&self, settings: TokenSettings) -> Option<(TokenSettings, Arc<Tokens>)> {
+        if let Some(kept) = self.before.filter(|kept| kept.token.0 == settings) {
+            return Some((settings, kept.token.1.clone()));
+        }
+        let issuers: Vec<Option<Issuer>> =
+            settings.issuers.iter().map(|issuer| self.issuer(issuer)).collect();
+        let introspection = match &settings.introspection {
+            Some(introspection) => Some(self.introspector(introspection)?),
+            None => None,
+        };
+        let issuers = Issuers::new(issuers.into_iter().collect::<Option<_>>()?);
+        let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
+        let revoked = self.before.map(|kept| kept.token.1.revoked()).unwrap_or_default();
+        let tokens =
+            Tokens::new(rules, signed_rules, settings.limits, issuers, introspection, revoked);
+        Some((settings, Arc::new(tokens)))
+    }
+
+    fn introspector(&self, settings: &IntrospectionSettings) -> Option<(Introspector, Witness)> {
+        let authentication = match self.stand_in {
+            // Who stands in for the authorization server is told no secret, and nothing that is signed.
+            Some(_) => ClientAuthentication::TlsClientAuth { client_id: String::new() },
+            None => authentication(&settings.authentication)?,
+        };
+        let breakers = Breakers::new(settings.breaker, Moment::now, BREAKER.witness(self.metrics));
+        let remote = self.remote(&settings.endpoint)?;
+        Some((Introspector::new(remote, breakers, authentication), witness(self.metrics)))
+    }
+
+    fn issuer(&self, settings: &IssuerSettings) -> Option<Issuer> {
+        let kept = self.before.and_then(|kept| kept.key_source(settings));
+        let keys = match (&settings.keys, kept) {
+            (_, Some(kept)) => Some(kept),
+            (Some(keys), None) => Some(self.key_source(&settings.name, keys)?),
+            (None, None) => None,
+        };
+        Some(Issuer { name: settings.name.clone(), keys })
+    }
+
+    /// A source that begins with what is known: the file, or what was kept.
+    fn key_source(&self, issuer: &str, settings: &KeySettings) -> Option<Arc<KeySource>> {
+        let place = self.mistakes.at(&settings.at);
+        let now = Moment::now();
+        let keeper = settings.directory.as_ref().map(|directory| Keeper::new(directory, issuer));
+        let (origin, keys) = self.origin(issuer, settings, &place)?;
+        let begin_with = match (keys, &keeper) {
+            (Some(keys), _) => Some(Recalled { keys, age: Duration::ZERO }),
+            (None, Some(keeper)) => recall(keeper, settings, &place, now),
+            (None, None) => None,
+        };
+        let source = KeySource::new(Setup {
+            issuer: issuer.to_owned(),
+            origin,
+            algorithms: settings.algorithms.clone(),
+            pace: settings.pace,
+            keeper,
+            witness: Some(key_witness(self.metrics)),
+        });
+        if let Some(Recalled { keys, age }) = begin_with {
+            let read_at = now.unix_seconds().saturating_sub(age.as_secs());
+            self.metrics.key_sets().note_in_force(issuer, read_at);
+            source.begin_with(keys, age, now);
+        }
+        Some(Arc::new(source))
+    }
+
+    /// Where keys come from, and those of a file.
+    fn origin(
+        &self,
+        issuer: &str,
+        settings: &KeySettings,
+        place: &Place,
+    ) -> Option<(Origin, Option<KeySet>)> {
+        let given = self.stand_in.and_then(|stand_in| stand_in.key_set.as_ref());
+        let table = self.mistakes.at(&settings.table);
+        let (file, place) = match (given, &settings.origin) {
+            (Some(file), _) => (file, &table),
+            (None, OriginSettings::File(file)) => (file, place),
+            (None, OriginSettings::Url(endpoint)) => {
+                return Some((Origin::Url(self.remote(endpoint)?), None));
+            }
+            (None, OriginSettings::Metadata(endpoint)) => {
+                let metadata = Metadata::new(issuer, &endpoint.url, self.remote(endpoint)?);
+                return Some((Origin::Metadata(metadata), None));
+            }
+        };
+        let keys = read_key_set(file, place, &settings.algorithms)?;
+        Some((Origin::File(file.clone()), Some(keys)))
+    }
+}
+
+fn authentication(settings: &Authentication) -> Option<ClientAuthentication> {
+    Some(match settings {
+        Authentication::Secret { client_id, secret: Secret(secret) } => {
+            ClientAuthentication::ClientSecretBasic {
+                client_id: client_id.clone(),
+                client_secret: secret.clone(),
+            }
+        }
+        Authentication::Assertion { client_id, audience, key_id, key: Secret(key) } => {
+            // The key was looked at when it was read.
+            let assertion = Assertion::new(client_id, audience, key_id.as_deref(), key)?;
+            ClientAuthentication::PrivateKeyJwt(assertion)
+        }
+        Authentication::Certificate { client_id } => {
+            ClientAuthentication::TlsClientAuth { client_id: client_id.clone() }
+        }
+    })
+}
+
+/// What was kept, unless it is too old or no key set; that is no reason not to start.
+fn recall(keeper: &Keeper, keys: &KeySettings, place: &Place, now: Moment) -> Option<Recalled> {
+    match keeper.recall(&keys.algorithms, now) {
+        Ok(recalled) => recalled.filter(|recalled| recalled.age < keys.pace.stale_for),
+        Err(error) => {
+            let file = keeper.file().display();
+            place.warn(format!("the kept key set {file} does not count: it {error}"));
+            None
+        }
+    }
+}
+
+fn witness(metrics: &Metrics) -> Witness {
+    let words = ["active", "refused", "failed"];
+    let [active, refused, failed] = words.map(|word| metrics.services().introspections(word));
+    let causes = Causes::new("introspection gave no answer that decides");
+    Arc::new(move |notice| match notice {
+        Notice::Active => {
+            causes.note(None);
+            active.inc();
+        }
+        Notice::Refused => {
+            causes.note(None);
+            refused.inc();
+        }
+        Notice::Failed(error) => {
+            causes.note(Some(error));
+            failed.inc();
+        }
+    })
+}
+
+/// Counts and logs what happens to key sets.
+fn key_witness(metrics: &Metrics) -> source::Witness {
+    let key_sets = metrics.key_sets();
+    Arc::new(move |issuer, event| match event {
+        Event::Read { cause, changed } => {
+            key_sets.note_read(issuer, cause.as_str(), Moment::now());
+            if *changed {
+                tracing::info!(issuer, cause = cause.as_str(), "the key set changed");
+            }
+        }
+        Event::Failed { cause, error, counts_on } => {
+            key_sets.note_failure(issuer, cause.as_str(), error.reason(), Moment::now());
+            let cause = cause.as_str();
+            match counts_on {
+                true => {
+                    tracing::warn!(issuer, cause, %error, "the key set was not read: the last one counts on")
+                }
+                false => {
+                    tracing::error!(issuer, cause, %error, "the key set was not read, and there is none that counts")
+                }
+            }
+        }
+        Event::NotKept(error) => {
+            tracing::warn!(issuer, %error, "the key set cannot be kept for the next start");
+        }
+        Event::UnknownKey => key_sets.note_unknown_key(issuer),
+    })
+}
