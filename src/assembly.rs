@@ -17,11 +17,10 @@ mod witnesses;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use url::Url;
 
 use crate::admission::Admission;
 use crate::config::{
@@ -36,6 +35,7 @@ use crate::limits::{Ceilings, Limits};
 use crate::listener::WireLimits;
 use crate::listener::lists::Point;
 use crate::measure::Meter;
+use crate::remote::Ask;
 use crate::report::Metrics;
 use crate::route::Routes;
 use crate::token::Tokens;
@@ -86,12 +86,12 @@ impl Kept {
 }
 
 /// Who is asked instead of the services that a configuration names, so that nobody is.
-#[derive(Clone, Debug)]
-pub struct StandIn {
-    /// Where, on this machine.
-    pub url: Url,
-    /// The key set of every issuer, instead of its own.
-    pub key_set: Option<PathBuf>,
+pub trait StandIn {
+    /// Who answers instead of the service that a table describes, such as `token.introspection`.
+    fn service(&self, table: &str) -> Arc<dyn Ask>;
+
+    /// The file whose key set every issuer has, instead of its own.
+    fn key_set(&self) -> Option<&Path>;
 }
 
 /// A configuration that can serve, and what deserves attention in it.
@@ -114,7 +114,7 @@ pub fn load(path: &Path, metrics: &Metrics, before: Option<&Kept>) -> Result<Loa
 pub fn load_offline(
     path: &Path,
     metrics: &Metrics,
-    stand_in: &StandIn,
+    stand_in: &dyn StandIn,
 ) -> Result<Loaded, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     Assembler { mistakes: &mistakes, metrics, before: None, stand_in: Some(stand_in) }.load(path)
@@ -125,7 +125,7 @@ struct Assembler<'a> {
     mistakes: &'a Mistakes,
     metrics: &'a Metrics,
     before: Option<&'a Kept>,
-    stand_in: Option<&'a StandIn>,
+    stand_in: Option<&'a dyn StandIn>,
 }
 
 impl Assembler<'_> {

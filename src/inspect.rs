@@ -45,9 +45,9 @@ pub enum InspectError {
     /// An argument is not what it should be.
     #[error("{0}")]
     Argument(String),
-    /// What stands in for the services of the configuration cannot be.
-    #[error("no loopback address can be listened on: {0}")]
-    StandIn(std::io::Error),
+    /// The runtime cannot be.
+    #[error("the runtime cannot start: {0}")]
+    Runtime(std::io::Error),
     /// The distinguished name to compare with is none.
     #[error("--subject-dn: {0}, accepted: a name such as CN=tpp.example,O=Seguradora,C=BR")]
     Name(NameError),

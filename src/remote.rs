@@ -4,6 +4,7 @@
 //! follows a redirect, never trusts a root that the configuration does not name, never waits longer
 //! than the deadline, never keeps more than the bound. A fault here means "cannot decide", never "no".
 
+pub mod ask;
 pub mod breaker;
 pub mod breakers;
 pub mod connect;
@@ -11,12 +12,15 @@ pub mod connect;
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, Response};
 use thiserror::Error;
 use url::Url;
 
+pub use ask::{Ask, Question};
+use ask::{Place, What};
 pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
 pub use breakers::Breakers;
 pub use connect::ConnectFault;
@@ -115,7 +119,7 @@ impl fmt::Debug for Remote {
 }
 
 /// An answer within the bound.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
@@ -126,6 +130,18 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer of JSON.
+    pub fn json(status: StatusCode, text: String) -> Self {
+        let media_type = HeaderValue::from_static("application/json");
+        let fields = [(header::CONTENT_TYPE, media_type)].into_iter().collect();
+        Self { status, fields, body: text.into_bytes() }
+    }
+
+    /// The entity tag of this version, to ask with next time (RFC 9110 section 13.1.2).
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.fields.get(header::ETAG)
+    }
+
     /// Whether it says that it is `application/json`, or a type whose suffix says so (RFC 6839).
     pub fn is_json(&self) -> bool {
         let media_type =
@@ -135,17 +151,6 @@ impl Answer {
         let subtype = essence.strip_prefix("application/");
         subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
     }
-}
-
-/// A document, or a status that says why there is none.
-#[derive(Debug)]
-pub struct Document {
-    /// The status.
-    pub status: StatusCode,
-    /// The body; empty with any other status than 200.
-    pub body: Vec<u8>,
-    /// The entity tag of this version, to ask with next time (RFC 9110 section 13.1.2).
-    pub etag: Option<HeaderValue>,
 }
 
 /// Bytes of an answer.
@@ -171,63 +176,49 @@ impl Remote {
         Ok(Self { client, url: endpoint.url })
     }
 
-    /// The same client, for another URL.
-    pub fn at(&self, url: Url) -> Self {
-        Self { client: self.client.clone(), url }
-    }
-
-    /// GET of the endpoint, or of a path below it whose segments are encoded here.
-    pub async fn get(&self, segments: &[&str]) -> Result<Answer, RemoteError> {
+    fn url(&self, place: Place<'_>) -> Result<Url, RemoteError> {
+        let segments = match place {
+            Place::At(url) => return Ok(url),
+            Place::Below(segments) => segments,
+        };
         let mut url = self.url.clone();
         if !segments.is_empty() {
             let mut path = url.path_segments_mut().map_err(|()| RemoteError::Client)?;
             path.pop_if_empty().extend(segments);
         }
-        self.send(self.client.get(url)).await
+        Ok(url)
     }
+}
 
-    /// POST of a form, with client_secret_basic if a client id and secret are given.
-    pub async fn post_form(
-        &self,
-        form: String,
-        basic: Option<(&str, &str)>,
-    ) -> Result<Answer, RemoteError> {
-        let mut request = self
-            .client
-            .post(self.url.clone())
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form);
-        if let Some((id, secret)) = basic {
-            request = request.basic_auth(id, Some(secret));
-        }
-        self.send(request).await
-    }
-
-    /// GET of a document of at most so many bytes, unless it is still the version that is `known`. By
-    /// entity tag only: times of servers that share an address differ, and would hide a newer version.
-    pub async fn fetch(
-        &self,
-        known: Option<HeaderValue>,
-        most: usize,
-    ) -> Result<Document, RemoteError> {
-        let mut request = self.client.get(self.url.clone());
-        if let Some(etag) = known {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        let mut response = request.send().await.map_err(named)?;
-        let (status, etag) = (response.status(), response.headers().get(header::ETAG).cloned());
-        let body = match status {
-            StatusCode::OK => read_bounded(&mut response, most).await?,
-            _ => Vec::new(),
+#[async_trait]
+impl Ask for Remote {
+    async fn ask(&self, question: Question<'_>) -> Result<Answer, RemoteError> {
+        let Question { place, what, most } = question;
+        let url = self.url(place)?;
+        let is_document = matches!(what, What::Document(_));
+        let mut request = match what {
+            What::Json | What::Document(None) => self.client.get(url),
+            What::Document(Some(etag)) => self.client.get(url).header(header::IF_NONE_MATCH, etag),
+            What::Form(form, basic) => {
+                let request = self.client.post(url).body(form);
+                let request =
+                    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+                match basic {
+                    Some((id, secret)) => request.basic_auth(id, Some(secret)),
+                    None => request,
+                }
+            }
         };
-        Ok(Document { status, body, etag })
-    }
-
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, RemoteError> {
-        let request = request.header(header::ACCEPT, "application/json");
+        if !is_document {
+            request = request.header(header::ACCEPT, "application/json");
+        }
         let mut response = request.send().await.map_err(named)?;
         let status = response.status();
-        let body = read_bounded(&mut response, LONGEST_ANSWER).await?;
+        // A document is large, and nobody looks into what comes in its place.
+        let body = match is_document && status != StatusCode::OK {
+            true => Vec::new(),
+            false => read_bounded(&mut response, most).await?,
+        };
         let fields = std::mem::take(response.headers_mut());
         Ok(Answer { status, fields, body })
     }

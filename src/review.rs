@@ -9,7 +9,6 @@ pub mod statement;
 pub mod show;
 pub mod schema;
 pub mod replay;
-mod responder;
 mod rehearsal;
 pub mod trial;
 mod deviation;

@@ -245,6 +245,18 @@ fn no_stage_imports_the_configuration_or_reads_a_clock() {
     }
 }
 
+/// Who answers is somebody else's choice: a client of the network in service, what was given where nobody is asked.
+#[test]
+fn a_stage_asks_other_services_through_a_seam() {
+    let modules = ["token", "consent", "admission", "course", "listener", "config"];
+    for source in sources().iter().filter(|source| modules.contains(&source.module.as_str())) {
+        for line in source.code.iter().filter(|line| line.contains("remote")) {
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(!words.any(|word| word == "Remote"), "{}: {line}", source.path.display());
+        }
+    }
+}
+
 #[test]
 fn reading_files_makes_nothing_that_serves_asks_or_counts() {
     let makers = [

@@ -43,7 +43,7 @@ impl Assembler<'_> {
     ) -> Option<Registry> {
         let breakers = Breakers::new(settings.breaker, Moment::now, BREAKER.witness(self.metrics));
         let (consents, enrollments) = (settings.consents.clone(), settings.enrollments.clone());
-        Some(Registry::new(self.remote(endpoint)?, breakers, consents, enrollments))
+        Some(Registry::new(self.service(endpoint)?, breakers, consents, enrollments))
     }
 
     fn events(&self, webhook: &WebhookSettings) -> Option<Events> {

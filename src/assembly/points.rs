@@ -56,7 +56,7 @@ impl Assembler<'_> {
         let before = points.find(self.before, has_same_lists).map(|point| point.list().clone());
         let setup = PointSetup {
             url: settings.endpoint.url.clone(),
-            remote: self.remote(&settings.endpoint)?,
+            service: self.service(&settings.endpoint)?,
             issuers: issuers.clone(),
             directory: settings.directory.clone(),
             refresh: settings.refresh,

@@ -3,40 +3,29 @@
 use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
-use url::Url;
 
 use super::Assembler;
 use crate::config::values::URL;
 use crate::config::{EndpointSettings, Place, Secret};
 use crate::listener::tls::provider;
-use crate::remote::{Endpoint, Remote};
+use crate::remote::{Ask, Endpoint, Remote};
 
 impl Assembler<'_> {
-    /// The client of an endpoint, or of who stands in for it.
-    pub(super) fn remote(&self, settings: &EndpointSettings) -> Option<Remote> {
+    /// The client of an endpoint, or who stands in for it.
+    pub(super) fn service(&self, settings: &EndpointSettings) -> Option<Arc<dyn Ask>> {
         let place = self.mistakes.at(&settings.at);
-        let timeout = settings.timeout;
         let tls = match settings.url.scheme() {
             "https" => Some(tls(settings, &place)?),
             _ => None,
         };
-        let endpoint = match self.stand_in {
-            Some(stand_in) => {
-                Endpoint { url: instead(&stand_in.url, settings), tls: None, timeout }
-            }
-            None => Endpoint { url: settings.url.clone(), tls, timeout },
-        };
+        if let Some(stand_in) = self.stand_in {
+            return Some(stand_in.service(settings.table.key()));
+        }
+        let endpoint = Endpoint { url: settings.url.clone(), tls, timeout: settings.timeout };
         let remote = Remote::new(endpoint)
             .map_err(|error| place.reject(format!("cannot be used: {error}, accepted: {URL}")));
-        remote.ok()
+        Some(Arc::new(remote.ok()?))
     }
-}
-
-/// Where it is asked instead of the service that a table describes.
-fn instead(stand_in: &Url, settings: &EndpointSettings) -> Url {
-    let mut url = stand_in.clone();
-    url.set_path(settings.table.key());
-    url
 }
 
 fn tls(settings: &EndpointSettings, place: &Place) -> Option<ClientConfig> {

@@ -53,8 +53,8 @@ impl Assembler<'_> {
             None => authentication(&settings.authentication)?,
         };
         let breakers = Breakers::new(settings.breaker, Moment::now, BREAKER.witness(self.metrics));
-        let remote = self.remote(&settings.endpoint)?;
-        Some((Introspector::new(remote, breakers, authentication), witness(self.metrics)))
+        let service = self.service(&settings.endpoint)?;
+        Some((Introspector::new(service, breakers, authentication), witness(self.metrics)))
     }
 
     fn issuer(&self, settings: &IssuerSettings) -> Option<Issuer> {
@@ -101,21 +101,21 @@ impl Assembler<'_> {
         settings: &KeySettings,
         place: &Place,
     ) -> Option<(Origin, Option<KeySet>)> {
-        let given = self.stand_in.and_then(|stand_in| stand_in.key_set.as_ref());
+        let given = self.stand_in.and_then(|stand_in| stand_in.key_set());
         let table = self.mistakes.at(&settings.table);
         let (file, place) = match (given, &settings.origin) {
             (Some(file), _) => (file, &table),
-            (None, OriginSettings::File(file)) => (file, place),
+            (None, OriginSettings::File(file)) => (file.as_path(), place),
             (None, OriginSettings::Url(endpoint)) => {
-                return Some((Origin::Url(self.remote(endpoint)?), None));
+                return Some((Origin::Url(self.service(endpoint)?), None));
             }
             (None, OriginSettings::Metadata(endpoint)) => {
-                let metadata = Metadata::new(issuer, &endpoint.url, self.remote(endpoint)?);
+                let metadata = Metadata::new(issuer, &endpoint.url, self.service(endpoint)?);
                 return Some((Origin::Metadata(metadata), None));
             }
         };
         let keys = read_key_set(file, place, &settings.algorithms)?;
-        Some((Origin::File(file.clone()), Some(keys)))
+        Some((Origin::File(file.to_owned()), Some(keys)))
     }
 }
 

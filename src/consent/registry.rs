@@ -5,10 +5,12 @@
 //! means that the gateway cannot decide. A registry that fails is left alone for a while, by a breaker for each client:
 //! a token's consent is one that its client had made, and the registry could fail at that one alone.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::{ConsentError, ConsentId, ConsentKind};
-use crate::remote::{Breakers, Remote, RemoteError};
+use crate::remote::{Ask, Breakers, Question, RemoteError};
 use crate::strict;
 use crate::terms::{Reading, Terms};
 use crate::token::ClientId;
@@ -25,21 +27,21 @@ pub(super) enum Chosen<'a> {
 /// A client of the registry.
 #[derive(Debug)]
 pub struct Registry {
-    remote: Remote,
+    service: Arc<dyn Ask>,
     breakers: Breakers<ClientId>,
     consents: Reading,
     enrollments: Reading,
 }
 
 impl Registry {
-    /// A client of the registry at `remote`, and how its descriptions are read.
+    /// A client of the registry that `service` is, and how its descriptions are read.
     pub fn new(
-        remote: Remote,
+        service: Arc<dyn Ask>,
         breakers: Breakers<ClientId>,
         consents: Reading,
         enrollments: Reading,
     ) -> Self {
-        Self { remote, breakers, consents, enrollments }
+        Self { service, breakers, consents, enrollments }
     }
 
     /// Looks a consent up.
@@ -54,7 +56,7 @@ impl Registry {
             ConsentKind::Enrollment => ("enrollments", &self.enrollments),
         };
         let path = [collection, id.reveal()];
-        let question = self.remote.get(&path);
+        let question = self.service.ask(Question::get(&path));
         let answer = match chosen {
             Chosen::ByToken(client) => self.breakers.ask(client, question).await,
             Chosen::ByCaller(client) => self.breakers.ask_apart(client, question).await,

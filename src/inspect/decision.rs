@@ -12,7 +12,7 @@ use url::Url;
 use super::InspectError;
 use crate::admission::{Note, Step};
 use crate::config;
-use crate::remote::{Endpoint, Remote};
+use crate::remote::{Ask, Endpoint, Question, Remote};
 use crate::report::admin::DECISIONS;
 
 /// The verdict on what its rules would have refused.
@@ -34,7 +34,9 @@ pub fn ask(config: &Path, id: &str) -> Result<Records, InspectError> {
     let url = url.map_err(|error| gone(error.to_string()))?;
     let remote = Remote::new(Endpoint { url, tls: None, timeout: PATIENCE });
     let remote = remote.map_err(|error| gone(error.to_string()))?;
-    let answer = runtime.block_on(remote.get(&[id])).map_err(|error| gone(error.to_string()))?;
+    let answer = runtime
+        .block_on(remote.ask(Question::get(&[id])))
+        .map_err(|error| gone(error.to_string()))?;
     let records: Vec<Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
     if records.is_empty() { Err(InspectError::NoDecision) } else { Ok(Records(records)) }
 }

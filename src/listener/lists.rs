@@ -27,7 +27,7 @@ use url::Url;
 use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
 use crate::last_good::LastGood;
 use crate::moment::Moment;
-use crate::remote::{Document, Remote, RemoteError};
+use crate::remote::{Answer, Ask, Question, RemoteError};
 
 /// Bytes of a list.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
@@ -93,7 +93,7 @@ pub struct PointSetup {
     /// Where the list is.
     pub url: Url,
     /// How to reach it.
-    pub remote: Remote,
+    pub service: Arc<dyn Ask>,
     /// Whose lists are accepted.
     pub issuers: Arc<ListIssuers>,
     /// Where the list is kept.
@@ -107,7 +107,7 @@ pub struct PointSetup {
 /// A distribution point. One fetch of it is under way at a time: whoever follows it asks in turn.
 pub struct Point {
     url: Url,
-    remote: Remote,
+    service: Arc<dyn Ask>,
     issuers: Arc<ListIssuers>,
     place: LastGood,
     refresh: Duration,
@@ -137,7 +137,7 @@ impl Point {
     /// there is one. An expired one is still the newest that is known. Says beside it why a kept list is not
     /// used.
     pub fn new(setup: PointSetup, now: Moment) -> (Self, Option<String>) {
-        let PointSetup { url, remote, issuers, directory, refresh, before } = setup;
+        let PointSetup { url, service, issuers, directory, refresh, before } = setup;
         let place = LastGood::of(&directory, url.as_str(), "crl");
         let (mut state, mut unusable) = (State::default(), None);
         let list = before.unwrap_or_else(|| {
@@ -150,7 +150,7 @@ impl Point {
             Arc::new(FetchedList::new(kept))
         });
         let (state, wanted) = (Mutex::new(state), Notify::new());
-        (Self { url, remote, issuers, place, refresh, list, state, wanted }, unusable)
+        (Self { url, service, issuers, place, refresh, list, state, wanted }, unusable)
     }
 
     /// Its URL.
@@ -198,7 +198,7 @@ impl Point {
     async fn attempt(self: &Arc<Self>) -> Result<Refreshed, FetchError> {
         let known = self.version_in_force();
         let was_known = known.is_some();
-        let document = self.remote.fetch(known, LARGEST_LIST).await?;
+        let document = self.service.ask(Question::document(known, LARGEST_LIST)).await?;
         match document.status {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if was_known => return self.unchanged(Moment::now()),
@@ -219,8 +219,9 @@ impl Point {
         state.etag.clone().filter(|_| holds && state.is_kept)
     }
 
-    fn take(&self, document: Document, now: Moment) -> Result<Refreshed, FetchError> {
-        let Document { body, etag, .. } = document;
+    fn take(&self, document: Answer, now: Moment) -> Result<Refreshed, FetchError> {
+        let etag = document.etag().cloned();
+        let body = document.body;
         let digest = sha256(&body);
         let is_in_force = self.state.lock().digest == Some(digest);
         if !is_in_force {

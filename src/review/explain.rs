@@ -9,7 +9,8 @@ mod known;
 mod question;
 mod record;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use http::Version;
 use serde_json::Value;
@@ -17,7 +18,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::rehearsal::{self, shake_hands};
-use super::responder::Responder;
 use crate::admission::{Admission, Arriving, Note, Refused, Step};
 use crate::assembly::{self, ListenerConfiguration, Loaded, StandIn};
 use crate::config::Mistake;
@@ -27,11 +27,12 @@ use crate::inspect::decision::Records;
 use crate::interaction::Interaction;
 use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
+use crate::remote::Ask;
 use crate::report::Metrics;
 use crate::report::decisions::Subject;
 use crate::request::form::Head;
 use crate::route::{Access, Door, Exposure, Route};
-use known::Known;
+use known::{Known, KnownServices};
 pub use question::Question;
 use question::Request;
 
@@ -64,28 +65,42 @@ impl From<InspectError> for Untold {
 /// Tells what would become of a request.
 pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
     let (request, at) = (question.request()?, question.time()?);
-    let known = Known::new(question.consent()?, question.introspection()?);
+    let known = KnownServices::new(Known::new(question.consent()?, question.introspection()?));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(InspectError::StandIn)?;
+    let runtime = runtime.map_err(InspectError::Runtime)?;
     runtime.block_on(async {
-        let responder = Responder::start(known).await.map_err(InspectError::StandIn)?;
-        let url = responder.url().clone();
-        let stand_in = StandIn { url, key_set: question.key_set() };
+        let stand_in = Given { services: known.clone(), key_set: question.key_set() };
         let metrics = Metrics::new().map_err(|_| Untold::Configuration(Vec::new()))?;
         let loaded = assembly::load_offline(config, &metrics, &stand_in);
         let Loaded { configuration, warnings } = loaded.map_err(Untold::Configuration)?;
         let listeners = &configuration.listeners;
         let (position, listener) = choose(listeners, question.listener(), &request)?;
-        let (request, responder) = (&request, &responder);
+        let (request, known) = (&request, &known);
         // Read now, for what was loaded counts its age from when it was.
         let loaded = Moment::now();
         let now = at.map_or(loaded, |at| Moment::at(loaded.since_start(), at));
-        let rehearsal = Rehearsal { position, listener, request, responder, now };
+        let rehearsal = Rehearsal { position, listener, request, known, now };
         let record = rehearsal.run(&configuration.serving.admission).await;
         let verdict = record.get("verdict").and_then(Value::as_str);
         let is_allowed = matches!(verdict, Some("allowed" | "would_refuse"));
         Ok(Told { record: Records::of(record), is_allowed, warnings })
     })
+}
+
+/// What was given instead of the services that the configuration names.
+struct Given {
+    services: KnownServices,
+    key_set: Option<PathBuf>,
+}
+
+impl StandIn for Given {
+    fn service(&self, table: &str) -> Arc<dyn Ask> {
+        self.services.service(table)
+    }
+
+    fn key_set(&self) -> Option<&Path> {
+        self.key_set.as_deref()
+    }
 }
 
 fn choose<'a>(
@@ -114,7 +129,7 @@ struct Rehearsal<'a> {
     position: usize,
     listener: &'a ListenerConfiguration,
     request: &'a Request,
-    responder: &'a Responder<Known>,
+    known: &'a KnownServices,
     now: Moment,
 }
 
@@ -190,7 +205,7 @@ impl Rehearsal<'_> {
             };
         };
         let explanation = admission.explain(arriving, &refused.refusal, self.now).await;
-        let missing = self.responder.with(|known| known.missing(&refused.refusal));
+        let missing = self.known.missing(&refused.refusal);
         record::refused(&subject, refused, &explanation, missing, &notes)
     }
 

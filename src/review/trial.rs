@@ -83,11 +83,11 @@ fn list(path: &Path, mistakes: &Mistakes) -> Vec<PathBuf> {
 /// Judges all cases, one after another.
 pub fn run(cases: Cases, policies: Policies, settings: Judging) -> Result<Report, SetUpError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(SetUpError::Registry)?;
+    let runtime = runtime.map_err(SetUpError::Runtime)?;
     runtime.block_on(async {
         let began = Instant::now();
         let routes = policies.entries.len();
-        let mut gateway = Gateway::new(policies.routes, settings).await?;
+        let mut gateway = Gateway::new(policies.routes, settings)?;
         let mut report = Report::new(cases.files, routes);
         for case in &cases.cases {
             let judged = gateway.judge(case).await?;

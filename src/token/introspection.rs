@@ -9,6 +9,7 @@
 mod assertion;
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::StatusCode;
 use url::form_urlencoded;
@@ -17,7 +18,7 @@ use super::claims::{ClaimRules, Claims, Source};
 use super::{TokenError, VerifiedToken};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
-use crate::remote::{Breakers, Remote, RemoteError};
+use crate::remote::{Ask, Breakers, Question, RemoteError};
 pub use assertion::Assertion;
 
 /// How the gateway authenticates to the authorization server.
@@ -60,19 +61,19 @@ pub enum Introspection {
 /// A client of the introspection endpoint.
 #[derive(Debug)]
 pub struct Introspector {
-    remote: Remote,
+    service: Arc<dyn Ask>,
     breakers: Breakers<OrganisationId>,
     authentication: ClientAuthentication,
 }
 
 impl Introspector {
-    /// A client of `remote`, which `breakers` leave alone when it fails.
+    /// A client of `service`, which `breakers` leave alone when it fails.
     pub fn new(
-        remote: Remote,
+        service: Arc<dyn Ask>,
         breakers: Breakers<OrganisationId>,
         authentication: ClientAuthentication,
     ) -> Self {
-        Self { remote, breakers, authentication }
+        Self { service, breakers, authentication }
     }
 
     /// Asks about one token, which an organisation's participant sent.
@@ -94,7 +95,7 @@ impl Introspector {
         let basic = basic.as_ref().map(|(id, secret)| (id.as_str(), secret.as_str()));
         let question = async {
             let form = self.form(token, now).ok_or(RemoteError::Client)?;
-            self.remote.post_form(form, basic).await
+            self.service.ask(Question::form(form, basic)).await
         };
         let answer = self.breakers.ask(caller, question).await;
         let answer = answer.map_err(TokenError::Introspection)?;

@@ -2,11 +2,15 @@
 //! the authorization server's about the token. What was asked for and not given is remembered, for then the gateway
 //! would know more than is known here.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use http::StatusCode;
+use parking_lot::Mutex;
 
 use crate::consent::ConsentError;
 use crate::refusal::Refusal;
-use crate::review::responder::Service;
+use crate::remote::{Answer, Ask, Question, RemoteError};
 use crate::token::TokenError;
 
 /// What a service says.
@@ -68,23 +72,56 @@ impl Known {
     }
 }
 
-impl Service for Known {
-    /// A path begins with the name of the table that describes the service.
-    fn answer(&mut self, path: &str) -> (StatusCode, String) {
-        let (said, missing) = if path.starts_with("/consent") {
-            (&self.consent, Missing::Consent)
-        } else if path.starts_with("/token.introspection") {
-            (&self.introspection, Missing::Introspection)
-        } else {
-            (&None, Missing::KeySet)
+/// What is known, as the services of the configuration say it.
+#[derive(Clone, Debug)]
+pub(super) struct KnownServices(Arc<Mutex<Known>>);
+
+impl KnownServices {
+    /// What was given.
+    pub(super) fn new(known: Known) -> Self {
+        Self(Arc::new(Mutex::new(known)))
+    }
+
+    /// What a refusal depends on, if it was asked for in vain.
+    pub(super) fn missing(&self, refusal: &Refusal) -> Option<Missing> {
+        self.0.lock().missing(refusal)
+    }
+
+    /// The service that a table describes.
+    pub(super) fn service(&self, table: &str) -> Arc<dyn Ask> {
+        let missing = match table {
+            "consent" => Missing::Consent,
+            "token.introspection" => Missing::Introspection,
+            _ => Missing::KeySet,
         };
-        match said {
-            Some(Said::Answer(text)) => (StatusCode::OK, text.clone()),
+        Arc::new(KnownService { known: self.clone(), missing })
+    }
+}
+
+#[derive(Debug)]
+struct KnownService {
+    known: KnownServices,
+    /// What lacks where nothing was given.
+    missing: Missing,
+}
+
+#[async_trait]
+impl Ask for KnownService {
+    async fn ask(&self, _: Question<'_>) -> Result<Answer, RemoteError> {
+        let mut known = self.known.0.lock();
+        let said = match self.missing {
+            Missing::Consent => known.consent.clone(),
+            Missing::Introspection => known.introspection.clone(),
+            Missing::KeySet => None,
+        };
+        let (status, text) = match said {
+            Some(Said::Answer(text)) => (StatusCode::OK, text),
             Some(Said::Unknown) => (StatusCode::NOT_FOUND, String::new()),
             None => {
-                self.missing.push(missing);
+                known.missing.push(self.missing);
                 (StatusCode::SERVICE_UNAVAILABLE, String::new())
             }
-        }
+        };
+        Ok(Answer::json(status, text))
     }
 }

@@ -33,9 +33,9 @@ impl Bench {
         settings: Judging,
     ) -> Result<Self, SetUpError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(SetUpError::Registry)?;
+        let runtime = runtime.map_err(SetUpError::Runtime)?;
         let [first, _] = &sets;
-        let gateway = runtime.block_on(Gateway::new(first.clone(), settings))?;
+        let gateway = Gateway::new(first.clone(), settings)?;
         Ok(Self { runtime, gateway, sets })
     }
 

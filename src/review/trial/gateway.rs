@@ -2,7 +2,7 @@
 //! through them as it does in service.
 //!
 //! Nothing is forged: the certificate is verified up to an anchor, the token by its signature, the consent by
-//! asking a registry. What is new is only who vouches: [`Authority`] and [`Responder`].
+//! asking a registry. What is new is only who vouches: [`Authority`] and [`Registry`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -27,10 +27,8 @@ use crate::interaction::Interaction;
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
-use crate::remote::Remote;
 use crate::request::form::Head;
 use crate::review::rehearsal::{self, Door, shake_hands};
-use crate::review::responder::Responder;
 use crate::route::{self, Access, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
 use crate::token::jwks::{KeySource, Origin, Pace};
@@ -48,9 +46,9 @@ pub enum SetUpError {
     /// No keys.
     #[error("the keys of the test run cannot be made")]
     Keys,
-    /// No registry.
-    #[error("the registry of the test run cannot listen on a loopback address: {0}")]
-    Registry(std::io::Error),
+    /// No runtime.
+    #[error("the runtime cannot start: {0}")]
+    Runtime(std::io::Error),
     /// No request.
     #[error("a request of the test run cannot be written")]
     Request,
@@ -76,8 +74,7 @@ pub(super) struct Gateway {
     trust: Arc<Trust>,
     domain: Arc<TrustDomain>,
     tokens: Arc<Tokens>,
-    registry: Responder<Registry>,
-    remote: Remote,
+    registry: Arc<Registry>,
     /// Certificates that were issued: most cases have the same.
     issued: HashMap<Certificate, Chain>,
     /// Tokens that were signed, by what they say: many requests of a comparison have the same.
@@ -87,27 +84,15 @@ pub(super) struct Gateway {
 type Chain = Vec<CertificateDer<'static>>;
 
 impl Gateway {
-    pub(super) async fn new(routes: Arc<Routes>, settings: Judging) -> Result<Self, SetUpError> {
+    pub(super) fn new(routes: Arc<Routes>, settings: Judging) -> Result<Self, SetUpError> {
         let organisation = &settings.profile.issuer_organisation;
         let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
         let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
         let tokens = Arc::new(tokens(&authority).ok_or(SetUpError::Keys)?);
-        let registry = Responder::start(Registry::default()).await.map_err(SetUpError::Registry)?;
-        let remote = registry::client(&registry).map_err(SetUpError::Registry)?;
+        let registry = Arc::new(Registry::default());
         let domain = Arc::new(TrustDomain::new(trust.clone()));
         let (issued, signed) = (HashMap::new(), HashMap::new());
-        Ok(Self {
-            routes,
-            settings,
-            authority,
-            trust,
-            domain,
-            tokens,
-            registry,
-            remote,
-            issued,
-            signed,
-        })
+        Ok(Self { routes, settings, authority, trust, domain, tokens, registry, issued, signed })
     }
 
     /// Decides by these routes from now on.
@@ -133,7 +118,7 @@ impl Gateway {
         if let Some(token) = &case.token {
             headers.append(header::AUTHORIZATION, self.bearer(token, &chain)?);
         }
-        self.registry.with(|registry| registry.tell(case.consents.as_deref()));
+        self.registry.tell(case.consents.as_deref());
         let admission = self.admission(case, wall);
         let (path, query) =
             case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
@@ -220,7 +205,7 @@ impl Gateway {
             stale_for: None,
         };
         let registry: (_, Witness) =
-            (registry::stage(&self.remote, &self.settings), Arc::new(|_| ()));
+            (registry::stage(&self.registry, &self.settings), Arc::new(|_| ()));
         let rules = self.settings.consent_rules;
         let consents =
             Consents::new(Some(registry), Teller::Registry, rules, memory, Arc::default());

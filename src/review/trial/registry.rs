@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http::StatusCode;
-use percent_encoding::percent_decode_str;
+use parking_lot::Mutex;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
@@ -13,56 +14,48 @@ use super::case::KnownConsent;
 use crate::config::Judging;
 use crate::consent::ConsentKind;
 use crate::moment::Moment;
-use crate::remote::{BreakerSettings, Breakers, Endpoint, Remote};
-use crate::review::responder::{Responder, Service};
+use crate::remote::{Answer, Ask, BreakerSettings, Breakers, Question, RemoteError};
 use crate::terms::{Members, Reading};
 
-/// Longer than a busy machine lets a loopback address wait: running out of it would fail a case.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Answers by path; nothing if the registry is out of order.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Option<HashMap<String, String>>>);
 
-/// Answers by decoded path; nothing if the registry is out of order.
-#[derive(Default)]
-pub(super) struct Registry(Option<HashMap<String, String>>);
-
-impl Service for Registry {
-    fn answer(&mut self, path: &str) -> (StatusCode, String) {
-        let path = percent_decode_str(path).decode_utf8_lossy();
-        match &self.0 {
+#[async_trait]
+impl Ask for Registry {
+    async fn ask(&self, question: Question<'_>) -> Result<Answer, RemoteError> {
+        let path = question.segments().join("/");
+        let (status, text) = match &*self.0.lock() {
             None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
-            Some(known) => match known.get(&*path) {
+            Some(known) => match known.get(&path) {
                 Some(body) => (StatusCode::OK, body.clone()),
                 None => (StatusCode::NOT_FOUND, String::new()),
             },
-        }
+        };
+        Ok(Answer::json(status, text))
     }
 }
 
 impl Registry {
     /// Answers this from now on.
-    pub(super) fn tell(&mut self, consents: Option<&[KnownConsent]>) {
+    pub(super) fn tell(&self, consents: Option<&[KnownConsent]>) {
         let told = |consents: &[KnownConsent]| {
             let of = |consent: &KnownConsent| {
                 let (id, body) = (consent.id.clone(), describe(consent));
                 let path = move |kind: &ConsentKind| match kind {
-                    ConsentKind::Consent => format!("/consents/{id}"),
-                    ConsentKind::Enrollment => format!("/enrollments/{id}"),
+                    ConsentKind::Consent => format!("consents/{id}"),
+                    ConsentKind::Enrollment => format!("enrollments/{id}"),
                 };
                 consent.kinds.iter().map(move |kind| (path(kind), body.clone()))
             };
             consents.iter().flat_map(of).collect()
         };
-        self.0 = consents.map(told);
+        *self.0.lock() = consents.map(told);
     }
 }
 
-/// The gateway's client of it.
-pub(super) fn client(registry: &Responder<Registry>) -> std::io::Result<Remote> {
-    let endpoint = Endpoint { url: registry.url().clone(), tls: None, timeout: PATIENCE };
-    Remote::new(endpoint).map_err(std::io::Error::other)
-}
-
 /// How the gateway asks it.
-pub(super) fn stage(remote: &Remote, settings: &Judging) -> crate::consent::Registry {
+pub(super) fn stage(registry: &Arc<Registry>, settings: &Judging) -> crate::consent::Registry {
     let reading = |kind| Reading {
         kind,
         members: Members::of(kind),
@@ -73,7 +66,7 @@ pub(super) fn stage(remote: &Remote, settings: &Judging) -> crate::consent::Regi
     let settings = BreakerSettings { failures: u64::MAX, open_for: Duration::ZERO };
     let breakers = Breakers::new(settings, Moment::now, Arc::new(|_| ()));
     let [consents, enrollments] = [ConsentKind::Consent, ConsentKind::Enrollment].map(reading);
-    crate::consent::Registry::new(remote.clone(), breakers, consents, enrollments)
+    crate::consent::Registry::new(registry.clone(), breakers, consents, enrollments)
 }
 
 fn describe(consent: &KnownConsent) -> String {

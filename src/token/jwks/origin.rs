@@ -5,6 +5,7 @@
 //! call itself JSON, or comes by way of metadata that another issuer published.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
@@ -13,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use url::Url;
 
 use super::KeySetError;
-use crate::remote::{Answer, LONGEST_ANSWER, Remote, RemoteError, is_loopback};
+use crate::remote::{Answer, Ask, LONGEST_ANSWER, Question, RemoteError, is_loopback};
 
 /// Where the set comes from.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub enum Origin {
     /// A file.
     File(PathBuf),
     /// The authorization server's `jwks_uri`.
-    Url(Remote),
+    Url(Arc<dyn Ask>),
     /// The authorization server's metadata, which names the `jwks_uri`.
     Metadata(Metadata),
 }
@@ -30,7 +31,7 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Metadata {
     issuer: String,
-    remote: Remote,
+    service: Arc<dyn Ask>,
     places: [Url; 2],
 }
 
@@ -49,8 +50,8 @@ struct Document {
 }
 
 impl Metadata {
-    /// The metadata of an issuer that is a URL; `remote` reaches its host.
-    pub fn new(issuer: &str, url: &Url, remote: Remote) -> Self {
+    /// The metadata of an issuer that is a URL; `service` reaches its host.
+    pub fn new(issuer: &str, url: &Url, service: Arc<dyn Ask>) -> Self {
         let path = url.path().trim_end_matches('/').to_owned();
         let at = |path: String| {
             let mut place = url.clone();
@@ -61,19 +62,19 @@ impl Metadata {
             at(format!("{path}/.well-known/openid-configuration")),
             at(format!("/.well-known/oauth-authorization-server{path}")),
         ];
-        Self { issuer: issuer.to_owned(), remote, places }
+        Self { issuer: issuer.to_owned(), service, places }
     }
 
     async fn read(&self) -> Result<Read, KeySetError> {
         let [openid, oauth] = &self.places;
-        let answer = match ask(&self.remote.at(openid.clone())).await {
+        let answer = match ask(&*self.service, Question::get_at(openid.clone())).await {
             Err(KeySetError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
-                ask(&self.remote.at(oauth.clone())).await?
+                ask(&*self.service, Question::get_at(oauth.clone())).await?
             }
             answer => answer?,
         };
         let place = self.key_set_of(&answer.body)?;
-        read(&self.remote.at(place)).await
+        read(&*self.service, Question::get_at(place)).await
     }
 
     /// The metadata must be the issuer's own (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3), and
@@ -100,7 +101,7 @@ impl Origin {
     pub async fn read(&self) -> Result<Read, KeySetError> {
         match self {
             Self::File(path) => read_file(path).await,
-            Self::Url(remote) => read(remote).await,
+            Self::Url(service) => read(&**service, Question::get(&[])).await,
             Self::Metadata(metadata) => metadata.read().await,
         }
     }
@@ -126,14 +127,14 @@ async fn read_file(path: &PathBuf) -> Result<Read, KeySetError> {
     Ok(Read { json, max_age: None })
 }
 
-async fn read(remote: &Remote) -> Result<Read, KeySetError> {
-    let answer = ask(remote).await?;
+async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Read, KeySetError> {
+    let answer = ask(service, question).await?;
     Ok(Read { max_age: max_age(&answer.fields), json: answer.body })
 }
 
 /// A JSON document.
-async fn ask(remote: &Remote) -> Result<Answer, KeySetError> {
-    let answer = remote.get(&[]).await?;
+async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Answer, KeySetError> {
+    let answer = service.ask(question).await?;
     if answer.status != StatusCode::OK {
         return Err(RemoteError::Status(answer.status).into());
     }
