@@ -1,4 +1,4 @@
-//! docs/explain.md, held true: each example of it is run, against a gateway and without one.
+//! docs/explain-codes.md, held true: each example of it is run, against a gateway and without one.
 //!
 //! `PORTARIA_WRITE=1` writes the page again.
 
@@ -15,8 +15,15 @@ use portaria::lab::pki::Identity;
 use super::offline::explain;
 use crate::harness::*;
 
-/// Between what is written by hand and what is not.
-const MARK: &str = "<!-- From here on written by the test explain::page -->\n";
+/// Before the examples.
+const HEAD: &str = "\
+<!-- Written by the test explain::page -->
+# Every code, explained
+
+What `portaria explain` ([explain.md](explain.md)) says of each refusal. The answers are shortened to the verdict, but for the
+first three; pseudonyms and waiting times are others at each run. What the codes mean: [refusals.md](refusals.md).
+
+";
 
 /// Codes that nobody can cause at will.
 const NOT_SHOWN: [&str; 13] = [
@@ -163,8 +170,8 @@ fn whole((title, arguments, text): &(&str, Vec<String>, String)) -> String {
     format!("### {title}\n\n```\n$ portaria explain {}\n{text}```\n\n", arguments.join(" "))
 }
 
-fn page() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/explain.md")
+fn page(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
 /// The codes of docs/refusals.md, in its order.
@@ -194,15 +201,16 @@ async fn the_page_says_what_the_command_says_and_misses_no_code() {
     let wholes: String = examples::wholes().await.iter().map(whole).collect();
     let sections: String = examples.iter().map(section).collect();
     let sections = format!("## Whole answers\n\n{wholes}## Every code\n\n{sections}");
-    let text = std::fs::read_to_string(page()).unwrap_or_default();
-    let (by_hand, written) = text.split_once(MARK).unwrap_or((&text, ""));
-    let expected = format!("\n{}", sections.trim_end().to_owned() + "\n");
+    let expected = format!("{HEAD}{}\n", sections.trim_end());
+    let written = page("explain-codes.md");
     if std::env::var("PORTARIA_WRITE").is_ok_and(|value| value == "1") {
-        std::fs::write(page(), format!("{by_hand}{MARK}{expected}")).unwrap();
+        std::fs::write(written, expected).unwrap();
         return;
     }
     // To write it again: PORTARIA_WRITE=1 cargo test --features lab --test gateway explain::page
-    assert!(written == expected, "docs/explain.md is not what the command says");
+    let is_true = std::fs::read_to_string(written).is_ok_and(|text| text == expected);
+    assert!(is_true, "docs/explain-codes.md is not what the command says");
+    let by_hand = std::fs::read_to_string(page("explain.md")).unwrap();
     for code in NOT_SHOWN {
         assert!(by_hand.contains(&format!("`{code}`")), "{code} is not among those not shown");
     }
