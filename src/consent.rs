@@ -175,7 +175,7 @@ pub struct Memory {
     pub keep: Duration,
     /// How long it is known that the registry does not know a consent.
     pub keep_unknown: Duration,
-    /// Answers that are kept.
+    /// Answers that are kept, each of up to 1 KiB; a longer one counts as several.
     pub capacity: u64,
     /// How long a consent that ended is known to have ended.
     pub ended: Duration,

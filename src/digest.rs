@@ -1,4 +1,5 @@
-//! SHA-256 digests: they name a token or a consent where the text itself must not be kept or stand.
+//! SHA-256 digests: they name a token or a consent where the text itself must not be kept or stand; and how much room
+//! what is kept under one takes.
 
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -71,9 +72,22 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// How many places of a cache something takes that is so large: one for each KiB that it begins. So a bound of places is
+/// one of bytes, too, whatever other parties make long.
+pub fn places(bytes: usize) -> u32 {
+    u32::try_from(1 + bytes.saturating_sub(1) / 1024).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_kibibyte_takes_several_places() {
+        let counted = [0, 1, 1024, 1025, 2048, 2049, 256 * 1024].map(places);
+        assert_eq!(counted, [1, 1, 1, 2, 2, 3, 256]);
+        assert_eq!(places(usize::MAX), u32::MAX);
+    }
 
     #[test]
     fn a_digest_is_the_sha_256_of_the_text() {

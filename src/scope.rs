@@ -131,6 +131,11 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
+    /// The bytes that they take.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|scope| size_of_val(scope) + scope.len()).sum()
+    }
+
     /// The scopes. One of them may name a consent.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)

@@ -155,6 +155,13 @@ fn date(json: &Value, pointer: &str) -> Option<Option<i64>> {
 }
 
 impl Terms {
+    /// The bytes that they take.
+    pub fn size(&self) -> usize {
+        let linked = self.linked.as_ref().map_or(0, |id| id.reveal().len());
+        let texts = self.id.reveal().len() + self.client_id.len() + linked;
+        size_of::<Self>() + texts + self.permissions.size()
+    }
+
     /// Its state at a time: a consent that was not confirmed within the window of authorisation is
     /// REJECTED, whether or not somebody has written that down.
     pub fn status_at(&self, now: Moment, window: Option<Duration>) -> ConsentStatus {

@@ -79,6 +79,16 @@ pub struct VerifiedToken {
 }
 
 impl VerifiedToken {
+    /// The bytes that it takes.
+    fn size(&self) -> usize {
+        let ids = [&self.consent, &self.enrollment].into_iter().flatten();
+        let names = [&self.organisation, &self.software_statement].into_iter().flatten();
+        let texts: usize =
+            ids.map(|id| id.reveal().len()).chain(names.map(|name| name.len())).sum();
+        let terms = self.terms.as_ref().map_or(0, |terms| terms.size());
+        size_of::<Self>() + self.client_id.reveal().len() + texts + self.scopes.size() + terms
+    }
+
     /// The client that it was issued to.
     pub fn client_id(&self) -> &ClientId {
         &self.client_id
@@ -141,7 +151,7 @@ impl VerifiedToken {
 pub struct TokenLimits {
     /// Bytes of a token.
     pub longest: usize,
-    /// Verified tokens that are kept.
+    /// Verified tokens that are kept, each of up to 1 KiB; a longer one counts as several.
     pub cached: u64,
     /// How long an introspection answer is kept at most.
     pub introspection_max_age: Duration,
@@ -186,6 +196,7 @@ impl Tokens {
     ) -> Self {
         let signed = moka::sync::Cache::builder()
             .max_capacity(limits.cached)
+            .weigher(Cached::places)
             .expire_after(UntilExpiry { ceiling: None })
             .build_with_hasher(Hashing::default());
         let inquiries = introspector

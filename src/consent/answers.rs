@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::registry::Chosen;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
-use crate::digest::{Digest, Hashing};
+use crate::digest::{Digest, Hashing, places};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
 use crate::terms::{ConsentStatus, Terms};
@@ -63,6 +63,7 @@ impl Answers {
     ) -> Self {
         let kept = moka::future::Cache::builder()
             .max_capacity(memory.capacity)
+            .weigher(|_: &Key, terms: &Arc<Terms>| places(terms.size()))
             .time_to_live(memory.keep)
             .build_with_hasher(Hashing::default());
         let unknown = moka::sync::Cache::builder()
@@ -72,6 +73,7 @@ impl Answers {
         let old = memory.stale_for.map(|longest| {
             moka::sync::Cache::builder()
                 .max_capacity(memory.capacity)
+                .weigher(|_: &Key, old: &Old| places(old.terms.size()))
                 .time_to_live(memory.keep + longest)
                 .build_with_hasher(Hashing::default())
         });

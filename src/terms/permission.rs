@@ -56,6 +56,11 @@ impl Permissions {
         self.0.iter().map(AsRef::as_ref)
     }
 
+    /// The bytes that they take.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|name| size_of_val(name) + name.len()).sum()
+    }
+
     /// Whether the consent has this permission.
     pub fn contain(&self, permission: &Permission, renamed: Renamed) -> bool {
         self.contain_name(&permission.name)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 
 use super::VerifiedToken;
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::moment::Moment;
 
 /// What nothing else ends is forgotten after a day.
@@ -32,6 +32,11 @@ impl Cached {
     pub(super) fn new(token: VerifiedToken, signed: Option<Signed>, now: Moment) -> Self {
         let lifetime = token.lifetime(now);
         Self { token: Arc::new(token), signed, lifetime }
+    }
+
+    /// How many places it takes: who issues tokens decides how long they are.
+    pub(super) fn places(_: &Digest, cached: &Self) -> u32 {
+        digest::places(cached.token.size())
     }
 }
 

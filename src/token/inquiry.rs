@@ -56,6 +56,7 @@ impl Inquiries {
     pub(super) fn new(introspector: Introspector, limits: TokenLimits, witness: Witness) -> Self {
         let active = moka::future::Cache::builder()
             .max_capacity(limits.cached)
+            .weigher(Cached::places)
             .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
             .build_with_hasher(Hashing::default());
         let refused = moka::sync::Cache::builder()

@@ -240,6 +240,21 @@ async fn the_consent_may_stand_in_a_claim() {
     assert_eq!(lab.recorded().len(), reached);
 }
 
+/// The registry decides how many permissions a consent has: a bound of consents is one of bytes, too.
+#[tokio::test]
+async fn a_consent_of_which_much_is_said_takes_the_room_of_many() {
+    let lab =
+        lab_with(|config| config.replace("[consent]\n", "[consent]\ncache_capacity = 8\n")).await;
+    let many: Vec<String> = (0..1_000).map(|number| format!("PERMISSION_{number:010}")).collect();
+    let permissions: Vec<&str> = many.iter().map(String::as_str).chain([PERMISSION]).collect();
+    let request = read(&lab, &lab.consent(&permissions));
+    eventually("it is asked about again", || async {
+        assert_eq!(lab.send(&request).await.status, 200);
+        lab.consents.lookups() > 2
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn one_lookup_serves_all_requests_that_wait_for_it() {
     let lab = lab().await;

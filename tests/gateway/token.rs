@@ -132,6 +132,20 @@ async fn an_opaque_token_is_introspected_once() {
     assert_eq!(lab.last_recorded().field("x-portaria-client-id"), Some(CLIENT_ONE));
 }
 
+/// The authorization server decides how much it says of a token: a bound of tokens is one of bytes, too.
+#[tokio::test]
+async fn a_token_of_which_much_is_said_takes_the_room_of_many() {
+    let lab = lab_with(|config| config.replace("[token]\n", "[token]\ncache_capacity = 8\n")).await;
+    let many: String = (10..100).map(|number| format!(" {number}{}", "x".repeat(200))).collect();
+    let scope = format!("consents{many}");
+    let long = lab.authorization.issue_opaque(&lab.client_grant(&scope));
+    eventually("it is asked about again", || async {
+        assert_eq!(lab.send(&create(&long)).await.status, 201);
+        lab.authorization.introspections() > 2
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_opaque_token_is_held_to_the_same_rules() {
     let lab = lab().await;
