@@ -1,5 +1,6 @@
 //! A service that the gateway asks: URL, trust anchors, client certificate, deadline.
 
+use std::fmt;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +16,7 @@ use crate::remote::is_loopback;
 const LONGEST_TIMEOUT: (Duration, &str) = (Duration::from_secs(30), "30s");
 
 /// What the configuration says of an endpoint.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub struct EndpointSettings {
     /// The table that says it.
     pub table: Spot,
@@ -29,6 +30,19 @@ pub struct EndpointSettings {
     pub identity: Option<(Vec<CertificateDer<'static>>, Secret<PrivateKeyDer<'static>>)>,
     /// From the first byte sent to the last byte received.
     pub timeout: Duration,
+}
+
+/// Of the URL without its query, where some services have a key.
+impl fmt::Debug for EndpointSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = format!("{}{}", self.url.origin().ascii_serialization(), self.url.path());
+        f.debug_struct("EndpointSettings")
+            .field("url", &url)
+            .field("trust_anchors", &self.trust_anchors)
+            .field("identity", &self.identity)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an endpoint cannot do without.
