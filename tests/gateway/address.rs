@@ -22,7 +22,7 @@ const CLIENT: &str = "198.51.100.7";
 /// A change of the configuration: keys of the mTLS listener.
 fn with(keys: &str) -> impl FnOnce(String) -> String {
     let keys = format!("{LISTENER}\n{keys}\n");
-    move |config| config.replace(LISTENER, &keys)
+    move |config| config.swap(LISTENER, &keys)
 }
 
 /// Connections from [`NEAR`] begin with a header.
@@ -420,7 +420,7 @@ async fn hops_are_a_listeners_own() {
     assert_eq!(status(&public, &forwarded(&[CLIENT])).await, Some(200));
     assert_eq!(told(&lab), "127.0.0.1");
     let public = |config: String| {
-        config.replace("client_auth = \"none\"", &format!("client_auth = \"none\"\n{HOPS}"))
+        config.swap("client_auth = \"none\"", &format!("client_auth = \"none\"\n{HOPS}"))
     };
     let lab = lab_with(public).await;
     assert_eq!(status(&lab.connector_to("public", None), &forwarded(&[CLIENT])).await, Some(200));

@@ -170,14 +170,14 @@ fn an_import_writes_what_the_specification_says_and_the_decisions() {
 async fn an_imported_policy_is_enforced() {
     let desk = Desk::new();
     // Two specifications of one base path, each with a version of its own.
-    let other = DEMO.replace("2.1.0", "2.0.3").replace("/orders", "/others");
-    let other = other.replace("  /things:\n", "  x-things:\n");
+    let other = DEMO.swap("2.1.0", "2.0.3").swap("/orders", "/others");
+    let other = other.swap("  /things:\n", "  x-things:\n");
     desk.write("specs/other.yaml", &other);
     let (code, report, complaints) = desk.import(&[]);
     assert_eq!(code, Some(0), "{report}{complaints}");
     let policies = desk.path("policies").display().to_string();
     let lab = lab_with(|config| {
-        config.replace(&crate::harness::policies().display().to_string(), &policies)
+        config.swap(&crate::harness::policies().display().to_string(), &policies)
     })
     .await;
     let order = |path: &str| {
@@ -225,7 +225,7 @@ fn the_form_of_errors_is_told_from_their_schemas() {
         let (code, report, complaints) = desk.import(&[]);
         assert_eq!(code, Some(0), "{report}{complaints}");
         let expected = match form {
-            None | Some("unusual") => POLICY.replace("errors = \"object\"\n", ""),
+            None | Some("unusual") => POLICY.swap("errors = \"object\"\n", ""),
             Some(form) => POLICY.replace("\"object\"", &format!("{form:?}")),
         };
         assert_eq!(desk.read("policies/demo-v2.toml"), Some(expected), "{schema}");
@@ -253,11 +253,11 @@ fn bounds_of_path_and_query_are_taken_from_their_schemas() {
     ];
     let all: String = parameters.iter().map(|text| declared(text)).collect();
     let specification = DEMO
-        .replace(everywhere, &format!("{everywhere}{all}"))
-        .replace("  /things:\n", "  /things/{thingId}/{consentId}/{other}:\n");
+        .swap(everywhere, &format!("{everywhere}{all}"))
+        .swap("  /things:\n", "  /things/{thingId}/{consentId}/{other}:\n");
     desk.write("specs/demo.yaml", &specification);
     let decisions = DECISIONS
-        .replace("class =", "consent_parameter = \"none\"\npermission = \"DEMO_READ\"\nclass =");
+        .swap("class =", "consent_parameter = \"none\"\npermission = \"DEMO_READ\"\nclass =");
     desk.write("decisions.toml", &decisions);
     let (_, _, complaints) = desk.import(&[]);
     let written = desk.read("policies/demo-v2.toml").unwrap_or(complaints.clone());
@@ -276,15 +276,15 @@ fn x_v_is_negotiated_where_it_is_declared() {
     let everywhere = "    parameters:\n      - $ref: '#/components/parameters/id'\n";
     assert!(DEMO.contains(at) && DEMO.contains(everywhere));
     let declared = "{name: x-v, in: header}";
-    let of_one = DEMO.replace(at, &format!("        - {declared}\n{at}"));
-    let of_all = of_one.replace(everywhere, &format!("{everywhere}      - {declared}\n"));
+    let of_one = DEMO.swap(at, &format!("        - {declared}\n{at}"));
+    let of_all = of_one.swap(everywhere, &format!("{everywhere}      - {declared}\n"));
     let (route, top) = ("path = \"/orders\"\n", "scopes = [\"demo\", \"demo-orders\"]\n");
     for (specification, after) in [(of_one, route), (of_all, top)] {
         let desk = Desk::new();
         desk.write("specs/demo.yaml", &specification);
         let (code, report, complaints) = desk.import(&[]);
         assert_eq!(code, Some(0), "{report}{complaints}");
-        let expected = POLICY.replace(after, &format!("{after}x_v = \"negotiated\"\n"));
+        let expected = POLICY.swap(after, &format!("{after}x_v = \"negotiated\"\n"));
         assert_eq!(desk.read("policies/demo-v2.toml"), Some(expected));
     }
 }
@@ -294,9 +294,9 @@ fn importing_again_tells_what_changes_and_nothing_else() {
     let desk = Desk::new();
     desk.import(&[]);
     let changed = DEMO
-        .replace("DEMO_READ", "DEMO_ALL_READ")
-        .replace("2.1.0", "2.2.0")
-        .replace("  /orders:\n    post:", "  /orders:\n    put:");
+        .swap("DEMO_READ", "DEMO_ALL_READ")
+        .swap("2.1.0", "2.2.0")
+        .swap("  /orders:\n    post:", "  /orders:\n    put:");
     desk.write("specs/demo.yaml", &changed);
     let expected = "demo-v2.toml\n  \
         ~ GET /things: permission \"DEMO_READ\" -> \"DEMO_ALL_READ\"; version \"2.1.0\" -> \"2.2.0\"\n  \
@@ -328,8 +328,8 @@ fn comments_and_keys_of_another_hand_do_not_pass_unseen() {
     desk.write("policies/other-v1.toml", "nothing that the import reads");
     let (_, report, _) = desk.import(&["--check"]);
     assert!(report.starts_with("demo-v2.toml (comments and order only)\n1 spec"), "{report}");
-    let other = POLICY
-        .replace("consent_use = \"read\"\n", "consent_use = \"read\"\nother = [1, {a = 2}]\n");
+    let other =
+        POLICY.swap("consent_use = \"read\"\n", "consent_use = \"read\"\nother = [1, {a = 2}]\n");
     desk.write("policies/demo-v2.toml", &other);
     let (_, report, _) = desk.import(&["--check"]);
     assert!(report.contains("\n  ~ GET /things: other [1, { a = 2 }] -> nothing\n"), "{report}");
@@ -342,8 +342,8 @@ fn comments_and_keys_of_another_hand_do_not_pass_unseen() {
 #[test]
 fn routes_keep_their_upstream_unless_one_is_named() {
     let desk = Desk::new();
-    let elsewhere = POLICY.replace("scope = \"demo\"\n", "scope = \"demo\"\nupstream = \"b\"\n");
-    desk.write("policies/demo-v2.toml", &elsewhere.replace("\"legacy\"", "\"a\""));
+    let elsewhere = POLICY.swap("scope = \"demo\"\n", "scope = \"demo\"\nupstream = \"b\"\n");
+    desk.write("policies/demo-v2.toml", &elsewhere.swap("\"legacy\"", "\"a\""));
     let (code, report, _) = desk.import(&["--check"]);
     assert!(report.contains("(comments and order only)"), "{report}");
     assert_eq!(code, Some(1));
@@ -510,7 +510,7 @@ fn what_cannot_be_told_is_listed_and_left_out() {
 #[test]
 fn a_decision_is_about_what_could_not_be_told() {
     let desk = Desk::new();
-    let open = DEMO.replace("      security:\n        - Client: [demo-orders]\n", "");
+    let open = DEMO.swap("      security:\n        - Client: [demo-orders]\n", "");
     desk.write("specs/demo.yaml", &open);
     let decide =
         |facts: &str| format!("{DECISIONS}\n[[decisions]]\n{facts}\nreason = \"So it is.\"\n");
@@ -524,7 +524,7 @@ fn a_decision_is_about_what_could_not_be_told() {
     let written = desk.read("policies/demo-v2.toml").unwrap();
     assert!(written.contains("# Decided: access = \"open\". So it is.\n[[routes]]\n"), "{written}");
     // With a token asked for again, only a decision about the route itself could let everyone in.
-    desk.write("specs/demo.yaml", &DEMO.replace("Client: [demo-orders]", "{}"));
+    desk.write("specs/demo.yaml", &DEMO.swap("Client: [demo-orders]", "{}"));
     let (code, _, complaints) = desk.import(&[]);
     assert!(complaints.contains("the specification has a security"), "{complaints}");
     assert_eq!(code, Some(1));
@@ -664,8 +664,8 @@ fn each_mistake_in_a_specification_is_told_with_its_line_and_nothing_of_it_is_wr
         let desk = Desk::new();
         assert!(DEMO.contains(good), "{good}");
         desk.write("specs/demo.yaml", &DEMO.replacen(good, bad, 1));
-        desk.write("specs/good.yaml", &DEMO.replace("/demo/", "/good/"));
-        desk.write("decisions.toml", &DECISIONS.replace("/open-insurance/demo", "/open-insurance"));
+        desk.write("specs/good.yaml", &DEMO.swap("/demo/", "/good/"));
+        desk.write("decisions.toml", &DECISIONS.swap("/open-insurance/demo", "/open-insurance"));
         let (code, report, complaints) = desk.import(&[]);
         assert_eq!(code, Some(64), "{bad}: {complaints}");
         let is_told = complaints.lines().any(|line| line.starts_with(expected));
@@ -685,18 +685,18 @@ fn each_mistake_in_a_specification_is_told_with_its_line_and_nothing_of_it_is_wr
 #[test]
 fn a_policy_stays_as_it_is_where_one_of_its_specifications_has_a_mistake() {
     let desk = Desk::new();
-    let other = DEMO.replace("/orders", "/others").replace("  /things:\n", "  x-things:\n");
+    let other = DEMO.swap("/orders", "/others").swap("  /things:\n", "  x-things:\n");
     desk.write("specs/other.yaml", &other);
-    desk.write("specs/more.yaml", &DEMO.replace("/demo/", "/more/"));
-    desk.write("decisions.toml", &DECISIONS.replace("/open-insurance/demo", "/open-insurance"));
+    desk.write("specs/more.yaml", &DEMO.swap("/demo/", "/more/"));
+    desk.write("decisions.toml", &DECISIONS.swap("/open-insurance/demo", "/open-insurance"));
     assert_eq!(desk.import(&[]).0, Some(0));
     let before = desk.read("policies/demo-v2.toml").unwrap();
     assert!(before.contains("/others") && before.contains("/orders"), "{before}");
-    let fewer = DEMO.replace("/demo/", "/more/").replace("  /things:\n", "  x-things:\n");
+    let fewer = DEMO.swap("/demo/", "/more/").swap("  /things:\n", "  x-things:\n");
     for (bad, is_base_known) in [
-        (other.replace("Client: [demo-orders]", "Client: [demo-oders]"), true),
-        (other.replace("version: 2.1.0", "version: x"), false),
-        (other.replace("components:\n", "components: [\n"), false),
+        (other.swap("Client: [demo-orders]", "Client: [demo-oders]"), true),
+        (other.swap("version: 2.1.0", "version: x"), false),
+        (other.swap("components:\n", "components: [\n"), false),
     ] {
         desk.write("specs/other.yaml", &bad);
         desk.write("specs/more.yaml", &fewer);
@@ -709,7 +709,7 @@ fn a_policy_stays_as_it_is_where_one_of_its_specifications_has_a_mistake() {
         // Of which policy the file is a part nobody knows: no route goes anywhere.
         let is_changed = desk.read("policies/more-v2.toml") != more;
         assert_eq!(is_changed, is_base_known, "{report}");
-        desk.write("specs/more.yaml", &DEMO.replace("/demo/", "/more/"));
+        desk.write("specs/more.yaml", &DEMO.swap("/demo/", "/more/"));
         desk.write("specs/other.yaml", &other);
         desk.import(&[]);
         desk.write("policies/demo-v2.toml", &before);
@@ -726,10 +726,7 @@ fn a_version_is_read_where_there_is_no_doubt_about_it() {
         ("v2.4", "2.4.0", "specs/demo.yaml:4 info.version: warning: \"v2.4\" is taken for 2.4.0\n"),
     ] {
         let desk = Desk::new();
-        desk.write(
-            "specs/demo.yaml",
-            &DEMO.replace("version: 2.1.0", &format!("version: {written}")),
-        );
+        desk.write("specs/demo.yaml", &DEMO.swap("version: 2.1.0", &format!("version: {written}")));
         let registry = format!(
             "{{\"urls\": [{{\"group\": \"demo\", \"version\": \"{}\", \"stage\": \"current\"}}]}}",
             written.trim_matches('\'')
@@ -748,7 +745,7 @@ fn an_interaction_id_that_may_be_missing_is_minted_whatever_its_form() {
     let pattern = "      pattern: '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'\n";
     let required = "      in: header\n      required: true\n";
     assert!(DEMO.contains(pattern) && DEMO.contains(required));
-    let decided = DECISIONS.replace("class =", "interaction_id = { form = \"uuid\" }\nclass =");
+    let decided = DECISIONS.swap("class =", "interaction_id = { form = \"uuid\" }\nclass =");
     for (form, decisions) in [
         (pattern, DECISIONS),
         ("", decided.as_str()),
@@ -778,7 +775,7 @@ fn an_interaction_id_that_may_be_missing_is_minted_whatever_its_form() {
         }
     }
     let desk = Desk::new();
-    desk.write("specs/demo.yaml", &DEMO.replace(pattern, ""));
+    desk.write("specs/demo.yaml", &DEMO.swap(pattern, ""));
     let (code, _, complaints) = desk.import(&[]);
     assert_eq!(code, Some(1));
     assert!(
@@ -796,12 +793,12 @@ fn rows_of_permissions_are_understood_or_told_with_their_line() {
         "        - **GET** - DEMO_READ\n",
     ] {
         let desk = Desk::new();
-        desk.write("specs/demo.yaml", &DEMO.replace(row, other));
+        desk.write("specs/demo.yaml", &DEMO.swap(row, other));
         assert_eq!(desk.import(&[]).0, Some(0), "{other}");
         assert_eq!(desk.read("policies/demo-v2.toml").as_deref(), Some(POLICY), "{other}");
     }
     let desk = Desk::new();
-    desk.write("specs/demo.yaml", &DEMO.replace(row, "        - GET: **DEMO-READ**\n"));
+    desk.write("specs/demo.yaml", &DEMO.swap(row, "        - GET: **DEMO-READ**\n"));
     let (code, _, complaints) = desk.import(&[]);
     let told = "specs/demo.yaml:8 info.description: warning: \"- GET: **DEMO-READ**\" is no row of permissions, accepted: a row such as - GET: **RESOURCES_READ**\n";
     assert!(complaints.contains(told), "{complaints}");
@@ -836,9 +833,9 @@ fn files_that_no_specification_could_be_are_refused() {
     desk.write("specs/empty.yaml", "# nothing\n");
     let many: String = (0..1001).map(|number| format!("  /a{number}:\n    get: {{}}\n")).collect();
     let parameters = "{name: a, in: header}, ".repeat(201);
-    let wide = DEMO.replace("    post:\n", &format!("    parameters: [{parameters}]\n    post:\n"));
-    desk.write("specs/wide.yaml", &wide.replace("/demo/", "/wide/"));
-    desk.write("specs/many.yaml", &DEMO.replace("paths:\n", &format!("paths:\n{many}")));
+    let wide = DEMO.swap("    post:\n", &format!("    parameters: [{parameters}]\n    post:\n"));
+    desk.write("specs/wide.yaml", &wide.swap("/demo/", "/wide/"));
+    desk.write("specs/many.yaml", &DEMO.swap("paths:\n", &format!("paths:\n{many}")));
     std::fs::create_dir(desk.path("none")).unwrap();
     let (code, _, complaints) = desk.import(&["none", "nowhere.yaml"]);
     assert_eq!(code, Some(64), "{complaints}");
@@ -912,12 +909,12 @@ fn the_registry_says_what_is_in_force() {
     }
     // Another version of the same paths is in force: their policy stays.
     desk.write("policies/demo-v2.toml", &written);
-    desk.write("registry.json", &registry("retired").replace("1.4.0", "2.2.0"));
+    desk.write("registry.json", &registry("retired").swap("1.4.0", "2.2.0"));
     let (_, report, _) = desk.import(&["--registry", "registry.json"]);
     assert!(report.starts_with("left out: demo 2.1.0 (2): retired in the registry\n"), "{report}");
     assert_eq!(desk.read("policies/demo-v2.toml").as_ref(), Some(&written));
     std::fs::remove_file(desk.path("policies/demo-v2.toml")).unwrap();
-    desk.write("registry.json", &registry("current").replace("2.1.0", "2.1.1"));
+    desk.write("registry.json", &registry("current").swap("2.1.0", "2.1.1"));
     let (code, _, complaints) = desk.import(&["--registry", "registry.json"]);
     let unknown = "specs/demo.yaml:0: warning: left out: the registry does not have demo 2.1.0\n";
     assert_eq!((code, complaints.as_str()), (Some(1), unknown));
@@ -995,7 +992,7 @@ fn each_mistake_in_the_decisions_is_told_exactly() {
 fn days_of_the_end_are_written_for_the_whole_api() {
     let desk = Desk::new();
     let dated = "deprecated_from = \"2026-10-01\"\nretired_from = \"2027-01-01\"\nshadow_until = \"2026-12-01\"\nclass = \"medium\"";
-    desk.write("decisions.toml", &DECISIONS.replace("class = \"medium\"", dated));
+    desk.write("decisions.toml", &DECISIONS.swap("class = \"medium\"", dated));
     assert_eq!(desk.import(&[]).0, Some(0));
     let written = desk.read("policies/demo-v2.toml").unwrap();
     let top = "base_path = \"/open-insurance/demo/v2\"\nscopes = [\"demo\", \"demo-orders\"]\n\
@@ -1007,17 +1004,14 @@ fn days_of_the_end_are_written_for_the_whole_api() {
 #[test]
 fn decisions_of_a_site_add_to_the_shipped_ones() {
     let desk = Desk::new();
-    desk.write("specs/demo.yaml", &DEMO.replace("/demo/", "/customers/"));
+    desk.write("specs/demo.yaml", &DEMO.swap("/demo/", "/customers/"));
     assert_eq!(desk.run(&["specs"]).status.code(), Some(0));
     let written = desk.read("policies/customers-v2.toml").unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/catalogue/decisions.toml");
     let shipped = std::fs::read_to_string(shipped).unwrap();
     let reason = "Consents, customers and transactional data are of the medium class";
-    assert!(shipped.contains(reason) && written.replace("\n# ", " ").contains(reason), "{written}");
-    desk.write(
-        "decisions.toml",
-        &DECISIONS.replace("demo", "customers").replace("medium", "admin"),
-    );
+    assert!(shipped.contains(reason) && written.swap("\n# ", " ").contains(reason), "{written}");
+    desk.write("decisions.toml", &DECISIONS.swap("demo", "customers").swap("medium", "admin"));
     let (code, report, complaints) = desk.import(&[]);
     assert!(report.contains("~ every route: class \"medium\" -> \"admin\"\n"), "{report}");
     assert_eq!((code, complaints.as_str()), (Some(0), ""));
@@ -1027,7 +1021,7 @@ fn decisions_of_a_site_add_to_the_shipped_ones() {
     let (_, report, _) = desk.import(&["--check"]);
     assert!(report.contains("- POST /orders: client, demo-orders\n"), "{report}");
     assert!(report.contains("left out: demo 2.1.0 (1): not offered\n"), "{report}");
-    let below = own.replace("routes = [\"POST ", "below = [\"").replace("/orders\"]", "\"]");
+    let below = own.swap("routes = [\"POST ", "below = [\"").swap("/orders\"]", "\"]");
     desk.write("decisions.toml", &below);
     let (code, report, _) = desk.import(&[]);
     assert!(report.starts_with("customers-v2.toml (goes)\n  - POST /orders"), "{report}");

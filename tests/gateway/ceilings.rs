@@ -18,12 +18,10 @@ fn other() -> IpAddr {
 /// A lab with ceilings, whose backend may be silent for long.
 pub async fn lab_of(limits: &str, change: impl FnOnce(String) -> String) -> Lab {
     lab_with(|config| {
-        let patient =
-            config.replace("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"60s\"");
-        let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"60s\"");
+        let patient = config.swap("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"60s\"");
+        let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"60s\"");
         // Connections that say nothing must not end by themselves.
-        let patient =
-            patient.replace("handshake_timeout = \"500ms\"", "handshake_timeout = \"60s\"");
+        let patient = patient.swap("handshake_timeout = \"500ms\"", "handshake_timeout = \"60s\"");
         change(patient) + "\n[limits]\n" + limits + "\n"
     })
     .await
@@ -94,10 +92,7 @@ async fn an_address_leaves_places_for_the_others() {
 #[tokio::test]
 async fn a_balancers_connections_are_those_of_whom_it_names() {
     let change = |config: String| {
-        config.replace(
-            LISTENER,
-            &format!("{LISTENER}\nproxy_protocol = {{ from = [\"127.0.0.2\"] }}"),
-        )
+        config.swap(LISTENER, &format!("{LISTENER}\nproxy_protocol = {{ from = [\"127.0.0.2\"] }}"))
     };
     let lab = lab_of("connections = { per_address = 1 }", change).await;
     let mtls = lab.gateway.address("mtls");
@@ -142,7 +137,7 @@ async fn a_reload_changes_the_ceilings_and_sends_nobody_away() {
     let lab = lab_of("connections = { total = 100 }", |config| config).await;
     let mut kept = lab.http1().await;
     let mut second = lab.http1().await;
-    lab.rewrite_config(|config| config.replace("total = 100", "total = 1"));
+    lab.rewrite_config(|config| config.swap("total = 100", "total = 1"));
     crate::reload::reload(&lab, "configuration reloaded").await;
     assert!(is_turned_away(TcpStream::connect(lab.gateway.address("public")).await.unwrap()).await);
     for connection in [&mut kept, &mut second] {

@@ -42,8 +42,8 @@ async fn lab_telling(key: &str) -> (Lab, tempfile::TempDir) {
     let lab = lab_with(|config| {
         let shipped = policies().display().to_string();
         config
-            .replace(&shipped, &directory.path().display().to_string())
-            .replace("name = \"legacy\"", &format!("name = \"legacy\"\n{key}"))
+            .swap(&shipped, &directory.path().display().to_string())
+            .swap("name = \"legacy\"", &format!("name = \"legacy\"\n{key}"))
     })
     .await;
     (lab, directory)

@@ -34,7 +34,7 @@ fn claim(lab: &Lab, consent: &str) -> Request {
 /// A lab whose `[consent]` says more.
 async fn lab_saying(settings: &str) -> Lab {
     let settings = format!("keep = \"5m\"\n{settings}");
-    lab_with(|config| patient(config).replace("keep = \"5m\"", &settings)).await
+    lab_with(|config| patient(config).swap("keep = \"5m\"", &settings)).await
 }
 
 /// Tests of consents do not ask how long a caller or a backend may take, nor how many requests fit in a
@@ -42,7 +42,7 @@ async fn lab_saying(settings: &str) -> Lab {
 fn patient(config: String) -> String {
     let limits = "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\n\
                   per_address = { requests = 1000000, per = \"1m\" }\n";
-    config.replace("\"500ms\"", "\"9s\"").replace("\"1s\"", "\"9s\"") + limits
+    config.swap("\"500ms\"", "\"9s\"").swap("\"1s\"", "\"9s\"") + limits
 }
 
 /// A lab whose `[consent]` says more, with one policy, of its own.
@@ -51,8 +51,7 @@ async fn lab_with_policy(settings: &str, policy: &str) -> (Lab, tempfile::TempDi
     std::fs::write(directory.path().join("own.toml"), policy).unwrap();
     let settings = format!("keep = \"5m\"\n{settings}");
     let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
-    let change =
-        |config| patient(config).replace(&shipped, &own).replace("keep = \"5m\"", &settings);
+    let change = |config| patient(config).swap(&shipped, &own).swap("keep = \"5m\"", &settings);
     (lab_with(change).await, directory)
 }
 
@@ -119,7 +118,7 @@ async fn expiry_is_judged_when_the_consent_is_used() {
 async fn a_consent_without_expiration_is_judged_as_configured() {
     for (missing, status) in [("refuse", 503), ("never_expires", 200)] {
         let key = format!("keep = \"5m\"\nmissing_expiration = \"{missing}\"");
-        let lab = lab_with(|config| config.replace("keep = \"5m\"", &key)).await;
+        let lab = lab_with(|config| config.swap("keep = \"5m\"", &key)).await;
         let record = Record {
             status: "AUTHORISED".into(),
             permissions: vec![PERMISSION.into()],
@@ -223,7 +222,7 @@ async fn the_consent_of_a_quote_is_not_looked_up() {
 #[tokio::test]
 async fn the_consent_may_stand_in_a_claim() {
     let lab = lab_with(|config| {
-        config.replace("[[token.issuers]]", "consent_claim = \"consentId\"\n[[token.issuers]]")
+        config.swap("[[token.issuers]]", "consent_claim = \"consentId\"\n[[token.issuers]]")
     })
     .await;
     let consent = lab.consent(&[PERMISSION]);
@@ -243,8 +242,7 @@ async fn the_consent_may_stand_in_a_claim() {
 /// The registry decides how many permissions a consent has: a bound of consents is one of bytes, too.
 #[tokio::test]
 async fn a_consent_of_which_much_is_said_takes_the_room_of_many() {
-    let lab =
-        lab_with(|config| config.replace("[consent]\n", "[consent]\ncache_capacity = 8\n")).await;
+    let lab = lab_with(|config| config.within("[consent]", "cache_capacity = 8")).await;
     let many: Vec<String> = (0..1_000).map(|number| format!("PERMISSION_{number:010}")).collect();
     let permissions: Vec<&str> = many.iter().map(String::as_str).chain([PERMISSION]).collect();
     let request = read(&lab, &lab.consent(&permissions));
@@ -285,7 +283,7 @@ async fn a_consent_that_was_just_confirmed_is_admitted_at_once() {
 
 #[tokio::test]
 async fn what_is_kept_of_a_consent_ends_in_time() {
-    let lab = lab_with(|config| config.replace("keep = \"5m\"", "keep = \"200ms\"")).await;
+    let lab = lab_with(|config| config.swap("keep = \"5m\"", "keep = \"200ms\"")).await;
     let consent = lab.consent(&[PERMISSION]);
     assert_eq!(lab.send(&read(&lab, &consent)).await.status, 200);
     lab.consents.set_status(&consent, "REJECTED");
@@ -338,7 +336,7 @@ async fn an_initiation_consumes_its_consent_at_once() {
 
 #[tokio::test]
 async fn a_body_that_is_held_back_gains_nothing_from_a_consent_that_ends_meanwhile() {
-    let lab = lab_with(|config| config.replace("\"500ms\"", "\"5s\"")).await;
+    let lab = lab_with(|config| config.swap("\"500ms\"", "\"5s\"")).await;
     // Short: received whole before a backend is chosen. Long: passed on as it comes.
     for size in [1000, 100_000] {
         let consent = lab.consent(&[CLAIM_PERMISSION]);

@@ -105,7 +105,7 @@ async fn every_stage_leaves_a_record() {
 /// One code, refused at different places: the record tells at which.
 #[tokio::test]
 async fn a_body_that_is_too_large_is_told_where_it_was_found_to_be() {
-    let lab = lab_with(|config| config.replace("[http]", "[http]\nmax_body_size = \"1KiB\"")).await;
+    let lab = lab_with(|config| config.within("[http]", "max_body_size = \"1KiB\"")).await;
     let body = format!("{{\"data\":\"{}\"}}", "d".repeat(1014));
     let http2 = lab.http2().await;
     for (number, length, step) in [(0, Some(body.len()), "head"), (1, None, "body")] {

@@ -7,6 +7,7 @@ pub mod list;
 mod pki;
 mod point;
 mod request;
+mod rewrite;
 pub mod scripted;
 mod verdict;
 
@@ -30,6 +31,7 @@ pub use key_server::{Answering, KEY_SET, KeyServer};
 pub use pki::{Pki, pki};
 pub use point::{DistributionPoint, Serving};
 pub use request::{INTERACTION_ID, Request, assert_common_fields, assert_refused};
+pub use rewrite::Rewrite;
 pub use verdict::verdict;
 
 pub const CLIENT_ONE: &str = "client-one";

@@ -117,7 +117,7 @@ async fn a_caller_cannot_take_away_what_was_judged() {
 #[tokio::test]
 async fn an_upstream_may_be_given_more_of_the_callers_fields() {
     let key = "name = \"legacy\"\nrequest_fields = [\"x-branch\"]";
-    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let lab = lab_with(|config| config.swap("name = \"legacy\"", key)).await;
     let request = Request::get(OPEN).with("X-Branch", "7").with("X-Other", "8");
     assert_eq!(lab.send(&request).await.status, 200);
     let recorded = lab.last_recorded();
@@ -129,7 +129,7 @@ async fn the_token_reaches_the_backend_only_if_configured() {
     for (forward, expected) in [(false, false), (true, true)] {
         let lab = lab_with(|config| {
             let key = format!("name = \"legacy\"\nforward_authorization = {forward}");
-            config.replace("name = \"legacy\"", &key)
+            config.swap("name = \"legacy\"", &key)
         })
         .await;
         let consent = lab.consent(&["RESOURCES_READ"]);
@@ -182,7 +182,7 @@ async fn bodies_and_links_pass_untouched() {
 #[tokio::test]
 async fn a_host_can_be_set_for_an_upstream() {
     let lab = lab_with(|config| {
-        config.replace("name = \"legacy\"", "name = \"legacy\"\nhost = \"legacy.internal\"")
+        config.swap("name = \"legacy\"", "name = \"legacy\"\nhost = \"legacy.internal\"")
     })
     .await;
     assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
@@ -211,7 +211,7 @@ async fn http2_requests_reach_the_backend_as_canonical_http1() {
 #[tokio::test]
 async fn the_crumbs_of_a_cookie_reach_the_backend_as_one() {
     let key = "name = \"legacy\"\nrequest_fields = [\"cookie\"]";
-    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let lab = lab_with(|config| config.swap("name = \"legacy\"", key)).await;
     let request = http::Request::get(format!("https://localhost{OPEN}"))
         .header("cookie", "a=1")
         .header("cookie", "b=2")

@@ -107,7 +107,7 @@ impl Keeping {
         );
         let lab = lab_with(|config| {
             let shipped = shipped.display().to_string();
-            change(config.replace(&shipped, &policies.display().to_string()) + &table)
+            change(config.swap(&shipped, &policies.display().to_string()) + &table)
         })
         .await;
         Self { lab, store }
@@ -159,8 +159,8 @@ impl Keeping {
 
 /// More time for the backend, and for those who wait for it.
 fn patient(config: String) -> String {
-    let config = config.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"");
-    config.replace("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"10s\"")
+    let config = config.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"");
+    config.swap("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"10s\"")
 }
 
 fn without_key(config: String) -> String {
@@ -389,7 +389,7 @@ async fn half_of_a_long_post(keeping: &Keeping) -> (portaria::lab::client::Http1
 }
 
 fn slow_bodies(config: String) -> String {
-    config.replace("body_timeout = \"500ms\"", "body_timeout = \"20s\"")
+    config.swap("body_timeout = \"500ms\"", "body_timeout = \"20s\"")
 }
 
 #[tokio::test]
@@ -687,9 +687,7 @@ async fn who_waits_for_what_uses_the_consent_up_gets_its_answer() {
 /// A reload after which tokens and consents are asked for anew.
 async fn reload_without_memory(keeping: &Keeping) {
     keeping.lab.rewrite_config(|config| {
-        config
-            .replace("keep = \"5m\"", "keep = \"4m\"")
-            .replace("[token]\n", "[token]\ncache_capacity = 1000\n")
+        config.swap("keep = \"5m\"", "keep = \"4m\"").within("[token]", "cache_capacity = 1000")
     });
     reload(&keeping.lab, "configuration reloaded").await;
 }
@@ -943,7 +941,7 @@ async fn without_a_key_file_a_duplicate_is_refused_and_no_answer_kept() {
     let answers = keeping.store.path().join("without");
     std::fs::create_dir(&answers).unwrap();
     let (old, new) = (keeping.directory().display().to_string(), answers.display().to_string());
-    keeping.lab.rewrite_config(|config| without_key(config.replace(&old, &new)));
+    keeping.lab.rewrite_config(|config| without_key(config.swap(&old, &new)));
     keeping.restart("TERM").await;
     let request = keeping.consent("{}");
     keeping.create(&request).await;
@@ -1062,7 +1060,7 @@ async fn a_damaged_store_is_not_served_and_a_reload_with_one_changes_nothing() {
     std::fs::create_dir(&damaged).unwrap();
     std::fs::write(damaged.join("answers.sqlite"), [0xff; 8192]).unwrap();
     let (old, new) = (keeping.directory().display().to_string(), damaged.display().to_string());
-    keeping.lab.rewrite_config(|config| config.replace(&old, &new));
+    keeping.lab.rewrite_config(|config| config.swap(&old, &new));
     reload(&keeping.lab, "the one in force stays").await;
     keeping.lab.gateway.expect_log("has a store that cannot be read").await;
     assert_eq!(keeping.create(&request).await.body, first.body);
@@ -1088,7 +1086,7 @@ async fn a_directory_that_everybody_may_write_to_is_not_taken() {
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
     let (before, after) = (keeping.directory().display().to_string(), open.display().to_string());
-    keeping.lab.rewrite_config(|config| config.replace(&before, &after));
+    keeping.lab.rewrite_config(|config| config.swap(&before, &after));
     keeping.lab.gateway.signal("HUP");
     keeping.lab.gateway.expect_log("can be written to by everybody on the machine").await;
     assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0);
@@ -1102,7 +1100,7 @@ async fn a_new_directory_takes_over_with_a_reload() {
     let fresh = keeping.store.path().join("fresh");
     std::fs::create_dir(&fresh).unwrap();
     let (old, new) = (keeping.directory().display().to_string(), fresh.display().to_string());
-    keeping.lab.rewrite_config(|config| config.replace(&old, &new));
+    keeping.lab.rewrite_config(|config| config.swap(&old, &new));
     reload(&keeping.lab, "configuration reloaded").await;
     for _ in 0..2 {
         keeping.create(&request).await;
@@ -1223,7 +1221,7 @@ async fn an_operation_whose_stream_ends_late_is_carried_out_once() {
 async fn a_repeated_answer_has_the_links_that_the_first_one_had() {
     let keeping = Keeping::with("", |config| {
         let key = "name = \"legacy\"\npublic_url = \"https://api.seguradora.example\"";
-        config.replace("name = \"legacy\"", key)
+        config.swap("name = \"legacy\"", key)
     })
     .await;
     let body = "{\"links\":{\"self\":\"http://legacy.internal/a\"}}";

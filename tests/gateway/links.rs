@@ -7,7 +7,7 @@ const OPEN: &str = "/open-insurance/channels/v2/branches";
 
 async fn lab_with_public_url() -> Lab {
     let key = "name = \"legacy\"\npublic_url = \"https://api.seguradora.example\"";
-    lab_with(|config| config.replace("name = \"legacy\"", key)).await
+    lab_with(|config| config.swap("name = \"legacy\"", key)).await
 }
 
 /// A request that the backend answers with this.
@@ -74,7 +74,7 @@ async fn every_protocol_gets_them() {
     let body = page("http://legacy.internal", 100);
     let bytes = String::from_utf8(echo(&lab, &body, "echo").to_bytes()).unwrap();
     let mut connection = lab.http1().await;
-    connection.send(bytes.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).await.unwrap();
+    connection.send(bytes.swap("HTTP/1.1", "HTTP/1.0").as_bytes()).await.unwrap();
     let head = connection.receive_head().await.unwrap();
     assert_eq!((head.status.as_u16(), head.field("transfer-encoding")), (200, None));
     let rest = connection.receive_rest().await.unwrap();
@@ -120,7 +120,7 @@ async fn ask(lab: &Lab, demand: &str) -> portaria::lab::client::Response {
 async fn fields_that_name_a_place_lead_to_the_public_host() {
     let key = "name = \"legacy\"\nhost = \"legacy.internal\"\n\
                public_url = \"https://api.seguradora.example\"";
-    let lab = lab_with(|config| config.replace("name = \"legacy\"", key)).await;
+    let lab = lab_with(|config| config.swap("name = \"legacy\"", key)).await;
     let response = ask(&lab, "elsewhere").await;
     assert_eq!(response.field("location"), Some("https://api.seguradora.example/a?b#c"));
     assert_eq!(response.field("content-location"), Some("https://api.seguradora.example/d"));

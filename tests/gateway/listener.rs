@@ -165,7 +165,7 @@ async fn a_slow_head_is_refused_at_its_timeout() {
 
 #[tokio::test]
 async fn an_idle_connection_is_ended() {
-    let lab = lab_with(|config| config.replace("[http]", "[http]\nidle_timeout = \"200ms\"")).await;
+    let lab = lab_with(|config| config.within("[http]", "idle_timeout = \"200ms\"")).await;
     let mut connection = lab.http1().await;
     let response = connection.exchange(&Request::get(OPEN).to_bytes()).await.unwrap();
     assert_eq!(response.status, 200);
@@ -177,10 +177,9 @@ async fn an_idle_connection_is_ended() {
 async fn a_reader_that_takes_nothing_is_cut() {
     // The backend may take its time to make so much: only the reader is to be slow.
     let lab = lab_with(|config| {
-        let patient =
-            config.replace("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"5s\"");
-        let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"9s\"");
-        patient.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")
+        let patient = config.swap("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"5s\"");
+        let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"9s\"");
+        patient.within("[http]", "write_timeout = \"300ms\"")
     })
     .await;
     let mut connection = lab.http1().await;
@@ -193,8 +192,7 @@ async fn a_reader_that_takes_nothing_is_cut() {
 
 #[tokio::test]
 async fn a_reader_that_takes_no_head_is_cut() {
-    let lab =
-        lab_with(|config| config.replace("[http]", "[http]\nwrite_timeout = \"300ms\"")).await;
+    let lab = lab_with(|config| config.within("[http]", "write_timeout = \"300ms\"")).await;
     let mut connection = lab.http1().await;
     // Answers without body, none of which is read: at some point nothing more fits in between.
     let heads = Request::new("HEAD", OPEN).to_bytes().repeat(100);
@@ -218,8 +216,7 @@ async fn an_http2_connection_without_preface_is_cut() {
 #[tokio::test]
 async fn an_exchange_ends_in_its_time_whatever_holds_it_up() {
     let bound = "[http]\nexchange_timeout = \"300ms\"";
-    let lab =
-        lab_with(|config| config.replace("\"500ms\"", "\"9s\"").replace("[http]", bound)).await;
+    let lab = lab_with(|config| config.swap("\"500ms\"", "\"9s\"").swap("[http]", bound)).await;
     let silent = format!("{OPEN}?lab=silent");
     assert!(lab.http1().await.exchange(&Request::get(&silent).to_bytes()).await.is_err());
     let over_http2 = http::Request::get(format!("https://localhost{silent}")).body(()).unwrap();

@@ -282,7 +282,7 @@ impl Files {
             self.path("issuing.crl"),
             self.path("issuers.pem"),
         );
-        config.replace(anchors, &lists)
+        config.swap(anchors, &lists)
     }
 
     async fn lab(&self, more: &str) -> Lab {
@@ -399,10 +399,10 @@ async fn whatever_in_a_file_is_neither_text_nor_a_block_is_a_mistake_with_its_li
     let naked: String = good.lines().filter(|line| !line.starts_with('-')).collect();
     let cut = &good[..good.len() / 2];
     for (bytes, line, what) in [
-        (behind(good.replace("X509 CRL", "CRL").as_bytes()), Some(second), "another kind (CRL)"),
+        (behind(good.swap("X509 CRL", "CRL").as_bytes()), Some(second), "another kind (CRL)"),
         (behind(indented.as_bytes()), Some(second), "looks like the begin or end of a block"),
         (behind(good.to_lowercase().as_bytes()), Some(second), "looks like the begin or end"),
-        (behind(good.replace("-----", "----").as_bytes()), Some(second), "looks like the begin"),
+        (behind(good.swap("-----", "----").as_bytes()), Some(second), "looks like the begin"),
         (behind(&der), Some(second), "has bytes that are no text"),
         (behind(naked.as_bytes()), Some(second), "has base64 outside a block"),
         (behind(cut.as_bytes()), Some(second), "begins a block that does not end"),
@@ -437,7 +437,7 @@ async fn a_table_under_which_nobody_of_an_authority_gets_through_is_a_mistake() 
     let of_root = pki().root.revocation_list(1, &[], -HOUR, HOUR).unwrap();
     let only_root = |config: String| {
         let list = format!(", {:?}]", files.path("issuing.crl"));
-        config.replace(&list, "]")
+        config.swap(&list, "]")
     };
     files.write("issuing.crl", &of_root);
     assert_not_taken(&lab, "has no list of", true).await;
@@ -461,7 +461,7 @@ async fn a_table_under_which_nobody_of_an_authority_gets_through_is_a_mistake() 
     files.write("root.crl", of_root);
     // Whoever says so admits them.
     lab.rewrite_config(|config| {
-        only_root(config).replace(".pem\" }", ".pem\", missing = \"allow\" }")
+        only_root(config).swap(".pem\" }", ".pem\", missing = \"allow\" }")
     });
     reload(&lab, "configuration reloaded").await;
     assert_eq!(lab.gateway.admin("/readyz").await.0, 200);

@@ -129,7 +129,7 @@ async fn what_is_refused_for_its_form_or_to_strangers_is_no_answer() {
 
 #[tokio::test]
 async fn a_slow_head_is_the_callers_time_and_both_versions_begin_where_it_ends() {
-    let lab = lab_with(|config| config.replace("head_timeout = \"500ms\"", "")).await;
+    let lab = lab_with(|config| config.swap("head_timeout = \"500ms\"", "")).await;
     let mut slow = lab.http1().await;
     let request = Request::get(STATUS).to_bytes();
     let (first, last) = request.split_at(20);
@@ -146,10 +146,9 @@ async fn a_slow_head_is_the_callers_time_and_both_versions_begin_where_it_ends()
 /// A lab in which the backend may take its time, and callers must take something every 1.2 s.
 async fn patient_lab() -> Lab {
     lab_with(|config| {
-        let patient =
-            config.replace("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"9s\"");
-        let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"9s\"");
-        patient.replace("[http]", "[http]\nwrite_timeout = \"1200ms\"")
+        let patient = config.swap("first_byte_timeout = \"500ms\"", "first_byte_timeout = \"9s\"");
+        let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"9s\"");
+        patient.within("[http]", "write_timeout = \"1200ms\"")
     })
     .await
 }

@@ -106,7 +106,7 @@ async fn a_policy_may_refuse_names_that_its_specification_does_not_know() {
     let own = tempfile::tempdir().unwrap();
     std::fs::write(own.path().join("channels-v2.toml"), change(text)).unwrap();
     let (from, to) = (policies().display().to_string(), own.path().display().to_string());
-    let lab = lab_with(|config| config.replace(&from, &to)).await;
+    let lab = lab_with(|config| config.swap(&from, &to)).await;
     for query in ["x=17", "page=1&PAGE=17", "17"] {
         let response = lab.send(&Request::get(&format!("{OPEN}?{query}"))).await;
         assert_refused(&response, 400, "PARAMETRO_INVALIDO");
@@ -121,13 +121,13 @@ async fn a_policy_may_refuse_names_that_its_specification_does_not_know() {
 async fn bounds_of_a_form_with_closed_codes_are_told_in_that_form() {
     let change = |text: String| {
         let request = "path = \"/request\"\n";
-        text.replace(request, &format!("{request}query = [{{ name = \"page\", least = 1 }}]\n"))
+        text.swap(request, &format!("{request}query = [{{ name = \"page\", least = 1 }}]\n"))
     };
     let own = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(policies().join("quote-auto-v1.toml")).unwrap();
     std::fs::write(own.path().join("quote-auto-v1.toml"), change(text)).unwrap();
     let (from, to) = (policies().display().to_string(), own.path().display().to_string());
-    let lab = lab_with(|config| config.replace(&from, &to)).await;
+    let lab = lab_with(|config| config.swap(&from, &to)).await;
     let request = Request::post("/open-insurance/quote-auto/v1/request?page=0", "{}");
     let response = lab.send(&request.bearer(&lab.client_token("quote-auto"))).await;
     assert_eq!(response.status, 422);

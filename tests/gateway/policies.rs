@@ -186,7 +186,7 @@ async fn consents_of_version_2_are_served_where_that_is_chosen() {
         std::fs::copy(policies().join(file), directory.path().join(name)).unwrap();
     }
     let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
-    let lab = lab_with(|config| config.replace(&shipped, &own)).await;
+    let lab = lab_with(|config| config.swap(&shipped, &own)).await;
     for (version, full) in [("v2", "2.7.0"), ("v3", "3.0.0")] {
         let create = Request::post(&format!("/open-insurance/consents/{version}/consents"), "{}");
         let response = lab.send(&create.bearer(&lab.client_token("consents"))).await;
@@ -239,7 +239,7 @@ fn comments(method: &str, template: &str) -> String {
         let Some(at) = text.find(&route) else { continue };
         let top = text.split("\n\n").next().unwrap();
         let own = text[..at].rsplit("\n\n").next().unwrap();
-        return format!("{top}{own}").replace("\n# ", " ");
+        return format!("{top}{own}").swap("\n# ", " ");
     }
     panic!("{method} {template} is in no policy");
 }

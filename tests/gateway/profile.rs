@@ -267,7 +267,7 @@ fn a_certificate_can_be_shown_and_its_name_compared() {
          jurisdictionCountryName=BR, businessCategory=Private Organization";
     assert_eq!(show(&pem, &["--subject-dn", plain]).status.code(), Some(0));
     assert_eq!(show(&pem, &["--subject-dn", &subject]).status.code(), Some(0));
-    let other = plain.replace("TPP", "TTP");
+    let other = plain.swap("TPP", "TTP");
     assert_eq!(show(&pem, &["--subject-dn", &other]).status.code(), Some(1));
     let unreadable = show(&pem, &["--subject-dn", "CN"]);
     assert_eq!(unreadable.status.code(), Some(64));

@@ -41,7 +41,7 @@ async fn a_reload_swaps_the_policies_and_keeps_connections() {
     assert_eq!(http1.exchange(&request).await.unwrap().status, 200);
     assert_eq!(http2.exchange(over_http2(), bytes::Bytes::new()).await.unwrap().status, 200);
     let fewer = some_policies(&lab, &["discovery-v1"]);
-    lab.rewrite_config(|config| config.replace(&policies().display().to_string(), &fewer));
+    lab.rewrite_config(|config| config.swap(&policies().display().to_string(), &fewer));
     reload(&lab, "configuration reloaded").await;
     assert_eq!(
         http1.exchange(&request).await.unwrap().status,
@@ -58,15 +58,13 @@ async fn a_reload_swaps_the_policies_and_keeps_connections() {
 #[tokio::test]
 async fn a_reload_with_mistakes_changes_nothing_and_says_why() {
     let lab = lab().await;
-    lab.rewrite_config(|config| {
-        config.replace("[limits]", "").replace("threads = 1", "thraeds = 1")
-    });
+    lab.rewrite_config(|config| config.swap("threads = 1", "thraeds = 1"));
     reload(&lab, "the one in force stays").await;
     lab.gateway.expect_log("server.thraeds: is an unknown key (meant: threads?)").await;
     assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
     lab.expect_metric("portaria_reloads_total{result=\"refused\"}", 1.0).await;
     // What only a restart can change is refused as well.
-    lab.rewrite_config(|config| config.replace("threads = 1", "threads = 2"));
+    lab.rewrite_config(|config| config.swap("threads = 1", "threads = 2"));
     reload(&lab, "can only change with a restart").await;
     assert_eq!(lab.send(&Request::get(OPEN)).await.status, 200);
 }
@@ -117,8 +115,7 @@ async fn a_reload_reads_the_key_set_again() {
 
 #[tokio::test]
 async fn a_deletion_under_way_during_a_reload_ends_what_the_new_configuration_keeps() {
-    let patient =
-        |config: String| config.replace("\"500ms\"", "\"5s\"").replace("\"1s\"", "\"9s\"");
+    let patient = |config: String| config.swap("\"500ms\"", "\"5s\"").swap("\"1s\"", "\"9s\"");
     let lab = lab_with(patient).await;
     let consent = lab.consent(&["DAMAGES_AND_PEOPLE_AUTO_READ"]);
     let read = Request::get("/open-insurance/insurance-auto/v2/insurance-auto")
@@ -128,7 +125,7 @@ async fn a_deletion_under_way_during_a_reload_ends_what_the_new_configuration_ke
     let mut deleting = lab.http1().await;
     deleting.send(&delete.to_bytes()).await.unwrap();
     eventually("the backend has it", || async { lab.recorded().len() == 1 }).await;
-    lab.rewrite_config(|config| config.replace("keep = \"5m\"", "keep = \"4m\""));
+    lab.rewrite_config(|config| config.swap("keep = \"5m\"", "keep = \"4m\""));
     reload(&lab, "configuration reloaded").await;
     assert_eq!(lab.send(&read).await.status, 200, "not deleted yet, and kept");
     assert_eq!(deleting.receive(false).await.unwrap().status, 204);

@@ -70,7 +70,7 @@ impl Points {
 
     fn configure(&self, config: &str, more: &str) -> String {
         let anchors = "trust_anchors = \"roots.pem\"\n";
-        config.replace(anchors, &format!("{anchors}{}\n", self.revocation(more)))
+        config.swap(anchors, &format!("{anchors}{}\n", self.revocation(more)))
     }
 
     async fn lab(&self) -> Lab {
@@ -431,7 +431,7 @@ async fn a_start_without_the_point_serves_from_disk() {
 #[tokio::test]
 async fn one_fetch_of_a_point_is_under_way_at_a_time() {
     let points = Points::revoking(&[&pki().one]).await;
-    let patient = |config: String| points.configure(&config, "").replace("\"3s\" }", "\"1m\" }");
+    let patient = |config: String| points.configure(&config, "").swap("\"3s\" }", "\"1m\" }");
     let lab = lab_with(patient).await;
     points.point.serve(ISSUING, Serving::Silent);
     let before = points.point.asked(ISSUING);
@@ -477,7 +477,7 @@ async fn a_kept_list_that_has_expired_counts_as_the_configuration_says() {
     assert!(!lab.admits(&pki().one).await);
     assert_eq!(refusals(&lab, "crl_expired").await, 1.0);
     assert_eq!(lab.recorded().len(), reached);
-    lab.rewrite_config(|config| config.replace("\"3s\" }", "\"3s\", expired = \"2h\" }"));
+    lab.rewrite_config(|config| config.swap("\"3s\" }", "\"3s\", expired = \"2h\" }"));
     reload(&lab, "configuration reloaded").await;
     for _ in 0..3 {
         assert!(lab.admits(&pki().one).await);
@@ -532,7 +532,7 @@ async fn what_another_point_covers_is_not_missing() {
     points.point.serve("/mirror.crl", Serving::Document(list));
     let more = format!("distribution_points = [{:?}, ", points.point.url("/mirror.crl"));
     let both =
-        |config: String| points.configure(&config, "").replace("distribution_points = [", &more);
+        |config: String| points.configure(&config, "").swap("distribution_points = [", &more);
     let lab = lab_with(both).await;
     assert_eq!(readiness(&lab).await.0, 200);
     assert_one_is_revoked(&lab).await;
@@ -563,7 +563,7 @@ async fn a_reload_under_which_an_authority_loses_its_clients_is_refused() {
     let points = Points::revoking(&[&pki().one]).await;
     let lab = points.lab().await;
     let without = format!(", {:?}]", points.point.url(ISSUING));
-    lab.rewrite_config(|config| config.replace(&without, "]"));
+    lab.rewrite_config(|config| config.swap(&without, "]"));
     reload(&lab, "the one in force stays").await;
     lab.gateway.expect_log("no revocation list in force of these authorities").await;
     assert_one_is_revoked(&lab).await;
@@ -622,8 +622,8 @@ async fn other_settings_of_a_point_forget_nothing() {
     }
     let elsewhere = format!("{:?}", points.place.path().join("elsewhere"));
     let here = format!("{:?}", points.directory());
-    let lenient = |config: String| config.replace("\"3s\" }", "\"3s\", missing = \"allow\" }");
-    lab.rewrite_config(|config| lenient(config.replace(&here, &elsewhere)));
+    let lenient = |config: String| config.swap("\"3s\" }", "\"3s\", missing = \"allow\" }");
+    lab.rewrite_config(|config| lenient(config.swap(&here, &elsewhere)));
     reload(&lab, "configuration reloaded").await;
     assert_one_is_revoked(&lab).await;
     // Where it is kept now, it is kept anew.
@@ -644,7 +644,7 @@ async fn a_reload_that_brings_a_point_without_a_list_is_refused() {
     let points = Points::revoking(&[&pki().one]).await;
     let lab = points.lab().await;
     let more = format!("distribution_points = [{:?}, ", points.point.url("/nothing.crl"));
-    lab.rewrite_config(|config| config.replace("distribution_points = [", &more));
+    lab.rewrite_config(|config| config.swap("distribution_points = [", &more));
     reload(&lab, "the one in force stays").await;
     lab.gateway.expect_log("the new distribution points gave no revocation list").await;
     assert_one_is_revoked(&lab).await;
@@ -659,7 +659,7 @@ async fn a_reload_that_brings_a_point_without_a_list_is_refused() {
 async fn taking_a_point_away_ends_its_fetches() {
     let points = Points::revoking(&[]).await;
     let lab = points.lab().await;
-    let without = |config: String| config.replace(&points.revocation(""), "");
+    let without = |config: String| config.swap(&points.revocation(""), "");
     lab.rewrite_config(without);
     reload(&lab, "configuration reloaded").await;
     assert!(!lab.metrics().await.contains("portaria_crl_entries{"));
@@ -679,7 +679,7 @@ async fn listeners_that_name_the_same_point_share_it() {
     let lab = lab_with(|config| {
         let first = config.find("[[listeners]]").unwrap();
         let second = config.find("[[listeners]]\nname = \"public\"").unwrap();
-        let twin = config[first..second].replace("\"mtls\"", "\"twin\"");
+        let twin = config[first..second].swap("\"mtls\"", "\"twin\"");
         points.configure(&format!("{}{twin}{}", &config[..second], &config[second..]), "")
     })
     .await;
@@ -688,7 +688,7 @@ async fn listeners_that_name_the_same_point_share_it() {
     }
     let series = points.entries();
     lab.expect_metric(&series, 1.0).await;
-    lab.expect_metric(&series.replace("mtls", "twin"), 1.0).await;
+    lab.expect_metric(&series.swap("mtls", "twin"), 1.0).await;
     points.point.publish(ISSUING, &of_issuing(6, &[&pki().two]));
     for listener in ["mtls", "twin"] {
         eventually("the list came", || async {
@@ -757,7 +757,7 @@ async fn a_point_with_tls_is_asked_only_with_the_roots_that_are_named() {
         std::fs::write(&file, roots.pem()).unwrap();
         let more = format!(", missing = \"allow\", trust_anchors = {file:?}");
         let config = |config: String| {
-            points.configure(&config, &more).replace(&points.point.url(ISSUING), &secure)
+            points.configure(&config, &more).swap(&points.point.url(ISSUING), &secure)
         };
         let _ = std::fs::remove_dir_all(points.directory());
         let lab = lab_with(config).await;

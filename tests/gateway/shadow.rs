@@ -90,7 +90,7 @@ impl Shadowed {
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("demo.toml"), POLICY).unwrap();
         let (shipped, own) = (policies().display().to_string(), files.path().display().to_string());
-        let lab = lab_with(|config| change(config.replace(&shipped, &own))).await;
+        let lab = lab_with(|config| change(config.swap(&shipped, &own))).await;
         Self { lab, files }
     }
 
@@ -305,7 +305,7 @@ async fn who_the_caller_is_and_what_its_token_is_are_never_in_shadow_mode() {
 
 #[tokio::test]
 async fn a_token_that_is_revoked_while_its_body_is_awaited_is_refused() {
-    let shadowed = Shadowed::with(|config| config.replace("\"500ms\"", "\"9s\"")).await;
+    let shadowed = Shadowed::with(|config| config.swap("\"500ms\"", "\"9s\"")).await;
     let lab = &shadowed.lab;
     let token = lab.user_token("demo", &lab.consent(&["DEMO_READ"]));
     let request = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token).to_bytes();
@@ -325,7 +325,7 @@ async fn the_rules_are_enforced_from_their_day_on_and_where_a_route_says_so() {
     shadowed.assert_refused(&shadowed.enforced(&consent), 403).await;
     shadowed.assert_borne(&shadowed.order(&consent), "consent_permission").await;
     let file = shadowed.policy().join("demo.toml");
-    let over = POLICY.replace("2999-01-01", "2020-01-01");
+    let over = POLICY.swap("2999-01-01", "2020-01-01");
     std::fs::write(&file, over).unwrap();
     reload(&shadowed.lab, "configuration reloaded").await;
     shadowed.assert_refused(&shadowed.order(&consent), 403).await;
@@ -344,7 +344,7 @@ async fn after_an_initiation_that_went_on_the_registry_is_asked_again() {
 
 #[tokio::test]
 async fn a_consent_that_ends_while_its_body_is_awaited_is_told_and_goes_on() {
-    let shadowed = Shadowed::with(|config| config.replace("\"500ms\"", "\"9s\"")).await;
+    let shadowed = Shadowed::with(|config| config.swap("\"500ms\"", "\"9s\"")).await;
     let lab = &shadowed.lab;
     let consent = lab.consent(&["DEMO_ORDER"]);
     let request = shadowed.order(&consent).to_bytes();
@@ -396,8 +396,8 @@ async fn what_went_on_is_explained() {
 #[tokio::test]
 async fn no_backend_gets_the_whole_of_a_long_body_under_a_consent_that_ended_meanwhile() {
     let shadowed = Shadowed::with(|config| {
-        let config = config.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"");
-        config.replace("\"500ms\"", "\"9s\"")
+        let config = config.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"");
+        config.swap("\"500ms\"", "\"9s\"")
     })
     .await;
     let lab = &shadowed.lab;

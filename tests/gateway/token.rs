@@ -135,7 +135,7 @@ async fn an_opaque_token_is_introspected_once() {
 /// The authorization server decides how much it says of a token: a bound of tokens is one of bytes, too.
 #[tokio::test]
 async fn a_token_of_which_much_is_said_takes_the_room_of_many() {
-    let lab = lab_with(|config| config.replace("[token]\n", "[token]\ncache_capacity = 8\n")).await;
+    let lab = lab_with(|config| config.within("[token]", "cache_capacity = 8")).await;
     let many: String = (10..100).map(|number| format!(" {number}{}", "x".repeat(200))).collect();
     let scope = format!("consents{many}");
     let long = lab.authorization.issue_opaque(&lab.client_grant(&scope));
@@ -265,7 +265,7 @@ async fn a_clients_own_token_may_have_a_subject_where_the_consent_tells() {
     for (rule, status) in [("consent_or_subject", 401), ("subject_present", 401), ("consent", 201)]
     {
         let key = format!("user_token = \"{rule}\"\n[[token.issuers]]");
-        let lab = lab_with(|config| config.replace("[[token.issuers]]", &key)).await;
+        let lab = lab_with(|config| config.swap("[[token.issuers]]", &key)).await;
         let token = sign(&lab, |_, claims| claims["sub"] = json!("0b1c-service-account"));
         assert_eq!(lab.send(&create(&token)).await.status, status, "{rule}");
         assert_eq!(lab.recorded().len(), usize::from(status == 201));

@@ -23,11 +23,11 @@ async fn lab_with_lists(write: impl FnOnce(&std::path::Path)) -> Lab {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path());
     let at = directory.path().display().to_string();
-    let revocation = REVOCATION.replace("\"root.crl\"", &format!("\"{at}/root.crl\""));
-    let revocation = revocation.replace("\"issuing.crl\"", &format!("\"{at}/issuing.crl\""));
-    let revocation = revocation.replace("issuers.pem", &format!("{at}/issuers.pem"));
+    let revocation = REVOCATION.swap("\"root.crl\"", &format!("\"{at}/root.crl\""));
+    let revocation = revocation.swap("\"issuing.crl\"", &format!("\"{at}/issuing.crl\""));
+    let revocation = revocation.swap("issuers.pem", &format!("{at}/issuers.pem"));
     let mut lab =
-        lab_with(|config| config.replace("trust_anchors = \"roots.pem\"", &revocation)).await;
+        lab_with(|config| config.swap("trust_anchors = \"roots.pem\"", &revocation)).await;
     lab.lists = Some(directory);
     lab
 }
@@ -70,7 +70,7 @@ async fn lab_of(place: &Place) -> Lab {
     let trust = format!(
         "trust_anchors = {anchors:?}\nrevocation = {{ lists = {lists:?}, issuers = {issuers:?} }}"
     );
-    lab_with(|config| config.replace("trust_anchors = \"roots.pem\"", &trust)).await
+    lab_with(|config| config.swap("trust_anchors = \"roots.pem\"", &trust)).await
 }
 
 /// The chains are those of the lab: whoever tries them by hand meets the same.
@@ -201,7 +201,7 @@ async fn leniency_admits_what_it_says() {
         .await;
         put(&lab, "issuing.crl", &stale);
         lab.rewrite_config(|config| {
-            config.replace(".pem\" }", &format!(".pem\", expired = \"{expired}\" }}"))
+            config.swap(".pem\" }", &format!(".pem\", expired = \"{expired}\" }}"))
         });
         let said = if is_taken { "configuration reloaded" } else { "the one in force stays" };
         crate::reload::reload(&lab, said).await;

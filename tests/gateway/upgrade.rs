@@ -199,14 +199,14 @@ async fn one_command_upgrades_and_waits_until_the_new_one_serves() {
 #[tokio::test]
 async fn a_new_process_that_cannot_serve_leaves_the_old_one_in_its_place() {
     let lab = lab_to_upgrade().await;
-    lab.rewrite_config(|config| config.replace("threads = 1", "thraeds = 1"));
+    lab.rewrite_config(|config| config.swap("threads = 1", "thraeds = 1"));
     let output = run_upgrade(&lab);
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     assert!(text(&output.stderr).contains("server.thraeds: is an unknown key"), "{output:?}");
     assert_serves(&lab).await;
     // Without keys it could decide nothing.
     lab.rewrite_config(|config| {
-        config.replace("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+        config.swap("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
     });
     let output = run_upgrade(&lab);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -314,7 +314,7 @@ async fn a_new_process_that_nobody_waits_for_any_more_leaves_the_old_ones_name_i
     lab.rewrite_config(|config| {
         ["mtls", "public", "admin"].iter().fold(config, |config, listener| {
             let old = lab.gateway.address(listener).to_string();
-            config.replace(&old, &free_address().to_string())
+            config.swap(&old, &free_address().to_string())
         })
     });
     let mut new = Gateway::spawn_after(&config(&lab));
@@ -334,9 +334,9 @@ async fn a_place_that_is_open_to_others_is_none() {
     let directory = lab.directory.path().join("open");
     std::fs::create_dir(&directory).unwrap();
     std::fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
-    let open = |config: String| config.replace("\"upgrade.sock\"", "\"open/upgrade.sock\"");
-    let missing = |config: String| config.replace("\"upgrade.sock\"", "\"gone/upgrade.sock\"");
-    let nowhere = |config: String| config.replace("upgrade_socket = \"upgrade.sock\"\n", "");
+    let open = |config: String| config.swap("\"upgrade.sock\"", "\"open/upgrade.sock\"");
+    let missing = |config: String| config.swap("\"upgrade.sock\"", "\"gone/upgrade.sock\"");
+    let nowhere = |config: String| config.swap("upgrade_socket = \"upgrade.sock\"\n", "");
     let cases: [(&dyn Fn(String) -> String, &str); 2] =
         [(&open, "is open to others (mode 755,"), (&missing, "cannot be read (No such file")];
     for (change, expected) in cases {

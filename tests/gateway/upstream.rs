@@ -124,7 +124,7 @@ async fn a_backends_pages_and_cookies_pass_where_that_is_said() {
     let verbose = Request::get(&format!("{OPEN}?lab=verbose"));
     assert_eq!(lab.send(&verbose).await.field("set-cookie"), None);
     let keys = "name = \"legacy\"\nerror_bodies = \"backend\"\nanswer_fields = [\"set-cookie\"]";
-    let lab = lab_with(|config| config.replace("name = \"legacy\"", keys)).await;
+    let lab = lab_with(|config| config.swap("name = \"legacy\"", keys)).await;
     let response = lab.http1().await.exchange(&verbose.to_bytes()).await.unwrap();
     assert_eq!(response.field("set-cookie"), Some("JSESSIONID=1"));
     let response = lab.send(&Request::get(&format!("{OPEN}?lab=page:502"))).await;
@@ -236,7 +236,7 @@ async fn servers_take_turns_and_a_dead_one_is_left_out() {
     let dead = free_address();
     let briefly = "first_byte_timeout = \"500ms\"\neject_for = \"1s\"";
     let lab = lab_with(|config| {
-        with_server(&config, &dead.to_string()).replace("first_byte_timeout = \"500ms\"", briefly)
+        with_server(&config, &dead.to_string()).swap("first_byte_timeout = \"500ms\"", briefly)
     })
     .await;
     let token = lab.client_token("consents");
@@ -320,8 +320,8 @@ async fn a_caller_that_stalls_its_upload_is_no_fault_of_the_backend() {
 #[tokio::test]
 async fn the_backends_time_runs_from_the_end_of_the_body() {
     let lab = lab_with(|config| {
-        let total = config.replace("total_timeout = \"1s\"", "total_timeout = \"300ms\"");
-        total.replace("body_timeout = \"500ms\"", "body_timeout = \"9s\"")
+        let total = config.swap("total_timeout = \"1s\"", "total_timeout = \"300ms\"");
+        total.swap("body_timeout = \"500ms\"", "body_timeout = \"9s\"")
     })
     .await;
     let request = long_post(&lab);
@@ -374,7 +374,7 @@ async fn what_ended_while_a_server_was_awaited_is_not_sent_to_another() {
     let (stuck, _held) = stuck_server().await;
     let address = stuck.local_addr().unwrap();
     let lab = lab_with(|config| {
-        config.replace("servers = [", &format!("servers = [\"{address}\", ")).replace(
+        config.swap("servers = [", &format!("servers = [\"{address}\", ")).swap(
             "first_byte_timeout = \"500ms\"\ntotal_timeout = \"1s\"",
             "connect_timeout = \"5s\"",
         )

@@ -26,7 +26,7 @@ async fn lab_with_files(files: &[(&str, Change<'_>)], more: &str) -> (Lab, tempf
         std::fs::write(directory.path().join(name), change(text)).unwrap();
     }
     let (shipped, own) = (policies().display().to_string(), directory.path().display().to_string());
-    (lab_with(|config| config.replace(&shipped, &own) + more).await, directory)
+    (lab_with(|config| config.swap(&shipped, &own) + more).await, directory)
 }
 
 /// With keys at the top of the file.
@@ -101,7 +101,7 @@ async fn where_x_v_is_not_declared_it_means_nothing() {
 async fn two_majors_have_backends_of_their_own() {
     let old = Backend::start(LOOPBACK, Store::default(), true).await.unwrap();
     let upstream = format!("\n[[upstreams]]\nname = \"old\"\nservers = [\"{}\"]\n", old.address);
-    let (to_old, unchanged) = (|text: String| text.replace("\"legacy\"", "\"old\""), |text| text);
+    let (to_old, unchanged) = (|text: String| text.swap("\"legacy\"", "\"old\""), |text| text);
     let files: [(&str, Change<'_>); 2] =
         [("quote-auto-v1.toml", &to_old), ("quote-auto-v2.toml", &unchanged)];
     let (lab, _policies) = lab_with_files(&files, &upstream).await;
@@ -172,7 +172,7 @@ async fn the_end_of_a_version_is_announced_on_every_answer() {
 #[tokio::test]
 async fn a_path_tells_only_the_methods_that_it_still_has() {
     let retire = |text: String| {
-        text.replace("method = \"DELETE\"", "retired_from = \"2001-01-01\"\nmethod = \"DELETE\"")
+        text.swap("method = \"DELETE\"", "retired_from = \"2001-01-01\"\nmethod = \"DELETE\"")
     };
     let (lab, _policies) = lab_of(&[("consents-v3.toml", &retire)]).await;
     let target = "/open-insurance/consents/v3/consents/urn:portaria-lab:C000000";

@@ -62,7 +62,7 @@ fn told(config: String, carrying: &str, settings: &str) -> String {
     let registry = config.lines().find(|line| line.starts_with("registry = ")).unwrap().to_owned();
     let source = format!("source = \"token\"\n{settings}");
     let table = format!("[token.consent]{carrying}\n[[token.issuers]]");
-    config.replace(&registry, &source).replace("[[token.issuers]]", &table)
+    config.swap(&registry, &source).swap("[[token.issuers]]", &table)
 }
 
 pub fn consent() -> Value {
@@ -296,8 +296,8 @@ async fn lab_with_both() -> Lab {
     let both = |config: String| {
         let table = format!("[token.consent]{DETAILS}\n[[token.issuers]]");
         patient(config)
-            .replace("keep = \"5m\"", "keep = \"5m\"\nsource = \"token\"")
-            .replace("[[token.issuers]]", &table)
+            .swap("keep = \"5m\"", "keep = \"5m\"\nsource = \"token\"")
+            .swap("[[token.issuers]]", &table)
     };
     lab_with(both).await
 }

@@ -108,7 +108,7 @@ async fn another_configuration_knows_what_ended_under_the_one_before() {
     let consent = lab.consent(&[CLAIM_PERMISSION]);
     assert_eq!(lab.send(&initiation(&lab, &consent, "")).await.status, 201);
     lab.consents.set_status(&consent, "AUTHORISED");
-    lab.rewrite_config(|config| config.replace("keep = \"5m\"", "keep = \"4m\""));
+    lab.rewrite_config(|config| config.swap("keep = \"5m\"", "keep = \"4m\""));
     reload(&lab, "configuration reloaded").await;
     assert_stopped(&lab, &initiation(&lab, &consent, ""), 403).await;
 }

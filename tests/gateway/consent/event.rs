@@ -241,7 +241,7 @@ async fn an_event_is_taken_once_and_within_five_minutes() {
     // The signature is another one each time, the id of the event is not.
     assert_refused(&send(&lab, &event(&signed(&lab, &once))).await, 401, CODE);
     // Nor does another configuration take it again.
-    lab.rewrite_config(|config| config.replace("keep = \"5m\"", "keep = \"4m\""));
+    lab.rewrite_config(|config| config.swap("keep = \"5m\"", "keep = \"4m\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
     assert_refused(&send(&lab, &event(&signed(&lab, &once))).await, 401, CODE);
     let replays = "portaria_refusals_total{code=\"consent_event_replayed\",stage=\"consent\"}";
@@ -304,9 +304,9 @@ async fn without_a_webhook_there_is_none() {
 #[tokio::test]
 async fn events_count_against_the_limits() {
     let few = |config: String| {
-        let keyed = config.replace("keep = \"5m\"", &format!("keep = \"5m\"\n{WEBHOOK}"));
+        let keyed = config.swap("keep = \"5m\"", &format!("keep = \"5m\"\n{WEBHOOK}"));
         let unlimited = "per_address = { requests = 1000000, per = \"1m\" }";
-        patient(keyed).replace(unlimited, "per_address = { requests = 3, per = \"1h\" }")
+        patient(keyed).swap(unlimited, "per_address = { requests = 3, per = \"1h\" }")
     };
     let lab = lab_with(few).await;
     for _ in 0..3 {
@@ -320,7 +320,7 @@ async fn events_count_against_the_limits() {
 
 #[tokio::test]
 async fn a_listener_of_participants_may_take_events_too() {
-    let lab = lab_saying(&WEBHOOK.replace("public", "mtls")).await;
+    let lab = lab_saying(&WEBHOOK.swap("public", "mtls")).await;
     let consent = outdated(&lab).await;
     let body = signed(&lab, &claims(&consent));
     assert_refused(&send(&lab, &event(&body)).await, 404, "RECURSO_NAO_ENCONTRADO");

@@ -176,7 +176,7 @@ pub async fn lab_asking(url: &str, settings: &str) -> Lab {
     let settings = format!("registry = \"{url}\"\n{settings}\n{breaker}");
     lab_with(|config| {
         let line = config.lines().find(|line| line.starts_with("registry = ")).unwrap().to_owned();
-        super::patient(config).replace(&line, &settings)
+        super::patient(config).swap(&line, &settings)
     })
     .await
 }
@@ -245,7 +245,7 @@ async fn an_answer_that_is_none_decides_nothing() {
         answer("200", JSON, &format!("{good}{good}")),
         answer("200", JSON, &deep),
         answer("200", JSON, "\u{feff}"),
-        answer("200", JSON, &good.replace(ID, "urn:x:2")),
+        answer("200", JSON, &good.swap(ID, "urn:x:2")),
         // What stands twice, two readers understand differently.
         answer("200", JSON, &twice("status", "\"REJECTED\"")),
         answer("200", JSON, &twice("clientId", "\"client-2\"")),

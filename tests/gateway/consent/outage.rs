@@ -12,7 +12,7 @@ const NOT_FOUND: &str = "CONSENTIMENTO_NAO_ENCONTRADO";
 async fn a_registry_that_fails_is_left_alone_for_a_while() {
     let registry = Hostile::start(Manner::Says(answer("500", "", ""))).await;
     let url = format!("http://{}", registry.address);
-    let patient = |config: String| config.replace("open_for = \"100ms\"", "open_for = \"5m\"");
+    let patient = |config: String| config.swap("open_for = \"100ms\"", "open_for = \"5m\"");
     let lab = lab_asking(&url, "").await;
     lab.rewrite_config(patient);
     crate::reload::reload(&lab, "configuration reloaded").await;
@@ -30,7 +30,7 @@ async fn a_registry_that_fails_is_left_alone_for_a_while() {
     lab.expect_metric("portaria_consent_lookups_total{result=\"failed\"}", 6.0).await;
     lab.gateway.expect_log("failed repeatedly and is left alone").await;
     // Another configuration asks anew.
-    lab.rewrite_config(|config| config.replace("failures = 3", "failures = 4"));
+    lab.rewrite_config(|config| config.swap("failures = 3", "failures = 4"));
     crate::reload::reload(&lab, "configuration reloaded").await;
     assert_eq!(lab.send(&read(&lab, ID)).await.status, 200);
     lab.expect_metric("portaria_open_breakers{service=\"consent_registry\"}", 0.0).await;
@@ -41,7 +41,7 @@ async fn a_registry_that_fails_is_left_alone_for_a_while() {
 async fn a_client_whose_consent_the_registry_fails_at_stops_nobody_else() {
     let registry = Hostile::start(Manner::Says(answer("500", "", ""))).await;
     let lab = lab_asking(&format!("http://{}", registry.address), "").await;
-    lab.rewrite_config(|config| config.replace("open_for = \"100ms\"", "open_for = \"5m\""));
+    lab.rewrite_config(|config| config.swap("open_for = \"100ms\"", "open_for = \"5m\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
     let own = Grant {
         client_id: CLIENT_TWO.into(),
@@ -147,7 +147,7 @@ async fn ids_that_one_participant_chooses_leave_the_registry_to_the_others() {
     }
     let url = format!("http://{}", registry.address);
     let lab = lab_asking(&url, "").await;
-    lab.rewrite_config(|config| config.replace("open_for = \"100ms\"", "open_for = \"5m\""));
+    lab.rewrite_config(|config| config.swap("open_for = \"100ms\"", "open_for = \"5m\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
     let grant = portaria::lab::authorization::Grant {
         client_id: CLIENT_TWO.into(),

@@ -56,7 +56,7 @@ async fn each_preset_knows_its_states_and_what_they_mean() {
         let id = format!("urn:x:{number}");
         let case = format!("{settings}: {status} until {expiration:?}");
         let text = format!("keep = \"5m\"\n{settings}");
-        lab.rewrite_config(|config| config.replace("keep = \"5m\"", &text));
+        lab.rewrite_config(|config| config.swap("keep = \"5m\"", &text));
         crate::reload::reload(&lab, "configuration reloaded").await;
         lab.consents.put(&id, record(status, *expiration, None));
         for (request, expected) in [(read(&lab, &id), *reading), (claim(&lab, &id), *initiating)] {

@@ -106,7 +106,7 @@ async fn race(lab: &Lab, lane: &mut Lane, course: Course, manage: &str, tally: &
 async fn run(settings: &str, races: usize, course: fn(usize) -> Course) -> Arc<Lab> {
     let settings = format!("keep = \"5m\"\n{settings}");
     let change = |config| {
-        patient(config).replace("threads = 1", "threads = 2").replace("keep = \"5m\"", &settings)
+        patient(config).swap("threads = 1", "threads = 2").swap("keep = \"5m\"", &settings)
     };
     let (lab, tally) = (Arc::new(lab_with(change).await), Arc::new(Tally::default()));
     let mut lanes = tokio::task::JoinSet::new();

@@ -33,7 +33,7 @@ async fn warm(settings: &str, manner: Manner) -> (Hostile, Lab) {
     let registry = Hostile::start(manner).await;
     let settings = format!("{HASTY}{settings}");
     let lab = lab_asking(&format!("http://{}", registry.address), &settings).await;
-    lab.rewrite_config(|config| config.replace("keep = \"5m\"", "keep = \"100ms\""));
+    lab.rewrite_config(|config| config.swap("keep = \"5m\"", "keep = \"100ms\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
     let request = read(&lab, ID);
     eventually("the consent is known", || async { lab.send(&request).await.status == 200 }).await;

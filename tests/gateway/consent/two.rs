@@ -225,8 +225,8 @@ async fn a_token_may_tell_of_the_consent_and_the_registry_of_the_enrollment() {
         let table = "[token.consent]\ndetails_type = \"urn:x:consent\"\nstatus = \"implied\"\n\
                      permissions = \"/permissions\"\n[[token.issuers]]";
         config
-            .replace("keep = \"5m\"", "keep = \"5m\"\nsource = \"token\"")
-            .replace("[[token.issuers]]", table)
+            .swap("keep = \"5m\"", "keep = \"5m\"\nsource = \"token\"")
+            .swap("[[token.issuers]]", table)
     });
     crate::reload::reload(&lab, "configuration reloaded").await;
     let issue = |seconds: u64| {

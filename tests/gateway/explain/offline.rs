@@ -196,7 +196,7 @@ fn what_goes_on_in_shadow_mode_is_told_and_reaches_the_backend() {
     let text = text.replacen("upstream = ", "shadow_until = \"2999-01-01\"\nupstream = ", 1);
     std::fs::write(own.path().join("resources.toml"), text).unwrap();
     let (shipped, own) = (policies().display().to_string(), own.path().display().to_string());
-    let desk = desk_with(|config| config.replace(&shipped, &own));
+    let desk = desk_with(|config| config.swap(&shipped, &own));
     desk.put_consent("REJECTED", &["RESOURCES_READ"]);
     let text = desk.says(&[&GET, &CERTIFICATE, &TOKEN, &CONSENT], 0);
     assert_lines(
@@ -284,7 +284,7 @@ fn what_would_have_to_be_asked_is_undecided() {
 #[test]
 fn keys_that_would_have_to_be_read_are_given_or_lack() {
     let desk = desk_with(|config| {
-        config.replace("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+        config.swap("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
     });
     let question = [&GET[..], &CERTIFICATE, &TOKEN, &CONSENT];
     let text = desk.says(&question, 1);
@@ -308,8 +308,8 @@ fn keys_that_would_have_to_be_read_are_given_or_lack() {
 fn keys_that_were_kept_verify() {
     let desk = desk_with(|config| {
         config
-            .replace("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
-            .replace("[token]\n", "[token]\ndirectory = \"keys\"\n")
+            .swap("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+            .within("[token]", "directory = \"keys\"")
     });
     let keys = desk.directory.path().join("keys");
     std::fs::create_dir(&keys).unwrap();
@@ -336,7 +336,7 @@ fn keys_that_were_kept_verify() {
 fn an_event_reaches_no_backend() {
     let webhook = "webhook = { listener = \"public\", path = \"/events\", keys = \"jwks.json\" }";
     let desk =
-        desk_with(|config| config.replace("keep = \"5m\"", &format!("keep = \"5m\"\n{webhook}")));
+        desk_with(|config| config.swap("keep = \"5m\"", &format!("keep = \"5m\"\n{webhook}")));
     let event = ["--method", "POST", "--path", "/events"];
     let media = ["--header", "content-type: application/secevent+jwt"];
     let text = desk.says(&[&event, &media], 1);

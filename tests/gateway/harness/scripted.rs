@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::server::TlsStream;
 
-use super::{LOOPBACK, Lab, Request, lab_with, private_directory};
+use super::{LOOPBACK, Lab, Request, Rewrite, lab_with, private_directory};
 
 /// Open routes of every method, to which the backend does what `do` says.
 pub const THINGS: &str = "/open-insurance/demo/v1/things";
@@ -307,9 +307,9 @@ impl Scripted {
             let line =
                 |key: &str| config.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
             let servers = format!("servers = [\"{}\"]\n{}", self.address, tls.unwrap_or_default());
-            let config = config.replace(&(line("servers = ") + "\n"), &servers);
+            let config = config.swap(&(line("servers = ") + "\n"), &servers);
             let own = format!("directory = \"{}\"", directory.join("policies").display());
-            change(config.replace(&line("directory = "), &own))
+            change(config.swap(&line("directory = "), &own))
         });
         lab.await
     }

@@ -85,9 +85,9 @@ async fn an_exchange_that_has_no_time_left_is_cut_and_looks_it() {
     let backend = Scripted::start(break_off).await;
     let lab = backend
         .lab(|config| {
-            let patient = config.replace("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
-            let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"");
-            patient.replace("[http]", "[http]\nexchange_timeout = \"500ms\"")
+            let patient = config.swap("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
+            let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"");
+            patient.within("[http]", "exchange_timeout = \"500ms\"")
         })
         .await;
     let request = Scripted::get("stall", "");

@@ -25,8 +25,8 @@ async fn big(mut link: Link) {
 }
 
 fn patient(config: String) -> String {
-    let patient = config.replace("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
-    patient.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"")
+    let patient = config.swap("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
+    patient.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"")
 }
 
 /// Bytes that nobody reads any more reset the connection, and what of the answer is still on its way with it.

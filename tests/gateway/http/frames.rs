@@ -245,8 +245,8 @@ async fn big(mut link: Link) {
 
 fn patient(config: String) -> String {
     // Its one thread may be busy for a while, in a build for tests.
-    let patient = config.replace("timeout = \"500ms\"", "timeout = \"60s\"");
-    let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"60s\"");
+    let patient = config.swap("timeout = \"500ms\"", "timeout = \"60s\"");
+    let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"60s\"");
     patient
         + "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\nper_address = { requests = 1000000, per = \"1s\" }\n\
            under_way = { total = 4000, per_address = 4000, per_organisation = 4000 }\n"
@@ -286,8 +286,7 @@ async fn a_reader_over_http2_that_takes_nothing_is_gone_in_time() {
     let backend = Scripted::start(big).await;
     let lab = backend
         .lab(|config| {
-            patient(config)
-                .replace("[http]", "[http]\nwrite_timeout = \"1s\"\nidle_timeout = \"1s\"")
+            patient(config).within("[http]", "write_timeout = \"1s\"\nidle_timeout = \"1s\"")
         })
         .await;
     let open = "portaria_open_connections{listener=\"public\"}";
@@ -331,9 +330,8 @@ async fn refused_bodies_do_not_use_a_connection_up() {
 #[tokio::test]
 async fn nothing_is_kept_for_what_is_only_announced() {
     let backend = Scripted::start(big).await;
-    let lab = backend
-        .lab(|config| patient(config).replace("[http]", "[http]\nmax_body_size = \"64MiB\""))
-        .await;
+    let lab =
+        backend.lab(|config| patient(config).within("[http]", "max_body_size = \"64MiB\"")).await;
     lab.assert_unpoisoned("warm").await;
     let before = resident(&lab);
     let mut all = Vec::new();
@@ -361,9 +359,9 @@ async fn a_connection_that_is_to_end_gives_the_answers_that_are_under_way() {
     .await;
     let lab = backend
         .lab(|config| {
-            let patient = config.replace("_byte_timeout = \"500ms\"", "_byte_timeout = \"9s\"");
-            let patient = patient.replace("total_timeout = \"1s\"", "total_timeout = \"9s\"");
-            let patient = patient.replace("[http]", "[http]\nidle_timeout = \"500ms\"");
+            let patient = config.swap("_byte_timeout = \"500ms\"", "_byte_timeout = \"9s\"");
+            let patient = patient.swap("total_timeout = \"1s\"", "total_timeout = \"9s\"");
+            let patient = patient.within("[http]", "idle_timeout = \"500ms\"");
             patient + "\n[limits]\nper_address = { requests = 1, per = \"10m\" }\n"
         })
         .await;

@@ -54,8 +54,8 @@ async fn long(mut link: Link) {
 }
 
 fn patient(config: String) -> String {
-    let patient = config.replace("timeout = \"500ms\"", "timeout = \"60s\"");
-    patient.replace("total_timeout = \"1s\"", "total_timeout = \"60s\"")
+    let patient = config.swap("timeout = \"500ms\"", "timeout = \"60s\"");
+    patient.swap("total_timeout = \"1s\"", "total_timeout = \"60s\"")
         + "\n[limits]\nglobal = { requests = 1000000, per = \"1s\" }\n\
            per_address = { requests = 1000000, per = \"1s\" }\n"
 }
@@ -230,7 +230,7 @@ async fn a_body_is_whole_whatever_it_came_in_and_so_it_is_when_it_is_sent_again(
                     false => format!("Content-Length: {size}"),
                 };
                 let mut connection = lab.http1().await;
-                let head = head.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n"));
+                let head = head.swap("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n"));
                 connection.send(head.as_bytes()).await.unwrap();
                 for part in body.as_bytes().chunks(part) {
                     let part = match is_chunked {

@@ -45,11 +45,11 @@ async fn listen(mut link: Link) {
 }
 
 fn patient(config: String) -> String {
-    let patient = config.replace("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
-    let patient = patient.replace("body_timeout = \"500ms\"", "body_timeout = \"20s\"");
+    let patient = config.swap("_byte_timeout = \"500ms\"", "_byte_timeout = \"20s\"");
+    let patient = patient.swap("body_timeout = \"500ms\"", "body_timeout = \"20s\"");
     let patient =
-        patient.replace("[http]", "[http]\nmax_body_size = \"32MiB\"\nmax_json_members = 10000000");
-    patient.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"")
+        patient.within("[http]", "max_body_size = \"32MiB\"\nmax_json_members = 10000000");
+    patient.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"")
 }
 
 /// A request whose body is held back, refused or not, is one request: what follows is never another.
@@ -285,7 +285,7 @@ async fn a_body_is_asked_for_once_and_only_if_it_is_awaited() {
     assert_eq!(connection.receive_head().await.unwrap().status, 200);
     // HTTP/1.0 does not know it.
     let mut connection = lab.http1().await;
-    let old = String::from_utf8(expecting.to_bytes()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
+    let old = String::from_utf8(expecting.to_bytes()).unwrap().swap("HTTP/1.1", "HTTP/1.0");
     connection.send(old.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     connection.send(b"{}").await.unwrap();

@@ -89,7 +89,7 @@ async fn a_caller_that_breaks_off_at_any_byte_has_asked_for_nothing() {
     for (framing, body) in ["Content-Length: 5", "Transfer-Encoding: chunked"].iter().zip(bodies) {
         let head = Scripted::request("POST", "", "left").with("Content-Type", "application/json");
         let head = String::from_utf8(head.to_bytes()).unwrap();
-        let request = head.replace("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n{body}"));
+        let request = head.swap("\r\n\r\n", &format!("\r\n{framing}\r\n\r\n{body}"));
         for n in 0..request.len() {
             let mut stream = lab.connector(Some(&lab.pki.one)).tls().await.unwrap();
             stream.write_all(&request.as_bytes()[..n]).await.unwrap();

@@ -30,7 +30,7 @@ fn bad_bodies() -> Vec<(String, &'static str)> {
 
 async fn bounded_lab() -> Lab {
     let bounds = "[http]\nmax_json_depth = 16\nmax_json_members = 100";
-    lab_with(|config| config.replace("[http]", bounds)).await
+    lab_with(|config| config.swap("[http]", bounds)).await
 }
 
 /// JSON of exactly so many bytes, with a fault at some place if there is one.
@@ -237,12 +237,12 @@ async fn a_route_may_have_a_bound_of_its_own() {
     let own = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(policies().join("consents-v3.toml")).unwrap();
     let bound = "path = \"/consents\"\nmax_body_size = \"1KiB\"\n";
-    let text = text.replace("path = \"/consents\"\n", bound);
+    let text = text.swap("path = \"/consents\"\n", bound);
     std::fs::write(own.path().join("consents-v3.toml"), text).unwrap();
     std::fs::copy(policies().join("quote-auto-v2.toml"), own.path().join("quote-auto-v2.toml"))
         .unwrap();
     let (from, to) = (policies().display().to_string(), own.path().display().to_string());
-    let lab = lab_with(|config| config.replace(&from, &to)).await;
+    let lab = lab_with(|config| config.swap(&from, &to)).await;
     let token = lab.client_token("consents quote-auto");
     let body = long(1025, None);
     let chunked = format!("401\r\n{body}\r\n0\r\n\r\n");

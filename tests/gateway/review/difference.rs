@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::said;
 use crate::config::POLICY;
+use crate::harness::Rewrite;
 
 /// One change of the policy: what is said differently, and what becomes of requests.
 type Row =
@@ -215,7 +216,7 @@ fn each_single_change_is_told_and_what_becomes_of_requests() {
             None => line.replacen("refused ", "allowed ", 1),
         };
         let renamed = |line: String| match edits[0].0 {
-            "{thingId}" => line.replace("{thingId}", "{id}"),
+            "{thingId}" => line.swap("{thingId}", "{id}"),
             _ => line,
         };
         let expected: Vec<String> = decisions.iter().map(|line| renamed(turned(line))).collect();
@@ -274,8 +275,7 @@ fn mistakes_of_both_sides_are_told() {
 fn shadow_mode_that_begins_anew_is_named_among_what_becomes_allowed() {
     let directory = tempfile::tempdir().unwrap();
     let with = |day: &str| {
-        POLICY
-            .replace("class = \"medium\"", &format!("class = \"medium\"\nshadow_until = \"{day}\""))
+        POLICY.swap("class = \"medium\"", &format!("class = \"medium\"\nshadow_until = \"{day}\""))
     };
     for (before, after) in [("2001-01-01", "2999-01-01"), ("2998-01-01", "2999-01-01")] {
         let (changes, becomes) = compare(directory.path(), &with(before), &with(after));
@@ -292,7 +292,7 @@ fn shadow_mode_that_begins_anew_is_named_among_what_becomes_allowed() {
 fn bounds_that_move_are_told_on_both_sides() {
     let directory = tempfile::tempdir().unwrap();
     let read = "consent_use = \"read\"";
-    let with = |keys: &str| POLICY.replace(read, &format!("{read}\n{keys}"));
+    let with = |keys: &str| POLICY.swap(read, &format!("{read}\n{keys}"));
     let page = |least: u32, most: u32| {
         format!("query = [{{ name = \"page\", least = {least}, most = {most} }}]")
     };
@@ -347,8 +347,8 @@ fn bounds_that_move_are_told_on_both_sides() {
 fn a_change_of_rules_that_are_not_enforced_yet_counts_from_their_day_on() {
     let directory = tempfile::tempdir().unwrap();
     let shadow = "consent_use = \"read\"\nshadow_until = \"2999-01-01\"";
-    let before = POLICY.replace("consent_use = \"read\"", shadow);
-    let (_, found) = compare(directory.path(), &before, &before.replace("DEMO_READ", "DEMO_LIST"));
+    let before = POLICY.swap("consent_use = \"read\"", shadow);
+    let (_, found) = compare(directory.path(), &before, &before.swap("DEMO_READ", "DEMO_LIST"));
     assert_eq!(
         found,
         [
@@ -364,9 +364,9 @@ fn the_rules_of_the_configuration_count() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("config.toml"), "[consent]\npreset = \"ofb\"\n").unwrap();
-    let after = POLICY.replace("consent_use = \"read\"", "consent_use = \"initiate\"");
+    let after = POLICY.swap("consent_use = \"read\"", "consent_use = \"initiate\"");
     assert_eq!(compare(at, POLICY, &after).1, Vec::<String>::new());
     std::fs::write(at.join("config.toml"), "[http]\nmax_body_size = \"1KiB\"\n").unwrap();
-    let after = POLICY.replace("\"required\"", "\"required\"\nmax_body_size = \"2KiB\"");
+    let after = POLICY.swap("\"required\"", "\"required\"\nmax_body_size = \"2KiB\"");
     assert_eq!(compare(at, POLICY, &after).1, Vec::<String>::new());
 }

@@ -243,8 +243,7 @@ async fn what_a_replay_foretells_is_what_the_gateway_does() {
     // Each request is made again and again: what consumed a consent would be refused the next time.
     let never = "[consent]\nconsumed_after = \"never\"\n";
     let lab =
-        lab_with(|config| config.replace(&theirs, &ours).replace("[consent]\n", never) + limits)
-            .await;
+        lab_with(|config| config.swap(&theirs, &ours).swap("[consent]\n", never) + limits).await;
     let (public, mutual) = requests(&lab);
     let mut round = Round { lab: &lab, sent: 0 };
     round.send("public", &public).await;

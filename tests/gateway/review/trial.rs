@@ -203,7 +203,7 @@ fn every_single_fault_has_its_own_verdict() {
         format!("{count} cases in 1 file: {count} passed, 0 failed (N ms); routes met: 2 of 2\n");
     assert_eq!(test(directory.path(), &RUN, 0), expected);
     // None of them would have passed with another expectation.
-    let wrong = cases_of(FAULTS).replace("\"allow\"", "\"418 teapot\"");
+    let wrong = cases_of(FAULTS).swap("\"allow\"", "\"418 teapot\"");
     let wrong = FAULTS.iter().fold(wrong, |text, (.., verdict)| {
         text.replace(&format!("expect = {verdict:?}"), "expect = \"418 teapot\"")
     });

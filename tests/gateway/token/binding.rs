@@ -80,7 +80,7 @@ async fn ask(lab: &Lab, token: &str, is_one: bool) -> (u16, Option<String>) {
 
 async fn the_table_holds(accepts_beside: bool) {
     let option = format!("accept_top_level_thumbprint = {accepts_beside}\n[[token.issuers]]");
-    let lab = lab_with(|config| config.replace("[[token.issuers]]", &option)).await;
+    let lab = lab_with(|config| config.swap("[[token.issuers]]", &option)).await;
     let own = lab.pki.one.thumbprint().unwrap().to_text();
     let other = lab.pki.two.thumbprint().unwrap().to_text();
     for row in rows(&own, &other, accepts_beside) {
@@ -122,7 +122,7 @@ async fn a_thumbprint_beside_cnf_binds_only_where_that_is_accepted() {
 #[tokio::test]
 async fn a_token_may_have_to_name_the_certificates_participant() {
     let (one, two) = (Subject::default(), Subject::second());
-    let organisation = |subject: &Subject| subject.organisation_identifier.replace("OPIBR-", "");
+    let organisation = |subject: &Subject| subject.organisation_identifier.swap("OPIBR-", "");
     let (own, others) = (organisation(&one), organisation(&two));
     let (software, others_software) = (one.software_statement_id, two.software_statement_id);
     for (rule, other, alone, none) in [
@@ -131,7 +131,7 @@ async fn a_token_may_have_to_name_the_certificates_participant() {
         ("require", Some("token_other_participant"), CLAIMS, CLAIMS),
     ] {
         let key = format!("participant_claims = \"{rule}\"\n[[token.issuers]]");
-        let lab = lab_with(|config| config.replace("[[token.issuers]]", &key)).await;
+        let lab = lab_with(|config| config.swap("[[token.issuers]]", &key)).await;
         for (says, expected) in [
             (json!({"org_id": own, "software_id": software}), None),
             (json!({"org_id": own.to_uppercase(), "software_id": software}), None),

@@ -83,6 +83,6 @@ async fn the_status_shows_what_is_usable_and_what_is_kept() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("  read  failed: cannot fetch: "), "{text}");
     assert!(text.contains(".json: read "), "{text}");
-    lab.rewrite_config(|config| config.replace("url = ", "uri = "));
+    lab.rewrite_config(|config| config.swap("url = ", "uri = "));
     assert_eq!(status().0, Some(64));
 }

@@ -24,7 +24,7 @@ async fn lab_asking(server: &KeyServer, settings: &str) -> Lab {
 async fn lab_at(url: &str, settings: &str) -> Lab {
     lab_with(|config| {
         let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();
-        config.replace(&line, &format!("url = \"{url}\"\n{settings}"))
+        config.swap(&line, &format!("url = \"{url}\"\n{settings}"))
     })
     .await
 }
@@ -72,8 +72,8 @@ fn hostile(good: &str, elsewhere: &str) -> Vec<(&'static str, Answering)> {
         ("half a JSON", json_of(good[..good.len() - 1].into())),
         ("two JSONs", json_of(format!("{good}{good}"))),
         ("a list", json_of(format!("[{good}]"))),
-        ("no verdict", json_of(good.replace("\"active\"", "\"passive\""))),
-        ("a verdict in words", json_of(good.replace("\"active\":true", "\"active\":\"true\""))),
+        ("no verdict", json_of(good.swap("\"active\"", "\"passive\""))),
+        ("a verdict in words", json_of(good.swap("\"active\":true", "\"active\":\"true\""))),
         ("two verdicts", json_of(good.replacen('{', "{\"active\":false,", 1))),
         ("no times", json_of(good.replacen('{', "{\"nbf\":\"soon\",", 1))),
         ("depth", json_of("[".repeat(100_000))),
@@ -247,9 +247,7 @@ async fn an_answer_without_an_end_is_refused_while_there_is_a_bound() {
     put(&server, &endless);
     assert_refused(&lab.send(&create(TOKEN)).await, 401, "TOKEN_INVALIDO");
     assert!(lab.recorded().is_empty());
-    lab.rewrite_config(|config| {
-        config.replace("[token]\n", "[token]\nlongest_lifetime = \"any\"\n")
-    });
+    lab.rewrite_config(|config| config.within("[token]", "longest_lifetime = \"any\""));
     lab.gateway.signal("HUP");
     lab.gateway.expect_log("is above the 15m that access tokens live at most (opin-v3)").await;
     eventually("there is no bound", || async { ask(&lab, TOKEN).await == 201 }).await;
@@ -282,9 +280,9 @@ async fn an_answer_does_not_outlive_its_ceiling() {
     let lab = lab_with(|config| {
         let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();
         let url = format!("url = \"http://{}{PATH}\"", server.address);
-        let config = config.replace(&line, &url);
+        let config = config.swap(&line, &url);
         let audiences = "[token]\nintrospection_max_age = \"1s\"\n";
-        config.replace("[token]\n", audiences)
+        config.swap("[token]\n", audiences)
     })
     .await;
     put(&server, &active(&lab));
@@ -346,12 +344,12 @@ async fn the_gateway_proves_itself_by_an_assertion() {
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("signing.key");
     portaria::lab::place::write_secret(&key, &pki().signer_pem).unwrap();
-    let settings = settings.replace("signing.key", &key.display().to_string());
+    let settings = settings.swap("signing.key", &key.display().to_string());
     let lab = lab_with(|config| {
         let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();
         let url = format!("url = \"http://{}{PATH}\"\n{settings}", server.address);
-        let config = config.replace("client_auth = \"client_secret_basic\"\n", "");
-        config.replace("client_secret_file = \"secret\"\n", "").replace(&line, &url)
+        let config = config.swap("client_auth = \"client_secret_basic\"\n", "");
+        config.swap("client_secret_file = \"secret\"\n", "").swap(&line, &url)
     })
     .await;
     put(&server, &active(&lab));

@@ -49,8 +49,8 @@ async fn lab_of_threads(threads: usize, server: &KeyServer, jwks: &str, token: &
                   per_address = { requests = 1000000, per = \"1m\" }\n";
     lab_with(|config| {
         let config = config.replace("threads = 1", &threads);
-        let config = config.replace("file = \"jwks.json\"", &url);
-        config.replace("[[token.issuers]]", &format!("{token}\n[[token.issuers]]")) + limits
+        let config = config.swap("file = \"jwks.json\"", &url);
+        config.swap("[[token.issuers]]", &format!("{token}\n[[token.issuers]]")) + limits
     })
     .await
 }
@@ -338,7 +338,7 @@ async fn an_issuer_without_keys_has_its_tokens_introspected() {
     let other = "https://second.example";
     let lab = lab_with(|config| {
         let table = format!("[[token.issuers]]\nissuer = \"{other}\"\n\n[[token.issuers]]");
-        config.replace("[[token.issuers]]", &table)
+        config.swap("[[token.issuers]]", &table)
     })
     .await;
     let token = sign(&lab, |_, claims| claims["iss"] = json!(other));
@@ -370,8 +370,8 @@ async fn the_issuers_metadata_says_where_its_keys_are() {
     let issuer = format!("http://{}", server.address);
     let metadata = |issuer: &str, uri: &str| json!({"issuer": issuer, "jwks_uri": uri}).to_string();
     let lab = lab_with(|config| {
-        let config = config.replace(ISSUER, &issuer);
-        config.replace("file = \"jwks.json\"", "discovery = true\nrefresh_interval = \"1s\"")
+        let config = config.swap(ISSUER, &issuer);
+        config.swap("file = \"jwks.json\"", "discovery = true\nrefresh_interval = \"1s\"")
     })
     .await;
     let token = sign(&lab, |_, claims| claims["iss"] = json!(issuer));
@@ -410,14 +410,14 @@ async fn a_reload_keeps_the_keys_of_issuers_that_did_not_change() {
     server.answer(KEY_SET, Answering::Raw(Vec::new()));
     // The rules changed, the issuer did not: its keys stay, though they cannot be read now.
     lab.rewrite_config(|config| {
-        config.replace("[[token.issuers]]", "leeway = \"9s\"\n[[token.issuers]]")
+        config.swap("[[token.issuers]]", "leeway = \"9s\"\n[[token.issuers]]")
     });
     reload(&lab, "configuration reloaded").await;
     assert_eq!(ask(&lab, &lab.client_token("consents")).await, 201);
     // A new issuer must have keys.
     let other = "[[token.issuers]]\nissuer = \"https://second.example\"\n\
                  jwks = { url = \"http://127.0.0.1:1/jwks\" }\n\n[[token.issuers]]";
-    lab.rewrite_config(|config| config.replace("[[token.issuers]]", other));
+    lab.rewrite_config(|config| config.swap("[[token.issuers]]", other));
     reload(&lab, "the one in force stays").await;
     lab.gateway.expect_log("the new key set cannot be read").await;
     assert_eq!(ask(&lab, &lab.client_token("consents")).await, 201);
@@ -426,7 +426,7 @@ async fn a_reload_keeps_the_keys_of_issuers_that_did_not_change() {
 #[tokio::test]
 async fn a_key_in_a_file_is_read_again() {
     let lab = lab_with(|config| {
-        config.replace("file = \"jwks.json\"", "file = \"jwks.json\"\nrefresh_interval = \"1s\"")
+        config.swap("file = \"jwks.json\"", "file = \"jwks.json\"\nrefresh_interval = \"1s\"")
     })
     .await;
     let token = lab.client_token("consents");

@@ -35,8 +35,8 @@ fn hostile(server: &KeyServer) -> Vec<(&'static str, Answering, &'static str)> {
     let mut many: Value = serde_json::from_str(&good).unwrap();
     many["keys"] = (0..101).map(|_| json!({"kty": "oct", "k": "AQ"})).collect();
     let twice = set_of(&[&first_signer(), &signer("key-1")]).to_string();
-    let encryption = good.replace("\"sig\"", "\"enc\"");
-    let weak = good.replace("\"AQAB\"", "\"Aw\"");
+    let encryption = good.swap("\"sig\"", "\"enc\"");
+    let weak = good.swap("\"AQAB\"", "\"Aw\"");
     vec![
         ("drop by drop", Answering::Drip(good.clone()), "timeout"),
         ("silence", Answering::Silent, "timeout"),
@@ -158,7 +158,7 @@ async fn a_server_that_is_somebody_else_is_not_believed() {
          refresh_interval = \"1s\"\nlookup_cooldown = \"100ms\"",
         server.address.port()
     );
-    let lab = lab_with(|config| config.replace("file = \"jwks.json\"", &url)).await;
+    let lab = lab_with(|config| config.swap("file = \"jwks.json\"", &url)).await;
     let token = lab.client_token("consents");
     // Nor is who has an expired certificate, or one for clients; each is told by its name.
     for (identity, reason) in
@@ -182,7 +182,7 @@ async fn a_server_that_does_not_exist_decides_nothing() {
         ("https://nowhere.invalid/jwks", anchors, "no connection: its name does not resolve"),
     ] {
         let url = format!("url = \"{url}\"{anchors}");
-        let lab = lab_with(|config| config.replace("file = \"jwks.json\"", &url)).await;
+        let lab = lab_with(|config| config.swap("file = \"jwks.json\"", &url)).await;
         let (status, body) = lab.gateway.admin("/readyz").await;
         assert_eq!((status, body.contains("token.issuers")), (503, true), "{body}");
         lab.gateway.expect_log(cause).await;

@@ -36,9 +36,9 @@ pub async fn lab_revoking(change: impl FnOnce(String) -> String) -> (Lab, tempfi
     std::fs::copy(shipped.join("consents-v3.toml"), consents).unwrap();
     std::fs::write(policies.path().join("as.toml"), POLICY).unwrap();
     let lab = lab_with(|config| {
-        let config = config.replace("[token]\n", "[token]\nintrospection_max_age = \"5m\"\n");
+        let config = config.within("[token]", "introspection_max_age = \"5m\"");
         let to = policies.path().display().to_string();
-        change(config.replace(&shipped.display().to_string(), &to))
+        change(config.swap(&shipped.display().to_string(), &to))
     })
     .await;
     (lab, policies)
@@ -122,7 +122,7 @@ async fn a_revocation_outlives_a_reload() {
     let (lab, _policies) = lab_revoking(|config| config).await;
     let token = lab.client_token("consents");
     assert_eq!(lab.send(&revocation("status:200", &form(&[&token]))).await.status, 200);
-    lab.rewrite_config(|config| config.replace("[token]\n", "[token]\nleeway = \"6s\"\n"));
+    lab.rewrite_config(|config| config.within("[token]", "leeway = \"6s\""));
     lab.gateway.signal("HUP");
     eventually("reloaded", || async { lab.gateway.log_contains("configuration reloaded") }).await;
     assert_eq!(ask(&lab, &token).await, 401);
@@ -203,7 +203,7 @@ async fn an_answer_under_way_does_not_undo_a_revocation() {
     let server = key_server().await;
     let lab = lab_with(|config| {
         let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();
-        config.replace(&line, &format!("url = \"http://{}/introspect\"", server.address))
+        config.swap(&line, &format!("url = \"http://{}/introspect\"", server.address))
     })
     .await;
     let mut claims = lab.client_grant("consents").claims();
@@ -272,7 +272,7 @@ async fn mirrored_is_refused(by_operator: bool) {
     let (lab, _policies) = lab_revoking(|config| config).await;
     std::fs::write(lab.directory.path().join("jwks.json"), set.to_string()).unwrap();
     let algorithms = "[token]\nalgorithms = [\"ES256\"]\n";
-    lab.rewrite_config(|config| config.replace("[token]\n", algorithms));
+    lab.rewrite_config(|config| config.swap("[token]\n", algorithms));
     lab.gateway.signal("HUP");
     eventually("reloaded", || async { lab.gateway.log_contains("configuration reloaded") }).await;
 
@@ -300,8 +300,8 @@ async fn mirrored_is_refused(by_operator: bool) {
 #[tokio::test]
 async fn who_holds_the_end_of_a_stream_back_is_judged_again() {
     let lab = lab_with(|config| {
-        let config = config.replace("total_timeout = \"1s\"", "total_timeout = \"20s\"");
-        config.replace("body_timeout = \"500ms\"", "body_timeout = \"9s\"")
+        let config = config.swap("total_timeout = \"1s\"", "total_timeout = \"20s\"");
+        config.swap("body_timeout = \"500ms\"", "body_timeout = \"9s\"")
     })
     .await;
     let token = lab.client_token("consents");

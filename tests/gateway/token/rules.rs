@@ -9,7 +9,7 @@ use crate::harness::*;
 
 async fn lab_with_rule(rule: &str) -> Lab {
     let rule = format!("{rule}\n[[token.issuers]]");
-    lab_with(|config| config.replace("[[token.issuers]]", &rule)).await
+    lab_with(|config| config.swap("[[token.issuers]]", &rule)).await
 }
 
 #[tokio::test]

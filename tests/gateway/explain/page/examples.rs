@@ -152,7 +152,7 @@ fn record(status: &str, permissions: &[&str]) -> Record {
 /// Every example.
 pub async fn all() -> Vec<Example> {
     let change = |config: String| {
-        config.replace(
+        config.swap(
             "[[token.issuers]]",
             "longest_lifetime = \"15m\"\nparticipant_claims = \"if_present\"\n[[token.issuers]]",
         )
@@ -345,8 +345,8 @@ async fn carried() -> Vec<Example> {
     let lab = lab_with(|config| {
         let table = "[token.consent]\npermissions = \"/permissions\"\nstatus = \"implied\"\n";
         config
-            .replace("keep = \"5m\"", "source = \"token\"")
-            .replace("[[token.issuers]]", &format!("{table}[[token.issuers]]"))
+            .swap("keep = \"5m\"", "source = \"token\"")
+            .swap("[[token.issuers]]", &format!("{table}[[token.issuers]]"))
     })
     .await;
     let token = lab.user_token("resources", OWN);

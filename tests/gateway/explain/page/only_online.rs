@@ -132,7 +132,7 @@ async fn outages() -> Vec<Example> {
         let start = config.find("[token.introspection]").unwrap();
         let end = config.find("[consent]").unwrap();
         let url = format!("url = \"http://{DEAD}/jwks\"");
-        config.replace(&config[start..end], "").replace("file = \"jwks.json\"", &url)
+        config.swap(&config[start..end], "").swap("file = \"jwks.json\"", &url)
     };
     let lab = lab_with(keys).await;
     let signed = lab.user_token("resources", "urn:insurer:C1");
@@ -144,7 +144,7 @@ async fn outages() -> Vec<Example> {
     let introspection = |config: String| {
         let start = config.find("url = \"http://").unwrap();
         let end = start + config[start..].find('\n').unwrap();
-        config.replace(&config[start..end], &format!("url = \"http://{DEAD}/introspect\""))
+        config.swap(&config[start..end], &format!("url = \"http://{DEAD}/introspect\""))
     };
     let lab = lab_with(introspection).await;
     let bytes = Request::get(RESOURCES).bearer("opaque").to_bytes();
@@ -181,7 +181,7 @@ async fn events() -> Vec<Example> {
     let webhook = format!(
         "keep = \"5m\"\nwebhook = {{ listener = \"public\", path = \"{PATH}\", keys = \"jwks.json\" }}"
     );
-    let lab = lab_with(|config| config.replace("keep = \"5m\"", &webhook)).await;
+    let lab = lab_with(|config| config.swap("keep = \"5m\"", &webhook)).await;
     let header = json!({"alg": "PS256", "typ": "secevent+jwt", "kid": "key-1"});
     let claims = |age: u64| json!({"iat": now() - age, "jti": "1", "consentId": "urn:insurer:C1"});
     let signer = lab.authorization.signer();
@@ -234,8 +234,8 @@ async fn outdated() -> Example {
     let lab = lab_with(|config| {
         let table = "[token.consent]\npermissions = \"/permissions\"\nstatus = \"implied\"\n";
         config
-            .replace("keep = \"5m\"", "source = \"token\"")
-            .replace("[[token.issuers]]", &format!("{table}[[token.issuers]]"))
+            .swap("keep = \"5m\"", "source = \"token\"")
+            .swap("[[token.issuers]]", &format!("{table}[[token.issuers]]"))
     })
     .await;
     let consent = "urn:insurer:C1";
