@@ -63,6 +63,8 @@ lint: needs-cmake
 	cargo fmt --all --check
 	cargo clippy --quiet --all-targets --features lab -- -D warnings
 	cargo clippy --quiet --lib --bin portaria -- -D warnings
+	cargo clippy --quiet --no-default-features --lib --bin portaria -- -D warnings
+	! cargo tree --quiet --no-default-features --edges normal | grep -E 'rcgen|saphyr|zip '
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features lab
 
 test: lint

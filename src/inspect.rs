@@ -7,6 +7,7 @@
 
 pub mod cert;
 pub mod decision;
+#[cfg(feature = "tools")]
 pub mod import;
 pub mod jwks;
 pub mod jws;

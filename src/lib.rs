@@ -79,7 +79,9 @@ pub mod listener;
 pub mod config;
 pub mod assembly;
 pub mod inspect;
+#[cfg(feature = "tools")]
 pub mod authoring;
+#[cfg(feature = "tools")]
 pub mod review;
 pub mod server;
 #[cfg(feature = "lab")]

@@ -1,4 +1,9 @@
-//! The command: arguments to configuration to server, and the exit codes.
+//! The command: arguments to configuration to server, and the exit codes. What a gateway at the edge does without is in
+//! `tools`, and only in a build that has them.
+
+#[cfg(feature = "tools")]
+#[path = "main/tools.rs"]
+mod tools;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,15 +12,11 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use portaria::assembly::{self, Loaded};
-use portaria::authoring;
 use portaria::config::Mistake;
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, decision, import, jwks, jws, reading, show};
+use portaria::inspect::{InspectError, cert, decision, jwks, jws, reading, show};
 use portaria::printed;
 use portaria::report::{Metrics, build};
-use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
-use portaria::review::explain::{self as offline, Question, Told, Untold};
-use portaria::review::schema::Subject;
 use portaria::server::{self, Start, Upgraded};
 use portaria::token::Algorithm;
 
@@ -54,33 +55,27 @@ enum Command {
     Check,
     /// Say why a running gateway refused a request (--id), or what would become of one that the arguments
     /// describe, without asking anybody. Exits with 0 if it would reach the backend, 1 if not.
+    #[cfg(feature = "tools")]
     #[command(
         after_help = "Examples:\n  portaria explain --id d78fc4e5-37ca-4da3-adf2-9b082bf92280\n  portaria explain --cert chain.pem --token - --consent consent.json --method GET --path /open-insurance/resources/v3/resources"
     )]
+    Explain(tools::Explain),
+    /// Say why a running gateway refused a request.
+    #[cfg(not(feature = "tools"))]
     Explain {
         /// The interaction id of the request (x-fapi-interaction-id of its answer).
-        #[arg(long, value_name = "ID", conflicts_with_all = ["method", "path"])]
-        id: Option<String>,
-        /// The request.
-        #[command(flatten)]
-        question: Question,
+        #[arg(long, value_name = "ID")]
+        id: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Run policy tests: cases of a request and what is expected of it. Exits with 1 if any fails.
-    Test(TestArguments),
-    /// Print the JSON Schema of config.toml or of policy files, for editors.
-    Schema {
-        /// Of what.
-        of: Subject,
-    },
+    #[cfg(feature = "tools")]
+    #[command(flatten)]
+    Tools(tools::ToolsCommand),
     /// Look at certificates the way the gateway does.
     #[command(subcommand)]
     Cert(CertCommand),
-    /// Write policies from specifications, and read, compare and test them.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
     /// Prepare and show what client certificates must lead to.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -119,61 +114,9 @@ enum JwsCommand {
 }
 
 #[derive(Subcommand)]
-enum PolicyCommand {
-    /// Write a policy for each API and major version, and tell what changes in those that are there.
-    #[command(subcommand)]
-    Import(ImportCommand),
-    #[command(flatten)]
-    Review(ReviewCommand),
-}
-
-#[derive(Subcommand)]
-enum ImportCommand {
-    /// From OpenAPI 3.0. What a specification does not tell is listed, and its route left out (exit code 1); one with a
-    /// mistake is left out as a whole, and the others are imported (exit code 64).
-    #[command(
-        after_help = "Examples:\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/\n  portaria policy import openapi specs/ --registry apis_fases.json -o policies/ --check"
-    )]
-    Openapi {
-        /// Specifications, or directories with .yaml files.
-        #[arg(required = true, value_name = "FILE|DIR")]
-        sources: Vec<PathBuf>,
-        /// The registry of API versions: what is not in force by it is left out.
-        #[arg(long, value_name = "FILE")]
-        registry: Option<PathBuf>,
-        /// Decisions of your own where specifications are silent or unclear (permissions, classes, what you do
-        /// not offer); they count before the shipped ones.
-        #[arg(long, value_name = "FILE")]
-        permissions: Option<PathBuf>,
-        /// The upstream of every route [default: the one that it has; \"legacy\" for a new one]
-        #[arg(long, value_name = "NAME")]
-        upstream: Option<String>,
-        /// The directory of the policies, which is made if it is not there.
-        #[arg(short, long, value_name = "DIR")]
-        output: PathBuf,
-        /// Write nothing; exit with 1 if something would change.
-        #[arg(long)]
-        check: bool,
-    },
-}
-
-#[derive(Subcommand)]
 enum TrustCommand {
-    /// Sort certificates into roots and intermediates, and write the roots that are trust anchors.
-    Import {
-        /// PEM or DER files, directories, or a zip archive as ITI publishes it.
-        #[arg(required = true, value_name = "SOURCE")]
-        sources: Vec<PathBuf>,
-        /// The generations of ICP-Brasil that are kept.
-        #[arg(long, default_values_t = ["v5".to_owned(), "v10".to_owned()], value_name = "vN")]
-        generation: Vec<String>,
-        /// A list of SHA-512 digests, `digest  name` a line, that every source must be on.
-        #[arg(long, value_name = "FILE")]
-        sha512: Option<PathBuf>,
-        /// Where the anchors go; the intermediates go beside it.
-        #[arg(short, long, default_value = "trust-anchors.pem", value_name = "FILE")]
-        output: PathBuf,
-    },
+    #[cfg(feature = "tools")]
+    Import(tools::TrustImport),
     /// Print the anchors and revocation lists of each listener of the configuration.
     Show,
 }
@@ -241,16 +184,16 @@ fn main() -> ExitCode {
         Command::Check => check(&path),
         Command::Run { upgrade } => run(path, upgrade),
         Command::Upgrade => upgrade(&path),
-        Command::Explain { id: Some(id), json, .. } => explain(&path, &id, json),
-        Command::Explain { id: None, question, json } => foretell(&path, &question, json),
-        Command::Test(arguments) => review_says(review::test(&arguments, &path)),
-        Command::Schema { of } => review_says(Ok(review::schema(of))),
+        #[cfg(feature = "tools")]
+        Command::Explain(arguments) => tools::explain(&arguments, &path),
+        #[cfg(not(feature = "tools"))]
+        Command::Explain { id, json } => explain(&path, &id, json),
+        #[cfg(feature = "tools")]
+        Command::Tools(command) => tools::run(command, &path),
         Command::Cert(command) => look_at(command),
-        Command::Policy(PolicyCommand::Import(command)) => import_policies(command),
-        Command::Policy(PolicyCommand::Review(command)) => {
-            review_says(review::policy(&command, &path))
-        }
-        Command::Trust(command) => trust(command, &path),
+        #[cfg(feature = "tools")]
+        Command::Trust(TrustCommand::Import(arguments)) => tools::import_anchors(arguments),
+        Command::Trust(TrustCommand::Show) => show_trust(&path),
         Command::Jwks(JwksCommand::Status) => key_sets(&path),
         Command::Jws(JwsCommand::Verify { jwk, alg, token }) => verify(jwk, alg, token),
     }
@@ -321,41 +264,12 @@ fn look_at(command: CertCommand) -> ExitCode {
     }
 }
 
-fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
-    match said {
-        Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
-        Ok(Answer::No(reason)) => fail(&reason),
-        Err(mistakes) => {
-            complain(&mistakes);
-            ExitCode::from(BAD_CONFIGURATION)
-        }
-    }
-}
-
 fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
     match decision::ask(config, id) {
         Ok(records) if json => say(&records.to_json()),
         Ok(records) => say(records.to_string().trim_end()),
         Err(error @ InspectError::NoDecision) => fail(&error.to_string()),
         Err(error) => give_up(&error),
-    }
-}
-
-fn foretell(config: &Path, question: &Question, json: bool) -> ExitCode {
-    if !question.is_asked() {
-        let accepted = "accepted: --id, or --method and --path";
-        return give_up(&InspectError::Argument(format!("nothing is asked, {accepted}")));
-    }
-    match offline::explain(question, config) {
-        Ok(Told { record, is_allowed, warnings }) => {
-            complain(&warnings);
-            answer(&if json { record.to_json() } else { record.to_string() }, is_allowed)
-        }
-        Err(Untold::Question(error)) => give_up(&error),
-        Err(Untold::Configuration(mistakes)) => {
-            complain(&mistakes);
-            ExitCode::from(BAD_CONFIGURATION)
-        }
     }
 }
 
@@ -369,39 +283,12 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::parse(name).ok_or_else(accepted)
 }
 
-fn trust(command: TrustCommand, config: &Path) -> ExitCode {
-    let answer = match command {
-        TrustCommand::Import { sources, generation, sha512, output } => {
-            import::run(&import::Import { sources, generation, sha512, output })
-        }
-        TrustCommand::Show => show::run(config).map_err(|mistakes| {
-            complain(&mistakes);
-            InspectError::Configuration
-        }),
-    };
-    answer.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
-}
-
-fn import_policies(command: ImportCommand) -> ExitCode {
-    let ImportCommand::Openapi { sources, registry, permissions, upstream, output, check } =
-        command;
-    let decisions = permissions;
-    let asked =
-        authoring::Import { sources, registry, decisions, upstream, output, is_check: check };
-    match authoring::run(&asked) {
-        Ok(imported) => {
-            complain(&imported.notes);
-            let said = say(imported.report.trim_end());
-            let is_open = imported.is_incomplete || (check && imported.has_changes);
-            match (imported.has_mistakes, is_open) {
-                (true, _) => ExitCode::from(BAD_CONFIGURATION),
-                (false, true) => ExitCode::FAILURE,
-                (false, false) => said,
-            }
-        }
+fn show_trust(config: &Path) -> ExitCode {
+    match show::run(config) {
+        Ok(table) => say(table.trim_end()),
         Err(mistakes) => {
             complain(&mistakes);
-            ExitCode::from(BAD_CONFIGURATION)
+            give_up(&InspectError::Configuration)
         }
     }
 }
