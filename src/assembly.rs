@@ -143,6 +143,7 @@ impl Assembler<'_> {
     /// Goes as far as the settings are there, so that all mistakes are told.
     fn assemble(&self, settings: Settings) -> Option<Configuration> {
         let Settings { server, log, admin, http, .. } = settings;
+        let wanted = (settings.listeners.len(), settings.upstreams.len());
         self.check_upgrade(&server);
         let (listeners, points) = self.listeners(settings.listeners, &settings.profile);
         let limits = self.limits(settings.limits);
@@ -152,6 +153,10 @@ impl Assembler<'_> {
         let idempotency = settings.idempotency.and_then(|settings| self.idempotency(settings));
         let (token, consent, policies) = (token?, consent?, settings.policies?);
         let idempotency = idempotency?;
+        // Policies and exchanges know both by their position.
+        if (listeners.len(), upstreams.len()) != wanted {
+            return None;
+        }
         let admission = Admission {
             routes: Arc::new(policies.routes),
             limits: limits.1.clone(),

@@ -121,13 +121,15 @@ pub struct Settings {
 /// Reads a configuration file and its policies; nothing, if the file is no TOML.
 pub fn read(path: &Path, mistakes: &Mistakes) -> Option<Settings> {
     let document = Document::read(path, mistakes)?;
-    let settings = document.with_root(|root| read_root(&root, mistakes))?;
-    // What is left out would be missed here.
-    if !mistakes.prevent_loading() {
-        check_needs(&settings);
-        check_bodies(&settings);
-    }
-    Some(settings)
+    document.with_root(|root| {
+        let settings = read_root(&root, mistakes);
+        // What is left out would be missed here.
+        if !mistakes.prevent_loading() {
+            check_needs(&settings);
+            check_bodies(&settings);
+        }
+        settings
+    })
 }
 
 /// Where a gateway with this configuration serves metrics, health and decision records.

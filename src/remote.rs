@@ -119,7 +119,7 @@ impl fmt::Debug for Remote {
 }
 
 /// An answer within the bound.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,

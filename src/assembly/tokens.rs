@@ -83,7 +83,8 @@ impl Assembler<'_> {
             origin,
             algorithms: settings.algorithms.clone(),
             pace: settings.pace,
-            keeper,
+            // What is given where nobody is asked must never become what a gateway trusts at its next start.
+            keeper: keeper.filter(|_| self.stand_in.is_none()),
             witness: Some(key_witness(self.metrics)),
         });
         if let Some(Recalled { keys, age }) = begin_with {

@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use url::Url;
 
 use super::document::{Located, Spot, Table};
 use super::secret::Secret;
 use super::services::read_age;
 use super::{pem, values};
+use crate::listener::tls::provider;
 use crate::remote::is_loopback;
 
 /// Callers wait for services.
@@ -89,11 +91,29 @@ pub(super) fn read_at(
         false => url.place.warn("is not encrypted: consents cross the network in the clear"),
     }
     let trust_anchors = trust_anchors?;
+    if let Some(fault) = fault_of(&trust_anchors, identity.as_ref()) {
+        url.place.reject(fault);
+        return None;
+    }
     let table = table.place("").spot();
     let identity = identity.map(|(chain, key)| (chain, Secret(key)));
     let at = url.place.spot();
     let settings = EndpointSettings { table, at, url: url.value, trust_anchors, identity, timeout };
     Some(settings)
+}
+
+/// What is wrong with the TLS of an endpoint, as far as the files tell.
+fn fault_of(
+    anchors: &[CertificateDer<'static>],
+    identity: Option<&(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Option<&'static str> {
+    if anchors.iter().any(|anchor| webpki::anchor_from_trusted_cert(anchor).is_err()) {
+        return Some("has a trust anchor that cannot be parsed, accepted: X.509 roots");
+    }
+    let (chain, key) = identity?;
+    let pair = CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider());
+    let fault = "has a client certificate that its private key does not belong to, accepted: a matching pair";
+    pair.is_err().then_some(fault)
 }
 
 /// A key that acts only with TLS has no effect without.

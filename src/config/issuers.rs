@@ -184,6 +184,7 @@ fn read_discovery(table: &Table<'_>, issuer: Option<&Located<String>>) -> Option
     let place = table.place("discovery");
     let located = Located { value: url, place: issuer?.place.clone() };
     let endpoint = endpoint::read_at(table, Some(located), NEEDS)?;
+    let endpoint = EndpointSettings { at: place.spot(), ..endpoint };
     Some((OriginSettings::Metadata(endpoint), place))
 }
 

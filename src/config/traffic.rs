@@ -309,7 +309,16 @@ fn read_servers(table: &Table<'_>) -> Option<Located<Vec<String>>> {
         servers.place.reject(format!("is empty, accepted: {SERVERS}"));
         return None;
     }
-    Some(servers)
+    let is_server = |text: &str| {
+        let parts = text.rsplit_once(':');
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    let mut is_whole = true;
+    for text in servers.value.iter().filter(|text| !is_server(text)) {
+        servers.place.reject(format!("{text:?} names no address, accepted: {SERVERS}"));
+        is_whole = false;
+    }
+    is_whole.then_some(servers)
 }
 
 fn read_tls(table: &Table<'_>) -> Option<UpstreamTls> {

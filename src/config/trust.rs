@@ -74,9 +74,9 @@ fn read_revocation(
     table: &Table<'_>,
     anchors: Option<&[CertificateDer<'static>]>,
 ) -> Option<RevocationSettings> {
-    if !table.has("lists") && !table.has("distribution_points") {
+    let has_any = table.has("lists") || table.has("distribution_points");
+    if !has_any {
         table.place("").reject("has no list, accepted: lists, distribution_points or both");
-        return None;
     }
     let authorities = lists::read_authorities(table, anchors);
     let filed = lists::read_files(table, authorities.as_ref());
@@ -96,12 +96,13 @@ fn read_revocation(
         Some(read) => Some(read.value),
         None => (!table.has(key)).then_some(Leniency::Refuse),
     };
-    Some(RevocationSettings {
+    let settings = RevocationSettings {
         authorities: authorities?,
         filed: filed?,
         points: points?,
         missing: leniency(missing, "missing")?,
         expired: leniency(expired, "expired")?,
         at: table.place("").spot(),
-    })
+    };
+    has_any.then_some(settings)
 }

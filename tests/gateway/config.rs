@@ -876,6 +876,7 @@ fn each_mistake_about_revocation_is_told_exactly() {
     let with = |from: &str, to: &str| whole.swap(from, to);
     let cases = [
         (String::new(), ": has no list, accepted: lists, distribution_points or both".to_owned()),
+        (format!("missing = \"allow\", {ISSUERS}"), ": has no list, accepted: lists, distribution_points or both".to_owned()),
         (format!("lists = [], missing = \"allow\", {DIRECTORY}"), ".directory: has no effect without distribution_points, accepted: with them".into()),
         (with(POINT, "distribution_points = []"), format!(".distribution_points: is empty, {urls}")),
         (with("http:", "ldap:"), format!(".distribution_points: has an entry that is no such URL, {urls}")),

@@ -284,7 +284,9 @@ fn what_would_have_to_be_asked_is_undecided() {
 #[test]
 fn keys_that_would_have_to_be_read_are_given_or_lack() {
     let desk = desk_with(|config| {
-        config.swap("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+        config
+            .swap("file = \"jwks.json\"", "url = \"http://127.0.0.1:1/jwks\"")
+            .within("[token]", "directory = \"keys\"")
     });
     let question = [&GET[..], &CERTIFICATE, &TOKEN, &CONSENT];
     let text = desk.says(&question, 1);
@@ -301,6 +303,8 @@ fn keys_that_would_have_to_be_read_are_given_or_lack() {
     assert_lines(&text, &["refused by   token (token_unknown_key, 401)"]);
     let text = desk.says(&[&question[..], &[&["--jwks", "one.pem"]]].concat(), 64);
     assert!(text.contains("token.issuers[0].jwks: one.pem is not usable"), "{text}");
+    // What was given here must not be what a gateway trusts at its next start.
+    assert!(!desk.directory.path().join("keys").exists(), "a key set was kept");
 }
 
 /// Those that the gateway kept for its next start count as long as they would count there.
