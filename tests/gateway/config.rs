@@ -437,6 +437,11 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
         "config.toml:LINE+2 token.introspection.certificate: client certificates need TLS, accepted: an https:// URL",
     ),
     (
+        "registry = \"http://127.0.0.1:0\"",
+        "registry = \"https://registry.invalid\"\ntrust_anchors = \"roots.pem\"\ncertificate = \"server.pem\"\nprivate_key = \"other.key\"",
+        "config.toml:LINE consent.registry: has a client certificate that its private key does not belong to, accepted: a matching pair",
+    ),
+    (
         "name = \"legacy\"",
         "name = \"legacy\"\nanswer_fields = [\"server\"]",
         "config.toml:LINE+1 upstreams[0].answer_fields: \"server\" passes anyway or never, accepted: \"set-cookie\"",

@@ -429,7 +429,7 @@ fn uncommented(line: &str) -> &str {
 }
 
 /// What the parser refuses and no schema can: files, names, and what belongs together.
-const BEYOND: [&str; 29] = [
+const BEYOND: [&str; 30] = [
     "cannot be used",
     "bytes that are no key",
     "is an unknown listener",
@@ -443,6 +443,7 @@ const BEYOND: [&str; 29] = [
     "has no private key",
     "holds no secret",
     "does not belong to the certificate",
+    "its private key does not belong to",
     "is not usable",
     "names no address",
     "names two listeners",
