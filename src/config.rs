@@ -6,7 +6,9 @@
 //! takes it: [`Judging`], [`admin_address`], [`policies_directory`].
 
 pub mod document;
+pub mod keys;
 pub mod values;
+pub mod words;
 mod breaker;
 mod carried;
 mod ceilings;
@@ -48,6 +50,7 @@ pub use endpoint::EndpointSettings;
 pub use idempotency::{DIRECTORY as STORE_DIRECTORY, IdempotencySettings};
 pub use issuers::{IssuerSettings, KeySettings, OriginSettings, read_key_set};
 pub use judging::Judging;
+use keys::KeysOf;
 pub use listeners::ListenerSettings;
 pub use lists::{Authorities, Filed, LISTS};
 pub use points::PointSettings;
@@ -121,7 +124,7 @@ pub struct Settings {
 /// Reads a configuration file and its policies; nothing, if the file is no TOML.
 pub fn read(path: &Path, mistakes: &Mistakes) -> Option<Settings> {
     let document = Document::read(path, mistakes)?;
-    document.with_root(|root| {
+    document.of(KeysOf::Configuration).with_root(|root| {
         let settings = read_root(&root, mistakes);
         // What is left out would be missed here.
         if !mistakes.prevent_loading() {
@@ -226,20 +229,10 @@ fn check_bodies(settings: &Settings) {
 }
 
 fn read_log(root: &Table<'_>) -> LogSettings {
-    let table = root.table("log");
-    let access = table.as_ref().and_then(|table| table.boolean("access")).unwrap_or(true);
-    let accepted = "\"error\", \"warn\", \"info\" or \"debug\"";
-    let level = table.as_ref().and_then(|table| {
-        table.parsed("level", accepted, |text| match text {
-            "error" => Some(LevelFilter::ERROR),
-            "warn" => Some(LevelFilter::WARN),
-            "info" => Some(LevelFilter::INFO),
-            "debug" => Some(LevelFilter::DEBUG),
-            _ => None,
-        })
-    });
-    let level = level.map_or(LevelFilter::INFO, |level| level.value);
-    let decisions = table.as_ref().and_then(|table| table.number("decisions", 0, 100_000));
-    let decisions = decisions.and_then(|number| usize::try_from(number).ok()).unwrap_or(1000);
-    LogSettings { access, level, decisions }
+    let table = root.table_or_none("log");
+    LogSettings {
+        access: table.flag("access"),
+        level: table.word_or_default("level"),
+        decisions: table.count("decisions"),
+    }
 }

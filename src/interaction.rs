@@ -94,7 +94,7 @@ impl Attempt {
     }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Callback => "x-callback-interaction-id",
             Self::Webhook => "x-webhook-interaction-id",

@@ -49,7 +49,7 @@ impl PriorityClass {
     pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Admin];
 
     /// The name in policies, metrics and logs.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::High => "high",
             Self::Medium => "medium",

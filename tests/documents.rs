@@ -3,11 +3,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
+#[path = "documents/keys.rs"]
+mod keys;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 fn read(file: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// A file that is made from the source is what the source makes of it; `PORTARIA_WRITE=1` writes it again.
+fn write_or_compare(file: &str, expected: &str) {
+    if std::env::var("PORTARIA_WRITE").is_ok_and(|value| value == "1") {
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), expected).unwrap();
+        return;
+    }
+    let is_true = read(file) == expected;
+    assert!(is_true, "{file}: PORTARIA_WRITE=1 cargo test --test documents writes it again");
 }
 
 /// The pieces of a text between two marks that consist of the given characters only.
@@ -20,73 +33,6 @@ fn between(text: &str, mark: char, allowed: impl Fn(char) -> bool) -> BTreeSet<S
 
 fn is_word(c: char) -> bool {
     c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
-}
-
-/// The paths of the keys that a configuration shows, written out or commented out.
-fn shown_keys(text: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut shown, mut named) = (BTreeSet::new(), BTreeSet::new());
-    let mut table = String::new();
-    let join = |table: &str, key: &str| match table {
-        "" => key.to_owned(),
-        table => format!("{table}.{key}"),
-    };
-    for line in text.lines() {
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        let header = line.split('#').next().unwrap_or_default().trim();
-        let of_array = header.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]"));
-        let of_table = header.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        if let Some(name) = of_array {
-            shown.insert(name.to_owned());
-            table = format!("{name}[]");
-        } else if let Some(name) =
-            of_table.filter(|name| name.chars().all(|c| is_word(c) || c == '.'))
-        {
-            // A table within one of an array is written as if there were one.
-            let inner =
-                name.strip_prefix("token.issuers.").map(|inner| format!("token.issuers[].{inner}"));
-            let inner = inner
-                .or(name.strip_prefix("listeners.").map(|inner| format!("listeners[].{inner}")));
-            table = inner.unwrap_or_else(|| name.to_owned());
-            shown.insert(table.clone());
-        } else if let Some((key, value)) =
-            line.split_once(" = ").filter(|(key, _)| key.chars().all(is_word))
-        {
-            let path = join(&table, key);
-            shown.insert(path.clone());
-            let inner = if value.starts_with("[{") { format!("{path}[]") } else { path };
-            let braces = value.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
-            // What goes with it or instead of it may be named behind it.
-            let behind = value.split_once(" # ").map_or("", |(_, words)| words);
-            let words =
-                behind.split(", ").filter_map(|word| word.split_once(" = ")?.0.rsplit(' ').next());
-            named.extend(words.map(|word| join(&inner, word)));
-            for part in
-                braces.map(|(inside, _)| inside).into_iter().flat_map(|inside| inside.split(','))
-            {
-                if let Some((key, _)) = part.split_once(" = ") {
-                    shown.insert(join(&inner, key.trim()));
-                }
-            }
-        }
-    }
-    (shown, named)
-}
-
-/// A key that the file does not show is one that nobody finds; one that it shows and nobody reads has no effect.
-#[test]
-fn the_configuration_shows_every_key_and_no_other() {
-    use portaria::review::schema::{Subject, keys};
-    let (shown, named) = shown_keys(&read("config.toml"));
-    let known: BTreeSet<String> = keys(Subject::Config).into_iter().map(|key| key.path).collect();
-    let hidden: Vec<&String> =
-        known.difference(&shown).filter(|key| !named.contains(*key)).collect();
-    let tables: Vec<String> =
-        known.iter().filter_map(|key| Some(key.rsplit_once('.')?.0.replace("[]", ""))).collect();
-    let unknown: Vec<&String> = shown
-        .difference(&known)
-        .filter(|shown| !tables.contains(&shown.replace("[]", "")))
-        .collect();
-    assert_eq!((hidden, unknown), (Vec::new(), Vec::new()));
 }
 
 /// Each under the heading of its stage, with its status.

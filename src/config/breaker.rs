@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::document::Table;
-use super::services::{FIVE_MINUTES, read_age};
 use crate::remote::BreakerSettings;
 
 /// Unless configured.
@@ -12,11 +11,9 @@ pub(super) const DEFAULT: BreakerSettings =
 
 /// Reads the table `breaker` of a service's table.
 pub(super) fn read(table: &Table<'_>) -> BreakerSettings {
-    let Some(table) = table.table("breaker") else {
-        return DEFAULT;
-    };
+    let table = table.table_or_none("breaker");
     BreakerSettings {
-        failures: table.number("failures", 1, 1000).unwrap_or(DEFAULT.failures),
-        open_for: read_age(&table, "open_for", FIVE_MINUTES).unwrap_or(DEFAULT.open_for),
+        failures: table.count("failures"),
+        open_for: table.duration_or_default("open_for"),
     }
 }

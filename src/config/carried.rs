@@ -41,7 +41,8 @@ pub(super) fn read_carrying(
     let (states, missing_expiration) = consent.states_and_missing_expiration();
     Some(Some(Carrying {
         details: details.map(|details| DetailsType {
-            member: member.map_or_else(|| "type".to_owned(), |member| member.value),
+            member: member
+                .map_or_else(|| table.default_text("details_type_member"), |member| member.value),
             value: details.value,
         }),
         id,

@@ -50,7 +50,7 @@ pub(super) fn read_ceilings(limits: Option<&Table<'_>>) -> (Ceilings, Ceilings) 
 /// One caller may have a quarter, unless that is more than `of_one`.
 fn read(table: Option<&Table<'_>>, total: u32, of_one: u32) -> Ceilings {
     let number = |key| {
-        let read = table.and_then(|table| table.number(key, 1, u64::from(u32::MAX)));
+        let read = table.and_then(|table| table.whole(key));
         read.and_then(|number| NonZeroU32::new(u32::try_from(number).ok()?))
     };
     let total = number("total").unwrap_or(NonZeroU32::new(total).unwrap_or(NonZeroU32::MIN));

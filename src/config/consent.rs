@@ -5,17 +5,13 @@ use std::time::Duration;
 use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::listeners::ListenerSettings;
-use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::webhook::{WebhookSettings, read_webhook};
-use super::{breaker, traffic, values};
-use crate::consent::preset::Consumption;
-use crate::consent::{ConsentKind, Lapse, Memory, Preset, Rules, Teller};
+use super::words::Word;
+use super::{breaker, traffic};
+use crate::consent::{ConsentKind, Memory, Preset, Rules, Teller};
 use crate::remote::BreakerSettings;
 use crate::route::PriorityClass;
-use crate::terms::permission::Renamed;
 use crate::terms::{Members, MissingExpiration, Reading, States};
-
-const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
 /// What `[consent]` says.
 #[derive(Debug, PartialEq)]
@@ -104,14 +100,13 @@ pub(super) fn read_consents(
     if let Some(members) = table.table("members") {
         read_members(&members, &mut settings);
     }
-    settings.memory = read_memory(&table, settings.memory);
+    settings.memory = read_memory(&table);
     settings.breaker = breaker::read(&table);
     settings.stale_for = read_stale_for(&table);
     settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
     let names = traffic::names_of(root, "listeners");
     settings.webhook = read_webhook(&table, listeners, names.as_deref());
-    let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
-    settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
+    settings.teller = table.word_or_default("source");
     if settings.teller == Teller::Registry || table.has("registry") {
         settings.registry = endpoint::read(&table, "registry", Needs::default());
     }
@@ -137,28 +132,16 @@ pub(super) const RULES: [&str; 6] = [
 
 /// The preset, and what single settings say otherwise.
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
-    let presets = Preset::ALL.map(|preset| (preset.name(), preset));
-    let preset = choose(table, "preset", &presets).unwrap_or_default();
+    let preset: Preset = table.word_or_default("preset");
     settings.preset = preset;
     let mut rules = preset.rules();
-    rules.authorisation_window = read_window(table).unwrap_or(rules.authorisation_window);
-    let consumptions = [
-        ("201_or_422", Consumption::CreatedOrDeclined),
-        ("201", Consumption::Created),
-        ("never", Consumption::Never),
-    ];
-    rules.consumption = choose(table, "consumed_after", &consumptions).unwrap_or(rules.consumption);
-    let renamed = [("accept", Renamed::Accept), ("refuse", Renamed::Refuse)];
-    rules.renamed = choose(table, "renamed_permissions", &renamed).unwrap_or(rules.renamed);
-    let lapses =
-        [("insufficient_scope", Lapse::InsufficientScope), ("invalid_token", Lapse::InvalidToken)];
-    let lapse = choose(table, "lapsed_initiation", &lapses);
-    rules.initiation_lapse = lapse.unwrap_or(rules.initiation_lapse);
+    let window = table.duration_or_word("authorisation_window");
+    rules.authorisation_window = window.map_or(rules.authorisation_window, |window| window.value);
+    rules.consumption = of_preset(table, "consumed_after", rules.consumption);
+    rules.renamed = of_preset(table, "renamed_permissions", rules.renamed);
+    rules.initiation_lapse = of_preset(table, "lapsed_initiation", rules.initiation_lapse);
     settings.rules = rules;
-    let missing =
-        [("refuse", MissingExpiration::Refuse), ("never_expires", MissingExpiration::NeverExpires)];
-    let missing_expiration =
-        choose(table, "missing_expiration", &missing).unwrap_or(preset.missing_expiration());
+    let missing_expiration = of_preset(table, "missing_expiration", preset.missing_expiration());
     for reading in [&mut settings.consents, &mut settings.enrollments] {
         reading.states = rules.states();
         reading.missing_expiration = missing_expiration;
@@ -166,38 +149,25 @@ fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
     }
 }
 
-/// The value that goes with one of a few words.
-fn choose<T: Copy>(table: &Table<'_>, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
-    let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-    let accepted = match words.split_last() {
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    };
-    let value_of =
-        |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-    Some(table.parsed(key, &accepted, value_of)?.value)
+/// What a key says, or else the preset.
+fn of_preset<T: Word>(table: &Table<'_>, key: &'static str, preset: T) -> T {
+    table.word(key).map_or(preset, |word| word.value)
 }
 
-fn read_memory(table: &Table<'_>, default: Memory) -> Memory {
+fn read_memory(table: &Table<'_>) -> Memory {
     Memory {
-        keep: read_age(table, "keep", FIVE_MINUTES).unwrap_or(default.keep),
-        keep_unknown: read_age(table, "keep_unknown", ONE_MINUTE).unwrap_or(default.keep_unknown),
-        capacity: table.number("cache_capacity", 1, 10_000_000).unwrap_or(default.capacity),
-        ended: read_age(table, "remember_ended", ONE_DAY).unwrap_or(default.ended),
+        keep: table.duration_or_default("keep"),
+        keep_unknown: table.duration_or_default("keep_unknown"),
+        capacity: table.count("cache_capacity"),
+        ended: table.duration_or_default("remember_ended"),
         stale_for: None,
     }
 }
 
 fn read_stale_for(table: &Table<'_>) -> StaleFor {
-    let Some(table) = table.table("stale_for") else {
-        return StaleFor::default();
-    };
-    let accepted = "\"refuse\" or a duration up to 1h";
+    let table = table.table_or_none("stale_for");
     StaleFor(PriorityClass::ALL.map(|class| {
-        let read = table.parsed(class.as_str(), accepted, |text| match text {
-            "refuse" => Some(None),
-            _ => values::duration(text).filter(|duration| *duration <= ONE_HOUR.0).map(Some),
-        })?;
+        let read = table.duration_or_word(class.as_str())?;
         if read.value.is_some() {
             let text =
                 "a consent that is revoked elsewhere during an outage stays in force so long";
@@ -205,16 +175,6 @@ fn read_stale_for(table: &Table<'_>) -> StaleFor {
         }
         read.value
     }))
-}
-
-/// The window of authorisation, or nothing inside if there is to be none.
-fn read_window(table: &Table<'_>) -> Option<Option<Duration>> {
-    let accepted = format!("{} or \"none\"", values::DURATION);
-    let window = table.parsed("authorisation_window", &accepted, |text| match text {
-        "none" => Some(None),
-        _ => values::duration(text).map(Some),
-    });
-    window.map(|window| window.value)
 }
 
 /// The members have the same names in both kinds of descriptions, but for the id.

@@ -12,6 +12,10 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::keys::KeysOf;
+
+mod keyed;
+
 pub use mistake::{Mistake, Mistakes, Place, Severity, Spot};
 
 /// A value and where it stands.
@@ -31,6 +35,9 @@ pub struct Document {
     /// Where its lines end: each key that is read is told by its line.
     line_ends: Vec<usize>,
     mistakes: Mistakes,
+    /// Whose rows its keys have.
+    keys: KeysOf,
+    nothing: DeTable<'static>,
 }
 
 impl Document {
@@ -57,7 +64,13 @@ impl Document {
     pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
         let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         let (mistakes, directory) = (mistakes.clone(), PathBuf::new());
-        Self { file: name.into(), directory, text, line_ends, mistakes }
+        let (keys, nothing) = (KeysOf::Configuration, DeTable::new());
+        Self { file: name.into(), directory, text, line_ends, mistakes, keys, nothing }
+    }
+
+    /// The same, as a file of these keys.
+    pub fn of(self, keys: KeysOf) -> Self {
+        Self { keys, ..self }
     }
 
     /// Runs `read` on the document's root table. A document with a syntax error is not read: what it says from
@@ -77,8 +90,7 @@ impl Document {
     /// Runs `read` on the root table of a document that says nothing.
     pub fn with_nothing<T>(read: impl FnOnce(Table<'_>) -> T) -> T {
         let document = Self::of_text("", String::new(), &Mistakes::default());
-        let nothing = DeTable::new();
-        read(document.table(&nothing, String::new(), 1))
+        read(document.table(&document.nothing, String::new(), 1))
     }
 
     fn table<'a>(&'a self, entries: &'a DeTable<'a>, path: String, line: usize) -> Table<'a> {

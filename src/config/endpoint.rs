@@ -9,13 +9,9 @@ use url::Url;
 
 use super::document::{Located, Spot, Table};
 use super::secret::Secret;
-use super::services::read_age;
 use super::{pem, values};
 use crate::listener::tls::provider;
 use crate::remote::is_loopback;
-
-/// Callers wait for services.
-const LONGEST_TIMEOUT: (Duration, &str) = (Duration::from_secs(30), "30s");
 
 /// What the configuration says of an endpoint.
 #[derive(PartialEq)]
@@ -72,7 +68,7 @@ pub(super) fn read_at(
     url: Option<Located<Url>>,
     needs: Needs,
 ) -> Option<EndpointSettings> {
-    let timeout = read_age(table, "timeout", LONGEST_TIMEOUT).unwrap_or(Duration::from_secs(2));
+    let timeout = table.duration_or_default("timeout");
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
     let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
     let trust_anchors = match is_secure {

@@ -4,19 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::{Located, Spot, Table};
+use super::pem;
 use super::secret::Secret;
-use super::{pem, values};
 use crate::idempotency::seal::KEY_LENGTH;
 use crate::idempotency::{Bounds, Rules};
 
 /// What the store's directory is.
 pub const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
-const ONE_SECOND: Duration = Duration::from_secs(1);
-const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// New operations a second that a small insurer has at its busiest.
 const MODEST_RATE: u64 = 10;
-const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 
 /// What `[idempotency]` says.
 #[derive(Debug, PartialEq)]
@@ -47,27 +43,14 @@ pub(super) fn read_idempotency(root: &Table<'_>) -> Option<Option<IdempotencySet
 }
 
 fn read_rules(table: &Table<'_>) -> Rules {
-    let accepted = "a duration from 1s to 7d";
-    let fits = |text: &str| {
-        values::duration(text).filter(|duration| (ONE_SECOND..=ONE_WEEK).contains(duration))
-    };
-    let retention = table.parsed("retention", accepted, fits);
-    let records = table.number("capacity", 1, 10_000_000).unwrap_or(1_000_000);
-    let accepted = "a size from 16MiB to 1024GiB";
-    let fits = |text: &str| values::size(text).filter(|size| (16 * MIB..=MIB * MIB).contains(size));
-    let bytes = table.parsed("max_size", accepted, fits);
-    let accepted = "a size up to 1MiB";
-    let fits = |text: &str| {
-        let size = values::size(text).filter(|size| *size <= MIB);
-        size.and_then(|size| usize::try_from(size).ok())
-    };
-    let longest = table.parsed("max_answer_size", accepted, fits);
-    let retention = retention.map_or(Duration::from_secs(86_400), |retention| retention.value);
+    let retention = table.duration_or_default("retention");
+    let records = table.count("capacity");
+    let longest = usize::try_from(table.size_or_default("max_answer_size"));
     warn_of_few(table, records, retention);
     Rules {
         retention,
-        longest_answer: longest.map_or(64 * 1024, |longest| longest.value),
-        bounds: Bounds { records, bytes: bytes.map_or(1024 * MIB, |bytes| bytes.value) },
+        longest_answer: longest.unwrap_or(usize::MAX),
+        bounds: Bounds { records, bytes: table.size_or_default("max_size") },
     }
 }
 

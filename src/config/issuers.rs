@@ -7,7 +7,6 @@ use url::Url;
 
 use super::document::{Located, Place, Spot, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
-use super::services::{FIVE_MINUTES, read_age};
 use super::{pem, values};
 use crate::token::Algorithm;
 use crate::token::jwks::{KeySet, Pace};
@@ -16,8 +15,6 @@ const ISSUERS: &str = "one or more [[token.issuers]] tables";
 const ISSUER: &str = "the exact iss of its access tokens";
 const ISSUER_URL: &str = "an issuer that is an https:// URL without query";
 const KEYS: &str = "a JSON Web Key Set with RSA keys of at least 2048 bits for PS256";
-const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
-const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 const FILE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What all issuers have in common.
@@ -129,21 +126,15 @@ fn read_keys(
 }
 
 fn read_pace(table: &Table<'_>) -> Option<Pace> {
-    let refresh_interval = read_age(table, "refresh_interval", ONE_HOUR);
-    let refresh_interval = refresh_interval.unwrap_or(Duration::from_secs(300));
-    let stale_for = read_age(table, "stale_for", ONE_DAY).unwrap_or(ONE_HOUR.0);
-    let lookup_cooldown = read_age(table, "lookup_cooldown", FIVE_MINUTES);
+    let refresh_interval = table.duration_or_default("refresh_interval");
+    let stale_for = table.duration_or_default("stale_for");
+    let lookup_cooldown = table.duration_or_default("lookup_cooldown");
     if stale_for < refresh_interval {
         let place = table.place(if table.has("stale_for") { "stale_for" } else { "" });
         place.reject("ends before refresh_interval does, accepted: a stale_for that does not");
         return None;
     }
-    Some(Pace {
-        refresh_interval,
-        stale_for,
-        lookup_cooldown: lookup_cooldown.unwrap_or(Duration::from_secs(1)),
-        timeout: FILE_TIMEOUT,
-    })
+    Some(Pace { refresh_interval, stale_for, lookup_cooldown, timeout: FILE_TIMEOUT })
 }
 
 type FoundAt = (OriginSettings, Place);

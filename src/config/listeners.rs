@@ -68,12 +68,7 @@ pub(super) fn read_listeners(root: &Table<'_>) -> Vec<ListenerSettings> {
 fn read_listener(table: &Table<'_>) -> Option<ListenerSettings> {
     let name = table.required_parsed("name", values::NAME, values::name);
     let address = table.required_parsed("address", ADDRESS, |text| text.parse().ok());
-    let exposure =
-        table.required_parsed("client_auth", "\"required\" or \"none\"", |text| match text {
-            "required" => Some(Exposure::Mutual),
-            "none" => Some(Exposure::Public),
-            _ => None,
-        });
+    let exposure = table.required_word::<Exposure>("client_auth");
     let parameters = tls::read_parameters(table);
     // What is presented is looked at even if the parameters are wrong, so that all mistakes are told.
     let assumed = parameters.clone().unwrap_or_else(Parameters::fapi_br);

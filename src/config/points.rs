@@ -1,7 +1,6 @@
 //! The distribution points of a listener's `revocation`: the allow-list of URLs that are fetched.
 
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +16,6 @@ use crate::last_good;
 
 const POINTS: &str = "one or more http:// or https:// URLs of revocation lists";
 const DIRECTORY: &str = "a directory that can be written, or made";
-const REFRESH: (RangeInclusive<u64>, &str) = (1_000..=86_400_000, "a duration from 1s to 1d");
-const TIMEOUT: (RangeInclusive<u64>, &str) = (1..=300_000, "a duration up to 5m");
 
 /// The keys that act only with distribution points.
 const ONLY_WITH_POINTS: [&str; 4] = ["directory", "refresh", "timeout", "trust_anchors"];
@@ -50,8 +47,8 @@ pub(super) fn read(
     }
     let urls = read_urls(table);
     let directory = read_directory(table);
-    let refresh = read_duration(table, "refresh", REFRESH).unwrap_or(Duration::from_secs(3600));
-    let timeout = read_duration(table, "timeout", TIMEOUT).unwrap_or(Duration::from_secs(30));
+    let refresh = table.duration_or_default("refresh");
+    let timeout = table.duration_or_default("timeout");
     let roots = read_roots(table, urls.as_ref().map(|urls| urls.value.as_slice()));
     let (urls, roots, directory) = (urls?, roots?, directory?);
     let authorities = authorities?.certificates.clone();
@@ -117,16 +114,4 @@ fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(directory)
-}
-
-fn read_duration(
-    table: &Table<'_>,
-    key: &'static str,
-    (bounds, accepted): (RangeInclusive<u64>, &str),
-) -> Option<Duration> {
-    let fits = |duration: &Duration| {
-        u64::try_from(duration.as_millis()).is_ok_and(|duration| bounds.contains(&duration))
-    };
-    let read = table.parsed(key, accepted, |text| values::duration(text).filter(fits));
-    Some(read?.value)
 }

@@ -20,9 +20,10 @@ use http::{HeaderValue, Method};
 
 use super::consent::StaleFor;
 use super::document::{Document, Located, Mistakes, Place, Table};
+use super::keys::KeysOf;
 use super::{pem, values};
 use crate::consent::{ConsentKind, Inquiry};
-use crate::interaction::{Attempt, Form, InteractionRule, Unusable};
+use crate::interaction::InteractionRule;
 use crate::route::{
     Access, Asks, Destination, PriorityClass, Published, Route, Routes, Template, TemplateError,
 };
@@ -180,7 +181,7 @@ impl Reader<'_> {
         for file in files {
             if let Some(document) = Document::read(file, mistakes) {
                 // Nothing, if it is no TOML: that was reported.
-                let _ = document.with_root(|root| self.read_file(&root));
+                let _ = document.of(KeysOf::Policy).with_root(|root| self.read_file(&root));
             }
         }
         if let Some((route, place)) = events {
@@ -249,11 +250,7 @@ impl Reader<'_> {
     }
 
     fn read_route(&self, table: &Table<'_>, head: Option<&Head>) -> Option<Route> {
-        let method = table.required_parsed(
-            "method",
-            "\"GET\", \"POST\", \"PUT\", \"PATCH\" or \"DELETE\"",
-            parse_method,
-        );
+        let method = table.required_choice("method", parse_method);
         let path = table.required("path", TEMPLATE);
         let template = head.zip(path.as_ref()).and_then(|(head, path)| full_template(head, path));
         let access = read_access(table);
@@ -352,33 +349,15 @@ fn parse_method(text: &str) -> Option<Method> {
 }
 
 fn read_class(table: &Table<'_>) -> Option<PriorityClass> {
-    let class = table.parsed("class", CLASS, |text| {
-        PriorityClass::ALL.into_iter().find(|class| class.as_str() == text)
-    });
-    class.map(|class| class.value)
+    table.word("class").map(|class| class.value)
 }
 
 fn read_interaction(table: &Table<'_>) -> Option<InteractionRule> {
     let rule = table.table("interaction_id")?;
-    let form = rule.required_parsed("form", "\"uuid\" or \"alphanumeric\"", |text| match text {
-        "uuid" => Some(Form::Uuid),
-        "alphanumeric" => Some(Form::Alphanumeric),
-        _ => None,
-    });
-    let unusable = |key| {
-        rule.required_parsed(key, "\"refuse\" or \"mint\"", |text| match text {
-            "refuse" => Some(Unusable::Refuse),
-            "mint" => Some(Unusable::Mint),
-            _ => None,
-        })
-    };
-    let (missing, malformed) = (unusable("missing"), unusable("malformed"));
-    let [callback, webhook] = Attempt::ALL.map(Attempt::name);
-    let accepted = format!("{callback:?} or {webhook:?}");
-    let also = rule.parsed("also", &accepted, |text| {
-        Attempt::ALL.into_iter().find(|attempt| attempt.name() == text)
-    });
-    let also = also.map(|also| also.value);
+    let form = rule.required_word("form");
+    let missing = rule.required_word("missing");
+    let malformed = rule.required_word("malformed");
+    let also = rule.word("also").map(|also| also.value);
     Some(InteractionRule {
         form: form?.value,
         missing: missing?.value,

@@ -7,14 +7,9 @@ use rustls::pki_types::PrivateKeyDer;
 use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::secret::Secret;
-use super::{breaker, pem, values};
+use super::{breaker, pem};
 use crate::remote::BreakerSettings;
-use crate::token::KEEP_INACTIVE;
 use crate::token::introspection::Assertion;
-
-pub(super) const ONE_MINUTE: (Duration, &str) = (Duration::from_secs(60), "60s");
-pub(super) const FIVE_MINUTES: (Duration, &str) = (Duration::from_secs(300), "5m");
-pub(super) const ONE_HOUR: (Duration, &str) = (Duration::from_secs(3600), "1h");
 
 /// What `[token.introspection]` says.
 #[derive(Debug, PartialEq)]
@@ -69,8 +64,7 @@ enum Method {
 /// Reads `[token.introspection]`.
 pub(super) fn read_introspection(table: &Table<'_>) -> Option<IntrospectionSettings> {
     let client_id = table.required("client_id", "the client id of the gateway");
-    let accepted = "\"client_secret_basic\", \"private_key_jwt\" or \"tls_client_auth\"";
-    let method = table.required_parsed("client_auth", accepted, |text| match text {
+    let method = table.required_choice("client_auth", |text| match text {
         "client_secret_basic" => Some(Method::Secret),
         "private_key_jwt" => Some(Method::Assertion),
         "tls_client_auth" => Some(Method::Certificate),
@@ -80,8 +74,8 @@ pub(super) fn read_introspection(table: &Table<'_>) -> Option<IntrospectionSetti
     let needs = Needs { certificate: method == Some(Method::Certificate), encryption: true };
     let endpoint = endpoint::read(table, "url", needs);
     let breaker = breaker::read(table);
-    let keep_inactive = read_age(table, "keep_inactive", ONE_MINUTE).unwrap_or(KEEP_INACTIVE);
-    let require_token_type = table.boolean("require_token_type").unwrap_or(false);
+    let keep_inactive = table.duration_or_default("keep_inactive");
+    let require_token_type = table.flag("require_token_type");
     let client_id = client_id.map(|client_id| client_id.value);
     let authentication = read_authentication(table, method, client_id);
     Some(IntrospectionSettings {
@@ -138,16 +132,4 @@ fn read_assertion(table: &Table<'_>, client_id: Option<String>) -> Option<Authen
         return None;
     }
     Some(Authentication::Assertion { client_id, audience, key_id, key: Secret(key.value) })
-}
-
-/// How long something may be trusted without asking again: without a ceiling, a slip of the keyboard
-/// would keep revoked consents and keys in force.
-pub(super) fn read_age(
-    table: &Table<'_>,
-    key: &'static str,
-    (most, text): (Duration, &str),
-) -> Option<Duration> {
-    let accepted = format!("a duration up to {text}");
-    let within = |text: &str| values::duration(text).filter(|duration| *duration <= most);
-    Some(table.parsed(key, &accepted, within)?.value)
 }

@@ -92,8 +92,7 @@ pub(super) fn read_parameters(table: &Table<'_>) -> Option<Parameters> {
         return (!table.has("tls")).then(Parameters::fapi_br);
     };
     let preset = |text: &str| (text == "fapi-br").then_some(());
-    let is_preset_wrong =
-        table.parsed("preset", "\"fapi-br\"", preset).is_none() && table.has("preset");
+    let is_preset_wrong = table.choice("preset", preset).is_none() && table.has("preset");
     let versions = read_list(&table, "versions", &["1.2", "1.3"], parameters::version);
     let suites = read_list(&table, "cipher_suites", &parameters::suite_names(), parameters::suite);
     let groups = read_list(&table, "groups", &parameters::group_names(), parameters::group);

@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::carried;
 use super::consent::ConsentSettings;
 use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
-use super::services::{self, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
-use super::{carried, values};
+use super::services::{self, IntrospectionSettings};
 use crate::consent::Preset;
 use crate::last_good;
 use crate::token::claims;
-use crate::token::{
-    Algorithm, ClaimRules, GrantRule, KEEP_INACTIVE, ParticipantRule, SignedRules, TokenLimits,
-};
+use crate::token::{Algorithm, ClaimRules, KEEP_INACTIVE, SignedRules, TokenLimits};
 
 const MISSING_TABLE: &str = "is missing, accepted: a table";
 const ALGORITHMS: &str = "one or more of \"PS256\", \"PS384\", \"PS512\", \"ES256\"";
@@ -79,31 +77,30 @@ fn read_rules(
     preset: Preset,
 ) -> Option<ClaimRules> {
     let audiences = read_audiences(table);
-    let leeway = read_age(table, "leeway", ONE_MINUTE);
     let longest_lifetime = read_longest_lifetime(table, preset);
-    let consent_prefix = read_prefix(table, "consent_scope_prefix", "a consent", "consent:");
-    let enrollment_prefix =
-        read_prefix(table, "enrollment_scope_prefix", "an enrollment", "enrollment:");
+    let consent_scope_prefix = read_prefix(table, "consent_scope_prefix", "a consent");
+    let enrollment_scope_prefix = read_prefix(table, "enrollment_scope_prefix", "an enrollment");
     let consent_claim = table.parsed(
         "consent_claim",
         "the name of a claim that names a consent and nothing else",
         |text| (!text.is_empty() && !claims::is_known(text)).then(|| text.to_owned()),
     );
-    let grant = read_grant(table);
-    let participant = read_participant(table);
-    let percent_encoded_scopes = table.boolean("percent_encoded_scopes").unwrap_or(false);
-    let accept_top_level_thumbprint = table.boolean("accept_top_level_thumbprint").unwrap_or(false);
+    let leeway = table.duration_or_default("leeway").as_secs();
+    let grant = table.word_or_default("user_token");
+    let participant = table.word_or_default("participant_claims");
+    let percent_encoded_scopes = table.flag("percent_encoded_scopes");
+    let accept_top_level_thumbprint = table.flag("accept_top_level_thumbprint");
     Some(ClaimRules {
         issuers: issuers?.iter().map(|issuer| issuer.name.clone()).collect(),
         audiences: audiences?.value,
-        leeway: leeway.map_or(5, |leeway| leeway.as_secs()),
+        leeway,
         longest_lifetime: longest_lifetime.map(|longest| longest.as_secs()),
         require_token_type: false,
         percent_encoded_scopes,
         accept_top_level_thumbprint,
         participant,
-        consent_scope_prefix: consent_prefix,
-        enrollment_scope_prefix: enrollment_prefix,
+        consent_scope_prefix,
+        enrollment_scope_prefix,
         consent_claim: consent_claim.map(|claim| claim.value),
         grant,
         carrying: None,
@@ -113,12 +110,7 @@ fn read_rules(
 /// How long a token may live: what the ecosystem says, unless the operator raises it.
 fn read_longest_lifetime(table: &Table<'_>, preset: Preset) -> Option<Duration> {
     let default = preset.longest_token_lifetime();
-    let accepted = format!("{}, or \"any\"", values::DURATION);
-    let longest = table.parsed("longest_lifetime", &accepted, |text| match text {
-        "any" => Some(None),
-        _ => values::duration(text).map(Some),
-    });
-    let Some(longest) = longest else {
+    let Some(longest) = table.duration_or_word("longest_lifetime") else {
         return Some(default);
     };
     if longest.value.is_none_or(|value| value > default) {
@@ -132,12 +124,12 @@ fn read_longest_lifetime(table: &Table<'_>, preset: Preset) -> Option<Duration> 
 }
 
 /// The beginning of the scopes that name something.
-fn read_prefix(table: &Table<'_>, key: &'static str, what: &str, default: &str) -> String {
+fn read_prefix(table: &Table<'_>, key: &'static str, what: &str) -> String {
     let accepted = format!("the beginning of a scope that names {what}, up to its colon");
     let prefix = table.parsed(key, &accepted, |text| {
         (text.len() > 1 && text.ends_with(':')).then(|| text.to_owned())
     });
-    prefix.map_or_else(|| default.to_owned(), |prefix| prefix.value)
+    prefix.map_or_else(|| table.default_text(key), |prefix| prefix.value)
 }
 
 fn read_audiences(table: &Table<'_>) -> Option<Located<Vec<String>>> {
@@ -156,28 +148,6 @@ fn read_audiences(table: &Table<'_>) -> Option<Located<Vec<String>>> {
         Some(_) | None => {}
     }
     audiences
-}
-
-fn read_grant(table: &Table<'_>) -> GrantRule {
-    let accepted = "\"consent_or_subject\", \"subject_present\" or \"consent\"";
-    let grant = table.parsed("user_token", accepted, |text| match text {
-        "consent_or_subject" => Some(GrantRule::ConsentOrSubject),
-        "subject_present" => Some(GrantRule::SubjectPresent),
-        "consent" => Some(GrantRule::Consent),
-        _ => None,
-    });
-    grant.map_or(GrantRule::ConsentOrSubject, |grant| grant.value)
-}
-
-fn read_participant(table: &Table<'_>) -> ParticipantRule {
-    let accepted = "\"ignore\", \"if_present\" or \"require\"";
-    let rule = table.parsed("participant_claims", accepted, |text| match text {
-        "ignore" => Some(ParticipantRule::Ignore),
-        "if_present" => Some(ParticipantRule::IfPresent),
-        "require" => Some(ParticipantRule::Require),
-        _ => None,
-    });
-    rule.map_or(ParticipantRule::Ignore, |rule| rule.value)
 }
 
 fn read_signed_rules(table: &Table<'_>) -> SignedRules {
@@ -223,13 +193,10 @@ fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
 }
 
 fn read_limits(table: &Table<'_>) -> TokenLimits {
-    let longest = table.parsed("max_size", values::SIZE, values::size);
-    let longest = longest.and_then(|size| usize::try_from(size.value).ok());
-    let max_age = read_age(table, "introspection_max_age", FIVE_MINUTES);
     TokenLimits {
-        longest: longest.unwrap_or(8 * 1024),
-        cached: table.number("cache_capacity", 1, 10_000_000).unwrap_or(100_000),
-        introspection_max_age: max_age.unwrap_or(Duration::from_secs(30)),
+        longest: usize::try_from(table.size_or_default("max_size")).unwrap_or(usize::MAX),
+        cached: table.count("cache_capacity"),
+        introspection_max_age: table.duration_or_default("introspection_max_age"),
         keep_inactive: KEEP_INACTIVE,
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::ceilings::{read_ceilings, warn_below_quota};
 use super::document::{Located, Spot, Table};
 use super::{pem, values};
-use crate::headers::caller::{self, Certificate, Passing};
+use crate::headers::caller::{self, Passing};
 use crate::limits::{Ceilings, Limits, Quota};
 use crate::links::PublicUrl;
 use crate::listener::WireLimits;
@@ -36,60 +36,28 @@ pub struct HttpSettings {
 
 /// Reads `[http]`; every key has a default.
 pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
-    let table = root.table("http");
-    let table = table.as_ref();
-    let duration = |key, default| {
-        let read = table.and_then(|t| t.parsed(key, values::DURATION, values::duration));
-        read.map_or(Duration::from_secs(default), |read| read.value)
-    };
-    let size = |key, default| {
-        let read = table.and_then(|t| t.parsed(key, values::SIZE, values::size));
-        read.map_or(default, |read| read.value)
-    };
-    let body_timeout = duration("body_timeout", 30);
-    let write_timeout = duration("write_timeout", 30);
-    let head_size = usize::try_from(size("max_head_size", 16 * 1024)).unwrap_or(usize::MAX);
-    // Every field is judged, and is a place in a map.
-    let fields = table.and_then(|t| t.number("max_fields", 1, 256)).unwrap_or(64);
+    let table = root.table_or_none("http");
+    let body_timeout = table.duration_or_default("body_timeout");
+    let write_timeout = table.duration_or_default("write_timeout");
+    let head_size = usize::try_from(table.size_or_default("max_head_size")).unwrap_or(usize::MAX);
     HttpSettings {
         wire: WireLimits {
-            handshake_timeout: duration("handshake_timeout", 10),
-            idle_timeout: read_idle_timeout(table),
-            head_timeout: duration("head_timeout", 10),
+            handshake_timeout: table.duration_or_default("handshake_timeout"),
+            idle_timeout: table.duration_or_default("idle_timeout"),
+            head_timeout: table.duration_or_default("head_timeout"),
             body_timeout,
             write_timeout,
-            exchange_timeout: duration("exchange_timeout", 120),
-            head: HeadLimits { size: head_size, fields: usize::try_from(fields).unwrap_or(64) },
+            exchange_timeout: table.duration_or_default("exchange_timeout"),
+            head: HeadLimits { size: head_size, fields: table.count("max_fields") },
         },
         body_timeout,
         write_timeout,
-        max_body: size("max_body_size", 1024 * 1024),
-        json: read_json(table),
+        max_body: table.size_or_default("max_body_size"),
+        json: JsonBounds {
+            depth: table.count("max_json_depth"),
+            members: table.count("max_json_members"),
+        },
     }
-}
-
-/// No body of the ecosystem has a tenth of these.
-fn read_json(table: Option<&Table<'_>>) -> JsonBounds {
-    let bound = |key, most, default| {
-        let read = table.and_then(|table| table.number(key, 1, u64::from(most)));
-        read.and_then(|number| u32::try_from(number).ok()).unwrap_or(default)
-    };
-    JsonBounds {
-        depth: bound("max_json_depth", JsonBounds::DEEPEST, 64),
-        members: bound("max_json_members", 10_000_000, 100_000),
-    }
-}
-
-/// A connection whose certificate is no longer trusted is refused at its next request; one that sends none
-/// must not stay.
-fn read_idle_timeout(table: Option<&Table<'_>>) -> Duration {
-    let longest = Duration::from_secs(60);
-    let accepted = "a duration above zero and up to 60s";
-    let read = table.and_then(|table| {
-        let fits = |text: &str| values::duration(text).filter(|time| *time <= longest);
-        table.parsed("idle_timeout", accepted, fits)
-    });
-    read.map_or(longest, |read| read.value)
 }
 
 /// What `[limits]` says.
@@ -132,8 +100,8 @@ pub(super) fn read_limits(root: &Table<'_>) -> LimitSettings {
 }
 
 fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
-    let requests = table.number("requests", 1, u64::from(u32::MAX));
-    let per = table.parsed("per", values::DURATION, values::duration);
+    let requests = table.whole("requests");
+    let per = table.duration("per");
     for (key, missing) in [("requests", !table.has("requests")), ("per", !table.has("per"))] {
         if missing {
             table.place(key).reject("is missing, accepted: both requests and per");
@@ -201,30 +169,25 @@ pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<UpstreamTable> {
 }
 
 fn read_upstream(table: &Table<'_>) -> Option<UpstreamTable> {
-    let duration = |key, default| {
-        let read = table.parsed(key, values::DURATION, values::duration);
-        read.map_or(default, |read| read.value)
-    };
-    let seconds = Duration::from_secs;
     let name = table.required_parsed("name", values::NAME, values::name);
     let servers = read_servers(table);
     let tls = table.table("tls").map(|table| read_tls(&table));
     let host = table.parsed("host", "a host name", |text| HeaderValue::from_str(text).ok());
     let public_url = table.parsed("public_url", PUBLIC_URL, public_url);
-    let connect_timeout = duration("connect_timeout", seconds(2));
-    let first_byte_timeout = duration("first_byte_timeout", seconds(10));
-    let total_timeout = duration("total_timeout", seconds(30));
-    let idle_timeout = duration("idle_timeout", seconds(30));
+    let connect_timeout = table.duration_or_default("connect_timeout");
+    let first_byte_timeout = table.duration_or_default("first_byte_timeout");
+    let total_timeout = table.duration_or_default("total_timeout");
+    let idle_timeout = table.duration_or_default("idle_timeout");
     let passing = read_passing(table);
     let keeps_cookies = reads_cookies(table);
-    let errors = table.parsed("error_bodies", "\"ecosystem\" or \"backend\"", |text| match text {
+    let errors = table.choice("error_bodies", |text| match text {
         "ecosystem" => Some(true),
         "backend" => Some(false),
         _ => None,
     });
     let replaces_errors = errors.is_none_or(|errors| errors.value);
-    let eject_after = table.number("eject_after", 1, 1000).unwrap_or(3);
-    let eject_for = duration("eject_for", seconds(10));
+    let eject_after = table.count("eject_after");
+    let eject_for = table.duration_or_default("eject_for");
     let Located { value: servers, place } = servers?;
     let settings = UpstreamSettings {
         name: name?.value,
@@ -240,7 +203,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamTable> {
         first_byte_timeout,
         total_timeout,
         idle_timeout,
-        eject_after: u32::try_from(eject_after).unwrap_or(3),
+        eject_after,
         eject_for,
     };
     Some(UpstreamTable {
@@ -258,17 +221,8 @@ fn public_url(text: &str) -> Option<PublicUrl> {
 }
 
 fn read_passing(table: &Table<'_>) -> Passing {
-    let authorization = table.boolean("forward_authorization").unwrap_or(false);
-    let certificate =
-        table.parsed("forward_certificate", "\"none\", \"end_entity\" or \"chain\"", |text| {
-            match text {
-                "none" => Some(Certificate::Nothing),
-                "end_entity" => Some(Certificate::EndEntity),
-                "chain" => Some(Certificate::Chain),
-                _ => None,
-            }
-        });
-    let certificate = certificate.map_or(Certificate::Nothing, |found| found.value);
+    let authorization = table.flag("forward_authorization");
+    let certificate = table.word_or_default("forward_certificate");
     let accepted = "names of fields that do not pass anyway and that the gateway does not set";
     let Some(Located { value: texts, place }) = table.strings("request_fields", accepted) else {
         return Passing { authorization, certificate, also: Vec::new() };

@@ -6,13 +6,11 @@ use rustls::pki_types::CertificateDer;
 
 use super::document::{Located, Spot, Table};
 use super::lists::{self, Authorities, Filed};
+use super::pem;
 use super::pem::Certificates;
 use super::points::{self, PointSettings};
-use super::{pem, values};
 use crate::identity::{Leniency, TrustAnchors};
 use crate::moment::Moment;
-
-const ONE_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a listener trusts of its clients' certificates.
 #[derive(Debug)]
@@ -81,15 +79,14 @@ fn read_revocation(
     let authorities = lists::read_authorities(table, anchors);
     let filed = lists::read_files(table, authorities.as_ref());
     let points = points::read(table, authorities.as_ref());
-    let missing = table.parsed("missing", "\"refuse\" or \"allow\"", |text| match text {
+    let missing = table.choice("missing", |text| match text {
         "refuse" => Some(Leniency::Refuse),
         "allow" => Some(Leniency::AllowFor(Duration::MAX)),
         _ => None,
     });
-    let accepted = "\"refuse\", or a duration up to 7d for which an expired list still counts";
-    let expired = table.parsed("expired", accepted, |text| match text {
-        "refuse" => Some(Leniency::Refuse),
-        text => values::duration(text).filter(|d| *d <= ONE_WEEK).map(Leniency::AllowFor),
+    let expired = table.duration_or_word("expired").map(|read| Located {
+        value: read.value.map_or(Leniency::Refuse, Leniency::AllowFor),
+        place: read.place,
     });
     // Under another leniency than the one that was meant, nothing follows.
     let leniency = |read: Option<Located<Leniency>>, key| match read {

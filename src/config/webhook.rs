@@ -66,7 +66,7 @@ pub(super) fn read_webhook(
         }
     };
     let path = path?;
-    let claim = claim.map_or_else(|| "consentId".to_owned(), |claim| claim.value);
+    let claim = claim.map_or_else(|| table.default_text("claim"), |claim| claim.value);
     let at = path.place.spot();
     Some(WebhookSettings { listener: listener?, path: path.value, at, key: key?, claim })
 }

@@ -64,7 +64,7 @@ impl Preset {
     pub const ALL: [Self; 3] = [Self::OpinV2, Self::OpinV3, Self::Ofb];
 
     /// The name in configurations.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::OpinV2 => "opin-v2",
             Self::OpinV3 => "opin-v3",

@@ -4,15 +4,13 @@
 //! no schema can tell: whether files exist, names are known, and routes overlap. A test holds both
 //! together, key by key. Standard: JSON Schema 2020-12.
 
-mod configuration;
-mod services;
-mod policy;
 mod kind;
+mod policy;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-pub use kind::Kind;
+use crate::config::keys::{self, Absent, Key, KeysOf};
 
 /// What a schema is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -23,39 +21,24 @@ pub enum Subject {
     Policy,
 }
 
-/// One key that the parser knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// From the top of the file, such as `listeners[].tls.groups`; `[]` stands for each table of an array.
-    pub path: String,
-    /// What it holds.
-    pub kind: Kind,
-    /// Whether it is missed, wherever its table stands.
-    pub required: bool,
-    /// What it means.
-    pub says: &'static str,
-}
-
-fn required(path: &str, kind: Kind, says: &'static str) -> Key {
-    Key { path: path.to_owned(), kind, required: true, says }
-}
-
-fn optional(path: &str, kind: Kind, says: &'static str) -> Key {
-    Key { path: path.to_owned(), kind, required: false, says }
-}
-
-/// Keys of a table; of the top, if it has no name.
-fn within(table: &str, keys: impl IntoIterator<Item = Key>) -> Vec<Key> {
-    let dot = if table.is_empty() { "" } else { "." };
-    let prefixed = |key: Key| Key { path: format!("{table}{dot}{}", key.path), ..key };
-    keys.into_iter().map(prefixed).collect()
-}
-
 /// The keys of a kind of file.
-pub fn keys(of: Subject) -> Vec<Key> {
-    match of {
-        Subject::Config => configuration::keys(),
-        Subject::Policy => policy::keys(),
+pub fn keys(of: Subject) -> &'static [Key] {
+    keys::of(match of {
+        Subject::Config => KeysOf::Configuration,
+        Subject::Policy => KeysOf::Policy,
+    })
+}
+
+/// What a key is for, and what it means that it is not there.
+pub fn description(key: &Key) -> String {
+    let mut letters = key.says.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let says = format!("{first}{}", letters.as_str());
+    match key.absent {
+        Absent::Is(text) => format!("{says}. Default: {text}."),
+        Absent::IsOfPreset(text) => format!("{says}. Default: the preset's, such as {text}."),
+        Absent::Means(text) => format!("{says}. Without: {text}."),
+        Absent::Mistake | Absent::Nothing => format!("{says}."),
     }
 }
 
@@ -63,7 +46,7 @@ pub fn keys(of: Subject) -> Vec<Key> {
 pub fn schema(of: Subject) -> Value {
     let mut schema = table();
     for key in keys(of) {
-        add(&mut schema, &key);
+        add(&mut schema, key);
     }
     let title = match of {
         Subject::Config => "portaria configuration",
@@ -97,12 +80,12 @@ fn add(root: &mut Value, key: &Key) {
     let Some(table) = find(root, parents) else {
         return;
     };
-    let mut told = key.kind.schema();
-    set(&mut told, "description", key.says.into());
+    let mut told = kind::schema_of(&key.kind);
+    set(&mut told, "description", description(key).into());
     if let Some(properties) = table.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert(name.to_owned(), told);
     }
-    if key.required {
+    if key.absent == Absent::Mistake {
         let required = table.get_mut("required").and_then(Value::as_array_mut);
         if let Some(required) = required {
             required.push(name.into());

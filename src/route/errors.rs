@@ -26,7 +26,7 @@ impl ErrorForm {
         [Self::Common, Self::Closed, Self::Object, Self::DatedMeta, Self::Misspelt];
 
     /// The name in policies.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Common => "common",
             Self::Closed => "closed",

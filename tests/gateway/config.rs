@@ -544,7 +544,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keep = \"5m\"",
         "keep = \"5m\"\nauthorisation_window = \"never\"",
-        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\" or \"none\"",
+        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: \"none\" or a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
     ),
     (
         "keep = \"5m\"",
@@ -619,7 +619,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "head_timeout = \"500ms\"",
         "idle_timeout = \"61s\"\nhead_timeout = \"500ms\"",
-        "config.toml:LINE http.idle_timeout: \"61s\" is not understood, accepted: a duration above zero and up to 60s",
+        "config.toml:LINE http.idle_timeout: \"61s\" is not understood, accepted: a duration up to 60s",
     ),
     (
         "name = \"mtls\"",
@@ -664,7 +664,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keep = \"5m\"",
         "keep = \"5m\"\n[identity]\nprofile = \"opin\"",
-        "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\", \"ofb-sandbox\"",
+        "config.toml:LINE+2 identity.profile: \"opin\" is not understood, accepted: \"opin-production\", \"opin-sandbox\", \"ofb-production\" or \"ofb-sandbox\"",
     ),
     (
         "keep = \"5m\"",
@@ -896,7 +896,7 @@ fn each_mistake_about_revocation_is_told_exactly() {
         (whole.clone() + ", trust_anchors = \"roots.pem\"", ".trust_anchors: has no effect with http:// URLs, accepted: an https:// URL".into()),
         (whole.clone() + ", refresh = \"999ms\"", ".refresh: \"999ms\" is not understood, accepted: a duration from 1s to 1d".into()),
         (whole.clone() + ", timeout = \"6m\"", ".timeout: \"6m\" is not understood, accepted: a duration up to 5m".into()),
-        (whole.clone() + ", expired = \"8d\"", ".expired: \"8d\" is not understood, accepted: \"refuse\", or a duration up to 7d for which an expired list still counts".into()),
+        (whole.clone() + ", expired = \"8d\"", ".expired: \"8d\" is not understood, accepted: \"refuse\" or a duration up to 7d".into()),
     ];
     let anchors = "trust_anchors = \"roots.pem\"\n";
     let line = line_at(&sandbox.config, anchors) + 1;
@@ -1164,7 +1164,7 @@ pub const POLICY_MISTAKES: &[(&str, &str, &str)] = &[
     (
         "consent_use = \"read\"",
         "consent_use = \"read\"\nerrors = \"list\"",
-        "policies/demo.toml:LINE+1 routes[0].errors: \"list\" is not understood, accepted: \"common\", \"closed\", \"object\", \"dated-meta\", \"misspelt\"",
+        "policies/demo.toml:LINE+1 routes[0].errors: \"list\" is not understood, accepted: \"common\", \"closed\", \"object\", \"dated-meta\" or \"misspelt\"",
     ),
     (
         "access = \"consented\"\nscope = \"demo\"\npermission = \"DEMO_READ\"\nconsent_use = \"read\"",

@@ -1,13 +1,12 @@
 //! What a route asks of a caller: `access` and all that goes with it.
 
 use crate::config::document::Table;
-use crate::consent::{ConsentKind, ConsentUse, Permission};
+use crate::consent::{ConsentKind, Permission};
 use crate::route::{Access, Template};
 use crate::scope::Scope;
 
 pub(super) fn read_access(table: &Table<'_>) -> Option<Access> {
-    let accepted = "\"open\", \"certificate\", \"client\" or \"consented\"";
-    let access = table.required_parsed("access", accepted, |text| {
+    let access = table.required_choice("access", |text| {
         ["open", "certificate", "client", "consented"].into_iter().find(|known| *known == text)
     });
     let access = access?.value;
@@ -35,16 +34,7 @@ pub(super) fn read_access(table: &Table<'_>) -> Option<Access> {
                 "one permission such as RESOURCES_READ",
                 Permission::new,
             );
-            let to =
-                table.required_parsed(
-                    "consent_use",
-                    "\"read\" or \"initiate\"",
-                    |text| match text {
-                        "read" => Some(ConsentUse::Read),
-                        "initiate" => Some(ConsentUse::Initiate),
-                        _ => None,
-                    },
-                );
+            let to = table.required_word("consent_use");
             let (scope, permission) = (scope?.value, permission?.value);
             Some(Access::Consented { scope, permission, to: to?.value })
         }
@@ -53,11 +43,7 @@ pub(super) fn read_access(table: &Table<'_>) -> Option<Access> {
 
 /// Which consent of the token the route is judged on, or which the path names.
 pub(super) fn read_kind(table: &Table<'_>, has_parameter: bool) -> ConsentKind {
-    let kind = table.parsed("consent", "\"consent\" or \"enrollment\"", |text| match text {
-        "consent" => Some(ConsentKind::Consent),
-        "enrollment" => Some(ConsentKind::Enrollment),
-        _ => None,
-    });
+    let kind = table.word("consent");
     if let Some(kind) = &kind
         && !has_parameter
         && !table.raw_is("access", "consented")

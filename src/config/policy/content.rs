@@ -4,7 +4,6 @@
 use http::Method;
 
 use crate::config::document::{Located, Table};
-use crate::config::values;
 use crate::request::media::Media;
 
 /// The methods whose requests carry content.
@@ -29,14 +28,13 @@ pub(super) fn read_content(table: &Table<'_>, method: Option<&Method>) -> Option
 
 /// Methods that carry content must say whether they need a key; for the others there is nothing to say.
 fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> {
-    let accepted = "\"required\" or \"ignored\"";
     let parse = |text: &str| match text {
         "required" => Some(true),
         "ignored" => Some(false),
         _ => None,
     };
     if method.is_none_or(|method| CONTENT_METHODS.contains(method)) {
-        let rule = table.required_parsed("idempotency_key", accepted, parse);
+        let rule = table.required_choice("idempotency_key", parse);
         return rule.map(|rule| rule.value);
     }
     if table.has("idempotency_key") {
@@ -48,11 +46,7 @@ fn read_idempotency(table: &Table<'_>, method: Option<&Method>) -> Option<bool> 
 
 /// What a body is written in; JSON, if nothing is said.
 fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
-    let media = table.parsed("request_body", "\"json\" or \"form\"", |text| match text {
-        "json" => Some(Media::Json),
-        "form" => Some(Media::Form),
-        _ => None,
-    });
+    let media = table.word::<Media>("request_body");
     if let Some(Located { place, .. }) = &media
         && method.is_some_and(|method| !CONTENT_METHODS.contains(method))
     {
@@ -67,7 +61,7 @@ fn read_media(table: &Table<'_>, method: Option<&Method>) -> Option<Media> {
 
 /// How many bytes a body of the route may have, if fewer than of every request.
 fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
-    let size = table.parsed("max_body_size", values::SIZE, values::size)?;
+    let size = table.size("max_body_size")?;
     if method.is_some_and(|method| !CONTENT_METHODS.contains(method)) {
         size.place.reject("has no effect with this method, accepted: POST, PUT or PATCH");
     }
@@ -76,7 +70,7 @@ fn read_max_body(table: &Table<'_>, method: Option<&Method>) -> Option<u64> {
 
 /// Whether the route revokes tokens (RFC 7009): then the gateway, too, refuses those that it revoked.
 fn read_token_revocation(table: &Table<'_>, media: Option<Media>) -> bool {
-    let revokes = table.boolean("token_revocation").unwrap_or(false);
+    let revokes = table.flag("token_revocation");
     if revokes && table.raw_is("access", "open") {
         let text = "would let anybody have tokens refused, accepted: another access";
         table.place("token_revocation").reject(text);

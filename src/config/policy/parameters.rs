@@ -5,7 +5,6 @@ use crate::parameters::{Admitted, ParameterRules, PathForm, PathRule, QueryRule}
 use crate::route::Template;
 
 const NAME: &str = "a name of up to 64 letters, digits, hyphens, dots and underscores";
-const LONGEST: u64 = 4096;
 
 /// Reads the rules of a route. `other_query` may stand at the top of the file, `of_file`.
 pub(super) fn read_parameters(
@@ -46,7 +45,7 @@ pub(super) fn read_parameters(
 
 /// What becomes of names that no rule knows; nothing, if nothing is said.
 pub(super) fn read_other_query(table: &Table<'_>) -> Option<bool> {
-    let rule = table.parsed("other_query", "\"ignored\" or \"refused\"", |text| match text {
+    let rule = table.choice("other_query", |text| match text {
         "ignored" => Some(false),
         "refused" => Some(true),
         _ => None,
@@ -68,17 +67,16 @@ fn read_name(rule: &Table<'_>, seen: &mut Vec<String>) -> Option<(String, Place)
 }
 
 fn read_part(rule: &Table<'_>) -> Option<(usize, PathForm)> {
-    let longest = rule.number("max_length", 1, LONGEST);
-    let form = rule.parsed("form", "\"urn\"", |text| (text == "urn").then_some(PathForm::Urn));
+    let longest = rule.count("max_length");
+    let form = rule.choice("form", |text| (text == "urn").then_some(PathForm::Urn));
     if !rule.has("max_length") && !rule.has("form") {
         rule.place("").reject("asks for nothing, accepted: max_length or form");
     }
-    let longest = usize::try_from(longest.unwrap_or(LONGEST)).ok()?;
     Some((longest, form.map_or(PathForm::Any, |form| form.value)))
 }
 
 fn read_admitted(rule: &Table<'_>) -> Admitted {
-    let least = rule.number("least", 0, u64::from(u32::MAX));
+    let least = rule.whole("least");
     let most = rule.number("most", least.unwrap_or(0), u64::from(u32::MAX));
     let values = rule.strings("values", "the values that it may have");
     let has_bounds = rule.has("least") || rule.has("most");

@@ -72,7 +72,7 @@ fn parse_version(text: &str) -> Option<(HeaderValue, FullVersion)> {
 
 /// Specifications that do not declare x-v leave it without meaning: it is ignored unless said otherwise.
 fn read_x_v(table: &Table<'_>) -> Option<bool> {
-    let rule = table.parsed("x_v", "\"negotiated\" or \"ignored\"", |text| match text {
+    let rule = table.choice("x_v", |text| match text {
         "negotiated" => Some(true),
         "ignored" => Some(false),
         _ => None,
@@ -82,9 +82,5 @@ fn read_x_v(table: &Table<'_>) -> Option<bool> {
 
 /// Which published schema the errors satisfy; the common one, if nothing is said.
 fn read_errors(table: &Table<'_>) -> ErrorForm {
-    let known = ErrorForm::ALL.map(|form| format!("{:?}", form.as_str())).join(", ");
-    let form = table.parsed("errors", &known, |text| {
-        ErrorForm::ALL.into_iter().find(|form| form.as_str() == text)
-    });
-    form.map(|form| form.value).unwrap_or_default()
+    table.word_or_default("errors")
 }

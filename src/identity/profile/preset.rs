@@ -26,7 +26,7 @@ impl Preset {
         [Self::OpinProduction, Self::OpinSandbox, Self::OfbProduction, Self::OfbSandbox];
 
     /// Its name in configurations.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::OpinProduction => "opin-production",
             Self::OpinSandbox => "opin-sandbox",

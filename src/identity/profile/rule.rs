@@ -81,7 +81,7 @@ pub enum Level {
 
 impl Level {
     /// Its name in configurations, logs and metrics.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
             Self::Warn => "warn",

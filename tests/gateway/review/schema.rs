@@ -6,9 +6,10 @@ use std::path::Path;
 
 use boon::{Compiler, Schemas};
 use portaria::assembly;
-use portaria::config::{self, Mistake, Severity};
+use portaria::config::keys::{Absent, Key, Kind};
+use portaria::config::{self, Mistake, Mistakes, Severity};
 use portaria::report::Metrics;
-use portaria::review::schema::{Key, Kind, Subject, keys, schema};
+use portaria::review::schema::{Subject, keys, schema};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
@@ -321,7 +322,7 @@ fn every_key_holds_what_the_schema_says() {
     for parser in both() {
         for key in keys(parser.subject()) {
             let path = key.path.trim_end_matches("[]");
-            let (value, complaint) = of_another_kind(&key);
+            let (value, complaint) = of_another_kind(key);
             let verdict = parser.earns(path, &value, &|text| text.starts_with(&complaint));
             assert_eq!(verdict, Ok(()), "{path}: {complaint}");
             let verdict = match &key.kind {
@@ -334,14 +335,14 @@ fn every_key_holds_what_the_schema_says() {
                     let fits = |text: &str| plainly(text).ends_with(&list);
                     parser.earns(path, &vec!["zzz"].into(), &fits)
                 }
-                Kind::Duration => {
+                Kind::Duration(_) => {
                     parser.earns(path, &"zzz".into(), &|text| text.contains("accepted: a duration"))
                 }
-                Kind::WordOrDuration(word) => parser.earns(path, &"zzz".into(), &|text| {
+                Kind::WordOrDuration(word, _) => parser.earns(path, &"zzz".into(), &|text| {
                     let accepted = text.split_once("accepted: ").map_or("", |(_, list)| list);
                     accepted.contains(&format!("{word:?}")) && accepted.contains("a duration")
                 }),
-                Kind::Size => {
+                Kind::Size(_) => {
                     parser.earns(path, &"zzz".into(), &|text| text.contains("accepted: a size"))
                 }
                 Kind::Form(_) => parser.earns(path, &" ".into(), &|_| true),
@@ -351,6 +352,64 @@ fn every_key_holds_what_the_schema_says() {
             assert_eq!(verdict, Ok(()), "{path}: {:?}", key.kind);
         }
     }
+}
+
+/// A default as a value of TOML.
+fn written_out(key: &Key, text: &str) -> Value {
+    let is_text =
+        !matches!(key.kind, Kind::Number(..) | Kind::Flag | Kind::Texts | Kind::SomeOf(_));
+    let value = if is_text { format!("{text:?}") } else { text.to_owned() };
+    parse(&format!("key = {value}"))["key"].clone()
+}
+
+/// A default stands in the table of keys and acts in the parser: to write it out changes nothing.
+#[test]
+fn a_default_that_is_written_out_changes_nothing() {
+    let parser = Configurations::new();
+    let settings = |document: &Table| {
+        let file = parser.0.directory.path().join("config.toml");
+        std::fs::write(&file, document.to_string()).unwrap();
+        let mistakes = Mistakes::default();
+        let read = format!("{:?}", config::read(&file, &mistakes));
+        // Where a setting stands is not what it says.
+        let mut parts = read.split("line: ");
+        let first = parts.next().unwrap().to_owned();
+        let plain = parts
+            .fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let is_error = |mistake: &&Mistake| mistake.severity == Severity::Error;
+        (plain, mistakes.take().iter().filter(is_error).count())
+    };
+    let documents: Vec<_> =
+        parser.documents().into_iter().map(|d| (d.clone(), settings(&d))).collect();
+    let is_compared = |key: &Key, text: &str| {
+        let (table, name) = parents(&key.path);
+        let mut is_compared = false;
+        for (document, settings_of_it) in &documents {
+            let (mut bare, mut with) = (document.clone(), document.clone());
+            let Some(table_of_bare) = find(&mut bare, table) else { continue };
+            let (without, errors) = match table_of_bare.remove(name) {
+                Some(_) => settings(&bare),
+                None => settings_of_it.clone(),
+            };
+            put(&mut with, &key.path, written_out(key, text));
+            let (with, errors_with) = settings(&with);
+            // Where it has no effect, it is refused.
+            if errors_with == errors {
+                assert_eq!(with, without, "{}", key.path);
+                is_compared = true;
+            }
+        }
+        is_compared
+    };
+    let mut left = Vec::new();
+    for key in keys(Subject::Config) {
+        if let Absent::Is(text) | Absent::IsOfPreset(text) = key.absent
+            && !is_compared(key, text)
+        {
+            left.push(key.path.as_str());
+        }
+    }
+    assert_eq!(left, Vec::<&str>::new());
 }
 
 #[test]
@@ -369,7 +428,7 @@ fn a_key_is_required_if_the_parser_always_misses_it() {
                 table.map(|table| table.remove(name)).is_some()
             });
             assert!(!documents.is_empty(), "{path} stands in no document");
-            assert_eq!(documents.iter().all(missed), key.required, "{path}");
+            assert_eq!(documents.iter().all(missed), key.absent == Absent::Mistake, "{path}");
         }
     }
 }
