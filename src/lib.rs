@@ -25,7 +25,7 @@
 //! 7. The answer gets the fields of the ecosystem ([`headers`]), and its [`links`] the public host where the
 //!    configuration names one. A refusal, or a backend's fault, becomes
 //!    the ecosystem's error body in one place.
-//! 8. The exchange ends in one sample, which [`report`] counts, measures and logs.
+//! 8. The exchange ends in one sample, which [`report`] counts, measures and logs; [`admin`] shows it.
 //!
 //! [`config`] reads the files and says everything that is wrong at once; [`assembly`] makes of its settings, and of
 //! what a reload keeps, what serves; [`server`] runs it and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
@@ -75,6 +75,7 @@ pub mod upstream;
 pub mod measure;
 pub mod course;
 pub mod report;
+pub mod admin;
 pub mod listener;
 pub mod config;
 pub mod assembly;

@@ -1,6 +1,5 @@
-//! What is told of the exchanges: metrics for Prometheus, one access-log line each, and the admin
-//! endpoint where both the metrics and the gateway's health are read; and where the gateway's own events are
-//! written ([`application_log`]).
+//! What is told of the exchanges: metrics for Prometheus, one access-log line each, and the last refusals; and where the
+//! gateway's own events are written ([`application_log`]).
 //!
 //! Takes samples; gives nothing back to the request. Nothing personal or secret leaves through here:
 //! metrics have closed sets of labels, the access log an allow-list of fields with pseudonyms for
@@ -16,7 +15,7 @@ mod refusals;
 pub mod access_log;
 pub mod application_log;
 pub mod decisions;
-pub mod admin;
+
 pub mod build;
 
 use std::sync::Arc;

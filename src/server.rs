@@ -25,6 +25,7 @@ use pingora::services::background::background_service;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+use crate::admin::Admin;
 use crate::assembly::Configuration;
 use crate::config::Mistake;
 use crate::course::{Entrance, Gateway, UnderWay};
@@ -33,7 +34,6 @@ use crate::listener::handover::HandoverError;
 use crate::listener::{Edge, Listening, Workers, descriptors};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
-use crate::report::admin::Admin;
 use crate::report::application_log::OPERATOR;
 use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report, build};
 use housekeeping::Housekeeping;

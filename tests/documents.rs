@@ -77,6 +77,32 @@ fn every_reason_to_refuse_a_certificate_is_described() {
     assert_eq!(source, between(&names, '`', is_word));
 }
 
+/// Each with its method, if it is another one than GET, and no other.
+#[test]
+fn every_admin_endpoint_is_described() {
+    use portaria::admin::{ENDPOINTS, Path};
+    let document = read("docs/observability.md");
+    let table = document.split_once("| path | answer |").unwrap().1;
+    let described: BTreeSet<&str> = table
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(path, _)| path)
+        .collect();
+    let source: BTreeSet<String> = ENDPOINTS
+        .iter()
+        .map(|endpoint| {
+            let path = match endpoint.path {
+                Path::At(path) => path.to_owned(),
+                Path::Below(path, name) => format!("{path}{{{name}}}"),
+            };
+            let is_read = endpoint.method == "GET";
+            if is_read { path } else { format!("{} {path}", endpoint.method) }
+        })
+        .collect();
+    assert_eq!(described, source.iter().map(String::as_str).collect());
+}
+
 #[test]
 fn every_metric_is_described() {
     let is_metric = |word: &String| word.starts_with("portaria_");

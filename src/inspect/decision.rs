@@ -10,10 +10,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::InspectError;
+use crate::admin::decisions::DECISIONS;
 use crate::admission::{Note, Step};
 use crate::config;
 use crate::remote::{Ask, Endpoint, Question, Remote};
-use crate::report::admin::DECISIONS;
 
 /// The verdict on what its rules would have refused.
 const SHADOW: &str = "would_refuse";

@@ -1,0 +1,21 @@
+//! `/metrics`: all metrics, as Prometheus reads them.
+
+use http::{Method, Response, StatusCode};
+
+use super::answer::text;
+use super::{Admin, AskedBy, Endpoint, Path};
+use crate::moment::Moment;
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    method: Method::GET,
+    path: Path::At("/metrics"),
+    says: "metrics, in the text format of Prometheus",
+    asked_by: AskedBy::Everybody,
+    answer,
+};
+
+fn answer(admin: &Admin, _: &str) -> Response<Vec<u8>> {
+    let report = &admin.report;
+    let scraped = report.metrics.scrape(&report.times, report.dropped_lines(), Moment::now());
+    text(StatusCode::OK, "text/plain; version=0.0.4", scraped)
+}

@@ -1,0 +1,18 @@
+//! `/tokens/{digest}`: a token is refused from now on.
+
+use http::{Method, Response};
+
+use super::answer::purge;
+use super::{Admin, AskedBy, Endpoint, Path};
+
+pub(super) const ENDPOINT: Endpoint = Endpoint {
+    method: Method::DELETE,
+    path: Path::Below("/tokens/", "digest"),
+    says: "refuses the token with this SHA-256 from now on",
+    asked_by: AskedBy::WhoMeansIt,
+    answer,
+};
+
+fn answer(admin: &Admin, digest: &str) -> Response<Vec<u8>> {
+    purge(digest, |token| admin.purge.purge_token(token))
+}
