@@ -26,10 +26,10 @@ use portaria::identity::{
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
-use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
+use portaria::lab::authorization::{AUDIENCE, ISSUER, Signer, TokenContent};
 use portaria::lab::bad_tokens::{self, BadToken, Material};
-use portaria::lab::consents::{Record, Store};
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::consents::{Store, StoredConsent};
+use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
 use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::Target;
@@ -91,9 +91,9 @@ fn shared(lists: Vec<RevocationList>) -> Vec<Arc<RevocationList>> {
 fn identity_stages(criterion: &mut Criterion) -> Result<()> {
     let root = Authority::root("bench root", rsa_key()?)?;
     let issuing = root.issuing("bench SSL", rsa_key()?)?;
-    let client = issuing.client(&rsa_key()?, &Subject::default())?;
+    let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
     let stranger = Authority::root("maze 0", rsa_key()?)?;
-    let lost = stranger.client(&rsa_key()?, &Subject::default())?;
+    let lost = stranger.client(&rsa_key()?, &ClientSubject::default())?;
     let maze: Vec<_> = lost.chain.iter().take(1).cloned().chain(Authority::maze(3, 3)?).collect();
     let paths = path_verifier(&root)?;
     measure(criterion, "identity: a stranger's maze", || {
@@ -372,7 +372,7 @@ impl Case {
         let root = Authority::root("bench root", rsa_key()?)?;
         let issuing = root.issuing("bench SSL", rsa_key()?)?;
         let server = issuing.server(&rsa_key()?, -3600, 86_400)?;
-        let client = issuing.client(&rsa_key()?, &Subject::default())?;
+        let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
         let signer = Signer::new("bench", &rsa_key()?.serialize_pem())?;
         let consents = Store::default();
         consents.put(CONSENT, consent());
@@ -460,18 +460,18 @@ fn request(token: &str) -> Result<(HeaderMap, Vec<u8>)> {
     Ok((headers, head.into_bytes()))
 }
 
-fn consent() -> Record {
-    Record {
+fn consent() -> StoredConsent {
+    StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec!["RESOURCES_READ".into(), PERMISSION.into()],
         client_id: "bench".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 
-fn grant(client: &Identity) -> Grant {
-    Grant {
+fn grant(client: &Identity) -> TokenContent {
+    TokenContent {
         client_id: "bench".into(),
         scope: format!("openid consent:{CONSENT} {SCOPE}"),
         subject: Some("customer".into()),

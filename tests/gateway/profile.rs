@@ -6,9 +6,9 @@ use std::path::Path;
 use portaria::identity::{Preset, Rule};
 use portaria::inspect::cert::{self, Asked, Use};
 use portaria::inspect::reading;
-use portaria::lab::authorization::Grant;
+use portaria::lab::authorization::TokenContent;
 use portaria::lab::client::Response;
-use portaria::lab::pki::{Identity, Subject};
+use portaria::lab::pki::{ClientSubject, Identity};
 use rcgen::{CertificateParams, DnType, DnValue, KeyPair, KeyUsagePurpose, SanType};
 
 use crate::harness::*;
@@ -64,11 +64,11 @@ const FAULTS: &[(Rule, Change)] = &[
 
 fn faulty(change: Change) -> Identity {
     let pki = pki();
-    pki.issuing.client_with(&pki.client_key, &Subject::default(), change).unwrap()
+    pki.issuing.client_with(&pki.client_key, &ClientSubject::default(), change).unwrap()
 }
 
 fn with_curve() -> Identity {
-    pki().issuing.client(&KeyPair::generate().unwrap(), &Subject::default()).unwrap()
+    pki().issuing.client(&KeyPair::generate().unwrap(), &ClientSubject::default()).unwrap()
 }
 
 async fn lab_at(level: &str) -> Lab {
@@ -80,7 +80,7 @@ async fn lab_at(level: &str) -> Lab {
 async fn send_as(lab: &Lab, identity: &Identity) -> Response {
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token);
     let mut connection = lab.connector(Some(identity)).http1().await.unwrap();
@@ -176,9 +176,9 @@ async fn a_connection_that_is_refused_for_its_certificate_ends_and_another_is_ju
     let identity = faulty(|params| params.subject_alt_names.clear());
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
-    let ask = async |http2: &portaria::lab::client::Http2| {
+    let ask = async |http2: &portaria::lab::client::Http2Client| {
         let request = http::Request::get(format!("https://localhost{RESOURCES}"))
             .header("authorization", format!("Bearer {token}"))
             .header("x-fapi-interaction-id", INTERACTION_ID)

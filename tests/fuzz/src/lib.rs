@@ -12,7 +12,7 @@ use portaria::identity::{
     Leniency, PathFault, PathRules, PathVerifier, Preset, Profile, Revocation, RevocationList,
     TrustAnchors,
 };
-use portaria::lab::pki::{Authority, Identity, Subject};
+use portaria::lab::pki::{Authority, ClientSubject, Identity};
 use portaria::listener::tls::provider;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use rustls::pki_types::pem::PemObject;
@@ -64,7 +64,7 @@ impl Default for Pki {
         let issuing = root.issuing("fuzz issuing", key(2)).unwrap();
         Self {
             stranger: Authority::root("fuzz stranger", key(3)).unwrap(),
-            client: issuing.client(&key(4), &Subject::default()).unwrap(),
+            client: issuing.client(&key(4), &ClientSubject::default()).unwrap(),
             list_of_root: in_der(&root.revocation_list(1, &[], -HOUR, YEAR).unwrap()),
             root_key: key(1),
             issuing_key: key(2),
@@ -77,7 +77,7 @@ impl Default for Pki {
 
 impl Pki {
     /// A client with another subject.
-    pub fn client_of(&self, authority: &Authority, subject: &Subject) -> Identity {
+    pub fn client_of(&self, authority: &Authority, subject: &ClientSubject) -> Identity {
         authority.client(&key(4), subject).unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use portaria::admission::Step;
-use portaria::lab::authorization::{AuthorizationServer, Grant, ISSUER, Signer, now};
+use portaria::lab::authorization::{AuthorizationServer, ISSUER, Signer, TokenContent, now};
 use portaria::lab::consents::Store;
 use portaria::token::jwks::kept::Keeper;
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ impl Desk {
         self.put("consent.json", &json!({ "data": data }).to_string());
     }
 
-    fn grant(&self, scope: &str) -> Grant {
-        Grant {
+    fn grant(&self, scope: &str) -> TokenContent {
+        TokenContent {
             client_id: CLIENT_ONE.into(),
             scope: format!("openid consent:{CONSENT_ID} {scope}"),
             subject: Some("customer".into()),
