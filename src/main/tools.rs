@@ -156,8 +156,14 @@ fn import_policies(command: ImportCommand) -> ExitCode {
     let ImportCommand::Openapi { sources, registry, permissions, upstream, output, check } =
         command;
     let decisions = permissions;
-    let asked =
-        authoring::Import { sources, registry, decisions, upstream, output, is_check: check };
+    let asked = authoring::SpecificationImport {
+        sources,
+        registry,
+        decisions,
+        upstream,
+        output,
+        is_check: check,
+    };
     match authoring::run(&asked) {
         Ok(imported) => {
             complain(&imported.notes);
