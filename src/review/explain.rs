@@ -23,7 +23,7 @@ use crate::assembly::{self, ListenerConfiguration, Loaded, StandIn};
 use crate::config::Mistake;
 use crate::identity::Peer;
 use crate::inspect::InspectError;
-use crate::inspect::decision::Records;
+use crate::inspect::explain_online::Records;
 use crate::interaction::Interaction;
 use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};

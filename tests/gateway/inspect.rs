@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use portaria::identity::Preset;
-use portaria::inspect::cert::{Asked, Question, Use, verify};
+use portaria::inspect::cert::{CertificateUse, ChainQuestion, ProfileChoice, verify};
 
 use crate::harness::*;
 
@@ -118,14 +118,14 @@ fn every_changed_byte_of_a_chain_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("roots.pem"), pki.root.pem()).unwrap();
-    let question = Question {
+    let question = ChainQuestion {
         chain: at.join("chain.pem"),
         anchors: at.join("roots.pem"),
         intermediates: None,
         crl: Vec::new(),
         at: None,
-        purpose: Use::Client,
-        profile: Asked::Profile(Preset::OpinProduction),
+        purpose: CertificateUse::Client,
+        profile: ProfileChoice::Profile(Preset::OpinProduction),
     };
     let answer = |leaf: &[u8], rest: &[String]| {
         let chain = in_pem(leaf) + &rest.concat();
