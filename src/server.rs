@@ -35,7 +35,7 @@ use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::admin::Admin;
 use crate::report::application_log::OPERATOR;
-use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report, build};
+use crate::report::{AccessLog, ApplicationLog, Flush, Metrics, RefusalLog, Report, build};
 use housekeeping::Housekeeping;
 use lists::Lists;
 use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
@@ -251,9 +251,12 @@ fn report(
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
     let log = log.transpose().map_err(StartError::AccessLog)?;
     let (access_log, flush) = log.map_or((None, None), |(log, flush)| (Some(log), Some(flush)));
-    let decisions = Decisions::new(fixed.log.decisions);
+    let decisions = RefusalLog::new(fixed.log.decisions);
     let times = ResponseTimes::new();
-    Ok((Arc::new(Report { metrics, times, access_log, application_log, decisions }), flush))
+    Ok((
+        Arc::new(Report { metrics, times, access_log, application_log, refusal_log: decisions }),
+        flush,
+    ))
 }
 
 fn edge(live: &Live, slot: &Slot, report: &Arc<Report>, under_way: &UnderWay) -> Edge {

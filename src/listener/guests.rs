@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::identity::OrganisationId;
 use crate::limits::{Ceilings, Crowd, Crowded, Place, Whose};
-use crate::report::connections::{ConnectionMetrics, Open};
+use crate::report::connections::{ConnectionMetrics, OpenConnection};
 
 /// How often it is said that connections are refused.
 const SAID_EVERY: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ impl Guests {
 /// A connection that has a place.
 pub(super) struct Guest {
     place: Place,
-    _open: Open,
+    _open: OpenConnection,
 }
 
 impl Guest {

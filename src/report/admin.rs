@@ -108,7 +108,7 @@ impl Admin {
 
     fn decisions(&self, path: &str) -> Response<Vec<u8>> {
         let id = path.strip_prefix(DECISIONS).unwrap_or_default();
-        match self.report.decisions.of(id) {
+        match self.report.refusal_log.of(id) {
             Some(found) => text(StatusCode::OK, "application/json", found),
             None => json(StatusCode::NOT_FOUND, &serde_json::json!([])),
         }

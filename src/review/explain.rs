@@ -29,7 +29,7 @@ use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
 use crate::remote::Ask;
 use crate::report::Metrics;
-use crate::report::decisions::Subject;
+use crate::report::refusal_log::RefusedRequest;
 use crate::request::form::Head;
 use crate::route::{Access, Door, Exposure, Route};
 use known::{Known, KnownServices};
@@ -209,8 +209,13 @@ impl Rehearsal<'_> {
         record::refused(&subject, refused, &explanation, missing, &notes)
     }
 
-    fn subject<'s>(&'s self, at: &'s str, id: &'s str, route: Option<&'s Route>) -> Subject<'s> {
-        Subject {
+    fn subject<'s>(
+        &'s self,
+        at: &'s str,
+        id: &'s str,
+        route: Option<&'s Route>,
+    ) -> RefusedRequest<'s> {
+        RefusedRequest {
             timestamp: at,
             interaction_id: id,
             listener: &self.listener.name,
