@@ -33,7 +33,7 @@ const GATHERED: usize = 16 * 1024;
 const MOST_FIELDS: usize = 24;
 
 /// An exchange.
-pub(super) struct Exchange {
+pub(super) struct Http2Exchange {
     respond: SendResponse<Bytes>,
     answer: Option<SendStream<Bytes>>,
     body: Option<RecvStream>,
@@ -50,7 +50,7 @@ pub(super) struct Exchange {
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-impl Exchange {
+impl Http2Exchange {
     pub(super) fn new(
         respond: SendResponse<Bytes>,
         body: RecvStream,
@@ -128,7 +128,7 @@ impl Exchange {
     }
 }
 
-impl Caller for Exchange {
+impl Caller for Http2Exchange {
     /// More is not sent at once.
     const PIECE: usize = SEND_BUFFER;
 
