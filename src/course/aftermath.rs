@@ -15,13 +15,13 @@ use crate::identity::Peer;
 use crate::moment::Moment;
 use crate::request::RequestError;
 use crate::route::{Access, Route};
-use crate::token::Revocation;
+use crate::token::TokenRevocation;
 
 /// What may come of an exchange. Its end, whatever it is, is noted.
 pub(super) struct Aftermath {
     serving: Arc<Serving>,
     change: Option<Change>,
-    revocation: Option<Revocation>,
+    revocation: Option<TokenRevocation>,
     asked: bool,
     answered: bool,
 }

@@ -27,7 +27,7 @@ use url::Url;
 use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
 use crate::last_good::LastGood;
 use crate::moment::Moment;
-use crate::remote::{Answer, Ask, Question, RemoteError};
+use crate::remote::{Ask, Question, RemoteError, Reply};
 
 /// Bytes of a list.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
@@ -219,7 +219,7 @@ impl Point {
         state.etag.clone().filter(|_| holds && state.is_kept)
     }
 
-    fn take(&self, document: Answer, now: Moment) -> Result<Refreshed, FetchError> {
+    fn take(&self, document: Reply, now: Moment) -> Result<Refreshed, FetchError> {
         let etag = document.etag().cloned();
         let body = document.body;
         let digest = sha256(&body);

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use portaria::admission::Step;
 use portaria::lab::authorization::{AuthorizationServer, ISSUER, Signer, TokenContent, now};
 use portaria::lab::consents::Store;
-use portaria::token::jwks::kept::Keeper;
+use portaria::token::jwks::kept::KeySetKeeper;
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -317,7 +317,7 @@ fn keys_that_were_kept_verify() {
     });
     let keys = desk.directory.path().join("keys");
     std::fs::create_dir(&keys).unwrap();
-    let keeper = Keeper::new(&keys, ISSUER);
+    let keeper = KeySetKeeper::new(&keys, ISSUER);
     let keep = |read_at: u64| {
         let key_set = desk.authorization.signer().jwks();
         let kept = json!({"issuer": ISSUER, "read_at": read_at, "key_set": key_set});
