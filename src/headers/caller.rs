@@ -202,7 +202,7 @@ fn show_certificate(
     if what == Certificate::Nothing || facts.participant.is_none() {
         return;
     }
-    let Some(presented) = facts.peer.presented(facts.now) else {
+    let Some(presented) = facts.peer.certificate_fields(facts.now) else {
         return;
     };
     field(&CLIENT_CERT, presented.end_entity().as_bytes());
