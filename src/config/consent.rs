@@ -9,7 +9,7 @@ use super::services::{FIVE_MINUTES, ONE_HOUR, ONE_MINUTE, read_age};
 use super::webhook::{WebhookSettings, read_webhook};
 use super::{breaker, traffic, values};
 use crate::consent::preset::Consumption;
-use crate::consent::{ConsentKind, Lapse, Memory, Preset, Rules, Teller};
+use crate::consent::{ConsentKind, ConsentPreset, ConsentRules, ConsentSource, Lapse, Memory};
 use crate::remote::BreakerSettings;
 use crate::route::PriorityClass;
 use crate::terms::permission::Renamed;
@@ -21,9 +21,9 @@ const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 #[derive(Debug, PartialEq)]
 pub struct ConsentSettings {
     /// The ecosystem.
-    pub preset: Preset,
+    pub preset: ConsentPreset,
     /// Who says what a consent permits.
-    pub teller: Teller,
+    pub teller: ConsentSource,
     /// The registry, if there is one.
     pub registry: Option<EndpointSettings>,
     /// How its descriptions of consents are read.
@@ -31,7 +31,7 @@ pub struct ConsentSettings {
     /// How its descriptions of enrollments are read.
     pub enrollments: Reading,
     /// By which consents are judged.
-    pub rules: Rules,
+    pub rules: ConsentRules,
     /// What is kept of answers.
     pub memory: Memory,
     /// When the registry is left alone.
@@ -61,7 +61,7 @@ impl StaleFor {
 
 impl Default for ConsentSettings {
     fn default() -> Self {
-        let preset = Preset::default();
+        let preset = ConsentPreset::default();
         let reading = |kind| Reading {
             kind,
             members: Members::of(kind),
@@ -70,7 +70,7 @@ impl Default for ConsentSettings {
         };
         Self {
             preset,
-            teller: Teller::Registry,
+            teller: ConsentSource::Registry,
             registry: None,
             consents: reading(ConsentKind::Consent),
             enrollments: reading(ConsentKind::Enrollment),
@@ -110,9 +110,9 @@ pub(super) fn read_consents(
     settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
     let names = traffic::names_of(root, "listeners");
     settings.webhook = read_webhook(&table, listeners, names.as_deref());
-    let tellers = [("registry", Teller::Registry), ("token", Teller::Token)];
+    let tellers = [("registry", ConsentSource::Registry), ("token", ConsentSource::Token)];
     settings.teller = choose(&table, "source", &tellers).unwrap_or(settings.teller);
-    if settings.teller == Teller::Registry || table.has("registry") {
+    if settings.teller == ConsentSource::Registry || table.has("registry") {
         settings.registry = endpoint::read(&table, "registry", Needs::default());
     }
     Some(settings)
@@ -137,7 +137,7 @@ pub(super) const RULES: [&str; 6] = [
 
 /// The preset, and what single settings say otherwise.
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
-    let presets = Preset::ALL.map(|preset| (preset.name(), preset));
+    let presets = ConsentPreset::ALL.map(|preset| (preset.name(), preset));
     let preset = choose(table, "preset", &presets).unwrap_or_default();
     settings.preset = preset;
     let mut rules = preset.rules();

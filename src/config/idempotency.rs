@@ -7,7 +7,7 @@ use super::document::{Located, Spot, Table};
 use super::secret::Secret;
 use super::{pem, values};
 use crate::idempotency::seal::KEY_LENGTH;
-use crate::idempotency::{Bounds, Rules};
+use crate::idempotency::{IdempotencyRules, StoreBounds};
 
 /// What the store's directory is.
 pub const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
@@ -22,7 +22,7 @@ const MIB: u64 = 1024 * KIB;
 #[derive(Debug, PartialEq)]
 pub struct IdempotencySettings {
     /// What is kept, and how long.
-    pub rules: Rules,
+    pub rules: IdempotencyRules,
     /// Where.
     pub directory: PathBuf,
     /// Where that stands.
@@ -46,7 +46,7 @@ pub(super) fn read_idempotency(root: &Table<'_>) -> Option<Option<IdempotencySet
     Some(Some(IdempotencySettings { rules, directory, at: place.spot(), key: key? }))
 }
 
-fn read_rules(table: &Table<'_>) -> Rules {
+fn read_rules(table: &Table<'_>) -> IdempotencyRules {
     let accepted = "a duration from 1s to 7d";
     let fits = |text: &str| {
         values::duration(text).filter(|duration| (ONE_SECOND..=ONE_WEEK).contains(duration))
@@ -64,10 +64,10 @@ fn read_rules(table: &Table<'_>) -> Rules {
     let longest = table.parsed("max_answer_size", accepted, fits);
     let retention = retention.map_or(Duration::from_secs(86_400), |retention| retention.value);
     warn_of_few(table, records, retention);
-    Rules {
+    IdempotencyRules {
         retention,
         longest_answer: longest.map_or(64 * 1024, |longest| longest.value),
-        bounds: Bounds { records, bytes: bytes.map_or(1024 * MIB, |bytes| bytes.value) },
+        bounds: StoreBounds { records, bytes: bytes.map_or(1024 * MIB, |bytes| bytes.value) },
     }
 }
 

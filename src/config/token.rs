@@ -8,7 +8,7 @@ use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
 use super::services::{self, FIVE_MINUTES, IntrospectionSettings, ONE_MINUTE, read_age};
 use super::{carried, values};
-use crate::consent::Preset;
+use crate::consent::ConsentPreset;
 use crate::last_good;
 use crate::token::claims;
 use crate::token::{
@@ -76,7 +76,7 @@ fn read_introspection(table: &Table<'_>) -> Option<Option<IntrospectionSettings>
 fn read_rules(
     table: &Table<'_>,
     issuers: Option<&[IssuerSettings]>,
-    preset: Preset,
+    preset: ConsentPreset,
 ) -> Option<ClaimRules> {
     let audiences = read_audiences(table);
     let leeway = read_age(table, "leeway", ONE_MINUTE);
@@ -111,7 +111,7 @@ fn read_rules(
 }
 
 /// How long a token may live: what the ecosystem says, unless the operator raises it.
-fn read_longest_lifetime(table: &Table<'_>, preset: Preset) -> Option<Duration> {
+fn read_longest_lifetime(table: &Table<'_>, preset: ConsentPreset) -> Option<Duration> {
     let default = preset.longest_token_lifetime();
     let accepted = format!("{}, or \"any\"", values::DURATION);
     let longest = table.parsed("longest_lifetime", &accepted, |text| match text {

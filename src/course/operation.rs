@@ -9,8 +9,8 @@ use super::file::File;
 use super::leave::OwnTurn;
 use crate::admission::{At, Permit, Refused, Step};
 use crate::idempotency::{
-    Answer, Client, Content, Idempotency, IdempotencyError, Lead, OperationId, Passing, Patience,
-    Record, Turn,
+    AskedContent, Client, Idempotency, IdempotencyError, KeptAnswer, Lead, OperationId,
+    PassingAnswer, Patience, Record, Turn,
 };
 use crate::identity::Peer;
 use crate::moment::Moment;
@@ -24,7 +24,7 @@ pub(super) struct Operation(Option<Box<Named>>);
 struct Named {
     stage: Arc<Idempotency>,
     id: OperationId,
-    content: Content,
+    content: AskedContent,
     part: Part,
 }
 
@@ -35,7 +35,7 @@ enum Part {
     /// Has it carried out.
     Leads(Lead),
     /// The answer passes.
-    Passes(Lead, Passing),
+    Passes(Lead, PassingAnswer),
 }
 
 /// Whose turn it is.
@@ -131,7 +131,7 @@ impl Operation {
     }
 
     /// The answer of an earlier exchange to what is asked here, the body of which has been received.
-    pub(super) fn repeat<'a>(&self, record: &'a Record) -> Result<&'a Answer, Refused> {
+    pub(super) fn repeat<'a>(&self, record: &'a Record) -> Result<&'a KeptAnswer, Refused> {
         let named = self.0.as_ref().ok_or(Refusal::Internal).at(Step::Operation)?;
         Idempotency::repeat(record, named.content.fingerprint()).at(Step::Operation)
     }

@@ -11,7 +11,7 @@ use super::file::File;
 use super::{Arrival, End};
 use crate::admission::{At, Refused, Step};
 use crate::headers::answer::{Answer, Own};
-use crate::idempotency::Answer as Kept;
+use crate::idempotency::KeptAnswer as Kept;
 use crate::measure::Outcome;
 use crate::refusal::Refusal;
 use crate::request::KEPT_BODY;

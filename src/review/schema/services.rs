@@ -4,7 +4,7 @@ use super::kind::Kind::{
     self, Duration, Flag, Form, Number, Size, Table, Tables, Text, Texts, WordOrDuration,
 };
 use super::{Key, optional, required, within};
-use crate::consent::Preset;
+use crate::consent::ConsentPreset;
 use crate::route::PriorityClass;
 use crate::token::Algorithm;
 
@@ -137,7 +137,7 @@ pub(super) fn consent() -> Vec<Key> {
 }
 
 fn consent_rules() -> [Key; 5] {
-    let presets = Kind::OneOf(Preset::ALL.map(Preset::name).to_vec());
+    let presets = Kind::OneOf(ConsentPreset::ALL.map(ConsentPreset::name).to_vec());
     let consumed = Kind::OneOf(vec!["201_or_422", "201", "never"]);
     let renamed = Kind::OneOf(vec!["accept", "refuse"]);
     let lapsed = Kind::OneOf(vec!["insufficient_scope", "invalid_token"]);
