@@ -33,7 +33,7 @@ use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
 use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::Target;
-use portaria::request::form::{Head, check_fields};
+use portaria::request::form::{HeadParts, check_fields};
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::json::{JsonBounds, JsonCheck};
 use portaria::route::{Door, Exposure, Published, Route, Routes, Template};
@@ -403,7 +403,7 @@ impl Case {
 
     fn arriving<'a>(&'a self, interaction: &'a mut Interaction) -> Arriving<'a> {
         Arriving {
-            head: Head {
+            head: HeadParts {
                 method: &Method::GET,
                 path: PATH,
                 query: None,

@@ -13,7 +13,7 @@ use crate::consent::{ConsentKind, ConsentPreset, ConsentRules, ConsentSource, La
 use crate::remote::BreakerSettings;
 use crate::route::PriorityClass;
 use crate::terms::permission::Renamed;
-use crate::terms::{Members, MissingExpiration, Reading, States};
+use crate::terms::{MemberPointers, MissingExpiration, Reading, States};
 
 const ONE_DAY: (Duration, &str) = (Duration::from_secs(86_400), "1d");
 
@@ -64,7 +64,7 @@ impl Default for ConsentSettings {
         let preset = ConsentPreset::default();
         let reading = |kind| Reading {
             kind,
-            members: Members::of(kind),
+            members: MemberPointers::of(kind),
             states: preset.rules().states(),
             missing_expiration: preset.missing_expiration(),
         };
@@ -238,7 +238,7 @@ fn read_members(table: &Table<'_>, settings: &mut ConsentSettings) {
     replace(&mut members.client_id, "client_id");
     members.linked = pointer("linked").or(members.linked.take());
     let mut of_enrollments =
-        Members { id: settings.enrollments.members.id.clone(), ..members.clone() };
+        MemberPointers { id: settings.enrollments.members.id.clone(), ..members.clone() };
     replace(&mut of_enrollments.id, "enrollment_id");
     settings.enrollments.members = of_enrollments;
 }

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::ceilings::{read_ceilings, warn_below_quota};
 use super::document::{Located, Spot, Table};
 use super::{pem, values};
-use crate::headers::caller::{self, Certificate, Passing};
+use crate::headers::caller::{self, ForwardedCertificate, Passing};
 use crate::limits::{Ceilings, Limits, Quota};
 use crate::links::PublicUrl;
 use crate::listener::WireLimits;
@@ -262,13 +262,13 @@ fn read_passing(table: &Table<'_>) -> Passing {
     let certificate =
         table.parsed("forward_certificate", "\"none\", \"end_entity\" or \"chain\"", |text| {
             match text {
-                "none" => Some(Certificate::Nothing),
-                "end_entity" => Some(Certificate::EndEntity),
-                "chain" => Some(Certificate::Chain),
+                "none" => Some(ForwardedCertificate::Nothing),
+                "end_entity" => Some(ForwardedCertificate::EndEntity),
+                "chain" => Some(ForwardedCertificate::Chain),
                 _ => None,
             }
         });
-    let certificate = certificate.map_or(Certificate::Nothing, |found| found.value);
+    let certificate = certificate.map_or(ForwardedCertificate::Nothing, |found| found.value);
     let accepted = "names of fields that do not pass anyway and that the gateway does not set";
     let Some(Located { value: texts, place }) = table.strings("request_fields", accepted) else {
         return Passing { authorization, certificate, also: Vec::new() };

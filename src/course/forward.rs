@@ -25,8 +25,8 @@ use crate::admission::{At, Refused, Step};
 use crate::consent::Consent;
 use crate::headers::caller::CallerFacts;
 use crate::headers::outgoing::{self, Outgoing};
-use crate::http1::answer::Head;
-use crate::http1::turn::Seen;
+use crate::http1::answer::AnswerHead;
+use crate::http1::ledger::Seen;
 use crate::measure::Outcome;
 use crate::moment::Moment;
 use crate::refusal::{Refusal, UpstreamError};
@@ -87,7 +87,7 @@ impl From<Broken> for Failure {
 /// A server that answered: its connection, and the head of its answer, which lies there.
 pub(super) struct Answered {
     pub(super) line: Line,
-    pub(super) head: Head,
+    pub(super) head: AnswerHead,
     /// When the head was read.
     pub(super) heard: Instant,
 }
@@ -97,7 +97,7 @@ enum Event {
     /// The last piece of the request's body is here: it is judged before it is sent.
     LastPiece(Bytes),
     /// The answer's head.
-    Head(Head),
+    Head(AnswerHead),
 }
 
 /// How a wait for a server goes.
@@ -272,7 +272,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         leave: &Leave,
         line: &mut Line,
         now: Instant,
-    ) -> Result<(Head, Instant), Failure> {
+    ) -> Result<(AnswerHead, Instant), Failure> {
         let mut watch = Watch::begin(now);
         loop {
             match poll_fn(|cx| self.poll_event(cx, line, &mut watch)).await? {
@@ -340,7 +340,12 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Whether it is an interim answer, which is passed over. No upgrade was asked for, so 101 answers nothing.
-    fn interim(&self, line: &mut Line, watch: &mut Watch, head: &Head) -> Result<bool, Failure> {
+    fn interim(
+        &self,
+        line: &mut Line,
+        watch: &mut Watch,
+        head: &AnswerHead,
+    ) -> Result<bool, Failure> {
         head.framing(line.input(), self.arrival.head.method == Method::HEAD)
             .map_err(|_| UpstreamError::Malformed)?;
         if !head.status.is_informational() {

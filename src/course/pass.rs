@@ -18,8 +18,8 @@ use super::forward::{Answered, Forward, Watch};
 use super::leave::Leave;
 use super::reply;
 use crate::admission::{Refused, Step};
-use crate::headers::{self, answer::Answer, answer::Own};
-use crate::http1::answer::{Head, has_no_content};
+use crate::headers::{self, answer::AnswerFields, answer::Own};
+use crate::http1::answer::{AnswerHead, has_no_content};
 use crate::http1::body::Framing;
 use crate::http1::line::parse_length;
 use crate::links::{self, LinkRewriter};
@@ -119,7 +119,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     fn begin(
         &mut self,
         line: &Line,
-        head: &Head,
+        head: &AnswerHead,
         prepared: &Prepared,
         now: Instant,
     ) -> Result<(), End> {
@@ -132,7 +132,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 keeps_cookies: self.upstream.settings().keeps_cookies,
             },
         };
-        let fields = Answer { own, facts: self.file.answer_facts(&self.arrival.head) };
+        let fields = AnswerFields { own, facts: self.file.answer_facts(&self.arrival.head) };
         let begun = self.caller.begin(prepared.status, &fields, prepared.length, After::Stays);
         begun.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))
     }
@@ -147,7 +147,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Makes the answer the ecosystem's.
-    fn prepare(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Prepared, End> {
+    fn prepare(&mut self, leave: &Leave, line: &Line, head: &AnswerHead) -> Result<Prepared, End> {
         let settings = self.upstream.settings();
         let is_head = self.arrival.head.method == Method::HEAD;
         let framing = head.framing(line.input(), is_head).map_err(|_| malformed())?;
@@ -177,7 +177,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Changes the fields of an answer that is not passed as it is, and notes those of one that may be given again.
-    fn change(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Changed, End> {
+    fn change(&mut self, leave: &Leave, line: &Line, head: &AnswerHead) -> Result<Changed, End> {
         let settings = self.upstream.settings();
         let mut own = head.to_map(line.input()).map_err(|_| malformed())?;
         let links = settings.public_url.clone().filter(|_| links::are_in(head.status, &own));

@@ -10,7 +10,7 @@ use super::caller::{After, Caller, Gone, Length};
 use super::file::File;
 use super::{Arrival, End};
 use crate::admission::{At, Refused, Step};
-use crate::headers::answer::{Answer, Own};
+use crate::headers::answer::{AnswerFields, Own};
 use crate::idempotency::KeptAnswer as Kept;
 use crate::measure::Outcome;
 use crate::refusal::Refusal;
@@ -43,7 +43,7 @@ pub(super) async fn refuse(
         false => After::Stays,
     };
     file.note_status(status, Instant::now());
-    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     // Who does not take its answer has been refused all the same.
     let _ = write(caller, arrival, status, &fields, &body, after).await;
     caller.settle().await;
@@ -98,7 +98,7 @@ pub(super) async fn repeat(
     let status = status.at(Step::Operation)?;
     file.note_status(status, Instant::now());
     let own = Own::These(&answer.fields);
-    let fields = Answer { own, facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own, facts: file.answer_facts(&arrival.head) };
     let written = write(caller, arrival, status, &fields, &answer.body, After::Stays).await;
     written.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
     Ok(Outcome::Replayed)
@@ -138,7 +138,7 @@ async fn no_content(
         own.insert(header::ALLOW, allow);
     }
     file.note_status(StatusCode::NO_CONTENT, Instant::now());
-    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     let given = async {
         caller.begin(StatusCode::NO_CONTENT, &fields, Length::None, after)?;
         caller.end()?;
@@ -153,7 +153,7 @@ async fn write(
     caller: &mut impl Caller,
     arrival: &Arrival,
     status: StatusCode,
-    fields: &Answer<'_>,
+    fields: &AnswerFields<'_>,
     content: &[u8],
     after: After,
 ) -> Result<(), Gone> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::identity::OrganisationId;
-use crate::limits::{Ceilings, Crowd, Crowded, Place, Whose};
+use crate::limits::{Ceilings, Crowd, Crowded, HeldPlace, Whose};
 use crate::report::connections::{ConnectionMetrics, OpenConnection};
 
 /// How often it is said that connections are refused.
@@ -81,7 +81,7 @@ impl Guests {
 
 /// A connection that has a place.
 pub(super) struct Guest {
-    place: Place,
+    place: HeldPlace,
     _open: OpenConnection,
 }
 

@@ -30,7 +30,7 @@ use crate::moment::{Moment, Stopwatch};
 use crate::remote::Ask;
 use crate::report::Metrics;
 use crate::report::refusal_log::RefusedRequest;
-use crate::request::form::Head;
+use crate::request::form::HeadParts;
 use crate::route::{Access, Door, Exposure, Route};
 use known::{Known, KnownServices};
 pub use question::Question;
@@ -147,7 +147,7 @@ impl Rehearsal<'_> {
         let (path, query) =
             path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
         let mut arriving = Arriving {
-            head: Head {
+            head: HeadParts {
                 method,
                 path,
                 query,

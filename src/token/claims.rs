@@ -15,7 +15,7 @@ use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
-use crate::strict::{LONGEST_TEXT, Text};
+use crate::strict::{BoundedText, LONGEST_TEXT};
 use crate::terms::{Carrying, Terms};
 use reading::{Audience, ScopeClaim};
 pub use reading::{Claims, is_known};
@@ -178,7 +178,7 @@ impl Claims {
     }
 
     fn check_audience(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
-        let meant_for_us = |audience: &Text| rules.audiences.contains(&audience.0);
+        let meant_for_us = |audience: &BoundedText| rules.audiences.contains(&audience.0);
         let fits = match (&self.audience, source) {
             (Some(Audience::One(audience)), _) => meant_for_us(audience),
             (Some(Audience::Several(audiences)), _) => audiences.iter().any(meant_for_us),

@@ -16,8 +16,8 @@ use super::super::WireLimits;
 use super::super::transport::Socket;
 use super::{ClientLine, READ_SIZE};
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
-use crate::headers::answer::{Answer, Fields};
-use crate::http1::body::{BodyFault, BodyReader, BodyWriter, Framing, Read};
+use crate::headers::answer::{AnswerFields, Fields};
+use crate::http1::body::{BodyFault, BodyRead, BodyReader, BodyWriter, Framing};
 use crate::http1::line::push_decimal;
 use crate::moment::date;
 use crate::request::{RequestError, RequestHead};
@@ -99,7 +99,7 @@ impl<'a, S: Socket> Http1Exchange<'a, S> {
         }
     }
 
-    fn head(&mut self, status: StatusCode, fields: &Answer<'_>, length: Length) {
+    fn head(&mut self, status: StatusCode, fields: &AnswerFields<'_>, length: Length) {
         let out = &mut self.out;
         out.reserve(1024);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -249,7 +249,7 @@ impl<S: Socket> Caller for Http1Exchange<'_, S> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         while !self.body.is_whole() {
             let input = &mut self.line.input;
-            let Read { skip, content, .. } = self.body.read(input).map_err(fault)?;
+            let BodyRead { skip, content, .. } = self.body.read(input).map_err(fault)?;
             input.advance(skip);
             if content > 0 {
                 return Poll::Ready(Ok(Some(input.split_to(content).freeze())));
@@ -299,7 +299,7 @@ impl<S: Socket> Caller for Http1Exchange<'_, S> {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &Answer<'_>,
+        fields: &AnswerFields<'_>,
         length: Length,
         after: After,
     ) -> Result<(), Gone> {
@@ -522,7 +522,7 @@ mod tests {
                     let mut rest = given.strip_prefix(b"head").unwrap();
                     let (mut reader, mut read) = (BodyReader::of_answer(framing), Vec::new());
                     while !rest.is_empty() {
-                        let Read { skip, content, .. } = reader.read(rest).unwrap();
+                        let BodyRead { skip, content, .. } = reader.read(rest).unwrap();
                         read.extend_from_slice(&rest[skip..skip + content]);
                         rest = &rest[skip + content..];
                     }

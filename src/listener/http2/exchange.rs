@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::SEND_BUFFER;
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
-use crate::headers::answer::Answer;
+use crate::headers::answer::AnswerFields;
 use crate::moment::date;
 use crate::request::RequestError;
 
@@ -176,7 +176,7 @@ impl Caller for Http2Exchange {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &Answer<'_>,
+        fields: &AnswerFields<'_>,
         length: Length,
         _: After,
     ) -> Result<(), Gone> {

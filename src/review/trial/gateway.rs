@@ -29,7 +29,7 @@ use crate::interaction::Interaction;
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
-use crate::request::form::Head;
+use crate::request::form::HeadParts;
 use crate::review::rehearsal::{self, Door, shake_hands};
 use crate::route::{self, Access, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
@@ -125,7 +125,7 @@ impl Gateway {
         let (path, query) =
             case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
         let [mut first, mut interaction] = [(); 2].map(|()| Interaction::read(&headers));
-        let head = Head {
+        let head = HeadParts {
             method: &case.method,
             path,
             query,

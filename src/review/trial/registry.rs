@@ -15,7 +15,7 @@ use crate::config::Judging;
 use crate::consent::ConsentKind;
 use crate::moment::Moment;
 use crate::remote::{Ask, BreakerSettings, Breakers, Question, RemoteError, Reply};
-use crate::terms::{Members, Reading};
+use crate::terms::{MemberPointers, Reading};
 
 /// Answers by path; nothing if the registry is out of order.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Registry {
 pub(super) fn stage(registry: &Arc<Registry>, settings: &Judging) -> crate::consent::Registry {
     let reading = |kind| Reading {
         kind,
-        members: Members::of(kind),
+        members: MemberPointers::of(kind),
         states: settings.consent_rules.states(),
         missing_expiration: settings.missing_expiration,
     };

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error as _, MapAccess};
 use serde_json::{Map, Value};
 
 use super::{ClaimRules, ParticipantRule};
-use crate::strict::{self, Members, Object, Text, skip, text, whole};
+use crate::strict::{self, BoundedText, Members, Object, skip, text, whole};
 use crate::token::TokenError;
 
 /// The claims that portaria looks at.
@@ -40,8 +40,8 @@ pub struct Claims {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Audience {
-    One(Text),
-    Several(Vec<Text>),
+    One(BoundedText),
+    Several(Vec<BoundedText>),
 }
 
 #[derive(Deserialize)]

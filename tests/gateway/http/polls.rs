@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use portaria::alarm::Alarm;
 use portaria::course::caller::{After, BodyError, Caller, Gone, Length};
 use portaria::course::{Arrival, Entrance, Gateway, Seat, UnderWay};
-use portaria::headers::answer::Answer;
+use portaria::headers::answer::AnswerFields;
 use portaria::measure::{Clock, Outcome, Sample, Sink};
 use portaria::report::Metrics;
 use portaria::request::RequestHead;
@@ -78,7 +78,7 @@ impl Caller for Hand {
     fn begin(
         &mut self,
         status: StatusCode,
-        _: &Answer<'_>,
+        _: &AnswerFields<'_>,
         _: Length,
         _: After,
     ) -> Result<(), Gone> {
