@@ -36,7 +36,7 @@ pub use operation::{AskedContent, Client, Fingerprint, Operation, OperationId};
 pub use record::{KeptAnswer, PassingAnswer, Record};
 pub use seal::Secrets;
 pub use store::{StoreBounds, StoreError, examine};
-use under_way::{Claim, Occupancy};
+use under_way::{Claim, FoundOperation};
 use writer::{Keep, Occasion};
 
 /// Why an operation is not carried out and not answered again, or why the gateway cannot tell.
@@ -141,12 +141,12 @@ impl Idempotency {
         let mut has_waited = false;
         loop {
             match self.keeper.under_way.enter(id) {
-                Occupancy::Nothing(claim) => {
+                FoundOperation::Nothing(claim) => {
                     return Ok((self.look_up(claim, now).await?, has_waited));
                 }
-                Occupancy::Done(record) => return Ok((Turn::Past(record), has_waited)),
-                Occupancy::Another(_) if !may_wait => return Err(IdempotencyError::UnderWay),
-                Occupancy::Another(waiting) => {
+                FoundOperation::Done(record) => return Ok((Turn::Past(record), has_waited)),
+                FoundOperation::Another(_) if !may_wait => return Err(IdempotencyError::UnderWay),
+                FoundOperation::Another(waiting) => {
                     has_waited = true;
                     if let Some(record) = waiting.fate().await {
                         return Ok((Turn::Past(record), has_waited));

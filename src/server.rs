@@ -27,7 +27,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::assembly::Configuration;
 use crate::config::Mistake;
-use crate::course::{Entrance, Gateway, UnderWay};
+use crate::course::{Entrance, ExchangesUnderWay, Gateway};
 use crate::idempotency::StoreError;
 use crate::listener::handover::HandoverError;
 use crate::listener::{Edge, Listening, Workers, descriptors};
@@ -156,7 +156,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let (report, _flush_on_exit) = report(&live.fixed, log, metrics.clone())?;
     metrics.note_configuration(Moment::now());
 
-    let under_way = UnderWay::default();
+    let under_way = ExchangesUnderWay::default();
     let edges = live.listeners.iter().map(|listener| edge(&live, listener, &report, &under_way));
     let edges: Vec<_> = edges.collect();
     let mut sockets = match bound {
@@ -259,7 +259,12 @@ fn report(
     ))
 }
 
-fn edge(live: &Live, listener: &LiveListener, report: &Arc<Report>, under_way: &UnderWay) -> Edge {
+fn edge(
+    live: &Live,
+    listener: &LiveListener,
+    report: &Arc<Report>,
+    under_way: &ExchangesUnderWay,
+) -> Edge {
     let gateway = Gateway {
         serving: live.serving.clone(),
         entrance: Entrance {

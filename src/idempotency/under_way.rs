@@ -22,7 +22,7 @@ type OperationFate = Option<Arc<Record>>;
 pub(super) struct OperationsUnderWay(Mutex<HashMap<OperationId, watch::Receiver<OperationFate>>>);
 
 /// How a caller finds an operation.
-pub(super) enum Occupancy {
+pub(super) enum FoundOperation {
     /// Nobody else asks for it: it is the caller's.
     Nothing(Claim),
     /// Another caller's is under way.
@@ -33,18 +33,18 @@ pub(super) enum Occupancy {
 
 impl OperationsUnderWay {
     /// Looks for an operation, and claims it if nobody else has.
-    pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> Occupancy {
+    pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> FoundOperation {
         let mut table = self.0.lock();
         if let Some(receiver) = table.get(&id) {
             let fate = receiver.borrow().clone();
             return fate.map_or_else(
-                || Occupancy::Another(OthersOperation(receiver.clone())),
-                Occupancy::Done,
+                || FoundOperation::Another(OthersOperation(receiver.clone())),
+                FoundOperation::Done,
             );
         }
         let (sender, receiver) = watch::channel(None);
         table.insert(id, receiver);
-        Occupancy::Nothing(Claim { table: self.clone(), id, sender, stays: false })
+        FoundOperation::Nothing(Claim { table: self.clone(), id, sender, stays: false })
     }
 
     /// Forgets an operation: its record is on disk, or its claim was given up.
@@ -123,12 +123,14 @@ mod tests {
     }
 
     fn claim(table: &Arc<OperationsUnderWay>) -> Claim {
-        let Occupancy::Nothing(claim) = table.enter(id()) else { panic!("claimed by another") };
+        let FoundOperation::Nothing(claim) = table.enter(id()) else {
+            panic!("claimed by another")
+        };
         claim
     }
 
     fn waiting(table: &Arc<OperationsUnderWay>) -> OthersOperation {
-        let Occupancy::Another(waiting) = table.enter(id()) else { panic!("not under way") };
+        let FoundOperation::Another(waiting) = table.enter(id()) else { panic!("not under way") };
         waiting
     }
 
@@ -149,7 +151,7 @@ mod tests {
         for waiting in [second, third] {
             assert_eq!(waiting.fate().await, Some(record()));
         }
-        assert!(matches!(table.enter(id()), Occupancy::Done(_)));
+        assert!(matches!(table.enter(id()), FoundOperation::Done(_)));
         table.forget(&id());
         claim(&table);
     }
