@@ -38,7 +38,7 @@ use crate::upstream::pool::Pool;
 use aftermath::ExchangeAftermath;
 use caller::Caller;
 pub use connection::Connection;
-use file::File;
+use file::ExchangeFile;
 use forward::Forward;
 use leave::{Leave, OwnTurn};
 use operation::{ExchangeOperation, WhoseTurn};
@@ -132,7 +132,7 @@ impl From<Refused> for End {
 impl Gateway {
     /// Serves one request. Whatever ends the exchange, it ends in one sample.
     pub async fn serve(&self, arrival: &Arrival, caller: &mut impl Caller, seat: &mut Seat<'_>) {
-        let mut file = File::open(self, arrival);
+        let mut file = ExchangeFile::open(self, arrival);
         let (outcome, is_taking) = match self.course(arrival, caller, seat, &mut file).await {
             Ok(outcome) => (outcome, true),
             Err(End::Refused(refused)) => {
@@ -153,7 +153,7 @@ impl Gateway {
         arrival: &Arrival,
         caller: &mut impl Caller,
         seat: &mut Seat<'_>,
-        file: &mut File<'_>,
+        file: &mut ExchangeFile<'_>,
     ) -> Result<Outcome, End> {
         // Every stage, in the order that admission has.
         let Some(permit) = file.admit(arrival).await? else {
@@ -210,7 +210,7 @@ async fn receive(
     arrival: &Arrival,
     caller: &mut impl Caller,
     seat: &mut Seat<'_>,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<(Permit, ReceivedBody), End> {
     if !arrival.has_body {
         return Ok((permit, ReceivedBody::none()));
@@ -234,7 +234,7 @@ async fn receive(
 }
 
 /// Judges a permit again, of which time has passed.
-async fn confirm(permit: Permit, file: &mut File<'_>) -> Result<Permit, Refused> {
+async fn confirm(permit: Permit, file: &mut ExchangeFile<'_>) -> Result<Permit, Refused> {
     let serving = file.serving.clone();
     let waiting = permit.wait();
     // Boxed: whoever waited has the time, and every request's future would be larger.
@@ -249,7 +249,7 @@ async fn lead(
     permit: Permit,
     turn: OwnTurn,
     has_waited: bool,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Leave, Refused> {
     let permit = permit.unspent()?;
     let permit = if has_waited { confirm(permit, file).await? } else { permit };
@@ -257,13 +257,13 @@ async fn lead(
 }
 
 /// Judges a permit again, to give the answer that an earlier exchange got.
-async fn confirm_repetition(permit: Permit, file: &File<'_>) -> Result<(), Refused> {
+async fn confirm_repetition(permit: Permit, file: &ExchangeFile<'_>) -> Result<(), Refused> {
     let admission = &file.serving.admission;
     Box::pin(admission.confirm_repetition(permit.wait(), file.peer(), Moment::now())).await
 }
 
 /// Takes the event that the body is: it is for the gateway, and no backend sees it.
-fn take_event(body: &ReceivedBody, file: &File<'_>) -> Result<(), Refused> {
+fn take_event(body: &ReceivedBody, file: &ExchangeFile<'_>) -> Result<(), Refused> {
     if body.is_long() {
         return Err(Step::Body.refuse(RequestError::BodyTooLarge));
     }
@@ -277,7 +277,7 @@ async fn again(
     operation: &ExchangeOperation,
     arrival: &Arrival,
     caller: &mut impl Caller,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     let answer = operation.repeat(record)?;
     file.note_replay();

@@ -41,7 +41,7 @@ pub use algorithm::Algorithm;
 pub use binding::BoundToken;
 use cache::{Cached, Signed, UntilExpiry};
 pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
-use claims::{Claims, Source};
+use claims::{Claims, ClaimsSource};
 pub use error::TokenError;
 use inquiry::Inquiries;
 pub use inquiry::{InquiryNotice, InquiryWitness, KEEP_INACTIVE};
@@ -327,7 +327,7 @@ impl Tokens {
         let set = keys.with_key(header.kid(), now).await?;
         let named = set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
         parts.verify(named.key(algorithm)?, algorithm)?;
-        let mut token = claims.judge(Source::Jwt, &self.rules, now)?;
+        let mut token = claims.judge(ClaimsSource::Jwt, &self.rules, now)?;
         token.signed = Some(Digest::of(parts.signed()));
         let signed = Signed { issuer: position, revision: set.revision };
         let cached = Cached::new(token, Some(signed), now);

@@ -24,7 +24,7 @@ use portaria::lab::authorization::{AUDIENCE, ISSUER, Signer, TokenContent};
 use portaria::lab::backend::Backend;
 use portaria::lab::client::{Connector, Response};
 use portaria::lab::consents::{Store, StoredConsent};
-use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -128,7 +128,7 @@ impl Drop for Lab {
 
 impl Lab {
     async fn start() -> Self {
-        let root = Authority::root("root", rsa_key().unwrap()).unwrap();
+        let root = CertificationAuthority::root("root", rsa_key().unwrap()).unwrap();
         let issuing = root.issuing("SSL", rsa_key().unwrap()).unwrap();
         let client = issuing.client(&rsa_key().unwrap(), &ClientSubject::default()).unwrap();
         let signer = Signer::new("key", &rsa_key().unwrap().serialize_pem()).unwrap();
@@ -264,7 +264,12 @@ fn spawn(configuration: &Path) -> (Child, ChildStdin, Receiver<usize>, SocketAdd
     (gateway, asking, counts, address)
 }
 
-fn write_files(directory: &Path, root: &Authority, issuing: &Authority, signer: &Signer) {
+fn write_files(
+    directory: &Path,
+    root: &CertificationAuthority,
+    issuing: &CertificationAuthority,
+    signer: &Signer,
+) {
     let server = issuing.server(&rsa_key().unwrap(), -3600, 86_400).unwrap();
     let write = |name: &str, text: &str| {
         portaria::lab::directory::write_secret(&directory.join(name), text).unwrap();

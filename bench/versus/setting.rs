@@ -9,7 +9,7 @@ use portaria::lab::Result;
 use portaria::lab::authorization::{Signer, TokenContent};
 use portaria::lab::consents::{Store, StoredConsent};
 use portaria::lab::http::Service;
-use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -52,7 +52,7 @@ impl Setting {
     pub(crate) async fn prepare() -> Result<Self> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let at = directory.path();
-        let root = Authority::root("bench root", rsa_key()?)?;
+        let root = CertificationAuthority::root("bench root", rsa_key()?)?;
         let issuing = root.issuing("bench SSL", rsa_key()?)?;
         let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
         write_certificates(at, &root, &issuing)?;
@@ -155,7 +155,11 @@ impl Setting {
 }
 
 /// Certificates, and the lists for the strict gateway.
-fn write_certificates(at: &Path, root: &Authority, issuing: &Authority) -> Result<()> {
+fn write_certificates(
+    at: &Path,
+    root: &CertificationAuthority,
+    issuing: &CertificationAuthority,
+) -> Result<()> {
     let server = issuing.server(&rsa_key()?, -3600, 86_400)?;
     std::fs::write(at.join("root.pem"), root.pem())?;
     std::fs::write(at.join("issuing.pem"), issuing.pem())?;

@@ -16,7 +16,7 @@ use http::{Method, StatusCode};
 
 use super::aftermath::ExchangeAftermath;
 use super::caller::Caller;
-use super::file::File;
+use super::file::ExchangeFile;
 use super::leave::Leave;
 use super::operation::ExchangeOperation;
 use super::received::ReceivedBody;
@@ -41,7 +41,7 @@ const MOST_INTERIM: u32 = 16;
 pub(super) struct Forward<'a, 'f, 's, C> {
     pub(super) caller: &'a mut C,
     pub(super) arrival: &'a Arrival,
-    pub(super) file: &'a mut File<'f>,
+    pub(super) file: &'a mut ExchangeFile<'f>,
     pub(super) seat: &'a mut Seat<'s>,
     pub(super) upstream: &'a Upstream,
     pub(super) body: ReceivedBody,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::file::File;
+use super::file::ExchangeFile;
 use super::leave::OwnTurn;
 use crate::admission::{At, Permit, Refused, Step};
 use crate::idempotency::{
@@ -104,7 +104,7 @@ impl ExchangeOperation {
         &mut self,
         is_whole: bool,
         longest: Duration,
-        file: &mut File<'_>,
+        file: &mut ExchangeFile<'_>,
     ) -> Result<(WhoseTurn, bool), Refused> {
         let Some(named) = &mut self.0 else {
             return Ok((WhoseTurn::Own(OwnTurn::given()), false));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::caller::{After, Caller, Gone, Length};
-use super::file::File;
+use super::file::ExchangeFile;
 use super::{Arrival, End};
 use crate::admission::{At, Refused, Step};
 use crate::headers::answer::{AnswerFields, Own};
@@ -23,7 +23,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 pub(super) async fn refuse(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     refused: Refused,
 ) -> Outcome {
     let refusal = &refused.refusal;
@@ -91,7 +91,7 @@ fn explain(fields: &mut HeaderMap, refusal: &Refusal) {
 pub(super) async fn repeat(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     answer: &Kept,
 ) -> Result<Outcome, End> {
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::Internal);
@@ -108,7 +108,7 @@ pub(super) async fn repeat(
 pub(super) async fn greet(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     let after = match has_whole_body(caller, arrival).await {
         true => After::Stays,
@@ -121,7 +121,7 @@ pub(super) async fn greet(
 pub(super) async fn done(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     no_content(caller, arrival, file, None, After::Stays).await
 }
@@ -129,7 +129,7 @@ pub(super) async fn done(
 async fn no_content(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     allow: Option<HeaderValue>,
     after: After,
 ) -> Result<Outcome, End> {

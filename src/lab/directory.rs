@@ -24,7 +24,7 @@ use super::consents::Store;
 use super::http::{Handler, Service, ServiceResponse, serve};
 use super::pki::hierarchy::{Hierarchy, LISTS_HOLD};
 use super::pki::refused::{LATE, RefusedCertificates};
-use super::pki::{Authority, ClientSubject, Identity, rsa_key};
+use super::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use crate::identity::PathReason;
 
 const fn local(port: u16) -> SocketAddr {
@@ -175,9 +175,9 @@ impl LabDirectory {
     }
 
     /// One of [`Hierarchy::ISSUERS`].
-    pub fn authority(&self, name: &str) -> Result<Authority> {
+    pub fn authority(&self, name: &str) -> Result<CertificationAuthority> {
         let path = self.read(&format!("authorities/{name}.pem"))?;
-        Authority::read(&path, &self.read(&format!("authorities/{name}-key.pem"))?)
+        CertificationAuthority::read(&path, &self.read(&format!("authorities/{name}-key.pem"))?)
     }
 
     /// The files of the revocation lists.

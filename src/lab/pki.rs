@@ -30,7 +30,7 @@ pub fn rsa_key() -> Result<KeyPair> {
 }
 
 /// A certification authority.
-pub struct Authority {
+pub struct CertificationAuthority {
     name: String,
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -90,7 +90,7 @@ impl Identity {
     }
 }
 
-impl Authority {
+impl CertificationAuthority {
     /// A self-signed root.
     pub fn root(name: &str, key: KeyPair) -> Result<Self> {
         Self::root_until(name, key, 3650 * 86_400)

@@ -1,7 +1,7 @@
 //! Bad input where certificates are expected: each is refused by name, in the handshake and by
 //! `portaria cert verify` alike, and the gateway goes on.
 
-use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, SanType, SerialNumber};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -42,7 +42,7 @@ fn not_certificates() -> Vec<Case> {
 fn long_chains() -> Vec<Case> {
     let (leaf, issuing) = (&pki().one.chain[0], &pki().one.chain[1]);
     let fifty: Vec<&[u8]> = [&[&leaf[..]][..], &[&issuing[..]; 49]].concat();
-    let five = Authority::maze(1, 5).unwrap();
+    let five = CertificationAuthority::maze(1, 5).unwrap();
     let same_name: Vec<&[u8]> =
         std::iter::once(&leaf[..]).chain(five.iter().map(|d| &d[..])).collect();
     vec![
@@ -57,7 +57,7 @@ fn long_chains() -> Vec<Case> {
 fn a_loop() -> Identity {
     let key = rsa_key().unwrap().serialize_pem();
     let key = || rcgen::KeyPair::from_pem(&key).unwrap();
-    let y = Authority::root("Y", key()).unwrap();
+    let y = CertificationAuthority::root("Y", key()).unwrap();
     let x = y.issuing("X", rsa_key().unwrap()).unwrap();
     let y_by_x = x.issuing("Y", key()).unwrap();
     let client = x.client(&pki().client_key, &ClientSubject::default()).unwrap();

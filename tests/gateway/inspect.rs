@@ -48,7 +48,7 @@ fn an_import_makes_roots_anchors_and_nothing_else() {
 
 #[test]
 fn an_import_tells_the_distribution_points_for_the_allow_list() {
-    use portaria::lab::pki::{Authority, ClientSubject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     let pki = pki();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -58,7 +58,7 @@ fn an_import_tells_the_distribution_points_for_the_allow_list() {
         params.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris }];
     };
     let issuing = pki.root.issuing_with("Lab SSL v3", rsa_key().unwrap(), named).unwrap();
-    let client = |authority: &Authority, point: &str, not_after| {
+    let client = |authority: &CertificationAuthority, point: &str, not_after| {
         let distribution_points = vec![point.to_owned()];
         let subject = ClientSubject { distribution_points, not_after, ..ClientSubject::default() };
         authority.client(&pki.client_key, &subject).unwrap()
@@ -152,11 +152,11 @@ fn every_changed_byte_of_a_chain_is_refused() {
 
 #[test]
 fn a_root_that_was_issued_again_admits_beside_its_expired_self() {
-    use portaria::lab::pki::{Authority, ClientSubject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     let key = rsa_key().unwrap().serialize_pem();
     let key = || rcgen::KeyPair::from_pem(&key).unwrap();
-    let expired = Authority::root_until("Lab Root v10", key(), -3600).unwrap();
-    let renewed = Authority::root("Lab Root v10", key()).unwrap();
+    let expired = CertificationAuthority::root_until("Lab Root v10", key(), -3600).unwrap();
+    let renewed = CertificationAuthority::root("Lab Root v10", key()).unwrap();
     let issuing = renewed.issuing("Lab SSL v1", rsa_key().unwrap()).unwrap();
     let client = issuing.client(&rsa_key().unwrap(), &ClientSubject::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();

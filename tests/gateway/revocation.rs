@@ -9,7 +9,7 @@ use portaria::identity::{
     PathReason, PathRules, PathVerifier, Peer, Preset, Revocation, RevocationList, Trust,
     TrustAnchors, TrustDomain,
 };
-use portaria::lab::pki::{Authority, Identity};
+use portaria::lab::pki::{CertificationAuthority, Identity};
 use portaria::moment::Moment;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
@@ -221,7 +221,7 @@ async fn no_connection_slips_past_a_list_that_comes_during_its_handshake() {
 }
 
 /// What a listener trusts: the lab's root or another one, and these lists.
-fn trust(root: &Authority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
+fn trust(root: &CertificationAuthority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
     let revocation = Revocation::new(Vec::new(), Leniency::Refuse, Leniency::Refuse);
     let lists = lists.iter().map(|list| Arc::clone(list)).collect();
     let algorithms = portaria::listener::tls::provider().signature_verification_algorithms;

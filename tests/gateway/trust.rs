@@ -324,12 +324,12 @@ fn an_open_connection_is_judged_again_each_minute() {
         Certified, IdentityError, PathReason, PathRules, PathVerifier, Peer, Preset, Trust,
         TrustAnchors, TrustDomain,
     };
-    use portaria::lab::pki::{Authority, ClientSubject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     use portaria::moment::Moment;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
-    let root = Authority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
+    let root = CertificationAuthority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
     let issuing = root.issuing("issuing", rsa_key().unwrap()).unwrap();
     let client = issuing.client(&pki().client_key, &ClientSubject::default()).unwrap();
     let paths = PathVerifier {

@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::hierarchy::{Hierarchy, LISTS_HOLD};
-use super::{Authority, ClientSubject, Identity, client_params};
+use super::{CertificationAuthority, ClientSubject, Identity, client_params};
 use crate::identity::PathReason;
 use crate::lab::Result;
 
@@ -40,7 +40,7 @@ impl RefusedCertificates {
             key,
             late: hierarchy.root_one.issuing("portaria lab late", KeyPair::generate()?)?,
             forged: hierarchy.root_one.issuing("portaria lab forged", KeyPair::generate()?)?,
-            forger: Authority::root("portaria lab forged", KeyPair::generate()?)?,
+            forger: CertificationAuthority::root("portaria lab forged", KeyPair::generate()?)?,
         };
         let mut cases = Vec::new();
         for reason in PathReason::ALL {
@@ -65,10 +65,10 @@ struct Maker<'a> {
     hierarchy: &'a Hierarchy,
     key: &'a KeyPair,
     /// Its list is past its nextUpdate.
-    late: Authority,
+    late: CertificationAuthority,
     /// Another authority of its name signed its list.
-    forged: Authority,
-    forger: Authority,
+    forged: CertificationAuthority,
+    forger: CertificationAuthority,
 }
 
 impl Maker<'_> {
@@ -118,7 +118,7 @@ impl Maker<'_> {
         }
     }
 
-    fn of(&self, authority: &Authority) -> Result<Identity> {
+    fn of(&self, authority: &CertificationAuthority) -> Result<Identity> {
         authority.client(self.key, &ClientSubject::default())
     }
 

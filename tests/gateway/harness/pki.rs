@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use portaria::identity::PathReason;
 use portaria::lab::pki::hierarchy::Hierarchy;
 use portaria::lab::pki::refused::RefusedCertificates;
-use portaria::lab::pki::{Authority, ClientSubject, Identity, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 
 pub struct Pki {
-    pub root: Authority,
+    pub root: CertificationAuthority,
     pub server: Identity,
     pub expired_server: Identity,
     pub one: Identity,
@@ -20,8 +20,8 @@ pub struct Pki {
     pub nameless: Identity,
     pub without_software: Identity,
     pub other_ecosystem: Identity,
-    pub issuing: Authority,
-    pub other_root: Authority,
+    pub issuing: CertificationAuthority,
+    pub other_root: CertificationAuthority,
     pub client_key: rcgen::KeyPair,
     pub signer_pem: String,
 }
