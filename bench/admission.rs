@@ -26,19 +26,19 @@ use portaria::identity::{
 };
 use portaria::interaction::Interaction;
 use portaria::lab::Result;
-use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
+use portaria::lab::authorization::{AUDIENCE, ISSUER, Signer, TokenContent};
 use portaria::lab::bad_tokens::{self, BadToken, Material};
-use portaria::lab::consents::{Record, Store};
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::consents::{Store, StoredConsent};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use portaria::moment::{Moment, Stopwatch};
 use portaria::report::Metrics;
 use portaria::request::Target;
-use portaria::request::form::{Head, check_fields};
+use portaria::request::form::{HeadParts, check_fields};
 use portaria::request::framing::{HeadLimits, check_head};
 use portaria::request::json::{JsonBounds, JsonCheck};
 use portaria::route::{Door, Exposure, Published, Route, Routes, Template};
 use portaria::scope::Scope;
-use portaria::token::claims::{ClaimRules, Claims, GrantRule, ParticipantRule, Source};
+use portaria::token::claims::{ClaimRules, Claims, ClaimsSource, GrantRule, ParticipantRule};
 use portaria::token::jwks::KeySet;
 use portaria::token::jwt::Parts;
 use portaria::token::{Algorithm, VerifiedToken};
@@ -89,12 +89,13 @@ fn shared(lists: Vec<RevocationList>) -> Vec<Arc<RevocationList>> {
 }
 
 fn identity_stages(criterion: &mut Criterion) -> Result<()> {
-    let root = Authority::root("bench root", rsa_key()?)?;
+    let root = CertificationAuthority::root("bench root", rsa_key()?)?;
     let issuing = root.issuing("bench SSL", rsa_key()?)?;
-    let client = issuing.client(&rsa_key()?, &Subject::default())?;
-    let stranger = Authority::root("maze 0", rsa_key()?)?;
-    let lost = stranger.client(&rsa_key()?, &Subject::default())?;
-    let maze: Vec<_> = lost.chain.iter().take(1).cloned().chain(Authority::maze(3, 3)?).collect();
+    let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
+    let stranger = CertificationAuthority::root("maze 0", rsa_key()?)?;
+    let lost = stranger.client(&rsa_key()?, &ClientSubject::default())?;
+    let maze: Vec<_> =
+        lost.chain.iter().take(1).cloned().chain(CertificationAuthority::maze(3, 3)?).collect();
     let paths = path_verifier(&root)?;
     measure(criterion, "identity: a stranger's maze", || {
         paths.verify(black_box(&maze), UnixTime::now()).err()
@@ -129,7 +130,7 @@ fn measure_lists(
     name: &str,
     revocation: Option<Revocation>,
     client: &Identity,
-    root: &Authority,
+    root: &CertificationAuthority,
 ) -> Result<()> {
     let paths = PathVerifier { revocation: revocation.map(Arc::new), ..path_verifier(root)? };
     measure(criterion, &format!("identity: {name}"), || {
@@ -363,16 +364,16 @@ impl FirstSeen {
         header.require_type(&self.types).ok()?;
         let claims = Claims::parse(&parts.payload().ok()?, &self.rules).ok()?;
         parts.verify(self.keys.find(header.kid())?.key(algorithm).ok()?, algorithm).ok()?;
-        claims.judge(Source::Jwt, &self.rules, now).ok()
+        claims.judge(ClaimsSource::Jwt, &self.rules, now).ok()
     }
 }
 
 impl Case {
     async fn prepare() -> Result<Self> {
-        let root = Authority::root("bench root", rsa_key()?)?;
+        let root = CertificationAuthority::root("bench root", rsa_key()?)?;
         let issuing = root.issuing("bench SSL", rsa_key()?)?;
         let server = issuing.server(&rsa_key()?, -3600, 86_400)?;
-        let client = issuing.client(&rsa_key()?, &Subject::default())?;
+        let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
         let signer = Signer::new("bench", &rsa_key()?.serialize_pem())?;
         let consents = Store::default();
         consents.put(CONSENT, consent());
@@ -403,7 +404,7 @@ impl Case {
 
     fn arriving<'a>(&'a self, interaction: &'a mut Interaction) -> Arriving<'a> {
         Arriving {
-            head: Head {
+            head: HeadParts {
                 method: &Method::GET,
                 path: PATH,
                 query: None,
@@ -424,7 +425,7 @@ impl Case {
     }
 }
 
-fn path_verifier(root: &Authority) -> Result<PathVerifier> {
+fn path_verifier(root: &CertificationAuthority) -> Result<PathVerifier> {
     Ok(PathVerifier {
         anchors: TrustAnchors::new(vec![root.certificate()])?,
         rules: PathRules::OF_LISTENERS,
@@ -433,7 +434,7 @@ fn path_verifier(root: &Authority) -> Result<PathVerifier> {
     })
 }
 
-fn participant(root: &Authority, client: &Identity) -> Result<Participant> {
+fn participant(root: &CertificationAuthority, client: &Identity) -> Result<Participant> {
     let paths = path_verifier(root)?;
     let path = paths.verify(&client.chain, UnixTime::now())?;
     let profile = Preset::OpinProduction.profile();
@@ -460,18 +461,18 @@ fn request(token: &str) -> Result<(HeaderMap, Vec<u8>)> {
     Ok((headers, head.into_bytes()))
 }
 
-fn consent() -> Record {
-    Record {
+fn consent() -> StoredConsent {
+    StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec!["RESOURCES_READ".into(), PERMISSION.into()],
         client_id: "bench".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 
-fn grant(client: &Identity) -> Grant {
-    Grant {
+fn grant(client: &Identity) -> TokenContent {
+    TokenContent {
         client_id: "bench".into(),
         scope: format!("openid consent:{CONSENT} {SCOPE}"),
         subject: Some("customer".into()),
@@ -481,7 +482,7 @@ fn grant(client: &Identity) -> Grant {
 }
 
 fn configure(
-    root: &Authority,
+    root: &CertificationAuthority,
     server: &Identity,
     signer: &Signer,
     registry: SocketAddr,

@@ -18,24 +18,24 @@ use crate::consent::{
 };
 use crate::identity::{Participant, Peer};
 use crate::interaction::{Form, Interaction};
-use crate::limits::{Crowded, Limits, Place, Standing};
+use crate::limits::{Crowded, HeldPlace, Limits, Standing};
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
-use crate::request::form::{Head, HeadBounds};
+use crate::request::form::{HeadBounds, HeadParts};
 use crate::request::json::{JsonBounds, JsonCheck};
 use crate::request::media::Media;
 use crate::request::{RequestError, Target};
-use crate::route::{Access, Door, Found, Route, RouteError, Routes};
+use crate::route::{Access, Door, FoundRoute, Route, RouteError, Routes};
 use crate::token::{BoundToken, Grant, Tokens};
 pub use account::Note;
-pub use explanation::{Comparison, Explanation, Times};
+pub use explanation::{Comparison, Explanation, StageTimes};
 use shadow::Shadow;
 pub use step::{At, Refused, Step};
 
 /// A request as it arrived, and what the gateway knows of where it came from.
 pub struct Arriving<'a> {
     /// Its head.
-    pub head: Head<'a>,
+    pub head: HeadParts<'a>,
     /// The caller's address.
     pub address: IpAddr,
     /// The other end of the connection.
@@ -72,7 +72,7 @@ pub struct Permit {
     standing: Standing,
     shadow: Shadow,
     /// Among the requests under way.
-    _place: Place,
+    _place: HeldPlace,
 }
 
 impl fmt::Debug for Permit {
@@ -237,7 +237,7 @@ impl Admission {
         Ok(Permit { route, token, consent, path, standing, shadow, _place: place })
     }
 
-    fn place(&self, request: &Arriving<'_>, now: Moment) -> Result<Place, Crowded> {
+    fn place(&self, request: &Arriving<'_>, now: Moment) -> Result<HeldPlace, Crowded> {
         let participant = request.peer.participant(now).ok();
         self.limits.enter(request.address, participant.map(Participant::organisation_id))
     }
@@ -332,7 +332,7 @@ impl Admission {
         target: &'a Target<'_>,
         request: &Arriving<'_>,
         now: Moment,
-    ) -> Result<Found<'a>, RouteError> {
+    ) -> Result<FoundRoute<'a>, RouteError> {
         self.routes.find(request.head.method, target.path(), request.door, now)
     }
 
@@ -364,7 +364,7 @@ impl Admission {
     /// The consent that the route needs: the token's, or the one that the caller manages.
     async fn consent(
         &self,
-        found: &Found<'_>,
+        found: &FoundRoute<'_>,
         token: Option<&BoundToken>,
         may_repeat: bool,
         shadow: &mut Shadow,
@@ -407,7 +407,7 @@ impl Admission {
 /// The form of interaction ids that the answer keeps to: the route's. Where nobody knows the path, the newer
 /// specifications' counts, for it is one of the older ones', too. Of a request that is none the path says nothing.
 fn form_of<E>(
-    found: &Result<Result<Found<'_>, RouteError>, E>,
+    found: &Result<Result<FoundRoute<'_>, RouteError>, E>,
     wire_fault: Option<RequestError>,
 ) -> Option<Form> {
     match found {
@@ -418,16 +418,16 @@ fn form_of<E>(
 }
 
 /// How a route's requests are written.
-fn is_spoken_here(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
+fn is_spoken_here(head: &HeadParts<'_>, route: &Route) -> Result<(), RequestError> {
     head.is_spoken_here(route.asks.media)?;
     route.bounds.max_body.map_or(Ok(()), |most| head.announces_at_most(most))
 }
 
-fn is_repeatable(head: &Head<'_>, route: &Route) -> Result<(), RequestError> {
+fn is_repeatable(head: &HeadParts<'_>, route: &Route) -> Result<(), RequestError> {
     if route.asks.idempotency_key { head.is_repeatable() } else { Ok(()) }
 }
 
-fn route_of<E>(found: &Result<Result<Found<'_>, RouteError>, E>) -> Option<Arc<Route>> {
+fn route_of<E>(found: &Result<Result<FoundRoute<'_>, RouteError>, E>) -> Option<Arc<Route>> {
     let found = found.as_ref().ok()?.as_ref().ok()?;
     Some(found.route.clone())
 }

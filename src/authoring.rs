@@ -2,14 +2,14 @@
 //!
 //! Decides what the policy of an endpoint is, from two sources and no third: what its specification says
 //! (`openapi`, `permissions`), and what was decided where that is silent, unclear or against the practice
-//! of the ecosystem (`decisions`), each decision with its reason. Takes OpenAPI 3.0 files and the registry
+//! of the ecosystem (`rulings`), each ruling with its reason. Takes OpenAPI 3.0 files and the registry
 //! of versions (`registry`); gives one policy file for each API and major version (`write`), and tells
 //! what changes in those that are there (`difference`). Refuses all that is malformed, at once and before
 //! anything is written. What cannot be told is listed and left out (`settle`).
 //!
 //! Leaves to others: whether a configuration can serve the policies (`config`, that is, `portaria check`).
 
-mod decisions;
+mod rulings;
 mod difference;
 mod openapi;
 mod output;
@@ -29,24 +29,24 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Mistake;
 use crate::config::document::{Mistakes, Place};
-use decisions::Decisions;
 use openapi::Specification;
 use output::{Existing, Output};
 use policy::Policy;
-use registry::{Registry, Stage};
-use settle::{Rule, Settled, Use};
+use registry::{VersionRegistry, VersionStage};
+use rulings::Rulings;
+use settle::{PolicyRoute, RulingUse, Settled};
 
 /// The upstream of a route that had none.
 const UPSTREAM: &str = "legacy";
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Import {
+pub struct SpecificationImport {
     /// OpenAPI files, and directories of them.
     pub sources: Vec<PathBuf>,
     /// The registry of versions: without it every specification is in force.
     pub registry: Option<PathBuf>,
-    /// Decisions beside the shipped ones.
+    /// Rulings beside the shipped ones.
     pub decisions: Option<PathBuf>,
     /// The upstream of every route; without it routes keep theirs.
     pub upstream: Option<String>,
@@ -59,7 +59,7 @@ pub struct Import {
 /// What became of it.
 #[derive(Debug)]
 pub struct Imported {
-    /// The changes, what was left out by decision, and the counts.
+    /// The changes, what was left out by a ruling, and the counts.
     pub report: String,
     /// What deserves attention.
     pub notes: Vec<Mistake>,
@@ -73,7 +73,7 @@ pub struct Imported {
 
 /// Imports, or says everything that is wrong. A mistake in a specification is that specification's alone: the others
 /// are imported, and the policies that it has a part in stay as they are.
-pub fn run(import: &Import) -> Result<Imported, Vec<Mistake>> {
+pub fn run(import: &SpecificationImport) -> Result<Imported, Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let mut work = Work::new(import, &mistakes);
     let files = source::specifications(&import.sources, &mistakes);
@@ -84,7 +84,7 @@ pub fn run(import: &Import) -> Result<Imported, Vec<Mistake>> {
     };
     let clashing = policy::reject_overlaps(&work.rules);
     work.held.extend(clashing);
-    work.look_at_decisions();
+    work.look_at_rulings();
     let routes = work.rules.len();
     work.sort_rules();
     let mut outputs = work.outputs();
@@ -118,12 +118,12 @@ pub fn run(import: &Import) -> Result<Imported, Vec<Mistake>> {
 
 /// An import under way.
 struct Work<'a> {
-    import: &'a Import,
+    import: &'a SpecificationImport,
     mistakes: &'a Mistakes,
-    decisions: Decisions,
-    registry: Option<Registry>,
-    uses: RefCell<Use>,
-    rules: Vec<Rule>,
+    rulings: Rulings,
+    registry: Option<VersionRegistry>,
+    uses: RefCell<RulingUse>,
+    rules: Vec<PolicyRoute>,
     /// By base path.
     apis: BTreeMap<String, Policy>,
     /// How many operations of which specification are no business of a transmitter, or not any more, and
@@ -143,12 +143,13 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(import: &'a Import, mistakes: &'a Mistakes) -> Self {
-        let registry = import.registry.as_deref().and_then(|file| Registry::read(file, mistakes));
+    fn new(import: &'a SpecificationImport, mistakes: &'a Mistakes) -> Self {
+        let registry =
+            import.registry.as_deref().and_then(|file| VersionRegistry::read(file, mistakes));
         Self {
             import,
             mistakes,
-            decisions: Decisions::read(import.decisions.as_deref(), mistakes),
+            rulings: Rulings::read(import.decisions.as_deref(), mistakes),
             registry,
             uses: RefCell::default(),
             rules: Vec::new(),
@@ -221,10 +222,10 @@ impl<'a> Work<'a> {
         self.bases.extend(specification.base().ok());
         for operation in specification.operations() {
             self.seen.insert(operation.place.key().to_owned());
-            match settle::settle(&operation, version, &self.decisions, &self.uses) {
+            match settle::settle(&operation, version, &self.rulings, &self.uses) {
                 Settled::Route(rule) => self.add_rule(*rule, specification, stage),
                 Settled::LeftOut(index) => {
-                    let why = self.decisions.get(index).map(|decision| decision.reason.clone());
+                    let why = self.rulings.get(index).map(|ruling| ruling.reason.clone());
                     let key = (format!("{name} {version}"), why.unwrap_or_default());
                     *self.left_out.entry(key).or_default() += 1;
                 }
@@ -237,7 +238,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn add_rule(&mut self, rule: Rule, specification: &Specification, stage: Option<Stage>) {
+    fn add_rule(
+        &mut self,
+        rule: PolicyRoute,
+        specification: &Specification,
+        stage: Option<VersionStage>,
+    ) {
         let Specification { name, version, title, .. } = specification;
         let policy = match self.apis.entry(rule.base.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -255,7 +261,7 @@ impl<'a> Work<'a> {
             let text = format!("are of version {major}, accepted: that of {version}");
             return specification.reject_servers(text);
         }
-        policy.is_deprecated |= stage == Some(Stage::Deprecated);
+        policy.is_deprecated |= stage == Some(VersionStage::Deprecated);
         let stage = stage.map(|stage| format!(", {}", stage.as_str())).unwrap_or_default();
         let title: String = title.chars().filter(|c| !c.is_control()).collect();
         policy.sources.insert(format!("{name} {version} ({title}){stage}"));
@@ -263,23 +269,23 @@ impl<'a> Work<'a> {
         self.rules.push(rule);
     }
 
-    /// Decisions about nothing, and about what specifications say themselves, have had their day.
-    fn look_at_decisions(&self) {
-        for (_, decision) in self.decisions.iter() {
-            for route in &decision.routes {
+    /// Rulings about nothing, and about what specifications say themselves, have had their day.
+    fn look_at_rulings(&self) {
+        for (_, ruling) in self.rulings.iter() {
+            for route in &ruling.routes {
                 let is_imported = self.apis.keys().any(|base| {
                     route
                         .split_once(' ')
                         .is_some_and(|(_, path)| path.starts_with(&format!("{base}/")))
                 });
                 if is_imported && !self.seen.contains(route) {
-                    decision.place.warn(format!("{route} is in no specification"));
+                    ruling.place.warn(format!("{route} is in no specification"));
                 }
             }
         }
         for (index, fact) in self.uses.borrow().needless() {
-            if let Some(decision) = self.decisions.get(*index) {
-                decision.place.warn(format!("{fact} is what the specifications say themselves"));
+            if let Some(ruling) = self.rulings.get(*index) {
+                ruling.place.warn(format!("{fact} is what the specifications say themselves"));
             }
         }
     }
@@ -311,7 +317,7 @@ impl<'a> Work<'a> {
                 rule.keys.insert("upstream", upstream.to_owned());
             }
             policy.arrange();
-            let text = write::text(policy, &self.decisions);
+            let text = write::text(policy, &self.rulings);
             outputs.extend(existing.become_text(Some(text), self.mistakes));
         }
         for base in &self.bases {

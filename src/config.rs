@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::consent::Teller;
+use crate::consent::ConsentSource;
 use crate::identity::Profile;
 use crate::listener::handover::MeetingPlace;
 use crate::route::Exposure;
@@ -202,8 +202,10 @@ fn read_policies(
 fn check_needs(settings: &Settings) {
     let (Some(policies), Some(consent)) = (&settings.policies, &settings.consent) else { return };
     let needs_registry = match consent.teller {
-        Teller::Registry => policies.needs_consents.as_ref().or(policies.needs_registry.as_ref()),
-        Teller::Token => policies.needs_registry.as_ref(),
+        ConsentSource::Registry => {
+            policies.needs_consents.as_ref().or(policies.needs_registry.as_ref())
+        }
+        ConsentSource::Token => policies.needs_registry.as_ref(),
     };
     if let (Some(place), None) = (needs_registry, &consent.registry) {
         place.reject("needs a consent registry, accepted: registry in [consent]");

@@ -34,13 +34,13 @@ use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};
 use crate::token::{BoundToken, ClientId, VerifiedToken};
 pub use aftermath::Aftermath;
-use answers::{Answers, Key};
-pub use answers::{Notice, Witness};
+use answers::{AnswerKey, RegistryAnswers};
+pub use answers::{RegistryNotice, RegistryWitness};
 pub use changes::Changes;
-use changes::{Known, Mark};
+use changes::{KnownChanges, Mark};
 pub use event::{EventError, EventKey, Events};
-pub use preset::{Lapse, Preset, Rules};
-use registry::Chosen;
+pub use preset::{ConsentPreset, ConsentRules, Lapse};
+use registry::ChosenBy;
 pub use registry::Registry;
 pub use spent::{Held, SpentConsent};
 
@@ -161,7 +161,7 @@ pub struct Need<'a> {
 
 /// Who says what a consent permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Teller {
+pub enum ConsentSource {
     /// The registry.
     Registry,
     /// The token that names it.
@@ -188,9 +188,9 @@ const LONGEST_TOKEN_LIFE: Duration = Duration::from_secs(86_400);
 
 /// The stage.
 pub struct Consents {
-    answers: Option<Answers>,
-    teller: Teller,
-    rules: Rules,
+    answers: Option<RegistryAnswers>,
+    teller: ConsentSource,
+    rules: ConsentRules,
     changes: Arc<Changes>,
     remember_ended: Duration,
     events: Option<Events>,
@@ -200,19 +200,19 @@ impl Consents {
     /// A stage that asks `registry`, or believes the token if `teller` says so, judges by `rules` and
     /// keeps what it learns as `memory` says, until `changes` end it.
     pub fn new(
-        registry: Option<(Registry, Witness)>,
-        teller: Teller,
-        rules: Rules,
+        registry: Option<(Registry, RegistryWitness)>,
+        teller: ConsentSource,
+        rules: ConsentRules,
         memory: Memory,
         changes: Arc<Changes>,
     ) -> Self {
         let window = rules.authorisation_window;
-        let answers =
-            registry.map(|(registry, witness)| Answers::new(registry, window, memory, witness));
+        let answers = registry
+            .map(|(registry, witness)| RegistryAnswers::new(registry, window, memory, witness));
         // A registry learns at last of what ended; a token goes on telling what held when it was issued.
         let remember_ended = match teller {
-            Teller::Registry => memory.ended,
-            Teller::Token => memory.ended.max(LONGEST_TOKEN_LIFE),
+            ConsentSource::Registry => memory.ended,
+            ConsentSource::Token => memory.ended.max(LONGEST_TOKEN_LIFE),
         };
         Self { answers, teller, rules, changes, remember_ended, events: None }
     }
@@ -222,7 +222,7 @@ impl Consents {
         Self { events, ..self }
     }
 
-    fn answers(&self) -> Result<&Answers, ConsentError> {
+    fn answers(&self) -> Result<&RegistryAnswers, ConsentError> {
         self.answers.as_ref().ok_or(ConsentError::NoRegistry)
     }
 
@@ -256,7 +256,7 @@ impl Consents {
         token: &'a BoundToken,
         need: &Need<'_>,
         now: Moment,
-    ) -> Result<(&'a ConsentId, Known), ConsentError> {
+    ) -> Result<(&'a ConsentId, KnownChanges), ConsentError> {
         let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
@@ -276,14 +276,14 @@ impl Consents {
         if self.is_told_by_token(inquiry.kind) {
             return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
         }
-        let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let chosen = Chosen::ByToken(token.token().client_id());
+        let key = AnswerKey { id: id.digest(), kind: inquiry.kind, revision };
+        let chosen = ChosenBy::ByToken(token.token().client_id());
         self.answers()?.of(key, id, chosen, inquiry.stale_for, now).await
     }
 
     /// No token tells of an enrollment.
     fn is_told_by_token(&self, kind: ConsentKind) -> bool {
-        self.teller == Teller::Token && kind == ConsentKind::Consent
+        self.teller == ConsentSource::Token && kind == ConsentKind::Consent
     }
 
     fn has_not_ended(
@@ -333,8 +333,8 @@ impl Consents {
     ) -> Result<Consent, ConsentError> {
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
-        let key = Key { id: id.digest(), kind: inquiry.kind, revision };
-        let chosen = Chosen::ByCaller(token.token().client_id());
+        let key = AnswerKey { id: id.digest(), kind: inquiry.kind, revision };
+        let chosen = ChosenBy::ByCaller(token.token().client_id());
         let terms = self.answers()?.of(key, &id, chosen, inquiry.stale_for, now).await?;
         belongs_to(&terms, token.token().client_id())?;
         Ok(Consent { kind: key.kind, id, linked: terms.linked.clone() })
@@ -353,7 +353,7 @@ impl Consents {
         }
         let id = token.consent(kind)?.digest();
         let revision = self.changes.of(id, now).revision;
-        self.answers.as_ref()?.recall(Key { id, kind, revision }).await
+        self.answers.as_ref()?.recall(AnswerKey { id, kind, revision }).await
     }
 
     /// Takes an event: what is kept of the consent that it names is ended.

@@ -35,15 +35,15 @@ use crate::request::{RequestError, RequestHead};
 use crate::route::{Destination, Exposure};
 use crate::upstream::Upstreams;
 use crate::upstream::pool::Pool;
-use aftermath::Aftermath;
+use aftermath::ExchangeAftermath;
 use caller::Caller;
 pub use connection::Connection;
-use file::File;
+use file::ExchangeFile;
 use forward::Forward;
 use leave::{Leave, OwnTurn};
-use operation::{Operation, Whose};
-use received::Body;
-pub use under_way::{Entered, UnderWay};
+use operation::{ExchangeOperation, WhoseTurn};
+use received::ReceivedBody;
+pub use under_way::{Entered, ExchangesUnderWay};
 
 /// What one configuration makes of requests: swapped whole on reload, held by each exchange until its
 /// end.
@@ -110,7 +110,7 @@ pub struct Gateway {
     /// Where samples go.
     pub sink: Arc<dyn Sink>,
     /// The exchanges of the process that have not ended.
-    pub under_way: UnderWay,
+    pub under_way: ExchangesUnderWay,
 }
 
 /// Why an exchange ends before its answer was given.
@@ -132,7 +132,7 @@ impl From<Refused> for End {
 impl Gateway {
     /// Serves one request. Whatever ends the exchange, it ends in one sample.
     pub async fn serve(&self, arrival: &Arrival, caller: &mut impl Caller, seat: &mut Seat<'_>) {
-        let mut file = File::open(self, arrival);
+        let mut file = ExchangeFile::open(self, arrival);
         let (outcome, is_taking) = match self.course(arrival, caller, seat, &mut file).await {
             Ok(outcome) => (outcome, true),
             Err(End::Refused(refused)) => {
@@ -153,15 +153,20 @@ impl Gateway {
         arrival: &Arrival,
         caller: &mut impl Caller,
         seat: &mut Seat<'_>,
-        file: &mut File<'_>,
+        file: &mut ExchangeFile<'_>,
     ) -> Result<Outcome, End> {
         // Every stage, in the order that admission has.
         let Some(permit) = file.admit(arrival).await? else {
             return reply::greet(caller, arrival, file).await;
         };
         let stage = file.serving.idempotency.clone();
-        let mut operation =
-            Operation::of(stage.as_ref(), &permit, file.peer(), &arrival.head, file.arrived)?;
+        let mut operation = ExchangeOperation::of(
+            stage.as_ref(),
+            &permit,
+            file.peer(),
+            &arrival.head,
+            file.arrived,
+        )?;
         // Its body: whole, or as much of a long one as is kept. Whoever waited is judged again.
         let (permit, mut body) =
             receive(permit, &mut operation, arrival, caller, seat, file).await?;
@@ -172,7 +177,7 @@ impl Gateway {
         let serving = file.serving.clone();
         let upstream = serving.upstreams.get(upstream);
         let upstream = upstream.ok_or(Refusal::Internal).at(Step::Upstream)?;
-        let mut aftermath = Aftermath::of(&serving, &permit);
+        let mut aftermath = ExchangeAftermath::of(&serving, &permit);
         if permit.route().answers.revokes_tokens {
             aftermath.read_form(&body, file.peer()).await?;
         }
@@ -180,8 +185,8 @@ impl Gateway {
         let longest = upstream.settings().total_timeout;
         let (whose, has_waited) = operation.take_turn(body.is_whole(), longest, file).await?;
         let leave = match whose {
-            Whose::Own(turn) => lead(permit, turn, has_waited, file).await?,
-            Whose::Past(record) => {
+            WhoseTurn::Own(turn) => lead(permit, turn, has_waited, file).await?,
+            WhoseTurn::Past(record) => {
                 if has_waited || !body.is_whole() {
                     body.discard(caller, &mut operation, seat).await?;
                     file.note_whole(Instant::now());
@@ -201,20 +206,20 @@ impl Gateway {
 /// again: a caller that holds its last byte back gains nothing by it.
 async fn receive(
     permit: Permit,
-    operation: &mut Operation,
+    operation: &mut ExchangeOperation,
     arrival: &Arrival,
     caller: &mut impl Caller,
     seat: &mut Seat<'_>,
-    file: &mut File<'_>,
-) -> Result<(Permit, Body), End> {
+    file: &mut ExchangeFile<'_>,
+) -> Result<(Permit, ReceivedBody), End> {
     if !arrival.has_body {
-        return Ok((permit, Body::none()));
+        return Ok((permit, ReceivedBody::none()));
     }
     let now = Instant::now();
     file.clock.await_body(now);
     let due = now + file.serving.body_timeout;
     let admission = &file.serving.admission;
-    let mut body = Body::begin(admission, permit.route(), arrival.declared, due);
+    let mut body = ReceivedBody::begin(admission, permit.route(), arrival.declared, due);
     if arrival.head.fields.contains_key(header::EXPECT) {
         caller.proceed();
     }
@@ -229,7 +234,7 @@ async fn receive(
 }
 
 /// Judges a permit again, of which time has passed.
-async fn confirm(permit: Permit, file: &mut File<'_>) -> Result<Permit, Refused> {
+async fn confirm(permit: Permit, file: &mut ExchangeFile<'_>) -> Result<Permit, Refused> {
     let serving = file.serving.clone();
     let waiting = permit.wait();
     // Boxed: whoever waited has the time, and every request's future would be larger.
@@ -244,7 +249,7 @@ async fn lead(
     permit: Permit,
     turn: OwnTurn,
     has_waited: bool,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Leave, Refused> {
     let permit = permit.unspent()?;
     let permit = if has_waited { confirm(permit, file).await? } else { permit };
@@ -252,13 +257,13 @@ async fn lead(
 }
 
 /// Judges a permit again, to give the answer that an earlier exchange got.
-async fn confirm_repetition(permit: Permit, file: &File<'_>) -> Result<(), Refused> {
+async fn confirm_repetition(permit: Permit, file: &ExchangeFile<'_>) -> Result<(), Refused> {
     let admission = &file.serving.admission;
     Box::pin(admission.confirm_repetition(permit.wait(), file.peer(), Moment::now())).await
 }
 
 /// Takes the event that the body is: it is for the gateway, and no backend sees it.
-fn take_event(body: &Body, file: &File<'_>) -> Result<(), Refused> {
+fn take_event(body: &ReceivedBody, file: &ExchangeFile<'_>) -> Result<(), Refused> {
     if body.is_long() {
         return Err(Step::Body.refuse(RequestError::BodyTooLarge));
     }
@@ -269,10 +274,10 @@ fn take_event(body: &Body, file: &File<'_>) -> Result<(), Refused> {
 /// Gives the answer of an earlier exchange, if what is asked is what was asked there.
 async fn again(
     record: &Record,
-    operation: &Operation,
+    operation: &ExchangeOperation,
     arrival: &Arrival,
     caller: &mut impl Caller,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     let answer = operation.repeat(record)?;
     file.note_replay();

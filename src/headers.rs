@@ -88,7 +88,7 @@ mod tests {
             AnswerFacts { interaction: &interaction, attempt: None, version, lifetime, standing };
         let own_fields = headers.clone();
         headers.clear();
-        answer::Answer { own: answer::Own::These(&own_fields), facts }.tell(&mut headers);
+        answer::AnswerFields { own: answer::Own::These(&own_fields), facts }.tell(&mut headers);
         for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE] {
             headers.insert(name, HeaderValue::from_static("1"));
         }

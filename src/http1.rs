@@ -1,5 +1,5 @@
 //! HTTP/1.1 messages without I/O: what stands where in a head ([`mod@line`], [`answer`]), where a body ends ([`body`]),
-//! and whether a connection may carry another exchange ([`turn`]).
+//! and whether a connection may carry another exchange ([`ledger`]).
 //!
 //! Functions and small machines over buffers that their caller owns: they say how much is consumed and what it was,
 //! or that more is needed, whichever way the bytes are cut into reads. No socket, no clock. Both sides of the gateway
@@ -12,6 +12,6 @@
 pub mod line;
 pub mod body;
 pub mod answer;
-pub mod turn;
+pub mod ledger;
 #[cfg(any(test, portaria_fuzz))]
 pub mod scrutiny;

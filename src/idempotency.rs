@@ -31,12 +31,12 @@ use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::moment::Moment;
-pub use keeper::{Keeper, Standing};
-pub use operation::{Client, Content, Fingerprint, Operation, OperationId};
-pub use record::{Answer, Passing, Record};
+pub use keeper::{Keeper, StoreStanding};
+pub use operation::{AskedContent, Client, Fingerprint, Operation, OperationId};
+pub use record::{KeptAnswer, PassingAnswer, Record};
 pub use seal::Secrets;
-pub use store::{Bounds, StoreError, examine};
-use under_way::{Claim, Found};
+pub use store::{StoreBounds, StoreError, examine};
+use under_way::{Claim, FoundOperation};
 use writer::{Keep, Occasion};
 
 /// Why an operation is not carried out and not answered again, or why the gateway cannot tell.
@@ -64,19 +64,19 @@ impl From<keeper::Unavailable> for IdempotencyError {
 
 /// What the configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct IdempotencyRules {
     /// How long a record is kept.
     pub retention: Duration,
     /// Bytes of an answer that is kept, fields and body together.
     pub longest_answer: usize,
     /// How much the store holds.
-    pub bounds: Bounds,
+    pub bounds: StoreBounds,
 }
 
 /// The stage.
 #[derive(Debug)]
 pub struct Idempotency {
-    rules: Rules,
+    rules: IdempotencyRules,
     keeper: Arc<Keeper>,
 }
 
@@ -100,7 +100,7 @@ pub enum Turn {
 
 impl Idempotency {
     /// A stage with these rules.
-    pub fn new(rules: Rules, keeper: Arc<Keeper>) -> Self {
+    pub fn new(rules: IdempotencyRules, keeper: Arc<Keeper>) -> Self {
         Self { rules, keeper }
     }
 
@@ -141,10 +141,12 @@ impl Idempotency {
         let mut has_waited = false;
         loop {
             match self.keeper.under_way.enter(id) {
-                Found::Nothing(claim) => return Ok((self.look_up(claim, now).await?, has_waited)),
-                Found::Done(record) => return Ok((Turn::Past(record), has_waited)),
-                Found::Another(_) if !may_wait => return Err(IdempotencyError::UnderWay),
-                Found::Another(waiting) => {
+                FoundOperation::Nothing(claim) => {
+                    return Ok((self.look_up(claim, now).await?, has_waited));
+                }
+                FoundOperation::Done(record) => return Ok((Turn::Past(record), has_waited)),
+                FoundOperation::Another(_) if !may_wait => return Err(IdempotencyError::UnderWay),
+                FoundOperation::Another(waiting) => {
                     has_waited = true;
                     if let Some(record) = waiting.fate().await {
                         return Ok((Turn::Past(record), has_waited));
@@ -172,7 +174,7 @@ impl Idempotency {
     }
 
     /// Holds what is asked against what was, and gives the answer to it.
-    pub fn repeat(record: &Record, asked: Fingerprint) -> Result<&Answer, IdempotencyError> {
+    pub fn repeat(record: &Record, asked: Fingerprint) -> Result<&KeptAnswer, IdempotencyError> {
         if record.asked != asked {
             return Err(IdempotencyError::OtherContent);
         }
@@ -190,7 +192,7 @@ impl Idempotency {
     }
 
     /// What the store holds and has done.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> StoreStanding {
         self.keeper.standing()
     }
 
@@ -221,14 +223,14 @@ impl Lead {
     }
 
     /// An answer of which the head has come: to be kept, or nothing if it makes no record.
-    pub fn passing(&self, status: u16, fields: HeaderMap) -> Option<Passing> {
+    pub fn passing(&self, status: u16, fields: HeaderMap) -> Option<PassingAnswer> {
         let longest = self.stage.longest_answer();
-        matches!(status, 200 | 201).then(|| Passing::new(status, fields, longest))
+        matches!(status, 200 | 201).then(|| PassingAnswer::new(status, fields, longest))
     }
 
     /// Makes the record of an operation whose answer has passed whole. Those who wait for it have it at
     /// once; the disk, a moment later.
-    pub fn settle(self, asked: Fingerprint, answer: Passing, now: Moment) {
+    pub fn settle(self, asked: Fingerprint, answer: PassingAnswer, now: Moment) {
         let Self { stage, claim, room: Some(room) } = self else { return };
         let record = Arc::new(answer.into_record(asked));
         let expires = now.unix_seconds().saturating_add(stage.rules.retention.as_secs());
@@ -259,12 +261,16 @@ mod tests {
             let secrets = Secrets::new(key).unwrap();
             let keeper = Arc::new(Keeper::new(directory.path().to_owned(), secrets));
             keeper.open().unwrap();
-            let bounds = Bounds { records: 1000, bytes: 1 << 30 };
-            let rules = Rules { retention: Duration::from_secs(60), longest_answer: MIB, bounds };
+            let bounds = StoreBounds { records: 1000, bytes: 1 << 30 };
+            let rules = IdempotencyRules {
+                retention: Duration::from_secs(60),
+                longest_answer: MIB,
+                bounds,
+            };
             Self { stage: Arc::new(Idempotency::new(rules, keeper)), _directory: directory }
         }
 
-        fn operation(&self, number: usize) -> (OperationId, Content) {
+        fn operation(&self, number: usize) -> (OperationId, AskedContent) {
             let client = ClientId::new("client").unwrap();
             let operation = Operation {
                 client: Client { organisation: b"o", software_statement: b"s", id: Some(&client) },
@@ -309,7 +315,7 @@ mod tests {
         assert!(matches!(place.turn(1, 160).await, Ok(Turn::Own(_))));
         place.stage.sweep(at(160));
         place.stage.flush().await;
-        assert_eq!(place.stage.standing(), Standing::default());
+        assert_eq!(place.stage.standing(), StoreStanding::default());
     }
 
     #[tokio::test]

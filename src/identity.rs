@@ -16,7 +16,7 @@ mod form;
 pub mod name;
 pub mod path;
 pub mod pem;
-mod presented;
+mod certificate_fields;
 pub mod profile;
 pub mod reason;
 pub mod revocation;
@@ -37,16 +37,16 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::moment::Moment;
 pub use anchors::{AnchorError, TrustAnchors};
+pub use certificate_fields::CertificateFields;
 pub use name::Name;
 pub use path::{PathRules, PathVerifier, Purpose, VerifiedPath};
-pub use presented::Presented;
 pub use profile::{Finding, Level, Preset, Profile, Rule};
 pub use reason::{Culprit, PathFault, PathReason};
 pub use revocation::{
     FetchedList, Leniency, ListFault, ListIssuers, ListMisfit, Revocation, RevocationList,
 };
 pub use thumbprint::Thumbprint;
-use trust::Watch;
+use trust::WatchedChain;
 pub use trust::{FindingWitness, Trust, TrustDomain};
 pub use verifier::ClientVerifier;
 
@@ -218,8 +218,8 @@ pub enum Peer {
 #[derive(Debug)]
 pub struct Certified {
     identity: Result<Participant, IdentityError>,
-    watch: Option<Watch>,
-    presented: OnceLock<Option<Presented>>,
+    watch: Option<WatchedChain>,
+    certificate_fields: OnceLock<Option<CertificateFields>>,
     server_name: Option<Box<str>>,
     dismissed: AtomicBool,
 }
@@ -237,22 +237,22 @@ impl Certified {
         let path = VerifiedPath::from_handshake(chain)?;
         let tell = |findings: &[Finding], culprit: &Culprit| trust.tell(findings, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
-        let watch = Some(Watch::new(chain, domain, trust, now));
+        let watch = Some(WatchedChain::new(chain, domain, trust, now));
         let server_name = server_name.map(Box::from);
-        let (presented, dismissed) = (OnceLock::new(), AtomicBool::new(false));
-        Some(Self { identity, watch, presented, server_name, dismissed })
+        let (certificate_fields, dismissed) = (OnceLock::new(), AtomicBool::new(false));
+        Some(Self { identity, watch, certificate_fields, server_name, dismissed })
     }
 }
 
 impl From<Participant> for Peer {
     /// A participant whose trust does not change.
     fn from(participant: Participant) -> Self {
-        let (identity, presented) = (Ok(participant), OnceLock::new());
+        let (identity, certificate_fields) = (Ok(participant), OnceLock::new());
         let dismissed = AtomicBool::new(false);
         Self::Certified(Box::new(Certified {
             identity,
             watch: None,
-            presented,
+            certificate_fields,
             server_name: None,
             dismissed,
         }))
@@ -295,13 +295,13 @@ impl Peer {
     }
 
     /// The certificate as a backend is told it.
-    pub fn presented(&self, now: Moment) -> Option<&Presented> {
+    pub fn certificate_fields(&self, now: Moment) -> Option<&CertificateFields> {
         let Self::Certified(certified) = self else {
             return None;
         };
         let watch = certified.watch.as_ref()?;
-        let present = || Presented::new(watch.end_entity()?, &watch.issuers(now)?);
-        certified.presented.get_or_init(present).as_ref()
+        let present = || CertificateFields::new(watch.end_entity()?, &watch.issuers(now)?);
+        certified.certificate_fields.get_or_init(present).as_ref()
     }
 
     /// The participant, if there is one and its certificate is still valid.

@@ -1,12 +1,12 @@
 //! Certificates and keys without a gateway: `portaria cert`, `trust`, `jwks` and `jws`.
 //!
 //! Judges through the very code that the gateway runs ([`cert`], [`jws`]), tells what it reads from a
-//! certificate ([`reading`]) and why a request was refused ([`decision`]), sorts what a certification
+//! certificate ([`reading`]) and why a request was refused ([`explain_online`]), sorts what a certification
 //! authority publishes into what may be an anchor and what may not ([`import`]), and shows what a
 //! configuration trusts ([`show`]) and which keys its issuers have ([`jwks`]).
 
 pub mod cert;
-pub mod decision;
+pub mod explain_online;
 #[cfg(feature = "tools")]
 pub mod import;
 pub mod jwks;

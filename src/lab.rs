@@ -11,7 +11,7 @@ pub mod bad_tokens;
 pub mod consents;
 pub mod backend;
 pub mod client;
-pub mod place;
+pub mod directory;
 pub mod tour;
 
 /// The lab's errors go to whoever runs it: any will do.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use crowd::{Ceilings, Crowd, Crowded, Place, Whose};
+pub use crowd::{Ceilings, Crowd, Crowded, HeldPlace, Whose};
 pub use local::Limits;
 
 /// So many requests in so much time.

@@ -72,7 +72,7 @@ pub fn are_in(status: StatusCode, answer: &HeaderMap) -> bool {
 
 /// What of a string matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
+enum StringRole {
     /// A name at the top, so many bytes of which are those of [`NAME`]; nothing once one is not.
     Name(Option<usize>),
     /// A link.
@@ -92,7 +92,7 @@ pub struct LinkRewriter {
     awaits_name: bool,
     /// Whether the member at the top that was named last has links.
     is_links: bool,
-    text: Option<Text>,
+    text: Option<StringRole>,
     is_escaped: bool,
     /// The link that is not whole yet.
     held: Vec<u8>,
@@ -154,25 +154,25 @@ impl LinkRewriter {
         self.objects & 1 == 1
     }
 
-    fn kind_of_text(&self) -> Text {
+    fn kind_of_text(&self) -> StringRole {
         // Deeper than it is followed, the bits of the outer containers are gone for good.
         if self.depth > DEEPEST {
-            return Text::Other;
+            return StringRole::Other;
         }
         match (self.depth, self.awaits_name) {
-            (1, true) => Text::Name(Some(0)),
+            (1, true) => StringRole::Name(Some(0)),
             // Both containers are objects: the top, and the value of `links`.
-            (2, false) if self.is_links && self.objects & 3 == 3 => Text::Link,
-            _ => Text::Other,
+            (2, false) if self.is_links && self.objects & 3 == 3 => StringRole::Link,
+            _ => StringRole::Other,
         }
     }
 
-    fn in_text(&mut self, text: Text, byte: u8, written: &mut Vec<u8>) {
+    fn in_text(&mut self, text: StringRole, byte: u8, written: &mut Vec<u8>) {
         let ends = byte == b'"' && !self.is_escaped;
         self.is_escaped = byte == b'\\' && !self.is_escaped;
         match text {
-            Text::Link if !ends && self.held.len() < LONGEST => self.held.push(byte),
-            Text::Link => {
+            StringRole::Link if !ends && self.held.len() < LONGEST => self.held.push(byte),
+            StringRole::Link => {
                 match replaced(&self.held).filter(|_| ends) {
                     Some(rest) => {
                         written.extend_from_slice(self.public.0.as_bytes());
@@ -183,21 +183,21 @@ impl LinkRewriter {
                 self.held.clear();
                 written.push(byte);
                 // What is longer than any link goes on as any other string.
-                self.text = (!ends).then_some(Text::Other);
+                self.text = (!ends).then_some(StringRole::Other);
             }
-            Text::Name(matched) if ends => {
+            StringRole::Name(matched) if ends => {
                 self.is_links = matched == Some(NAME.len());
                 self.end(byte, written);
             }
-            Text::Name(matched) => {
+            StringRole::Name(matched) => {
                 let next = matched.filter(|matched| {
                     NAME.get(*matched).is_some_and(|b| b.eq_ignore_ascii_case(&byte))
                 });
-                self.text = Some(Text::Name(next.map(|matched| matched + 1)));
+                self.text = Some(StringRole::Name(next.map(|matched| matched + 1)));
                 written.push(byte);
             }
-            Text::Other if ends => self.end(byte, written),
-            Text::Other => written.push(byte),
+            StringRole::Other if ends => self.end(byte, written),
+            StringRole::Other => written.push(byte),
         }
     }
 

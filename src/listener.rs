@@ -9,7 +9,7 @@
 
 pub mod tls;
 pub mod parameters;
-pub mod presented;
+pub mod server_certificates;
 mod acknowledgement;
 pub mod descriptors;
 pub mod edge;
@@ -39,7 +39,7 @@ use crate::request::framing::HeadLimits;
 pub use edge::Edge;
 pub use guests::Guests;
 pub use parameters::Parameters;
-pub use presented::{ByName, ServerIdentity};
+pub use server_certificates::{ByName, ServerIdentity};
 pub use service::{Listening, Workers};
 pub use tls::{Clients, TlsSetup};
 

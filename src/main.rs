@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 use portaria::assembly::{self, Loaded};
 use portaria::config::Mistake;
 use portaria::identity::Preset;
-use portaria::inspect::{InspectError, cert, decision, jwks, jws, reading, show};
+use portaria::inspect::{InspectError, cert, explain_online, jwks, jws, reading, show};
 use portaria::printed;
 use portaria::report::{Metrics, build};
 use portaria::server::{self, Start, Upgraded};
@@ -157,12 +157,12 @@ enum CertCommand {
         #[arg(long, value_name = "RFC3339")]
         at: Option<String>,
         /// What the end entity is to be used for.
-        #[arg(long, value_enum, default_value_t = cert::Use::Client)]
-        purpose: cert::Use,
+        #[arg(long, value_enum, default_value_t = cert::CertificateUse::Client)]
+        purpose: cert::CertificateUse,
         /// What is asked of a client beside RFC 5280: opin-production, opin-sandbox, ofb-production,
         /// ofb-sandbox or none.
         #[arg(long, default_value = "opin-production", value_name = "NAME")]
-        profile: cert::Asked,
+        profile: cert::ProfileChoice,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -227,7 +227,7 @@ fn verify(jwk: PathBuf, algorithm: Algorithm, mut token: String) -> ExitCode {
         }
         token.truncate(token.trim_end().len());
     }
-    match jws::verify(&jws::Question { jwk, algorithm, token }) {
+    match jws::verify(&jws::SignatureQuestion { jwk, algorithm, token }) {
         Ok(verdict) => answer(&verdict.to_string(), verdict.is_valid()),
         Err(error) => give_up(&error),
     }
@@ -242,14 +242,14 @@ fn answer(text: &str, is_good: bool) -> ExitCode {
 fn look_at(command: CertCommand) -> ExitCode {
     let looked = match command {
         CertCommand::Show { file, profile, subject_dn, json } => {
-            let question = reading::Question { file, profile, subject_dn };
+            let question = reading::CertificateQuestion { file, profile, subject_dn };
             reading::run(&question).map(|reading| {
                 (if json { reading.to_json() } else { reading.to_string() }, reading.is_match())
             })
         }
         CertCommand::Verify { chain, anchors, intermediates, crl, at, purpose, profile, json } => {
             let question =
-                cert::Question { chain, anchors, intermediates, crl, at, purpose, profile };
+                cert::ChainQuestion { chain, anchors, intermediates, crl, at, purpose, profile };
             cert::verify(&question).map(|verdict| {
                 if let Some(note) = verdict.note() {
                     let _ = writeln!(std::io::stderr(), "{note}");
@@ -265,7 +265,7 @@ fn look_at(command: CertCommand) -> ExitCode {
 }
 
 fn explain(config: &Path, id: &str, json: bool) -> ExitCode {
-    match decision::ask(config, id) {
+    match explain_online::ask(config, id) {
         Ok(records) if json => say(&records.to_json()),
         Ok(records) => say(records.to_string().trim_end()),
         Err(error @ InspectError::NoDecision) => fail(&error.to_string()),

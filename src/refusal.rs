@@ -31,7 +31,7 @@ use crate::route::{ErrorForm, RouteError};
 use crate::scope::ScopeError;
 use crate::token::TokenError;
 use crate::version::VersionError;
-use codes::{Connection, Status};
+use codes::{ConnectionFate, Status};
 pub use codes::{Fault, Row, Stage};
 pub use text::Text;
 
@@ -205,7 +205,7 @@ impl Refusal {
 
     /// Whether the connection must not carry another request.
     pub fn ends_connection(&self) -> bool {
-        self.row().connection == Connection::Ends
+        self.row().connection == ConnectionFate::Ends
     }
 
     /// The error body in a form of OPIN's, `application/json; charset=utf-8`.

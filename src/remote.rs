@@ -20,7 +20,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use ask::{Ask, Question};
-use ask::{Place, What};
+use ask::{AskedAt, QuestionKind};
 pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
 pub use breakers::Breakers;
 pub use connect::ConnectFault;
@@ -120,7 +120,7 @@ impl fmt::Debug for Remote {
 
 /// An answer within the bound.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Reply {
     /// The status.
     pub status: StatusCode,
     /// The fields.
@@ -129,7 +129,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Reply {
     /// An answer of JSON.
     pub fn json(status: StatusCode, text: String) -> Self {
         let media_type = HeaderValue::from_static("application/json");
@@ -176,10 +176,10 @@ impl Remote {
         Ok(Self { client, url: endpoint.url })
     }
 
-    fn url(&self, place: Place<'_>) -> Result<Url, RemoteError> {
+    fn url(&self, place: AskedAt<'_>) -> Result<Url, RemoteError> {
         let segments = match place {
-            Place::At(url) => return Ok(url),
-            Place::Below(segments) => segments,
+            AskedAt::At(url) => return Ok(url),
+            AskedAt::Below(segments) => segments,
         };
         let mut url = self.url.clone();
         if !segments.is_empty() {
@@ -192,14 +192,16 @@ impl Remote {
 
 #[async_trait]
 impl Ask for Remote {
-    async fn ask(&self, question: Question<'_>) -> Result<Answer, RemoteError> {
+    async fn ask(&self, question: Question<'_>) -> Result<Reply, RemoteError> {
         let Question { place, what, most } = question;
         let url = self.url(place)?;
-        let is_document = matches!(what, What::Document(_));
+        let is_document = matches!(what, QuestionKind::Document(_));
         let mut request = match what {
-            What::Json | What::Document(None) => self.client.get(url),
-            What::Document(Some(etag)) => self.client.get(url).header(header::IF_NONE_MATCH, etag),
-            What::Form(form, basic) => {
+            QuestionKind::Json | QuestionKind::Document(None) => self.client.get(url),
+            QuestionKind::Document(Some(etag)) => {
+                self.client.get(url).header(header::IF_NONE_MATCH, etag)
+            }
+            QuestionKind::Form(form, basic) => {
                 let request = self.client.post(url).body(form);
                 let request =
                     request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -220,7 +222,7 @@ impl Ask for Remote {
             false => read_bounded(&mut response, most).await?,
         };
         let fields = std::mem::take(response.headers_mut());
-        Ok(Answer { status, fields, body })
+        Ok(Reply { status, fields, body })
     }
 }
 
@@ -275,7 +277,7 @@ mod tests {
         let answer = |media_type: Option<&'static str>| {
             let field =
                 media_type.map(|text| (header::CONTENT_TYPE, HeaderValue::from_static(text)));
-            Answer { status: StatusCode::OK, fields: field.into_iter().collect(), body: Vec::new() }
+            Reply { status: StatusCode::OK, fields: field.into_iter().collect(), body: Vec::new() }
         };
         for good in ["application/json", "Application/JWK-Set+json ; charset=utf-8"] {
             assert!(answer(Some(good)).is_json(), "{good}");

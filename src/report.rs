@@ -14,8 +14,7 @@ mod members;
 mod refusals;
 pub mod access_log;
 pub mod application_log;
-pub mod decisions;
-
+pub mod refusal_log;
 pub mod build;
 
 use std::sync::Arc;
@@ -24,8 +23,8 @@ use crate::measure::{ResponseTimes, Sample, Sink};
 pub use access_log::AccessLog;
 pub use application_log::ApplicationLog;
 pub use batches::Flush;
-pub use decisions::Decisions;
 pub use metrics::{DroppedLines, Metrics};
+pub use refusal_log::RefusalLog;
 
 /// Takes every sample.
 pub struct Report {
@@ -38,7 +37,7 @@ pub struct Report {
     /// The log of the process.
     pub application_log: ApplicationLog,
     /// The last refusals.
-    pub decisions: Decisions,
+    pub refusal_log: RefusalLog,
 }
 
 impl Report {
@@ -53,7 +52,7 @@ impl Sink for Report {
     fn take(&self, sample: &Sample<'_>) {
         self.times.note(sample);
         self.metrics.note(sample);
-        self.decisions.note(sample);
+        self.refusal_log.note(sample);
         if let Some(log) = &self.access_log {
             log.write(sample);
         }

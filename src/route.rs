@@ -196,7 +196,7 @@ pub enum RouteError {
 }
 
 /// A route and what the path says of the consent.
-pub struct Found<'a> {
+pub struct FoundRoute<'a> {
     /// The route.
     pub route: &'a Arc<Route>,
     /// The decoded value of the route's consent parameter.
@@ -204,7 +204,7 @@ pub struct Found<'a> {
     params: matchit::Params<'a, 'a>,
 }
 
-impl Found<'_> {
+impl FoundRoute<'_> {
     /// Requires that the parts of the path and the query are what the route's specification publishes.
     pub fn fits(&self, query: Option<&str>) -> Result<(), ParameterError> {
         self.route.asks.parameters.check(self.params.iter(), query)
@@ -212,7 +212,7 @@ impl Found<'_> {
 }
 
 /// Says nothing of the consent.
-impl fmt::Debug for Found<'_> {
+impl fmt::Debug for FoundRoute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Found").field("route", &self.route.published.label).finish_non_exhaustive()
     }
@@ -329,7 +329,7 @@ impl Routes {
         path: &'a str,
         door: Door,
         now: Moment,
-    ) -> Result<Found<'a>, RouteError> {
+    ) -> Result<FoundRoute<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
         let exposed = |route: &&Arc<Route>| door.has(route);
         // What may be read may be asked for its fields (RFC 9110 section 9.3.2).
@@ -350,7 +350,7 @@ impl Routes {
                 return Err(RouteError::NotFound);
             }
         }
-        Ok(Found { route, consent_in_path, params: matched.params })
+        Ok(FoundRoute { route, consent_in_path, params: matched.params })
     }
 
     /// The version of the API that a path belongs to, whether or not the path exists.

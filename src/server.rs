@@ -28,18 +28,18 @@ use tracing::level_filters::LevelFilter;
 use crate::admin::Admin;
 use crate::assembly::Configuration;
 use crate::config::Mistake;
-use crate::course::{Entrance, Gateway, UnderWay};
+use crate::course::{Entrance, ExchangesUnderWay, Gateway};
 use crate::idempotency::StoreError;
 use crate::listener::handover::HandoverError;
 use crate::listener::{Edge, Listening, Workers, descriptors};
 use crate::measure::ResponseTimes;
 use crate::moment::Moment;
 use crate::report::application_log::OPERATOR;
-use crate::report::{AccessLog, ApplicationLog, Decisions, Flush, Metrics, Report, build};
+use crate::report::{AccessLog, ApplicationLog, Flush, Metrics, RefusalLog, Report, build};
 use housekeeping::Housekeeping;
 use lists::Lists;
-use live::{FIRST_LISTS_WITHIN, Fixed, Live, Slot};
-use signals::{Ending, Heard};
+use live::{FIRST_LISTS_WITHIN, Fixed, Live, LiveListener};
+use signals::{ProcessEnd, Signals};
 use start::Sockets;
 pub use upgrade::{UpgradeError, Upgraded, upgrade};
 
@@ -148,7 +148,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let lists = Lists::new(fetching.handle().clone(), metrics.clone());
     let (mut heard, begun) = fetching.block_on(async {
         // First, for a SIGHUP may come while the lists do.
-        let heard = Heard::listen();
+        let heard = Signals::listen();
         (heard, lists.begin(&configuration.listeners, FIRST_LISTS_WITHIN).await)
     });
     lists.put_in_force(&configuration.listeners, begun);
@@ -156,8 +156,8 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let (report, _flush_on_exit) = report(&live.fixed, log, metrics.clone())?;
     metrics.note_configuration(Moment::now());
 
-    let under_way = UnderWay::default();
-    let edges = live.slots.iter().map(|slot| edge(&live, slot, &report, &under_way));
+    let under_way = ExchangesUnderWay::default();
+    let edges = live.listeners.iter().map(|listener| edge(&live, listener, &report, &under_way));
     let edges: Vec<_> = edges.collect();
     let mut sockets = match bound {
         Some(bound) => bound,
@@ -176,7 +176,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
 
     let (ended, end) = channel();
     let hangup = heard.hangup.take();
-    let ending = Ending::new(live.fixed.server.upgrade.clone(), duplicates, heard);
+    let ending = ProcessEnd::new(live.fixed.server.upgrade.clone(), duplicates, heard);
     let housekeeping = Housekeeping::new(live, under_way, ended.clone(), hangup, debut);
     let mut housekeeping = background_service("housekeeping", housekeeping);
     housekeeping.threads = Some(1);
@@ -216,7 +216,7 @@ fn add_listeners(
 /// The process ends when the server has run out, or as soon as a drain has nothing left to wait for.
 fn wait_for_end(
     server: Server,
-    ending: Ending,
+    ending: ProcessEnd,
     ended: Sender<Ended>,
     end: &Receiver<Ended>,
 ) -> Result<(), StartError> {
@@ -251,28 +251,36 @@ fn report(
     let log = fixed.log.access.then(|| AccessLog::new(std::io::stdout()));
     let log = log.transpose().map_err(StartError::AccessLog)?;
     let (access_log, flush) = log.map_or((None, None), |(log, flush)| (Some(log), Some(flush)));
-    let decisions = Decisions::new(fixed.log.decisions);
+    let decisions = RefusalLog::new(fixed.log.decisions);
     let times = ResponseTimes::new();
-    Ok((Arc::new(Report { metrics, times, access_log, application_log, decisions }), flush))
+    Ok((
+        Arc::new(Report { metrics, times, access_log, application_log, refusal_log: decisions }),
+        flush,
+    ))
 }
 
-fn edge(live: &Live, slot: &Slot, report: &Arc<Report>, under_way: &UnderWay) -> Edge {
+fn edge(
+    live: &Live,
+    listener: &LiveListener,
+    report: &Arc<Report>,
+    under_way: &ExchangesUnderWay,
+) -> Edge {
     let gateway = Gateway {
         serving: live.serving.clone(),
         entrance: Entrance {
-            listener: slot.name.clone(),
-            position: slot.position,
-            exposure: slot.exposure,
+            listener: listener.name.clone(),
+            position: listener.position,
+            exposure: listener.exposure,
         },
         sink: report.clone(),
         under_way: under_way.clone(),
     };
-    report.metrics.connections().begin(&slot.name);
+    report.metrics.connections().begin(&listener.name);
     Edge {
-        listener: slot.name.clone(),
-        acceptor: slot.acceptor.clone(),
-        balancers: slot.balancers.clone(),
-        hops: slot.hops.clone(),
+        listener: listener.name.clone(),
+        acceptor: listener.acceptor.clone(),
+        balancers: listener.balancers.clone(),
+        hops: listener.hops.clone(),
         guests: live.guests.clone(),
         limits: live.wire.clone(),
         gateway: Arc::new(gateway),

@@ -133,9 +133,9 @@ impl<'de, T: Members> Visitor<'de> for Object<T> {
 }
 
 /// A text of bounded length.
-pub struct Text(pub String);
+pub struct BoundedText(pub String);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for BoundedText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.len() <= LONGEST_TEXT {
@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Text {
 
 /// The value of a member that must be a text.
 pub fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
-    Ok(Some(map.next_value::<Text>()?.0))
+    Ok(Some(map.next_value::<BoundedText>()?.0))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use status::{ConsentStatus, States};
 
 /// Where the members of a description are, as JSON pointers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Members {
+pub struct MemberPointers {
     /// The consent's id.
     pub id: String,
     /// The state, in the regulator's spelling.
@@ -42,7 +42,7 @@ pub struct Members {
     pub linked: Option<String>,
 }
 
-impl Members {
+impl MemberPointers {
     /// The member names of the consents and enrollments APIs, and `clientId` beside them.
     pub fn of(kind: ConsentKind) -> Self {
         Self {
@@ -75,7 +75,7 @@ pub struct Reading {
     /// Of what.
     pub kind: ConsentKind,
     /// Where the members are.
-    pub members: Members,
+    pub members: MemberPointers,
     /// The states that there are.
     pub states: States,
     /// What an absent expiration means.
@@ -203,7 +203,8 @@ mod tests {
 
     fn read(json: &str, missing_expiration: MissingExpiration) -> Option<Terms> {
         let kind = ConsentKind::Consent;
-        let members = Members { linked: Some("/data/linkId".into()), ..Members::of(kind) };
+        let members =
+            MemberPointers { linked: Some("/data/linkId".into()), ..MemberPointers::of(kind) };
         let states = States { consumed: true };
         let reading = Reading { kind, members, states, missing_expiration };
         reading.read(&serde_json::from_str(json).ok()?)

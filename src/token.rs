@@ -41,14 +41,14 @@ pub use algorithm::Algorithm;
 pub use binding::BoundToken;
 use cache::{Cached, Signed, UntilExpiry};
 pub use claims::{ClaimRules, ClientId, GrantRule, ParticipantRule};
-use claims::{Claims, Source};
+use claims::{Claims, ClaimsSource};
 pub use error::TokenError;
 use inquiry::Inquiries;
-pub use inquiry::{KEEP_INACTIVE, Notice, Witness};
+pub use inquiry::{InquiryNotice, InquiryWitness, KEEP_INACTIVE};
 use introspection::Introspector;
 pub use issuer::{Issuer, Issuers};
-use memo::{Known, Mark};
-pub use revoked::{Revocation, Revoked};
+use memo::{RememberedToken, TokenMark};
+pub use revoked::{Revoked, TokenRevocation};
 
 /// On whose behalf a token was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl Tokens {
         signed_rules: SignedRules,
         limits: TokenLimits,
         issuers: Issuers,
-        introspector: Option<(Introspector, Witness)>,
+        introspector: Option<(Introspector, InquiryWitness)>,
         revoked: Arc<Revoked>,
     ) -> Self {
         let signed = moka::sync::Cache::builder()
@@ -218,7 +218,7 @@ impl Tokens {
         now: Moment,
     ) -> Result<BoundToken, TokenError> {
         let presented = bearer::find(headers, self.limits.longest)?;
-        let mark = Mark::of(presented.as_bytes());
+        let mark = TokenMark::of(presented.as_bytes());
         let met = mark.and_then(|mark| self.met(mark, now));
         let (key, token) = match met {
             Some(known) => known,
@@ -260,8 +260,8 @@ impl Tokens {
     }
 
     /// A token that this thread met before, and whose keys still count.
-    fn met(&self, mark: Mark, now: Moment) -> Option<(Digest, Arc<VerifiedToken>)> {
-        let Known { digest, token, signed } = memo::recall(mark, self.number)?;
+    fn met(&self, mark: TokenMark, now: Moment) -> Option<(Digest, Arc<VerifiedToken>)> {
+        let RememberedToken { digest, token, signed } = memo::recall(mark, self.number)?;
         let keys = self.issuers.keys_at(signed.issuer)?;
         keys.vouches_for(signed.revision, now).then_some((digest, token))
     }
@@ -269,7 +269,7 @@ impl Tokens {
     async fn verify(
         &self,
         key: Digest,
-        mark: Option<Mark>,
+        mark: Option<TokenMark>,
         text: &str,
         caller: &OrganisationId,
         now: Moment,
@@ -285,7 +285,12 @@ impl Tokens {
     }
 
     /// A signed token that was verified before, with keys that still count.
-    fn known(&self, key: Digest, mark: Option<Mark>, now: Moment) -> Option<Arc<VerifiedToken>> {
+    fn known(
+        &self,
+        key: Digest,
+        mark: Option<TokenMark>,
+        now: Moment,
+    ) -> Option<Arc<VerifiedToken>> {
         let Cached { token, signed, .. } = self.signed.get(&key)?;
         let signed = signed?;
         let keys = self.issuers.keys_at(signed.issuer)?;
@@ -294,7 +299,7 @@ impl Tokens {
         }
         // Who sends it a second time sends it again.
         if let Some(mark) = mark {
-            let known = Known { digest: key, token: token.clone(), signed };
+            let known = RememberedToken { digest: key, token: token.clone(), signed };
             memo::remember(mark, self.number, known);
         }
         Some(token)
@@ -322,7 +327,7 @@ impl Tokens {
         let set = keys.with_key(header.kid(), now).await?;
         let named = set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
         parts.verify(named.key(algorithm)?, algorithm)?;
-        let mut token = claims.judge(Source::Jwt, &self.rules, now)?;
+        let mut token = claims.judge(ClaimsSource::Jwt, &self.rules, now)?;
         token.signed = Some(Digest::of(parts.signed()));
         let signed = Signed { issuer: position, revision: set.revision };
         let cached = Cached::new(token, Some(signed), now);

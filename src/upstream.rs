@@ -111,7 +111,7 @@ pub struct Chosen {
     /// Its place among the upstream's servers.
     pub place: usize,
     /// How it is spoken to.
-    tls: Option<tls::Client>,
+    tls: Option<tls::ServerTls>,
     /// For how long a connection to it may wait.
     idle_timeout: Duration,
     /// By which its connections are kept apart from others: no two servers of the process have one number, and a
@@ -124,7 +124,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 impl Upstream {
     /// An upstream whose servers are all in good standing.
     pub fn new(settings: UpstreamSettings) -> Result<Self, tls::ClientError> {
-        let tls = settings.tls.as_ref().map(tls::Client::new).transpose()?;
+        let tls = settings.tls.as_ref().map(tls::ServerTls::new).transpose()?;
         let server = |(place, address): (usize, &SocketAddr)| Server {
             chosen: Arc::new(Chosen {
                 address: *address,

@@ -66,12 +66,12 @@ impl FullVersion {
 
 /// The versions that a field can mean.
 #[derive(Clone, Copy)]
-struct Asked {
+struct VersionRange {
     lowest: FullVersion,
     highest: FullVersion,
 }
 
-impl Asked {
+impl VersionRange {
     /// Parses one to three numbers.
     fn parse(text: &[u8]) -> Option<Self> {
         let mut parts = text.split(|byte| *byte == b'.').map(number);
@@ -97,7 +97,7 @@ fn number(digits: &[u8]) -> Option<u32> {
     fits.then(|| digits.iter().fold(0, add))
 }
 
-fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Asked>, VersionError> {
+fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<VersionRange>, VersionError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -109,7 +109,7 @@ fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Asked>, Version
     if text.is_empty() {
         return Ok(None);
     }
-    Asked::parse(text).map(Some).ok_or(VersionError::Malformed)
+    VersionRange::parse(text).map(Some).ok_or(VersionError::Malformed)
 }
 
 #[cfg(test)]

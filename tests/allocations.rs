@@ -20,11 +20,11 @@ use std::sync::mpsc::{Receiver, channel};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use portaria::assembly::{self, Loaded};
-use portaria::lab::authorization::{AUDIENCE, Grant, ISSUER, Signer};
+use portaria::lab::authorization::{AUDIENCE, ISSUER, Signer, TokenContent};
 use portaria::lab::backend::Backend;
 use portaria::lab::client::{Connector, Response};
-use portaria::lab::consents::{Record, Store};
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::consents::{Store, StoredConsent};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use portaria::report::Metrics;
 use portaria::server::{self, Start};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -128,9 +128,9 @@ impl Drop for Lab {
 
 impl Lab {
     async fn start() -> Self {
-        let root = Authority::root("root", rsa_key().unwrap()).unwrap();
+        let root = CertificationAuthority::root("root", rsa_key().unwrap()).unwrap();
         let issuing = root.issuing("SSL", rsa_key().unwrap()).unwrap();
-        let client = issuing.client(&rsa_key().unwrap(), &Subject::default()).unwrap();
+        let client = issuing.client(&rsa_key().unwrap(), &ClientSubject::default()).unwrap();
         let signer = Signer::new("key", &rsa_key().unwrap().serialize_pem()).unwrap();
         let directory = tempfile::tempdir().unwrap();
         write_files(directory.path(), &root, &issuing, &signer);
@@ -264,10 +264,15 @@ fn spawn(configuration: &Path) -> (Child, ChildStdin, Receiver<usize>, SocketAdd
     (gateway, asking, counts, address)
 }
 
-fn write_files(directory: &Path, root: &Authority, issuing: &Authority, signer: &Signer) {
+fn write_files(
+    directory: &Path,
+    root: &CertificationAuthority,
+    issuing: &CertificationAuthority,
+    signer: &Signer,
+) {
     let server = issuing.server(&rsa_key().unwrap(), -3600, 86_400).unwrap();
     let write = |name: &str, text: &str| {
-        portaria::lab::place::write_secret(&directory.join(name), text).unwrap();
+        portaria::lab::directory::write_secret(&directory.join(name), text).unwrap();
     };
     write("server.pem", &server.chain_pem);
     write("server.key", &server.key_pem);
@@ -275,14 +280,14 @@ fn write_files(directory: &Path, root: &Authority, issuing: &Authority, signer: 
     write("jwks.json", &signer.jwks().to_string());
 }
 
-fn consent() -> Record {
+fn consent() -> StoredConsent {
     let permissions = ["RESOURCES_READ", "DAMAGES_AND_PEOPLE_AUTO_READ"];
-    Record {
+    StoredConsent {
         status: "AUTHORISED".into(),
         permissions: permissions.map(str::to_owned).to_vec(),
         client_id: "client".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 
@@ -291,7 +296,7 @@ fn token(signer: &Signer, client: &Identity, subject: Option<&str>) -> String {
         Some(_) => format!("openid consent:{CONSENT} insurance-auto"),
         None => "quote-auto-lead".to_owned(),
     };
-    let grant = Grant {
+    let grant = TokenContent {
         client_id: "client".into(),
         scope,
         subject: subject.map(str::to_owned),

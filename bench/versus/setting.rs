@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use jsonwebtoken::EncodingKey;
 use portaria::lab::Result;
-use portaria::lab::authorization::{Grant, Signer};
-use portaria::lab::consents::{Record, Store};
+use portaria::lab::authorization::{Signer, TokenContent};
+use portaria::lab::consents::{Store, StoredConsent};
 use portaria::lab::http::Service;
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -52,9 +52,9 @@ impl Setting {
     pub(crate) async fn prepare() -> Result<Self> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let at = directory.path();
-        let root = Authority::root("bench root", rsa_key()?)?;
+        let root = CertificationAuthority::root("bench root", rsa_key()?)?;
         let issuing = root.issuing("bench SSL", rsa_key()?)?;
-        let client = issuing.client(&rsa_key()?, &Subject::default())?;
+        let client = issuing.client(&rsa_key()?, &ClientSubject::default())?;
         write_certificates(at, &root, &issuing)?;
         let key = rsa_key()?;
         let signer = Signer::new("bench", &key.serialize_pem())?;
@@ -137,14 +137,14 @@ impl Setting {
         Ok(tokens.into())
     }
 
-    fn grant(&self, which: Token) -> Grant {
+    fn grant(&self, which: Token) -> TokenContent {
         let (scope, subject) = match which {
             Token::Customer => {
                 (format!("openid consent:{CONSENT} insurance-auto"), Some("customer".to_owned()))
             }
             Token::Client => ("quote-auto-lead".to_owned(), None),
         };
-        Grant {
+        TokenContent {
             client_id: "bench".into(),
             scope,
             subject,
@@ -155,7 +155,11 @@ impl Setting {
 }
 
 /// Certificates, and the lists for the strict gateway.
-fn write_certificates(at: &Path, root: &Authority, issuing: &Authority) -> Result<()> {
+fn write_certificates(
+    at: &Path,
+    root: &CertificationAuthority,
+    issuing: &CertificationAuthority,
+) -> Result<()> {
     let server = issuing.server(&rsa_key()?, -3600, 86_400)?;
     std::fs::write(at.join("root.pem"), root.pem())?;
     std::fs::write(at.join("issuing.pem"), issuing.pem())?;
@@ -182,15 +186,15 @@ fn merged(sets: &[Value]) -> Value {
     json!({"keys": keys.flatten().collect::<Vec<_>>()})
 }
 
-fn consent() -> Record {
+fn consent() -> StoredConsent {
     let permissions =
         ["RESOURCES_READ", "DAMAGES_AND_PEOPLE_AUTO_READ", "DAMAGES_AND_PEOPLE_AUTO_CLAIM_READ"];
-    Record {
+    StoredConsent {
         status: "AUTHORISED".into(),
         permissions: permissions.map(str::to_owned).to_vec(),
         client_id: "bench".into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 

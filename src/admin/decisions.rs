@@ -17,7 +17,7 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 };
 
 fn answer(admin: &Admin, id: &str) -> Response<Vec<u8>> {
-    match admin.report.decisions.of(id) {
+    match admin.report.refusal_log.of(id) {
         Some(found) => text(StatusCode::OK, "application/json", found),
         None => json(StatusCode::NOT_FOUND, &serde_json::json!([])),
     }

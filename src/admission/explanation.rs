@@ -32,7 +32,7 @@ pub struct Comparison {
 
 /// Microseconds that the stages took. Those before the token ask nobody and take a few together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Times {
+pub struct StageTimes {
     /// limits, request, identity and route.
     pub local_us: u64,
     /// token and scope.
@@ -50,10 +50,10 @@ pub struct Explanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Comparison>,
     /// How long it took to find out.
-    pub times: Times,
+    pub times: StageTimes,
 }
 
-impl Times {
+impl StageTimes {
     fn of(watch: &Stopwatch) -> Self {
         let [local, token, consent] = watch.parts().map(|part| part.map(micros));
         Self { local_us: local.unwrap_or_default(), token_us: token, consent_us: consent }
@@ -72,7 +72,7 @@ impl Admission {
         refusal: &Refusal,
         now: Moment,
     ) -> Explanation {
-        let times = Times::of(&request.watch);
+        let times = StageTimes::of(&request.watch);
         let compared = match refusal {
             Refusal::Limits(exceeded) => Some(quota(exceeded)),
             Refusal::Crowded(crowded) => Some(ceiling(*crowded)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Assembler;
 use super::witnesses::{BreakerWords, Causes};
 use crate::config::{ConsentSettings, EndpointSettings, WebhookSettings};
-use crate::consent::{Consents, Events, Notice, Registry, Witness};
+use crate::consent::{Consents, Events, Registry, RegistryNotice, RegistryWitness};
 use crate::moment::Moment;
 use crate::remote::Breakers;
 use crate::report::Metrics;
@@ -54,24 +54,24 @@ impl Assembler<'_> {
 }
 
 /// Counts what is told of the registry.
-fn witness(metrics: &Metrics) -> Witness {
+fn witness(metrics: &Metrics) -> RegistryWitness {
     let [answered, unknown, failed] =
         ["answered", "unknown", "failed"].map(|result| metrics.services().consent_lookups(result));
     let stale = metrics.services().stale_consents();
     let causes = Causes::new("the consent registry gave no answer that decides");
     Arc::new(move |notice| match notice {
-        Notice::Answered => {
+        RegistryNotice::Answered => {
             causes.note(None);
             answered.inc();
         }
-        Notice::Unknown => {
+        RegistryNotice::Unknown => {
             causes.note(None);
             unknown.inc();
         }
-        Notice::Failed(error) => {
+        RegistryNotice::Failed(error) => {
             causes.note(Some(error));
             failed.inc();
         }
-        Notice::Stale => stale.inc(),
+        RegistryNotice::Stale => stale.inc(),
     })
 }

@@ -13,7 +13,7 @@ use crate::address::Networks;
 use crate::config::{ListenerSettings, ServerCertificate};
 use crate::identity::Profile;
 use crate::listener::lists::Point;
-use crate::listener::presented::Presented;
+use crate::listener::server_certificates::PresentedCertificate;
 use crate::listener::tls::{Acceptor, TlsSetup};
 use crate::listener::{ByName, Clients};
 use crate::moment::Moment;
@@ -67,8 +67,10 @@ impl Assembler<'_> {
         let ListenerSettings { name, address, exposure, parameters, certificates, trust, .. } =
             settings;
         let expiry = certificates.iter().filter_map(|one| self.expiry(one, now)).min();
-        let presented: Vec<Presented> = certificates.into_iter().map(|one| one.presented).collect();
-        let end_entities = presented.iter().filter_map(Presented::end_entity).cloned().collect();
+        let presented: Vec<PresentedCertificate> =
+            certificates.into_iter().map(|one| one.presented).collect();
+        let end_entities =
+            presented.iter().filter_map(PresentedCertificate::end_entity).cloned().collect();
         let (clients, points) = match trust {
             Some(trust) => {
                 let (clients, points) = self.clients(trust, &name, profile, points)?;

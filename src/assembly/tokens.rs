@@ -13,11 +13,11 @@ use crate::moment::Moment;
 use crate::remote::Breakers;
 use crate::report::Metrics;
 use crate::token::introspection::{Assertion, ClientAuthentication, Introspector};
-use crate::token::jwks::kept::{Keeper, Recalled};
+use crate::token::jwks::kept::{KeySetKeeper, Recalled};
 use crate::token::jwks::origin::Metadata;
 use crate::token::jwks::source::{self, Setup};
-use crate::token::jwks::{Event, KeySet, KeySource, Origin};
-use crate::token::{Issuer, Issuers, Notice, Tokens, Witness};
+use crate::token::jwks::{KeySet, KeySetEvent, KeySource, Origin};
+use crate::token::{InquiryNotice, InquiryWitness, Issuer, Issuers, Tokens};
 
 const BREAKER: BreakerWords = BreakerWords {
     service: "introspection",
@@ -46,7 +46,10 @@ impl Assembler<'_> {
         Some((settings, Arc::new(tokens)))
     }
 
-    fn introspector(&self, settings: &IntrospectionSettings) -> Option<(Introspector, Witness)> {
+    fn introspector(
+        &self,
+        settings: &IntrospectionSettings,
+    ) -> Option<(Introspector, InquiryWitness)> {
         let authentication = match self.stand_in {
             // Who stands in for the authorization server is told no secret, and nothing that is signed.
             Some(_) => ClientAuthentication::TlsClientAuth { client_id: String::new() },
@@ -71,7 +74,8 @@ impl Assembler<'_> {
     fn key_source(&self, issuer: &str, settings: &KeySettings) -> Option<Arc<KeySource>> {
         let place = self.mistakes.at(&settings.at);
         let now = Moment::now();
-        let keeper = settings.directory.as_ref().map(|directory| Keeper::new(directory, issuer));
+        let keeper =
+            settings.directory.as_ref().map(|directory| KeySetKeeper::new(directory, issuer));
         let (origin, keys) = self.origin(issuer, settings, &place)?;
         let begin_with = match (keys, &keeper) {
             (Some(keys), _) => Some(Recalled { keys, age: Duration::ZERO }),
@@ -140,7 +144,12 @@ fn authentication(settings: &Authentication) -> Option<ClientAuthentication> {
 }
 
 /// What was kept, unless it is too old or no key set; that is no reason not to start.
-fn recall(keeper: &Keeper, keys: &KeySettings, place: &Place, now: Moment) -> Option<Recalled> {
+fn recall(
+    keeper: &KeySetKeeper,
+    keys: &KeySettings,
+    place: &Place,
+    now: Moment,
+) -> Option<Recalled> {
     match keeper.recall(&keys.algorithms, now) {
         Ok(recalled) => recalled.filter(|recalled| recalled.age < keys.pace.stale_for),
         Err(error) => {
@@ -151,20 +160,20 @@ fn recall(keeper: &Keeper, keys: &KeySettings, place: &Place, now: Moment) -> Op
     }
 }
 
-fn witness(metrics: &Metrics) -> Witness {
+fn witness(metrics: &Metrics) -> InquiryWitness {
     let words = ["active", "refused", "failed"];
     let [active, refused, failed] = words.map(|word| metrics.services().introspections(word));
     let causes = Causes::new("introspection gave no answer that decides");
     Arc::new(move |notice| match notice {
-        Notice::Active => {
+        InquiryNotice::Active => {
             causes.note(None);
             active.inc();
         }
-        Notice::Refused => {
+        InquiryNotice::Refused => {
             causes.note(None);
             refused.inc();
         }
-        Notice::Failed(error) => {
+        InquiryNotice::Failed(error) => {
             causes.note(Some(error));
             failed.inc();
         }
@@ -172,16 +181,16 @@ fn witness(metrics: &Metrics) -> Witness {
 }
 
 /// Counts and logs what happens to key sets.
-fn key_witness(metrics: &Metrics) -> source::Witness {
+fn key_witness(metrics: &Metrics) -> source::KeySetWitness {
     let key_sets = metrics.key_sets();
     Arc::new(move |issuer, event| match event {
-        Event::Read { cause, changed } => {
+        KeySetEvent::Read { cause, changed } => {
             key_sets.note_read(issuer, cause.as_str(), Moment::now());
             if *changed {
                 tracing::info!(issuer, cause = cause.as_str(), "the key set changed");
             }
         }
-        Event::Failed { cause, error, counts_on } => {
+        KeySetEvent::Failed { cause, error, counts_on } => {
             key_sets.note_failure(issuer, cause.as_str(), error.reason(), Moment::now());
             let cause = cause.as_str();
             match counts_on {
@@ -193,9 +202,9 @@ fn key_witness(metrics: &Metrics) -> source::Witness {
                 }
             }
         }
-        Event::NotKept(error) => {
+        KeySetEvent::NotKept(error) => {
             tracing::warn!(issuer, %error, "the key set cannot be kept for the next start");
         }
-        Event::UnknownKey => key_sets.note_unknown_key(issuer),
+        KeySetEvent::UnknownKey => key_sets.note_unknown_key(issuer),
     })
 }

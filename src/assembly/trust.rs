@@ -6,7 +6,7 @@ use super::Assembler;
 use super::points::Points;
 use crate::config::{Filed, LISTS, RevocationSettings, TrustSettings};
 use crate::identity::revocation::ListWitness;
-use crate::identity::verifier::{ClientVerifier, Witness};
+use crate::identity::verifier::{ClientVerifier, PathWitness};
 use crate::identity::{
     FindingWitness, Level, PathFault, PathRules, PathVerifier, Profile, Revocation, RevocationList,
     Trust, TrustDomain,
@@ -112,7 +112,7 @@ pub(super) fn seconds(moment: Moment) -> i64 {
 }
 
 /// Counts and logs what is refused, with what is needed to find the certificate and nothing more.
-fn witness(name: &str, metrics: &Metrics) -> Witness {
+fn witness(name: &str, metrics: &Metrics) -> PathWitness {
     let counter = metrics.certificate_refusals();
     let listener = name.to_owned();
     Arc::new(move |fault: &PathFault| {

@@ -20,17 +20,17 @@ const FOR_ROUTES: [&str; 9] = [
     "shadow_until",
 ];
 
-type Keys = BTreeMap<String, String>;
+type RouteKeys = BTreeMap<String, String>;
 
 /// What a policy file says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     /// What is about the file itself.
-    head: Keys,
+    head: RouteKeys,
     /// By path and method, with what the top of the file says for them.
-    routes: BTreeMap<(String, String), Keys>,
+    routes: BTreeMap<(String, String), RouteKeys>,
     /// What the top says for routes.
-    inherited: Keys,
+    inherited: RouteKeys,
 }
 
 impl View {
@@ -119,7 +119,7 @@ impl View {
 }
 
 /// `permission "A" -> "B"`, for each key that differs.
-fn compare(old: &Keys, new: &Keys) -> Vec<String> {
+fn compare(old: &RouteKeys, new: &RouteKeys) -> Vec<String> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let shown = |value: Option<&String>| value.map_or("nothing", String::as_str).to_owned();
     let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
@@ -129,7 +129,7 @@ fn compare(old: &Keys, new: &Keys) -> Vec<String> {
 }
 
 /// What a route asks of its callers, in short.
-fn summary(keys: &Keys) -> String {
+fn summary(keys: &RouteKeys) -> String {
     let asked = ["access", "scope", "permission"].iter().filter_map(|name| keys.get(*name));
     asked.map(|value| value.trim_matches('"')).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
 //! A specification: what an OpenAPI 3.0 file says of its operations.
 //!
-//! Takes a file; gives its name, version and [`Operation`]s, each with what the file says of it, or why
+//! Takes a file; gives its name, version and [`SpecifiedOperation`]s, each with what the file says of it, or why
 //! that cannot be told. Refuses what is malformed: an unusable server, a reference that leads nowhere, in
 //! a circle or to another file, an unknown security scheme, a path that no policy could have.
 //!
@@ -20,14 +20,14 @@ use super::source;
 use super::yaml::Node;
 use crate::config::document::{Mistakes, Place};
 use crate::route::{ErrorForm, Template};
-use fields::Fields;
-pub(super) use fields::Interaction;
-use parameters::Parameters;
+use fields::OperationFields;
+pub(super) use fields::SpecifiedInteraction;
+use parameters::SpecifiedParameters;
 use reference::References;
-pub(super) use security::{Grant, Requirement};
+pub(super) use security::{Requirement, TokenOwner};
 
 /// What a specification says of something; the error is why that cannot be told.
-pub(super) type Told<T> = Result<T, String>;
+pub(super) type Stated<T> = Result<T, String>;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 /// The largest official specification has fourteen operations.
@@ -53,7 +53,7 @@ pub(super) struct Specification {
 }
 
 /// One method of one path.
-pub(super) struct Operation {
+pub(super) struct SpecifiedOperation {
     /// Where it stands.
     pub(super) place: Place,
     /// The method, in capitals.
@@ -67,19 +67,19 @@ pub(super) struct Operation {
     /// What is asked of a caller: one of these.
     pub(super) security: Vec<Requirement>,
     /// The permission that the specification's prose names.
-    pub(super) permission: Told<Option<String>>,
+    pub(super) permission: Stated<Option<String>>,
     /// The rule of `x-fapi-interaction-id`.
-    pub(super) interaction: Interaction,
+    pub(super) interaction: SpecifiedInteraction,
     /// Whether `x-idempotency-key` is required.
     pub(super) idempotency_key: bool,
     /// What a body is written in, if it is not JSON.
-    pub(super) request_body: Told<Option<&'static str>>,
+    pub(super) request_body: Stated<Option<&'static str>>,
     /// What its path and query may be.
-    pub(super) parameters: Parameters,
+    pub(super) parameters: SpecifiedParameters,
     /// Whether `x-v` is declared.
     pub(super) negotiates: bool,
     /// The form of its errors.
-    pub(super) errors: Told<ErrorForm>,
+    pub(super) errors: Stated<ErrorForm>,
 }
 
 impl Specification {
@@ -145,7 +145,7 @@ impl Specification {
     }
 
     /// The operations, in the order of their paths.
-    pub(super) fn operations(&self) -> Vec<Operation> {
+    pub(super) fn operations(&self) -> Vec<SpecifiedOperation> {
         let base = self.base().map_err(|(line, text)| self.reject(line, "servers", text)).ok();
         let paths = self.root.get("paths");
         if paths.is_none() {
@@ -211,7 +211,7 @@ impl Specification {
         template: &Template,
         item: &Node,
         permissions: &PermissionTable,
-        operations: &mut Vec<Operation>,
+        operations: &mut Vec<SpecifiedOperation>,
     ) {
         let methods = item.entries().filter(|(key, ..)| METHODS.contains(key)).count();
         for (key, line, node) in item.entries() {
@@ -227,8 +227,9 @@ impl Specification {
                 let method = key.to_ascii_uppercase();
                 let label = format!("{method} {template}");
                 let place = Place::at(&self.file, line, label, &self.mistakes);
-                let fields = Fields { references: self.references(), item, operation: node, place };
-                operations.push(Operation {
+                let fields =
+                    OperationFields { references: self.references(), item, operation: node, place };
+                operations.push(SpecifiedOperation {
                     security: security::requirements(&fields.references, node, &fields.place),
                     permission: permissions.find(path, &method, methods),
                     interaction: fields.interaction(),

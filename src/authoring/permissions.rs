@@ -16,27 +16,27 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::openapi::Told;
+use super::openapi::Stated;
 use crate::consent::Permission;
 
 /// Path and method, where one is named.
-type Row = (String, Option<String>);
+type PathAndMethod = (String, Option<String>);
 
 /// The permissions of a specification, by path and method.
 #[derive(Debug, Default)]
 pub(super) struct PermissionTable {
-    rows: BTreeMap<Row, BTreeSet<String>>,
+    rows: BTreeMap<PathAndMethod, BTreeSet<String>>,
     /// Lines that begin like rows and say nothing.
     strange: Vec<String>,
     /// The segment that all paths share.
     shared: Option<String>,
-    used: RefCell<BTreeSet<Row>>,
+    used: RefCell<BTreeSet<PathAndMethod>>,
 }
 
 impl PermissionTable {
     /// Reads the table of a description. `paths` are those of the specification.
     pub(super) fn parse<'a>(prose: &str, paths: impl Iterator<Item = &'a str>) -> Self {
-        let mut rows: BTreeMap<Row, BTreeSet<String>> = BTreeMap::new();
+        let mut rows: BTreeMap<PathAndMethod, BTreeSet<String>> = BTreeMap::new();
         let mut strange = Vec::new();
         let mut path = None;
         for line in prose.lines().map(str::trim) {
@@ -59,7 +59,7 @@ impl PermissionTable {
 
     /// The permission of a path's method. `methods` is how many the path has: a row without a method
     /// means the one that there is.
-    pub(super) fn find(&self, path: &str, method: &str, methods: usize) -> Told<Option<String>> {
+    pub(super) fn find(&self, path: &str, method: &str, methods: usize) -> Stated<Option<String>> {
         let below = self.shared.as_deref().and_then(|shared| path.strip_prefix(shared));
         let below = below.map(|rest| if rest.is_empty() { "/" } else { rest });
         let mut found = BTreeSet::new();
@@ -91,7 +91,7 @@ impl PermissionTable {
     pub(super) fn unused(&self) -> Vec<String> {
         let used = self.used.borrow();
         let unused = self.rows.iter().filter(|(row, _)| !used.contains(*row));
-        let in_words = |((path, method), permissions): (&Row, &BTreeSet<String>)| {
+        let in_words = |((path, method), permissions): (&PathAndMethod, &BTreeSet<String>)| {
             let names: Vec<&str> = permissions.iter().map(String::as_str).collect();
             let method = method.as_deref().unwrap_or("any");
             format!("{method} {path} {}", names.join(" "))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::settle::{Keys, Rule};
+use super::settle::{PolicyKeys, PolicyRoute};
 use crate::config::values;
 
 /// Keys that a file may say once for its routes. The most frequent value stands at its top.
@@ -17,11 +17,11 @@ pub(super) struct Policy {
     pub(super) major: String,
     pub(super) base: String,
     /// What stands at its top, for its routes.
-    pub(super) head: Keys,
+    pub(super) head: PolicyKeys,
     /// The scopes of its API.
     pub(super) scopes: BTreeSet<String>,
     /// In the order of their paths. What the top says is not repeated.
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<PolicyRoute>,
     /// Its specifications, each in words.
     pub(super) sources: BTreeSet<String>,
     /// Whether the registry has one of them as deprecated.
@@ -40,7 +40,7 @@ impl Policy {
             api,
             major: major.to_owned(),
             base: base.to_owned(),
-            head: Keys::new(),
+            head: PolicyKeys::new(),
             scopes: BTreeSet::new(),
             rules: Vec::new(),
             sources: BTreeSet::new(),
@@ -95,7 +95,7 @@ fn order(method: &str) -> usize {
 }
 
 /// Two routes that one request could mean are reported at the later one. Gives the base paths of both.
-pub(super) fn reject_overlaps(rules: &[Rule]) -> BTreeSet<String> {
+pub(super) fn reject_overlaps(rules: &[PolicyRoute]) -> BTreeSet<String> {
     let mut clashing = BTreeSet::new();
     for (index, rule) in rules.iter().enumerate() {
         for other in rules.iter().take(index) {

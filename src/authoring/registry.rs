@@ -16,14 +16,14 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// What the registry says of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum VersionStage {
     Developing,
     Current,
     Deprecated,
     Retired,
 }
 
-impl Stage {
+impl VersionStage {
     const ALL: [Self; 4] = [Self::Developing, Self::Current, Self::Deprecated, Self::Retired];
 
     /// The name in the registry.
@@ -43,9 +43,9 @@ impl Stage {
 }
 
 /// Stages by group and version.
-pub(super) struct Registry(BTreeMap<(String, String), Stage>);
+pub(super) struct VersionRegistry(BTreeMap<(String, String), VersionStage>);
 
-impl Registry {
+impl VersionRegistry {
     /// Reads a registry, or reports what is wrong with it.
     pub(super) fn read(path: &Path, mistakes: &Mistakes) -> Option<Self> {
         let file = path.display().to_string();
@@ -60,7 +60,7 @@ impl Registry {
         for entry in entries {
             let accepted = "accepted: group, version and stage, each version once";
             let stage = entry.text_of("stage").unwrap_or_default();
-            let stage = Stage::ALL.into_iter().find(|known| known.as_str() == stage);
+            let stage = VersionStage::ALL.into_iter().find(|known| known.as_str() == stage);
             match (entry.text_of("group"), entry.text_of("version"), stage) {
                 (Some(group), Some(version), Some(stage)) => {
                     let version = full_version(version).unwrap_or_else(|| version.to_owned());
@@ -99,7 +99,7 @@ impl Registry {
     }
 
     /// The stage of a version.
-    pub(super) fn stage(&self, group: &str, version: &str) -> Option<Stage> {
+    pub(super) fn stage(&self, group: &str, version: &str) -> Option<VersionStage> {
         self.0.get(&(group.to_owned(), version.to_owned())).copied()
     }
 }

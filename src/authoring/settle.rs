@@ -1,4 +1,4 @@
-//! From an operation to a route: each fact from a decision, or else from the specification.
+//! From an operation to a route: each fact from a ruling, or else from the specification.
 //!
 //! What neither tells is listed, and the route with it is left out: what no policy lists does not exist.
 //! Nothing here is a guess.
@@ -6,17 +6,17 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decisions::{Decisions, LEFT_OUT};
-use super::openapi::{Grant, Operation, Requirement, Told};
+use super::openapi::{Requirement, SpecifiedOperation, Stated, TokenOwner};
+use super::rulings::{LEFT_OUT, Rulings};
 use crate::config::document::Place;
 use crate::route::Template;
 use crate::route::lifetime::disorder;
 
 /// Keys of a policy and their values, as text.
-pub(super) type Keys = BTreeMap<&'static str, String>;
+pub(super) type PolicyKeys = BTreeMap<&'static str, String>;
 
 /// A route and what its policy says.
-pub(super) struct Rule {
+pub(super) struct PolicyRoute {
     /// Where its operation stands.
     pub(super) place: Place,
     pub(super) method: String,
@@ -25,29 +25,29 @@ pub(super) struct Rule {
     /// The path below the base.
     pub(super) path: String,
     pub(super) template: Template,
-    pub(super) keys: Keys,
-    /// The decisions that made it, by their index.
+    pub(super) keys: PolicyKeys,
+    /// The rulings that made it, by their index.
     pub(super) decided: BTreeSet<usize>,
 }
 
 /// What becomes of an operation.
 pub(super) enum Settled {
     /// A route.
-    Route(Box<Rule>),
-    /// A decision leaves it out.
+    Route(Box<PolicyRoute>),
+    /// A ruling leaves it out.
     LeftOut(usize),
     /// Something cannot be told: each thing, and why.
     Unknown(Vec<String>),
 }
 
-/// Which facts of which decisions met an operation, and which of them it needed.
+/// Which facts of which rulings met an operation, and which of them it needed.
 #[derive(Default)]
-pub(super) struct Use {
+pub(super) struct RulingUse {
     met: BTreeSet<(usize, &'static str)>,
     needed: BTreeSet<(usize, &'static str)>,
 }
 
-impl Use {
+impl RulingUse {
     /// Facts that every specification they met says itself.
     pub(super) fn needless(&self) -> impl Iterator<Item = &(usize, &'static str)> {
         self.met.difference(&self.needed)
@@ -56,21 +56,21 @@ impl Use {
 
 /// Settles an operation.
 pub(super) fn settle(
-    operation: &Operation,
+    operation: &SpecifiedOperation,
     version: &str,
-    decisions: &Decisions,
-    uses: &RefCell<Use>,
+    rulings: &Rulings,
+    uses: &RefCell<RulingUse>,
 ) -> Settled {
     let mut settling = Settling {
         operation,
-        decisions,
+        rulings,
         uses,
         path: operation.template.to_string(),
-        keys: Keys::new(),
+        keys: PolicyKeys::new(),
         decided: BTreeSet::new(),
         unknown: Vec::new(),
     };
-    if let Some(left_out) = decisions.about(&operation.method, &settling.path, LEFT_OUT) {
+    if let Some(left_out) = rulings.about(&operation.method, &settling.path, LEFT_OUT) {
         return Settled::LeftOut(left_out.index);
     }
     settling.keys.insert("version", version.to_owned());
@@ -84,20 +84,20 @@ pub(super) fn settle(
 }
 
 struct Settling<'a> {
-    operation: &'a Operation,
-    decisions: &'a Decisions,
-    uses: &'a RefCell<Use>,
+    operation: &'a SpecifiedOperation,
+    rulings: &'a Rulings,
+    uses: &'a RefCell<RulingUse>,
     path: String,
-    keys: Keys,
+    keys: PolicyKeys,
     decided: BTreeSet<usize>,
     unknown: Vec<String>,
 }
 
 impl Settling<'_> {
-    /// A fact that the route must have. What a specification says plainly, only a decision about the very
+    /// A fact that the route must have. What a specification says plainly, only a ruling about the very
     /// route contradicts: one about everything below a path was made without knowing it.
-    fn fact(&mut self, name: &'static str, told: Told<String>) -> Option<String> {
-        let decided = self.decisions.about(&self.operation.method, &self.path, name);
+    fn fact(&mut self, name: &'static str, told: Stated<String>) -> Option<String> {
+        let decided = self.rulings.about(&self.operation.method, &self.path, name);
         let why = match (decided, told) {
             (None, Ok(said)) => return Some(said),
             (None, Err(why)) => why,
@@ -115,7 +115,7 @@ impl Settling<'_> {
 
     /// A fact as it was decided. `said` is what the specification says.
     fn decided(&mut self, name: &'static str, said: Option<&String>) -> Option<String> {
-        let decided = self.decisions.about(&self.operation.method, &self.path, name)?;
+        let decided = self.rulings.about(&self.operation.method, &self.path, name)?;
         let mut uses = self.uses.borrow_mut();
         uses.met.insert((decided.index, name));
         if said.is_none_or(|said| said != decided.value) {
@@ -125,13 +125,13 @@ impl Settling<'_> {
         Some(decided.value.to_owned())
     }
 
-    fn key(&mut self, name: &'static str, told: Told<String>) {
+    fn key(&mut self, name: &'static str, told: Stated<String>) {
         if let Some(value) = self.fact(name, told) {
             self.keys.insert(name, value);
         }
     }
 
-    fn security(&mut self) -> Told<Requirement> {
+    fn security(&mut self) -> Stated<Requirement> {
         match self.operation.security.as_slice() {
             [] => Err("the specification asks for no token".to_owned()),
             [one] => Ok(one.clone()),
@@ -146,8 +146,8 @@ impl Settling<'_> {
         let access = self.fact(
             "access",
             grant.map(|grant| match grant {
-                Grant::Client => "client".to_owned(),
-                Grant::Consented => "consented".to_owned(),
+                TokenOwner::Client => "client".to_owned(),
+                TokenOwner::Consented => "consented".to_owned(),
             }),
         );
         let Some(access) = access else {
@@ -167,7 +167,7 @@ impl Settling<'_> {
 
     /// A specification that asks for something, however unclearly, does not mean everyone.
     fn only_if_nothing_is_asked(&mut self, access: &str) {
-        let decided = self.decisions.about(&self.operation.method, &self.path, "access");
+        let decided = self.rulings.about(&self.operation.method, &self.path, "access");
         let is_exact = decided.is_some_and(|decided| decided.is_exact);
         if access == "open" && !self.operation.security.is_empty() && !is_exact {
             let why = "open was decided for what is below a path, the specification has a security";
@@ -176,7 +176,7 @@ impl Settling<'_> {
     }
 
     /// A client's own token has no permissions: one that the specification names would go unchecked, so
-    /// that is for a decision to say.
+    /// that is for a ruling to say.
     fn no_permission(&mut self) {
         let told = match &self.operation.permission {
             Ok(None) => return,
@@ -310,7 +310,7 @@ impl Settling<'_> {
             )
         });
         let operation = self.operation;
-        Settled::Route(Box::new(Rule {
+        Settled::Route(Box::new(PolicyRoute {
             place: operation.place.clone(),
             method: operation.method.clone(),
             base: operation.base.clone(),

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::decisions::{Decision, Decisions, LEFT_OUT};
 use super::policy::Policy;
-use super::settle::{Keys, Rule};
+use super::rulings::{LEFT_OUT, Ruling, Rulings};
+use super::settle::{PolicyKeys, PolicyRoute};
 
 /// The columns of a comment.
 const WIDTH: usize = 100;
@@ -45,7 +45,7 @@ const ROUTE: [&str; 19] = [
 ];
 
 /// The text of a policy.
-pub(super) fn text(policy: &Policy, decisions: &Decisions) -> String {
+pub(super) fn text(policy: &Policy, rulings: &Rulings) -> String {
     let mut text = String::new();
     let everywhere = decided_everywhere(policy);
     let Policy { api, major, base, .. } = policy;
@@ -59,9 +59,9 @@ pub(super) fn text(policy: &Policy, decisions: &Decisions) -> String {
     for source in &policy.sources {
         comment(&mut text, &format!("- {source}"));
     }
-    for decision in everywhere.iter().filter_map(|index| decisions.get(*index)) {
+    for ruling in everywhere.iter().filter_map(|index| rulings.get(*index)) {
         comment(&mut text, "");
-        comment(&mut text, &in_words(decision));
+        comment(&mut text, &in_words(ruling));
     }
     line(&mut text, "");
     pair(&mut text, "api", api);
@@ -76,12 +76,12 @@ pub(super) fn text(policy: &Policy, decisions: &Decisions) -> String {
     }
     keys(&mut text, &HEAD, &policy.head);
     for rule in &policy.rules {
-        route(&mut text, rule, &everywhere, decisions);
+        route(&mut text, rule, &everywhere, rulings);
     }
     text
 }
 
-/// Decisions about every route of a file are told once, at its top.
+/// Rulings about every route of a file are told once, at its top.
 fn decided_everywhere(policy: &Policy) -> BTreeSet<usize> {
     let mut rules = policy.rules.iter();
     let first = rules.next().map(|rule| rule.decided.clone()).unwrap_or_default();
@@ -90,10 +90,10 @@ fn decided_everywhere(policy: &Policy) -> BTreeSet<usize> {
     if policy.rules.len() > 1 { all } else { BTreeSet::new() }
 }
 
-fn route(text: &mut String, rule: &Rule, everywhere: &BTreeSet<usize>, decisions: &Decisions) {
+fn route(text: &mut String, rule: &PolicyRoute, everywhere: &BTreeSet<usize>, rulings: &Rulings) {
     line(text, "");
-    for decision in rule.decided.difference(everywhere).filter_map(|index| decisions.get(*index)) {
-        comment(text, &in_words(decision));
+    for ruling in rule.decided.difference(everywhere).filter_map(|index| rulings.get(*index)) {
+        comment(text, &in_words(ruling));
     }
     line(text, "[[routes]]");
     pair(text, "method", &rule.method);
@@ -102,21 +102,21 @@ fn route(text: &mut String, rule: &Rule, everywhere: &BTreeSet<usize>, decisions
 }
 
 /// `Decided: class = "medium". Why. Source: where.`
-fn in_words(decision: &Decision) -> String {
+fn in_words(ruling: &Ruling) -> String {
     let fact = |(fact, value): (&&'static str, &String)| match *fact {
         part @ ("form" | "missing" | "malformed") => format!("interaction_id.{part} = \"{value}\""),
         fact => format!("{fact} = \"{value}\""),
     };
-    let facts = decision.facts.iter().filter(|(fact, _)| **fact != LEFT_OUT).map(fact);
+    let facts = ruling.facts.iter().filter(|(fact, _)| **fact != LEFT_OUT).map(fact);
     let facts = facts.collect::<Vec<_>>().join(", ");
-    let reason = decision.reason.trim_end_matches('.');
-    match &decision.source {
+    let reason = ruling.reason.trim_end_matches('.');
+    match &ruling.source {
         Some(source) => format!("Decided: {facts}. {reason}. Source: {source}."),
         None => format!("Decided: {facts}. {reason}."),
     }
 }
 
-fn keys(text: &mut String, order: &[&'static str], keys: &Keys) {
+fn keys(text: &mut String, order: &[&'static str], keys: &PolicyKeys) {
     for name in order {
         match keys.get(name) {
             Some(value) if value.starts_with(['{', '[']) => {

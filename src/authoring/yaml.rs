@@ -19,11 +19,11 @@ const DEEPEST: usize = 100;
 #[derive(Debug)]
 pub(super) struct Node {
     line: usize,
-    content: Content,
+    content: NodeContent,
 }
 
 #[derive(Debug)]
-enum Content {
+enum NodeContent {
     Text(Box<str>),
     List(Vec<Node>),
     /// The line is the key's.
@@ -32,7 +32,7 @@ enum Content {
 
 /// Why a text is no tree.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct YamlFault {
     /// Where.
     pub(super) line: usize,
     /// What is wrong, and what is accepted.
@@ -41,18 +41,19 @@ pub(super) struct Fault {
 
 impl Node {
     /// Reads a document.
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str) -> Result<Self, YamlFault> {
         let mut builder = Builder::default();
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
-            let (event, span) = event.map_err(|error| Fault {
+            let (event, span) = event.map_err(|error| YamlFault {
                 line: error.marker().line(),
                 text: format!("{}, accepted: YAML 1.2", error.info()),
             })?;
             let line = span.start.line();
-            builder.take(event, line).map_err(|text| Fault { line, text })?;
+            builder.take(event, line).map_err(|text| YamlFault { line, text })?;
         }
-        let empty = || Fault { line: 1, text: "is empty, accepted: one YAML document".to_owned() };
+        let empty =
+            || YamlFault { line: 1, text: "is empty, accepted: one YAML document".to_owned() };
         builder.root.ok_or_else(empty)
     }
 
@@ -64,7 +65,7 @@ impl Node {
     /// The value of a key, if this is a mapping that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         match &self.content {
-            Content::Map(entries) => entries.get(key).map(|(_, node)| node),
+            NodeContent::Map(entries) => entries.get(key).map(|(_, node)| node),
             _ => None,
         }
     }
@@ -72,7 +73,7 @@ impl Node {
     /// The entries of a mapping, by key: key, its line, value. None of anything else.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&str, usize, &Self)> {
         let entries = match &self.content {
-            Content::Map(entries) => Some(entries),
+            NodeContent::Map(entries) => Some(entries),
             _ => None,
         };
         entries.into_iter().flatten().map(|(key, (line, node))| (&**key, *line, node))
@@ -81,7 +82,7 @@ impl Node {
     /// The items of a list; none of anything else.
     pub(super) fn items(&self) -> &[Self] {
         match &self.content {
-            Content::List(items) => items,
+            NodeContent::List(items) => items,
             _ => &[],
         }
     }
@@ -89,7 +90,7 @@ impl Node {
     /// The text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
-            Content::Text(text) => Some(text),
+            NodeContent::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -101,14 +102,14 @@ impl Node {
 }
 
 /// What is begun and not yet ended.
-enum Open {
+enum OpenNode {
     List(Vec<Node>),
     Map(BTreeMap<Box<str>, (usize, Node)>, Option<(usize, Box<str>)>),
 }
 
 #[derive(Default)]
 struct Builder {
-    open: Vec<(usize, Open)>,
+    open: Vec<(usize, OpenNode)>,
     root: Option<Node>,
 }
 
@@ -117,8 +118,8 @@ impl Builder {
         match event {
             Event::Alias(_) => Err("is an alias, accepted: $ref instead of anchors".to_owned()),
             Event::Scalar(text, ..) => self.scalar(text, line),
-            Event::SequenceStart(..) => self.begin(line, Open::List(Vec::new())),
-            Event::MappingStart(..) => self.begin(line, Open::Map(BTreeMap::new(), None)),
+            Event::SequenceStart(..) => self.begin(line, OpenNode::List(Vec::new())),
+            Event::MappingStart(..) => self.begin(line, OpenNode::Map(BTreeMap::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::DocumentStart(_) if self.root.is_some() => {
                 Err("is a second document, accepted: one".to_owned())
@@ -131,8 +132,8 @@ impl Builder {
         }
     }
 
-    fn begin(&mut self, line: usize, open: Open) -> Result<(), String> {
-        if let Some((_, Open::Map(_, None))) = self.open.last() {
+    fn begin(&mut self, line: usize, open: OpenNode) -> Result<(), String> {
+        if let Some((_, OpenNode::Map(_, None))) = self.open.last() {
             return Err("is a key that is no text, accepted: keys of text".to_owned());
         }
         if self.open.len() == DEEPEST {
@@ -143,7 +144,7 @@ impl Builder {
     }
 
     fn scalar(&mut self, text: Cow<'_, str>, line: usize) -> Result<(), String> {
-        if let Some((_, Open::Map(entries, key @ None))) = self.open.last_mut() {
+        if let Some((_, OpenNode::Map(entries, key @ None))) = self.open.last_mut() {
             if let Some((first, _)) = entries.get(&*text) {
                 return Err(format!(
                     "{text:?} stands twice, first on line {first}, accepted: each key once"
@@ -152,15 +153,15 @@ impl Builder {
             *key = Some((line, text.into()));
             return Ok(());
         }
-        self.add(Node { line, content: Content::Text(text.into()) });
+        self.add(Node { line, content: NodeContent::Text(text.into()) });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {
         let (line, open) = self.open.pop().ok_or("ends what was not begun, accepted: YAML 1.2")?;
         let content = match open {
-            Open::List(items) => Content::List(items),
-            Open::Map(entries, _) => Content::Map(entries),
+            OpenNode::List(items) => NodeContent::List(items),
+            OpenNode::Map(entries, _) => NodeContent::Map(entries),
         };
         self.add(Node { line, content });
         Ok(())
@@ -169,8 +170,8 @@ impl Builder {
     fn add(&mut self, node: Node) {
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some((_, Open::List(items))) => items.push(node),
-            Some((_, Open::Map(entries, key))) => {
+            Some((_, OpenNode::List(items))) => items.push(node),
+            Some((_, OpenNode::Map(entries, key))) => {
                 if let Some((line, key)) = key.take() {
                     entries.insert(key, (line, node));
                 }

@@ -2,7 +2,7 @@
 
 use super::consent::ConsentSettings;
 use super::document::Table;
-use crate::consent::Teller;
+use crate::consent::ConsentSource;
 use crate::terms::{Carrying, DetailsType};
 use crate::token::claims;
 
@@ -14,7 +14,7 @@ pub(super) fn read_carrying(
     token: &Table<'_>,
     consent: Option<&ConsentSettings>,
 ) -> Option<Option<Carrying>> {
-    let by_token = consent.is_some_and(|consent| consent.teller == Teller::Token);
+    let by_token = consent.is_some_and(|consent| consent.teller == ConsentSource::Token);
     let Some(table) = token.table("consent") else {
         if by_token && !token.has("consent") {
             let text = "is missing with consent.source = \"token\", accepted: a table";

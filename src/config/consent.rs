@@ -8,18 +8,18 @@ use super::listeners::ListenerSettings;
 use super::webhook::{WebhookSettings, read_webhook};
 use super::words::Word;
 use super::{breaker, traffic};
-use crate::consent::{ConsentKind, Memory, Preset, Rules, Teller};
+use crate::consent::{ConsentKind, ConsentPreset, ConsentRules, ConsentSource, Memory};
 use crate::remote::BreakerSettings;
 use crate::route::PriorityClass;
-use crate::terms::{Members, MissingExpiration, Reading, States};
+use crate::terms::{MemberPointers, MissingExpiration, Reading, States};
 
 /// What `[consent]` says.
 #[derive(Debug, PartialEq)]
 pub struct ConsentSettings {
     /// The ecosystem.
-    pub preset: Preset,
+    pub preset: ConsentPreset,
     /// Who says what a consent permits.
-    pub teller: Teller,
+    pub teller: ConsentSource,
     /// The registry, if there is one.
     pub registry: Option<EndpointSettings>,
     /// How its descriptions of consents are read.
@@ -27,7 +27,7 @@ pub struct ConsentSettings {
     /// How its descriptions of enrollments are read.
     pub enrollments: Reading,
     /// By which consents are judged.
-    pub rules: Rules,
+    pub rules: ConsentRules,
     /// What is kept of answers.
     pub memory: Memory,
     /// When the registry is left alone.
@@ -57,16 +57,16 @@ impl StaleFor {
 
 impl Default for ConsentSettings {
     fn default() -> Self {
-        let preset = Preset::default();
+        let preset = ConsentPreset::default();
         let reading = |kind| Reading {
             kind,
-            members: Members::of(kind),
+            members: MemberPointers::of(kind),
             states: preset.rules().states(),
             missing_expiration: preset.missing_expiration(),
         };
         Self {
             preset,
-            teller: Teller::Registry,
+            teller: ConsentSource::Registry,
             registry: None,
             consents: reading(ConsentKind::Consent),
             enrollments: reading(ConsentKind::Enrollment),
@@ -107,7 +107,7 @@ pub(super) fn read_consents(
     let names = traffic::names_of(root, "listeners");
     settings.webhook = read_webhook(&table, listeners, names.as_deref());
     settings.teller = table.word_or_default("source");
-    if settings.teller == Teller::Registry || table.has("registry") {
+    if settings.teller == ConsentSource::Registry || table.has("registry") {
         settings.registry = endpoint::read(&table, "registry", Needs::default());
     }
     Some(settings)
@@ -132,7 +132,7 @@ pub(super) const RULES: [&str; 6] = [
 
 /// The preset, and what single settings say otherwise.
 fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
-    let preset: Preset = table.word_or_default("preset");
+    let preset: ConsentPreset = table.word_or_default("preset");
     settings.preset = preset;
     let mut rules = preset.rules();
     let window = table.duration_or_word("authorisation_window");
@@ -198,7 +198,7 @@ fn read_members(table: &Table<'_>, settings: &mut ConsentSettings) {
     replace(&mut members.client_id, "client_id");
     members.linked = pointer("linked").or(members.linked.take());
     let mut of_enrollments =
-        Members { id: settings.enrollments.members.id.clone(), ..members.clone() };
+        MemberPointers { id: settings.enrollments.members.id.clone(), ..members.clone() };
     replace(&mut of_enrollments.id, "enrollment_id");
     settings.enrollments.members = of_enrollments;
 }

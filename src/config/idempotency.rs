@@ -7,7 +7,7 @@ use super::document::{Located, Spot, Table};
 use super::pem;
 use super::secret::Secret;
 use crate::idempotency::seal::KEY_LENGTH;
-use crate::idempotency::{Bounds, Rules};
+use crate::idempotency::{IdempotencyRules, StoreBounds};
 
 /// What the store's directory is.
 pub const DIRECTORY: &str = "a directory of the gateway's own on a local disk";
@@ -18,7 +18,7 @@ const MODEST_RATE: u64 = 10;
 #[derive(Debug, PartialEq)]
 pub struct IdempotencySettings {
     /// What is kept, and how long.
-    pub rules: Rules,
+    pub rules: IdempotencyRules,
     /// Where.
     pub directory: PathBuf,
     /// Where that stands.
@@ -42,15 +42,15 @@ pub(super) fn read_idempotency(root: &Table<'_>) -> Option<Option<IdempotencySet
     Some(Some(IdempotencySettings { rules, directory, at: place.spot(), key: key? }))
 }
 
-fn read_rules(table: &Table<'_>) -> Rules {
+fn read_rules(table: &Table<'_>) -> IdempotencyRules {
     let retention = table.duration_or_default("retention");
     let records = table.count("capacity");
     let longest = usize::try_from(table.size_or_default("max_answer_size"));
     warn_of_few(table, records, retention);
-    Rules {
+    IdempotencyRules {
         retention,
         longest_answer: longest.unwrap_or(usize::MAX),
-        bounds: Bounds { records, bytes: table.size_or_default("max_size") },
+        bounds: StoreBounds { records, bytes: table.size_or_default("max_size") },
     }
 }
 

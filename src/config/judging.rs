@@ -10,7 +10,7 @@ use super::consent::{ConsentSettings, RULES};
 use super::document::{Document, Mistake};
 use super::traffic::LimitSettings;
 use super::{identity, project, traffic};
-use crate::consent::Rules;
+use crate::consent::ConsentRules;
 use crate::identity::Profile;
 use crate::limits::Limits;
 use crate::request::json::JsonBounds;
@@ -32,7 +32,7 @@ pub struct Judging {
     /// What a body of JSON may have.
     pub json: JsonBounds,
     /// By which consents are judged.
-    pub consent_rules: Rules,
+    pub consent_rules: ConsentRules,
     /// What a consent without expiration means.
     pub missing_expiration: MissingExpiration,
 }

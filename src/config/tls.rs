@@ -6,13 +6,13 @@ use super::document::{Located, Place, Spot, Table};
 use super::pem;
 use crate::listener::ServerIdentity;
 use crate::listener::parameters::{self, Parameters, ParametersError};
-use crate::listener::presented::Presented;
+use crate::listener::server_certificates::PresentedCertificate;
 
 /// A certificate that a listener presents.
 #[derive(Debug)]
 pub struct ServerCertificate {
     /// With its chain and key.
-    pub presented: Presented,
+    pub presented: PresentedCertificate,
     /// Where it is configured.
     pub at: Spot,
     /// The file and line of the certificate itself.

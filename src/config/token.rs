@@ -8,7 +8,7 @@ use super::consent::ConsentSettings;
 use super::document::{Located, Table};
 use super::issuers::{self, Common, IssuerSettings};
 use super::services::{self, IntrospectionSettings};
-use crate::consent::Preset;
+use crate::consent::ConsentPreset;
 use crate::last_good;
 use crate::token::claims;
 use crate::token::{Algorithm, ClaimRules, KEEP_INACTIVE, SignedRules, TokenLimits};
@@ -74,7 +74,7 @@ fn read_introspection(table: &Table<'_>) -> Option<Option<IntrospectionSettings>
 fn read_rules(
     table: &Table<'_>,
     issuers: Option<&[IssuerSettings]>,
-    preset: Preset,
+    preset: ConsentPreset,
 ) -> Option<ClaimRules> {
     let audiences = read_audiences(table);
     let longest_lifetime = read_longest_lifetime(table, preset);
@@ -108,7 +108,7 @@ fn read_rules(
 }
 
 /// How long a token may live: what the ecosystem says, unless the operator raises it.
-fn read_longest_lifetime(table: &Table<'_>, preset: Preset) -> Option<Duration> {
+fn read_longest_lifetime(table: &Table<'_>, preset: ConsentPreset) -> Option<Duration> {
     let default = preset.longest_token_lifetime();
     let Some(longest) = table.duration_or_word("longest_lifetime") else {
         return Some(default);

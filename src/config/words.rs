@@ -5,8 +5,8 @@
 use tracing::level_filters::LevelFilter;
 
 use crate::consent::preset::Consumption;
-use crate::consent::{ConsentKind, ConsentUse, Lapse, Preset as ConsentPreset, Teller};
-use crate::headers::caller::Certificate;
+use crate::consent::{ConsentKind, ConsentPreset, ConsentSource, ConsentUse, Lapse};
+use crate::headers::caller::ForwardedCertificate;
 use crate::identity::{Level, Preset};
 use crate::interaction::{Attempt, Form, Unusable};
 use crate::request::media::Media;
@@ -63,12 +63,12 @@ impl Word for Level {
     ];
 }
 
-impl Word for Certificate {
+impl Word for ForwardedCertificate {
     const WORDS: &'static [(&'static str, Self)] =
         &[("none", Self::Nothing), ("end_entity", Self::EndEntity), ("chain", Self::Chain)];
 }
 
-impl DefaultWord for Certificate {
+impl DefaultWord for ForwardedCertificate {
     const DEFAULT: Self = Self::Nothing;
 }
 
@@ -93,12 +93,12 @@ impl DefaultWord for ParticipantRule {
     const DEFAULT: Self = Self::Ignore;
 }
 
-impl Word for Teller {
+impl Word for ConsentSource {
     const WORDS: &'static [(&'static str, Self)] =
         &[("registry", Self::Registry), ("token", Self::Token)];
 }
 
-impl DefaultWord for Teller {
+impl DefaultWord for ConsentSource {
     const DEFAULT: Self = Self::Registry;
 }
 

@@ -3,7 +3,7 @@
 
 use super::changes::Mark;
 use super::preset::Consumption;
-use super::{Consent, ConsentKind, Consents, Teller};
+use super::{Consent, ConsentKind, ConsentSource, Consents};
 use crate::digest::Digest;
 use crate::moment::Moment;
 
@@ -64,7 +64,7 @@ impl Consents {
 
     /// A registry can be asked again; what a token says of its consent is out of date from now on.
     fn doubt_tokens(&self, id: Digest, now: Moment) {
-        if self.teller == Teller::Token {
+        if self.teller == ConsentSource::Token {
             let mark = Mark::Outdated { since: now.unix_seconds() };
             self.changes.mark(id, mark, now, self.remember_ended);
         }
@@ -76,7 +76,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::super::{Changes, ConsentId, Memory, Preset};
+    use super::super::{Changes, ConsentId, ConsentPreset, Memory};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ mod tests {
         Moment::at(since_start, UNIX_EPOCH + since_start)
     }
 
-    fn told_by(teller: Teller) -> Consents {
+    fn told_by(teller: ConsentSource) -> Consents {
         let memory = Memory {
             keep: SECOND,
             keep_unknown: SECOND,
@@ -94,7 +94,13 @@ mod tests {
             ended: SECOND,
             stale_for: None,
         };
-        Consents::new(None, teller, Preset::OpinV2.rules(), memory, Arc::<Changes>::default())
+        Consents::new(
+            None,
+            teller,
+            ConsentPreset::OpinV2.rules(),
+            memory,
+            Arc::<Changes>::default(),
+        )
     }
 
     fn consent() -> Consent {
@@ -105,7 +111,7 @@ mod tests {
     /// A registry says again what holds; a token only ever says what held when it was issued.
     #[test]
     fn what_a_token_tells_of_is_remembered_for_as_long_as_a_token_lives() {
-        let (consents, consent) = (told_by(Teller::Token), consent());
+        let (consents, consent) = (told_by(ConsentSource::Token), consent());
         let mark_at = |time| consents.changes().of(consent.id.digest(), at(time)).mark;
         consents.purge(consent.id.digest(), at(SECOND));
         consents.forget_ended(at(23 * HOUR));
@@ -119,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_a_registry_tells_of_is_remembered_for_as_long_as_configured() {
-        let (consents, consent) = (told_by(Teller::Registry), consent());
+        let (consents, consent) = (told_by(ConsentSource::Registry), consent());
         let mark_at = |time| consents.changes().of(consent.id.digest(), at(time)).mark;
         consents.purge(consent.id.digest(), at(SECOND));
         assert_eq!(mark_at(SECOND), None, "it can be asked again");

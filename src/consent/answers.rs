@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::registry::Chosen;
+use super::registry::ChosenBy;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
 use crate::digest::{Digest, Hashing, places};
 use crate::moment::Moment;
@@ -17,7 +17,7 @@ use crate::terms::{ConsentStatus, Terms};
 
 /// What there is to tell of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum RegistryNotice {
     /// It described a consent.
     Answered,
     /// It has no such consent.
@@ -29,19 +29,19 @@ pub enum Notice {
 }
 
 /// Is told of the registry.
-pub type Witness = Arc<dyn Fn(Notice) + Send + Sync>;
+pub type RegistryWitness = Arc<dyn Fn(RegistryNotice) + Send + Sync>;
 
 /// The registry, and what is kept of its answers.
-pub(super) struct Answers {
+pub(super) struct RegistryAnswers {
     registry: Registry,
     /// For how long a consent may await its confirmation.
     window: Option<Duration>,
-    kept: moka::future::Cache<Key, Arc<Terms>, Hashing>,
-    unknown: moka::sync::Cache<Key, (), Hashing>,
+    kept: moka::future::Cache<AnswerKey, Arc<Terms>, Hashing>,
+    unknown: moka::sync::Cache<AnswerKey, (), Hashing>,
     keep: Duration,
     /// What may serve during an outage: the last answer, where it was AUTHORISED.
-    old: Option<moka::sync::Cache<Key, Old, Hashing>>,
-    witness: Witness,
+    old: Option<moka::sync::Cache<AnswerKey, Old, Hashing>>,
+    witness: RegistryWitness,
 }
 
 #[derive(Clone)]
@@ -54,16 +54,16 @@ struct Old {
 /// Unknown consents are a caller's guess or slip: they need not be remembered like those that exist.
 const MOST_UNKNOWN: u64 = 10_000;
 
-impl Answers {
+impl RegistryAnswers {
     pub(super) fn new(
         registry: Registry,
         window: Option<Duration>,
         memory: Memory,
-        witness: Witness,
+        witness: RegistryWitness,
     ) -> Self {
         let kept = moka::future::Cache::builder()
             .max_capacity(memory.capacity)
-            .weigher(|_: &Key, terms: &Arc<Terms>| places(terms.size()))
+            .weigher(|_: &AnswerKey, terms: &Arc<Terms>| places(terms.size()))
             .time_to_live(memory.keep)
             .build_with_hasher(Hashing::default());
         let unknown = moka::sync::Cache::builder()
@@ -73,7 +73,7 @@ impl Answers {
         let old = memory.stale_for.map(|longest| {
             moka::sync::Cache::builder()
                 .max_capacity(memory.capacity)
-                .weigher(|_: &Key, old: &Old| places(old.terms.size()))
+                .weigher(|_: &AnswerKey, old: &Old| places(old.terms.size()))
                 .time_to_live(memory.keep + longest)
                 .build_with_hasher(Hashing::default())
         });
@@ -84,9 +84,9 @@ impl Answers {
     /// said before does, if that has been out of date for no longer than `stale_for`.
     pub(super) async fn of(
         &self,
-        key: Key,
+        key: AnswerKey,
         id: &ConsentId,
-        chosen: Chosen<'_>,
+        chosen: ChosenBy<'_>,
         stale_for: Option<Duration>,
         now: Moment,
     ) -> Result<Arc<Terms>, ConsentError> {
@@ -111,35 +111,35 @@ impl Answers {
     }
 
     /// What is kept under `key`.
-    pub(super) async fn recall(&self, key: Key) -> Option<Arc<Terms>> {
+    pub(super) async fn recall(&self, key: AnswerKey) -> Option<Arc<Terms>> {
         self.kept.get(&key).await
     }
 
     /// The last answer, unless something else was heard since.
-    fn old(&self, key: Key, stale_for: Option<Duration>, now: Moment) -> Option<Arc<Terms>> {
+    fn old(&self, key: AnswerKey, stale_for: Option<Duration>, now: Moment) -> Option<Arc<Terms>> {
         let old = self.old.as_ref()?.get(&key)?;
         let age = now.since_start().saturating_sub(old.asked_at);
         if age > self.keep + stale_for? {
             return None;
         }
-        (self.witness)(Notice::Stale);
+        (self.witness)(RegistryNotice::Stale);
         Some(old.terms)
     }
 
     async fn ask(
         &self,
-        key: Key,
+        key: AnswerKey,
         id: &ConsentId,
-        chosen: Chosen<'_>,
+        chosen: ChosenBy<'_>,
         now: Moment,
     ) -> Result<Arc<Terms>, NotKept> {
         let answer = self.registry.look_up(key.kind, id, chosen).await;
         (self.witness)(match &answer {
-            Ok(_) => Notice::Answered,
-            Err(ConsentError::Unknown) => Notice::Unknown,
-            Err(ConsentError::Registry(error)) => Notice::Failed(*error),
+            Ok(_) => RegistryNotice::Answered,
+            Err(ConsentError::Unknown) => RegistryNotice::Unknown,
+            Err(ConsentError::Registry(error)) => RegistryNotice::Failed(*error),
             // The registry says nothing else.
-            Err(_) => Notice::Unknown,
+            Err(_) => RegistryNotice::Unknown,
         });
         let answer = answer.map(Arc::new);
         self.keep_old(key, &answer, now);
@@ -159,7 +159,7 @@ impl Answers {
     }
 
     /// Keeps an answer for an outage; one that permits nothing, or that is none, ends what was kept.
-    fn keep_old(&self, key: Key, answer: &Result<Arc<Terms>, ConsentError>, now: Moment) {
+    fn keep_old(&self, key: AnswerKey, answer: &Result<Arc<Terms>, ConsentError>, now: Moment) {
         let Some(old) = &self.old else { return };
         match answer {
             Ok(terms) if terms.status_at(now, self.window) == ConsentStatus::Authorised => {
@@ -179,13 +179,13 @@ enum NotKept {
 
 /// What an answer is filed under.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct AnswerKey {
     pub(super) id: Digest,
     pub(super) kind: ConsentKind,
     pub(super) revision: u64,
 }
 
-impl Hash for Key {
+impl Hash for AnswerKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.id.prefix() ^ self.revision);
     }

@@ -22,14 +22,14 @@ use crate::moment::Moment;
 /// The revisions and marks of all consents. Consents that share a slot share the number: advancing one
 /// costs the other a lookup, nothing else.
 pub struct Changes {
-    slots: Box<[Slot]>,
+    slots: Box<[ConsentSlot]>,
     /// The digests of the events that were taken, and when they are too old to be taken again, in seconds
     /// since 1970.
     events: Mutex<HashMap<[u8; 32], u64>>,
 }
 
 #[derive(Default)]
-struct Slot {
+struct ConsentSlot {
     revision: AtomicU64,
     /// Nanoseconds on the monotonic clock until which there may be marks.
     marked_until: AtomicU64,
@@ -70,7 +70,7 @@ struct Marked {
 
 /// What is known of one consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownChanges {
     pub(super) revision: u64,
     pub(super) mark: Option<Mark>,
 }
@@ -82,24 +82,24 @@ const MOST_EVENTS: usize = 100_000;
 
 impl Default for Changes {
     fn default() -> Self {
-        let slots = (0..SLOTS).map(|_| Slot::default()).collect();
+        let slots = (0..SLOTS).map(|_| ConsentSlot::default()).collect();
         Self { slots, events: Mutex::default() }
     }
 }
 
 impl Changes {
-    fn slot(&self, id: Digest) -> Option<&Slot> {
+    fn slot(&self, id: Digest) -> Option<&ConsentSlot> {
         self.slots.get(usize::try_from(id.prefix() % SLOTS).unwrap_or(0))
     }
 
-    pub(super) fn of(&self, id: Digest, now: Moment) -> Known {
+    pub(super) fn of(&self, id: Digest, now: Moment) -> KnownChanges {
         let Some(slot) = self.slot(id) else {
-            return Known { revision: 0, mark: None };
+            return KnownChanges { revision: 0, mark: None };
         };
         let revision = slot.revision.load(Ordering::Acquire);
         let is_marked = slot.marked_until.load(Ordering::Acquire) > nanoseconds(now.since_start());
         let mark = if is_marked { slot.mark_of(id, now) } else { None };
-        Known { revision, mark }
+        KnownChanges { revision, mark }
     }
 
     /// Ends what is kept of a consent.
@@ -158,7 +158,7 @@ impl Changes {
     }
 }
 
-impl Slot {
+impl ConsentSlot {
     fn mark_of(&self, id: Digest, now: Moment) -> Option<Mark> {
         let marks = self.marks.lock();
         marks.iter().find(|marked| marked.id == id && marked.is_live(now)).map(|found| found.mark)
@@ -216,7 +216,7 @@ mod tests {
         let other = (1..).map(digest).find(|other| slot_of(*other) == slot_of(id)).unwrap();
         let now = at(MINUTE);
         changes.advance(id);
-        assert_eq!(changes.of(other, now), Known { revision: 1, mark: None });
+        assert_eq!(changes.of(other, now), KnownChanges { revision: 1, mark: None });
         changes.mark(id, Mark::Consumed, now, MINUTE);
         assert_eq!(changes.of(other, now).mark, None);
         changes.mark(other, Mark::Rejected, now, MINUTE);

@@ -21,7 +21,7 @@ use crate::digest::Digest;
 use crate::moment::Moment;
 use crate::strict;
 use crate::token::Algorithm;
-use crate::token::jwks::{Key, KeySet};
+use crate::token::jwks::{KeySet, VerifyingKey};
 
 /// Why an event was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -122,7 +122,7 @@ impl Events {
             (EventKey::Keys(keys), "PS256") => {
                 let key = keys.find(named("kid")?).map(|keys| keys.key(Algorithm::Ps256));
                 let signed = signed.as_bytes();
-                let verify = |key: &Key| key.verify(Algorithm::Ps256, signed, signature);
+                let verify = |key: &VerifyingKey| key.verify(Algorithm::Ps256, signed, signature);
                 key.is_some_and(|key| key.and_then(verify).is_ok())
             }
             (EventKey::Secret(secret), "HS256") => {

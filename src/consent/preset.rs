@@ -13,7 +13,7 @@ use crate::terms::{MissingExpiration, States};
 
 /// An ecosystem and the version of its consents API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preset {
+pub enum ConsentPreset {
     /// Open Insurance Brasil, consents version 2.
     OpinV2,
     /// Open Insurance Brasil, consents version 3.
@@ -45,7 +45,7 @@ pub enum Consumption {
 
 /// The rules that consents are judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct ConsentRules {
     /// For how long a consent may await its confirmation.
     pub authorisation_window: Option<Duration>,
     /// What consumes a consent.
@@ -59,7 +59,7 @@ pub struct Rules {
 
 const ONE_HOUR: Duration = Duration::from_secs(3600);
 
-impl Preset {
+impl ConsentPreset {
     /// Every preset.
     pub const ALL: [Self; 3] = [Self::OpinV2, Self::OpinV3, Self::Ofb];
 
@@ -73,15 +73,15 @@ impl Preset {
     }
 
     /// Its rules.
-    pub fn rules(self) -> Rules {
+    pub fn rules(self) -> ConsentRules {
         match self {
-            Self::OpinV2 | Self::OpinV3 => Rules {
+            Self::OpinV2 | Self::OpinV3 => ConsentRules {
                 authorisation_window: Some(ONE_HOUR),
                 consumption: Consumption::CreatedOrDeclined,
                 renamed: Renamed::Accept,
                 initiation_lapse: Lapse::InsufficientScope,
             },
-            Self::Ofb => Rules {
+            Self::Ofb => ConsentRules {
                 authorisation_window: Some(ONE_HOUR),
                 consumption: Consumption::Never,
                 renamed: Renamed::Refuse,
@@ -115,7 +115,7 @@ impl Preset {
     }
 }
 
-impl Rules {
+impl ConsentRules {
     /// The states that there are.
     pub fn states(&self) -> States {
         States { consumed: self.consumption != Consumption::Never }

@@ -17,7 +17,7 @@ use crate::token::ClientId;
 
 /// Who chose the consent that is looked up, and for which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chosen<'a> {
+pub(super) enum ChosenBy<'a> {
     /// The authorization server, which wrote it into the client's token.
     ByToken(&'a ClientId),
     /// The client, which may write any id into a path.
@@ -49,7 +49,7 @@ impl Registry {
         &self,
         kind: ConsentKind,
         id: &ConsentId,
-        chosen: Chosen<'_>,
+        chosen: ChosenBy<'_>,
     ) -> Result<Terms, ConsentError> {
         let (collection, reading) = match kind {
             ConsentKind::Consent => ("consents", &self.consents),
@@ -58,8 +58,8 @@ impl Registry {
         let path = [collection, id.reveal()];
         let question = self.service.ask(Question::get(&path));
         let answer = match chosen {
-            Chosen::ByToken(client) => self.breakers.ask(client, question).await,
-            Chosen::ByCaller(client) => self.breakers.ask_apart(client, question).await,
+            ChosenBy::ByToken(client) => self.breakers.ask(client, question).await,
+            ChosenBy::ByCaller(client) => self.breakers.ask_apart(client, question).await,
         };
         let answer = answer.map_err(ConsentError::Registry)?;
         match answer.status {

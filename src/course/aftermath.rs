@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use super::Serving;
-use super::received::Body;
+use super::received::ReceivedBody;
 use crate::admission::{At, Permit, Refused, Step};
 use crate::consent::{self, Consent, ConsentId, ConsentUse};
 use crate::digest::Digest;
@@ -15,29 +15,29 @@ use crate::identity::Peer;
 use crate::moment::Moment;
 use crate::request::RequestError;
 use crate::route::{Access, Route};
-use crate::token::Revocation;
+use crate::token::TokenRevocation;
 
 /// What may come of an exchange. Its end, whatever it is, is noted.
-pub(super) struct Aftermath {
+pub(super) struct ExchangeAftermath {
     serving: Arc<Serving>,
-    change: Option<Change>,
-    revocation: Option<Revocation>,
+    change: Option<ConsentChange>,
+    revocation: Option<TokenRevocation>,
     asked: bool,
     answered: bool,
 }
 
 /// The consent that a request may change.
-struct Change {
+struct ConsentChange {
     route: Arc<Route>,
     consent: Option<Consent>,
     /// In shadow mode the gateway cannot tell what became of a consent that did not permit this.
     in_shadow: Option<Digest>,
 }
 
-impl Aftermath {
+impl ExchangeAftermath {
     /// Of an admitted request.
     pub(super) fn of(serving: &Arc<Serving>, permit: &Permit) -> Self {
-        let changes = permit.route().may_change_consent().then(|| Change {
+        let changes = permit.route().may_change_consent().then(|| ConsentChange {
             route: permit.route().clone(),
             consent: permit.consent().cloned(),
             in_shadow: permit.consent_id().filter(|_| permit.is_in_shadow()).map(ConsentId::digest),
@@ -47,7 +47,11 @@ impl Aftermath {
     }
 
     /// Reads which tokens a form asks to revoke, on a route that revokes them.
-    pub(super) async fn read_form(&mut self, form: &Body, peer: &Peer) -> Result<(), Refused> {
+    pub(super) async fn read_form(
+        &mut self,
+        form: &ReceivedBody,
+        peer: &Peer,
+    ) -> Result<(), Refused> {
         if form.is_long() {
             return Err(Step::Body.refuse(RequestError::BodyTooLarge));
         }
@@ -94,7 +98,7 @@ impl Aftermath {
     }
 }
 
-impl Drop for Aftermath {
+impl Drop for ExchangeAftermath {
     fn drop(&mut self) {
         self.note_change(None);
         if self.asked && !self.answered {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::headers::answer::Answer;
+use crate::headers::answer::AnswerFields;
 use crate::request::RequestError;
 
 /// The caller cannot be given anything any more.
@@ -72,7 +72,7 @@ pub trait Caller: Send {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &Answer<'_>,
+        fields: &AnswerFields<'_>,
         length: Length,
         after: After,
     ) -> Result<(), Gone>;

@@ -27,7 +27,7 @@ use crate::token::BoundToken;
 const ANONYMOUS: &Peer = &Peer::Anonymous;
 
 /// The file of an exchange.
-pub(super) struct File<'a> {
+pub(super) struct ExchangeFile<'a> {
     gateway: &'a Gateway,
     /// What serves this exchange, to its end.
     pub(super) serving: Arc<Serving>,
@@ -62,7 +62,7 @@ struct Granted {
     would_refuse: Option<Refused>,
 }
 
-impl<'a> File<'a> {
+impl<'a> ExchangeFile<'a> {
     /// Opens the file of a request that arrived.
     pub(super) fn open(gateway: &'a Gateway, arrival: &Arrival) -> Self {
         let serving = gateway.serving.load_full();
@@ -269,7 +269,7 @@ impl<'a> File<'a> {
     }
 }
 
-impl Drop for File<'_> {
+impl Drop for ExchangeFile<'_> {
     /// The exchange was cut off, or panicked, before its end: the caller got no whole answer.
     fn drop(&mut self) {
         let awaits_answer = self.status.is_none() && self.asked.is_some();

@@ -14,19 +14,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::aftermath::Aftermath;
+use super::aftermath::ExchangeAftermath;
 use super::caller::Caller;
-use super::file::File;
+use super::file::ExchangeFile;
 use super::leave::Leave;
-use super::operation::Operation;
-use super::received::Body;
+use super::operation::ExchangeOperation;
+use super::received::ReceivedBody;
 use super::{Arrival, End, Seat};
 use crate::admission::{At, Refused, Step};
 use crate::consent::Consent;
 use crate::headers::caller::CallerFacts;
 use crate::headers::outgoing::{self, Outgoing};
-use crate::http1::answer::Head;
-use crate::http1::turn::Seen;
+use crate::http1::answer::AnswerHead;
+use crate::http1::ledger::Seen;
 use crate::measure::Outcome;
 use crate::moment::Moment;
 use crate::refusal::{Refusal, UpstreamError};
@@ -41,12 +41,12 @@ const MOST_INTERIM: u32 = 16;
 pub(super) struct Forward<'a, 'f, 's, C> {
     pub(super) caller: &'a mut C,
     pub(super) arrival: &'a Arrival,
-    pub(super) file: &'a mut File<'f>,
+    pub(super) file: &'a mut ExchangeFile<'f>,
     pub(super) seat: &'a mut Seat<'s>,
     pub(super) upstream: &'a Upstream,
-    pub(super) body: Body,
-    pub(super) operation: Operation,
-    pub(super) aftermath: Aftermath,
+    pub(super) body: ReceivedBody,
+    pub(super) operation: ExchangeOperation,
+    pub(super) aftermath: ExchangeAftermath,
 }
 
 /// What ended an attempt.
@@ -64,18 +64,18 @@ impl From<Refused> for Trouble {
 }
 
 /// Why there is no head of an answer.
-enum Failure {
+enum NoHead {
     End(End),
     Backend(UpstreamError),
 }
 
-impl From<UpstreamError> for Failure {
+impl From<UpstreamError> for NoHead {
     fn from(error: UpstreamError) -> Self {
         Self::Backend(error)
     }
 }
 
-impl From<Broken> for Failure {
+impl From<Broken> for NoHead {
     fn from(broken: Broken) -> Self {
         Self::Backend(match broken {
             Broken::Io(_) => UpstreamError::Broken,
@@ -87,21 +87,21 @@ impl From<Broken> for Failure {
 /// A server that answered: its connection, and the head of its answer, which lies there.
 pub(super) struct Answered {
     pub(super) line: Line,
-    pub(super) head: Head,
+    pub(super) head: AnswerHead,
     /// When the head was read.
     pub(super) heard: Instant,
 }
 
 /// What goes on while an answer is awaited.
-enum Event {
+enum AwaitingEvent {
     /// The last piece of the request's body is here: it is judged before it is sent.
     LastPiece(Bytes),
     /// The answer's head.
-    Head(Head),
+    Head(AnswerHead),
 }
 
 /// How a wait for a server goes.
-pub(super) struct Watch {
+pub(super) struct ServerWatch {
     /// When something was last sent or heard.
     pub(super) progress: Instant,
     sent: usize,
@@ -110,7 +110,7 @@ pub(super) struct Watch {
     pub(super) is_deaf: bool,
 }
 
-impl Watch {
+impl ServerWatch {
     pub(super) fn begin(now: Instant) -> Self {
         Self { progress: now, sent: 0, interim: 0, is_deaf: false }
     }
@@ -190,8 +190,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         self.write(leave, &mut line, now)?;
         match self.await_head(leave, &mut line, now).await {
             Ok((head, heard)) => Ok(Answered { line, head, heard }),
-            Err(Failure::End(end)) => Err(Trouble::End(end)),
-            Err(Failure::Backend(error)) => {
+            Err(NoHead::End(end)) => Err(Trouble::End(end)),
+            Err(NoHead::Backend(error)) => {
                 let (seen, broke_off) = (line.seen(), error == UpstreamError::Broken);
                 let is_stale = is_reused && broke_off && seen != Seen::Answered;
                 Err(Trouble::Backend { error, seen, broke_off, is_stale })
@@ -272,14 +272,14 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         leave: &Leave,
         line: &mut Line,
         now: Instant,
-    ) -> Result<(Head, Instant), Failure> {
-        let mut watch = Watch::begin(now);
+    ) -> Result<(AnswerHead, Instant), NoHead> {
+        let mut watch = ServerWatch::begin(now);
         loop {
             match poll_fn(|cx| self.poll_event(cx, line, &mut watch)).await? {
-                Event::Head(head) => return Ok((head, watch.progress)),
-                Event::LastPiece(piece) => {
+                AwaitingEvent::Head(head) => return Ok((head, watch.progress)),
+                AwaitingEvent::LastPiece(piece) => {
                     let judged = self.judge_last(leave).await;
-                    judged.map_err(|refused| Failure::End(refused.into()))?;
+                    judged.map_err(|refused| NoHead::End(refused.into()))?;
                     line.send(piece);
                 }
             }
@@ -300,16 +300,16 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         &mut self,
         cx: &mut Context<'_>,
         line: &mut Line,
-        watch: &mut Watch,
-    ) -> Poll<Result<Event, Failure>> {
+        watch: &mut ServerWatch,
+    ) -> Poll<Result<AwaitingEvent, NoHead>> {
         if let Poll::Ready(last) = self.poll_request(cx, line, watch) {
-            return Poll::Ready(last.map(Event::LastPiece).map_err(Failure::End));
+            return Poll::Ready(last.map(AwaitingEvent::LastPiece).map_err(NoHead::End));
         }
         loop {
             if let Some(head) = line.head()? {
                 match self.interim(line, watch, &head)? {
                     true => continue,
-                    false => return Poll::Ready(Ok(Event::Head(head))),
+                    false => return Poll::Ready(Ok(AwaitingEvent::Head(head))),
                 }
             }
             match line.poll_fill(cx) {
@@ -325,7 +325,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             return Poll::Pending;
         }
         if self.body.is_whole() && self.caller.poll_left(cx).is_ready() {
-            return Poll::Ready(Err(Failure::End(End::Left)));
+            return Poll::Ready(Err(NoHead::End(End::Left)));
         }
         ready!(self.poll_deadline(cx, watch.progress));
         Poll::Ready(Err(UpstreamError::Timeout.into()))
@@ -340,7 +340,12 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Whether it is an interim answer, which is passed over. No upgrade was asked for, so 101 answers nothing.
-    fn interim(&self, line: &mut Line, watch: &mut Watch, head: &Head) -> Result<bool, Failure> {
+    fn interim(
+        &self,
+        line: &mut Line,
+        watch: &mut ServerWatch,
+        head: &AnswerHead,
+    ) -> Result<bool, NoHead> {
         head.framing(line.input(), self.arrival.head.method == Method::HEAD)
             .map_err(|_| UpstreamError::Malformed)?;
         if !head.status.is_informational() {
@@ -359,7 +364,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         &mut self,
         cx: &mut Context<'_>,
         line: &mut Line,
-        watch: &mut Watch,
+        watch: &mut ServerWatch,
     ) -> Poll<Result<Bytes, End>> {
         while !watch.is_deaf {
             let was_sent = line.is_sent();

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-use super::file::File;
+use super::file::ExchangeFile;
 use super::leave::OwnTurn;
 use crate::admission::{At, Permit, Refused, Step};
 use crate::idempotency::{
-    Answer, Client, Content, Idempotency, IdempotencyError, Lead, OperationId, Passing, Patience,
-    Record, Turn,
+    AskedContent, Client, Idempotency, IdempotencyError, KeptAnswer, Lead, OperationId,
+    PassingAnswer, Patience, Record, Turn,
 };
 use crate::identity::Peer;
 use crate::moment::Moment;
@@ -19,34 +19,34 @@ use crate::request::form::{self, IDEMPOTENCY_KEY};
 use crate::request::{RequestError, RequestHead};
 
 /// The operation of an exchange: none, where nothing could be asked for a second time.
-pub(super) struct Operation(Option<Box<Named>>);
+pub(super) struct ExchangeOperation(Option<Box<NamedOperation>>);
 
-struct Named {
+struct NamedOperation {
     stage: Arc<Idempotency>,
     id: OperationId,
-    content: Content,
-    part: Part,
+    content: AskedContent,
+    role: OperationRole,
 }
 
 /// What the exchange does about its operation.
-enum Part {
+enum OperationRole {
     /// Nothing yet, or nothing any more.
     None,
     /// Has it carried out.
     Leads(Lead),
     /// The answer passes.
-    Passes(Lead, Passing),
+    Passes(Lead, PassingAnswer),
 }
 
 /// Whose turn it is.
-pub(super) enum Whose {
+pub(super) enum WhoseTurn {
     /// This request's.
     Own(OwnTurn),
     /// It was another's, and this is what is kept of it.
     Past(Arc<Record>),
 }
 
-impl Operation {
+impl ExchangeOperation {
     /// The operation of an admitted request, if its route takes part. On an open one nobody is known
     /// whose key it could be.
     pub(super) fn of(
@@ -83,7 +83,12 @@ impl Operation {
         };
         let id = operation.id(stage.secrets());
         let content = operation.content(head.query(), stage.secrets());
-        Ok(Self(Some(Box::new(Named { stage: stage.clone(), id, content, part: Part::None }))))
+        Ok(Self(Some(Box::new(NamedOperation {
+            stage: stage.clone(),
+            id,
+            content,
+            role: OperationRole::None,
+        }))))
     }
 
     /// Takes the next piece of the body.
@@ -99,10 +104,10 @@ impl Operation {
         &mut self,
         is_whole: bool,
         longest: Duration,
-        file: &mut File<'_>,
-    ) -> Result<(Whose, bool), Refused> {
+        file: &mut ExchangeFile<'_>,
+    ) -> Result<(WhoseTurn, bool), Refused> {
         let Some(named) = &mut self.0 else {
-            return Ok((Whose::Own(OwnTurn::given()), false));
+            return Ok((WhoseTurn::Own(OwnTurn::given()), false));
         };
         let patience = if is_whole { Patience::For(longest) } else { Patience::None };
         file.clock.await_earlier(Instant::now());
@@ -111,49 +116,52 @@ impl Operation {
         file.clock.have_earlier(Instant::now(), has_waited);
         let (turn, has_waited) = asked.at(Step::Operation)?;
         match turn {
-            Turn::Past(record) => Ok((Whose::Past(record), has_waited)),
+            Turn::Past(record) => Ok((WhoseTurn::Past(record), has_waited)),
             Turn::Own(mut lead) => {
                 if is_whole {
                     lead.take_room().at(Step::Operation)?;
                 }
-                named.part = Part::Leads(lead);
-                Ok((Whose::Own(OwnTurn::given()), has_waited))
+                named.role = OperationRole::Leads(lead);
+                Ok((WhoseTurn::Own(OwnTurn::given()), has_waited))
             }
         }
     }
 
     /// Takes room for the answer to a body that has come whole.
     pub(super) fn take_room(&mut self) -> Result<(), Refused> {
-        if let Some(Named { part: Part::Leads(lead), .. }) = self.0.as_deref_mut() {
+        if let Some(NamedOperation { role: OperationRole::Leads(lead), .. }) = self.0.as_deref_mut()
+        {
             lead.take_room().at(Step::Operation)?;
         }
         Ok(())
     }
 
     /// The answer of an earlier exchange to what is asked here, the body of which has been received.
-    pub(super) fn repeat<'a>(&self, record: &'a Record) -> Result<&'a Answer, Refused> {
+    pub(super) fn repeat<'a>(&self, record: &'a Record) -> Result<&'a KeptAnswer, Refused> {
         let named = self.0.as_ref().ok_or(Refusal::Internal).at(Step::Operation)?;
         Idempotency::repeat(record, named.content.fingerprint()).at(Step::Operation)
     }
 
     /// Whether the answer may be given to later exchanges.
     pub(super) fn may_be_repeated(&self) -> bool {
-        self.0.as_ref().is_some_and(|named| !matches!(named.part, Part::None))
+        self.0.as_ref().is_some_and(|named| !matches!(named.role, OperationRole::None))
     }
 
     /// Notes the head of the answer that the caller gets. One that makes no record gives the key back.
     pub(super) fn note_answer_head(&mut self, status: u16, fields: HeaderMap) {
         let Some(named) = &mut self.0 else { return };
-        if let Part::Leads(lead) = std::mem::replace(&mut named.part, Part::None)
+        if let OperationRole::Leads(lead) = std::mem::replace(&mut named.role, OperationRole::None)
             && let Some(passing) = lead.passing(status, fields)
         {
-            named.part = Part::Passes(lead, passing);
+            named.role = OperationRole::Passes(lead, passing);
         }
     }
 
     /// Notes a piece of the answer's content, as the caller gets it.
     pub(super) fn note_answer_piece(&mut self, piece: &[u8]) {
-        if let Some(Named { part: Part::Passes(_, passing), .. }) = self.0.as_deref_mut() {
+        if let Some(NamedOperation { role: OperationRole::Passes(_, passing), .. }) =
+            self.0.as_deref_mut()
+        {
             passing.update(piece);
         }
     }
@@ -162,7 +170,8 @@ impl Operation {
     /// to the whole.
     pub(super) fn note_answer_end(&mut self, is_whole: bool) {
         let Some(named) = &mut self.0 else { return };
-        if let Part::Passes(lead, passing) = std::mem::replace(&mut named.part, Part::None)
+        if let OperationRole::Passes(lead, passing) =
+            std::mem::replace(&mut named.role, OperationRole::None)
             && is_whole
         {
             lead.settle(named.content.fingerprint(), passing, Moment::now());

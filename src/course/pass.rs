@@ -14,12 +14,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::End;
 use super::caller::{After, Caller, Gone, Length};
-use super::forward::{Answered, Forward, Watch};
+use super::forward::{Answered, Forward, ServerWatch};
 use super::leave::Leave;
 use super::reply;
 use crate::admission::{Refused, Step};
-use crate::headers::{self, answer::Answer, answer::Own};
-use crate::http1::answer::{Head, has_no_content};
+use crate::headers::{self, answer::AnswerFields, answer::Own};
+use crate::http1::answer::{AnswerHead, has_no_content};
 use crate::http1::body::Framing;
 use crate::http1::line::parse_length;
 use crate::links::{self, LinkRewriter};
@@ -42,7 +42,7 @@ struct Prepared {
 
 /// What is changed of an answer.
 #[derive(Default)]
-struct Changed {
+struct AnswerChanges {
     own: Option<HeaderMap>,
     links: Option<LinkRewriter>,
     replacement: Option<(StatusCode, Vec<u8>)>,
@@ -55,7 +55,7 @@ struct Passage {
     /// Content that was rewritten, and not yet given.
     rewritten: Bytes,
     links: Option<LinkRewriter>,
-    watch: Watch,
+    watch: ServerWatch,
     /// When something came last.
     heard: Instant,
     /// The whole content came.
@@ -68,7 +68,7 @@ struct Passage {
 }
 
 /// What the passing came to.
-enum Event {
+enum PassingEvent {
     LastPiece(Bytes),
     Done,
 }
@@ -87,7 +87,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let is_head = self.arrival.head.method == Method::HEAD;
         if !self.body.is_whole() && !goes_on(head.status) {
             line.stop_sending();
-            self.body = super::received::Body::none();
+            self.body = super::received::ReceivedBody::none();
             self.file.note_whole(now);
         }
         self.begin(&line, &head, &prepared, now)?;
@@ -99,8 +99,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let mut passage = Passage::begin(links, now);
         loop {
             match poll_fn(|cx| self.poll_passage(cx, &mut line, &mut passage)).await {
-                Ok(Event::Done) => break,
-                Ok(Event::LastPiece(piece)) => {
+                Ok(PassingEvent::Done) => break,
+                Ok(PassingEvent::LastPiece(piece)) => {
                     self.judge_last(leave).await.map_err(|refused| self.cut_by(refused))?;
                     line.send(piece);
                 }
@@ -119,7 +119,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     fn begin(
         &mut self,
         line: &Line,
-        head: &Head,
+        head: &AnswerHead,
         prepared: &Prepared,
         now: Instant,
     ) -> Result<(), End> {
@@ -132,7 +132,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 keeps_cookies: self.upstream.settings().keeps_cookies,
             },
         };
-        let fields = Answer { own, facts: self.file.answer_facts(&self.arrival.head) };
+        let fields = AnswerFields { own, facts: self.file.answer_facts(&self.arrival.head) };
         let begun = self.caller.begin(prepared.status, &fields, prepared.length, After::Stays);
         begun.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))
     }
@@ -147,7 +147,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Makes the answer the ecosystem's.
-    fn prepare(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Prepared, End> {
+    fn prepare(&mut self, leave: &Leave, line: &Line, head: &AnswerHead) -> Result<Prepared, End> {
         let settings = self.upstream.settings();
         let is_head = self.arrival.head.method == Method::HEAD;
         let framing = head.framing(line.input(), is_head).map_err(|_| malformed())?;
@@ -155,9 +155,9 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let is_changed = settings.public_url.is_some()
             || (settings.replaces_errors && !head.status.is_success())
             || self.operation.may_be_repeated();
-        let Changed { own, links, replacement } = match is_changed {
+        let AnswerChanges { own, links, replacement } = match is_changed {
             true => self.change(leave, line, head)?,
-            false => Changed::default(),
+            false => AnswerChanges::default(),
         };
         let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
         let replacement = replacement.map(|(_, content)| content);
@@ -177,7 +177,12 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     }
 
     /// Changes the fields of an answer that is not passed as it is, and notes those of one that may be given again.
-    fn change(&mut self, leave: &Leave, line: &Line, head: &Head) -> Result<Changed, End> {
+    fn change(
+        &mut self,
+        leave: &Leave,
+        line: &Line,
+        head: &AnswerHead,
+    ) -> Result<AnswerChanges, End> {
         let settings = self.upstream.settings();
         let mut own = head.to_map(line.input()).map_err(|_| malformed())?;
         let links = settings.public_url.clone().filter(|_| links::are_in(head.status, &own));
@@ -192,7 +197,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             self.operation.note_answer_head(status.as_u16(), headers::lasting(&own));
         }
         own.remove(header::CONTENT_LENGTH);
-        Ok(Changed { own: Some(own), links: links.map(LinkRewriter::new), replacement })
+        Ok(AnswerChanges { own: Some(own), links: links.map(LinkRewriter::new), replacement })
     }
 
     /// The status and content that the caller gets instead of an error that the backend tells in a form of its own;
@@ -245,12 +250,12 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         cx: &mut Context<'_>,
         line: &mut Line,
         passage: &mut Passage,
-    ) -> Poll<Result<Event, End>> {
+    ) -> Poll<Result<PassingEvent, End>> {
         if (!self.body.is_whole() || !line.is_sent())
             && let Poll::Ready(piece) = self.poll_request(cx, line, &mut passage.watch)
         {
             return Poll::Ready(match piece {
-                Ok(piece) => Ok(Event::LastPiece(piece)),
+                Ok(piece) => Ok(PassingEvent::LastPiece(piece)),
                 Err(End::Refused(refused)) => Err(self.cut_by(refused)),
                 Err(End::Left) => Err(End::Cut(Outcome::ClientAbort, true)),
                 Err(cut) => Err(cut),
@@ -260,7 +265,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             if passage.has_content() {
                 ready!(self.poll_give(cx, line, passage))?;
             } else if passage.is_over {
-                return self.poll_end(cx, passage).map_ok(|()| Event::Done);
+                return self.poll_end(cx, passage).map_ok(|()| PassingEvent::Done);
             } else {
                 ready!(self.poll_room(cx, passage))?;
                 if line.read_ahead(cx, C::PIECE) {
@@ -398,7 +403,7 @@ impl Passage {
             content: 0,
             rewritten: Bytes::new(),
             links,
-            watch: Watch::begin(now),
+            watch: ServerWatch::begin(now),
             heard: now,
             is_over: false,
             has_ended: false,

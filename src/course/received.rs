@@ -12,7 +12,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::caller::{BodyError, Caller};
-use super::operation::Operation;
+use super::operation::ExchangeOperation;
 use super::{End, Seat};
 use crate::admission::{Admission, Step};
 use crate::request::json::JsonCheck;
@@ -20,7 +20,7 @@ use crate::request::{KEPT_BODY, RequestError};
 use crate::route::Route;
 
 /// A body, as far as it was received.
-pub(super) struct Body {
+pub(super) struct ReceivedBody {
     /// What is kept of it.
     kept: Bytes,
     /// What will be, while it comes in several pieces.
@@ -35,7 +35,7 @@ pub(super) struct Body {
     has_any: bool,
 }
 
-impl Body {
+impl ReceivedBody {
     /// No body.
     pub(super) fn none() -> Self {
         Self {
@@ -134,7 +134,7 @@ impl Body {
     pub(super) async fn receive(
         &mut self,
         caller: &mut impl Caller,
-        operation: &mut Operation,
+        operation: &mut ExchangeOperation,
         seat: &mut Seat<'_>,
     ) -> Result<(), End> {
         let most = usize::try_from(KEPT_BODY).unwrap_or(usize::MAX);
@@ -156,7 +156,7 @@ impl Body {
     pub(super) async fn discard(
         &mut self,
         caller: &mut impl Caller,
-        operation: &mut Operation,
+        operation: &mut ExchangeOperation,
         seat: &mut Seat<'_>,
     ) -> Result<(), End> {
         while !self.is_whole {
@@ -169,7 +169,7 @@ impl Body {
     async fn step(
         &mut self,
         caller: &mut impl Caller,
-        operation: &mut Operation,
+        operation: &mut ExchangeOperation,
         seat: &mut Seat<'_>,
     ) -> Result<Option<Bytes>, End> {
         let piece = self.next(caller, seat).await?;

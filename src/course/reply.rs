@@ -7,11 +7,11 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::caller::{After, Caller, Gone, Length};
-use super::file::File;
+use super::file::ExchangeFile;
 use super::{Arrival, End};
 use crate::admission::{At, Refused, Step};
-use crate::headers::answer::{Answer, Own};
-use crate::idempotency::Answer as Kept;
+use crate::headers::answer::{AnswerFields, Own};
+use crate::idempotency::KeptAnswer as Kept;
 use crate::measure::Outcome;
 use crate::refusal::Refusal;
 use crate::request::KEPT_BODY;
@@ -23,7 +23,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 pub(super) async fn refuse(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     refused: Refused,
 ) -> Outcome {
     let refusal = &refused.refusal;
@@ -43,7 +43,7 @@ pub(super) async fn refuse(
         false => After::Stays,
     };
     file.note_status(status, Instant::now());
-    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     // Who does not take its answer has been refused all the same.
     let _ = write(caller, arrival, status, &fields, &body, after).await;
     caller.settle().await;
@@ -91,14 +91,14 @@ fn explain(fields: &mut HeaderMap, refusal: &Refusal) {
 pub(super) async fn repeat(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     answer: &Kept,
 ) -> Result<Outcome, End> {
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::Internal);
     let status = status.at(Step::Operation)?;
     file.note_status(status, Instant::now());
     let own = Own::These(&answer.fields);
-    let fields = Answer { own, facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own, facts: file.answer_facts(&arrival.head) };
     let written = write(caller, arrival, status, &fields, &answer.body, After::Stays).await;
     written.map_err(|Gone| End::Cut(Outcome::ClientAbort, true))?;
     Ok(Outcome::Replayed)
@@ -108,7 +108,7 @@ pub(super) async fn repeat(
 pub(super) async fn greet(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     let after = match has_whole_body(caller, arrival).await {
         true => After::Stays,
@@ -121,7 +121,7 @@ pub(super) async fn greet(
 pub(super) async fn done(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
     no_content(caller, arrival, file, None, After::Stays).await
 }
@@ -129,7 +129,7 @@ pub(super) async fn done(
 async fn no_content(
     caller: &mut impl Caller,
     arrival: &Arrival,
-    file: &mut File<'_>,
+    file: &mut ExchangeFile<'_>,
     allow: Option<HeaderValue>,
     after: After,
 ) -> Result<Outcome, End> {
@@ -138,7 +138,7 @@ async fn no_content(
         own.insert(header::ALLOW, allow);
     }
     file.note_status(StatusCode::NO_CONTENT, Instant::now());
-    let fields = Answer { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
+    let fields = AnswerFields { own: Own::These(&own), facts: file.answer_facts(&arrival.head) };
     let given = async {
         caller.begin(StatusCode::NO_CONTENT, &fields, Length::None, after)?;
         caller.end()?;
@@ -153,7 +153,7 @@ async fn write(
     caller: &mut impl Caller,
     arrival: &Arrival,
     status: StatusCode,
-    fields: &Answer<'_>,
+    fields: &AnswerFields<'_>,
     content: &[u8],
     after: After,
 ) -> Result<(), Gone> {

@@ -8,9 +8,9 @@ const CLOSED: usize = usize::MAX;
 
 /// Counts the exchanges under way in this process: a drain waits for them.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<AtomicUsize>);
+pub struct ExchangesUnderWay(Arc<AtomicUsize>);
 
-impl UnderWay {
+impl ExchangesUnderWay {
     /// How many there are.
     pub fn count(&self) -> usize {
         match self.0.load(Ordering::Acquire) {
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn it_closes_when_nobody_is_in_and_then_for_good() {
-        let under_way = UnderWay::default();
+        let under_way = ExchangesUnderWay::default();
         let (one, two) = (under_way.enter().unwrap(), under_way.enter().unwrap());
         drop(one);
         assert!(!under_way.close());

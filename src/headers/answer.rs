@@ -11,7 +11,7 @@ use super::{
     AnswerFacts, DEPRECATION, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME, SECURITY, SUNSET,
     caller,
 };
-use crate::http1::answer::Head;
+use crate::http1::answer::AnswerHead;
 use crate::interaction;
 use crate::route::Lifetime;
 use crate::version;
@@ -39,7 +39,7 @@ pub enum Own<'a> {
     /// Those of a backend's answer that may leave.
     Passed {
         /// Its head.
-        head: &'a Head,
+        head: &'a AnswerHead,
         /// What the head was read from.
         buffer: &'a [u8],
         /// Whether cookies may leave.
@@ -49,14 +49,14 @@ pub enum Own<'a> {
 
 /// All fields of an answer.
 #[derive(Clone, Copy)]
-pub struct Answer<'a> {
+pub struct AnswerFields<'a> {
     /// Its own.
     pub own: Own<'a>,
     /// What it says of its exchange.
     pub facts: AnswerFacts<'a>,
 }
 
-impl Answer<'_> {
+impl AnswerFields<'_> {
     /// Tells them.
     pub fn tell(&self, fields: &mut impl Fields) {
         match self.own {
@@ -74,7 +74,13 @@ impl Answer<'_> {
         self.facts.tell(fields);
     }
 
-    fn pass(&self, head: &Head, buffer: &[u8], keeps_cookies: bool, fields: &mut impl Fields) {
+    fn pass(
+        &self,
+        head: &AnswerHead,
+        buffer: &[u8],
+        keeps_cookies: bool,
+        fields: &mut impl Fields,
+    ) {
         for (name, value) in &head.fields {
             let mut lower = [0; LONGEST_NAME];
             let name = name.of(buffer);
@@ -210,7 +216,7 @@ mod tests {
         };
         let mut told = HeaderMap::new();
         let own = Own::Passed { head: &head, buffer: &buffer, keeps_cookies: false };
-        Answer { own, facts }.tell(&mut told);
+        AnswerFields { own, facts }.tell(&mut told);
         let mut own: Vec<&str> = told.keys().map(HeaderName::as_str).collect();
         own.retain(|name| !SECURITY.iter().any(|(security, _)| security == name));
         own.sort_unstable();
@@ -222,7 +228,7 @@ mod tests {
         clear(&mut map, false);
         map.remove(header::CONTENT_LENGTH);
         let mut by_map = HeaderMap::new();
-        Answer { own: Own::These(&map), facts }.tell(&mut by_map);
+        AnswerFields { own: Own::These(&map), facts }.tell(&mut by_map);
         assert_eq!(by_map, told);
     }
 }

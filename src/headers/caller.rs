@@ -63,7 +63,7 @@ pub fn is_owned(name: &str) -> bool {
 
 /// What a backend is told of a client certificate (RFC 9440).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Certificate {
+pub enum ForwardedCertificate {
     /// Nothing but whom it names.
     #[default]
     Nothing,
@@ -79,7 +79,7 @@ pub struct Passing {
     /// The access token.
     pub authorization: bool,
     /// The certificate of the connection, on routes that need a participant.
-    pub certificate: Certificate,
+    pub certificate: ForwardedCertificate,
     /// Fields that this backend needs.
     pub also: Vec<HeaderName>,
 }
@@ -196,17 +196,17 @@ pub fn tell(facts: CallerFacts<'_>, passing: &Passing, mut field: impl FnMut(&He
 /// Only of whom was admitted as a participant: a backend that is shown a certificate may rely on it.
 fn show_certificate(
     facts: CallerFacts<'_>,
-    what: Certificate,
+    what: ForwardedCertificate,
     mut field: impl FnMut(&HeaderName, &[u8]),
 ) {
-    if what == Certificate::Nothing || facts.participant.is_none() {
+    if what == ForwardedCertificate::Nothing || facts.participant.is_none() {
         return;
     }
-    let Some(presented) = facts.peer.presented(facts.now) else {
+    let Some(presented) = facts.peer.certificate_fields(facts.now) else {
         return;
     };
     field(&CLIENT_CERT, presented.end_entity().as_bytes());
-    if let (Certificate::Chain, Some(chain)) = (what, presented.chain()) {
+    if let (ForwardedCertificate::Chain, Some(chain)) = (what, presented.chain()) {
         field(&CLIENT_CERT_CHAIN, chain.as_bytes());
     }
 }

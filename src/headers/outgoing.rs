@@ -35,7 +35,7 @@ pub struct Forbidden;
 /// Writes the head.
 pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden> {
     let Outgoing { head, path, length, host, passing, is_plain, caller } = request;
-    let mut out = Lines::begin(out);
+    let mut out = HeadLines::begin(out);
     out.target(head, *path)?;
     let asked = head.host();
     let host = host.map(HeaderValue::as_bytes).or(asked).ok_or(Forbidden)?;
@@ -74,13 +74,13 @@ fn is_written_here(name: &HeaderName) -> bool {
 }
 
 /// The lines of a head, as they are written.
-struct Lines<'a> {
+struct HeadLines<'a> {
     out: &'a mut Vec<u8>,
     begin: usize,
     written: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> HeadLines<'a> {
     fn begin(out: &'a mut Vec<u8>) -> Self {
         out.reserve(1024);
         let begin = out.len();
@@ -157,7 +157,7 @@ mod tests {
     fn what_would_end_a_line_is_refused() {
         let head_of = |value: &[u8]| {
             let mut out = b"before\n".to_vec();
-            let mut lines = Lines::begin(&mut out);
+            let mut lines = HeadLines::begin(&mut out);
             lines.field("a", value);
             lines.end().map(|()| out)
         };
@@ -174,7 +174,7 @@ mod tests {
             fields.append(header::COOKIE, crumb.parse().unwrap());
         }
         let mut out = Vec::new();
-        Lines::begin(&mut out).cookies(&fields);
+        HeadLines::begin(&mut out).cookies(&fields);
         assert_eq!(out, b"cookie: a=1; b=2; c=3\r\n");
     }
 }

@@ -22,7 +22,7 @@ pub struct Malformed;
 
 /// A head.
 #[derive(Debug)]
-pub struct Head {
+pub struct AnswerHead {
     /// The status, of a class that there is.
     pub status: StatusCode,
     /// The version.
@@ -41,7 +41,7 @@ thread_local! {
 /// Rooms that wait.
 const ROOMS: usize = 64;
 
-impl Drop for Head {
+impl Drop for AnswerHead {
     fn drop(&mut self) {
         let mut room = std::mem::take(&mut self.fields);
         room.clear();
@@ -62,7 +62,7 @@ pub struct HeadReader {
 impl HeadReader {
     /// Reads the head at the beginning of `buffer`; nothing, if more is needed. A line that continues another is made
     /// part of it in the buffer.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<Head>, Malformed> {
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<AnswerHead>, Malformed> {
         let Some(length) = line::find_end(buffer, self.searched) else {
             if line::has_bare_line_feed(buffer, self.searched) || buffer.len() > LONGEST {
                 return Err(Malformed);
@@ -77,7 +77,7 @@ impl HeadReader {
             return Err(Malformed);
         }
         let read = match self::read(head) {
-            Err(Fault::Folded) => {
+            Err(HeadFault::Folded) => {
                 unfold(head)?;
                 self::read(head)
             }
@@ -112,29 +112,29 @@ fn unfold(head: &mut [u8]) -> Result<(), Malformed> {
 }
 
 /// Why there is no head.
-enum Fault {
+enum HeadFault {
     /// It is none.
     Malformed,
     /// A line may continue the one before.
     Folded,
 }
 
-fn read(head: &[u8]) -> Result<Head, Fault> {
+fn read(head: &[u8]) -> Result<AnswerHead, HeadFault> {
     let mut lines = Lines::of(head);
     let first = lines.next().and_then(|(_, line)| status_line(line));
-    let (minor, status) = first.ok_or(Fault::Malformed)?;
+    let (minor, status) = first.ok_or(HeadFault::Malformed)?;
     let mut fields = ROOM.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(16));
     for (start, text) in lines.take_while(|(_, text)| !text.is_empty()) {
         if matches!(text, [b' ' | b'\t', ..]) {
-            return Err(Fault::Folded);
+            return Err(HeadFault::Folded);
         }
-        let (name, value) = split_field(text).ok_or(Fault::Malformed)?;
+        let (name, value) = split_field(text).ok_or(HeadFault::Malformed)?;
         if fields.len() == MOST_FIELDS {
-            return Err(Fault::Malformed);
+            return Err(HeadFault::Malformed);
         }
         fields.push((line::span_in(start, text, name), line::span_in(start, text, value)));
     }
-    Ok(Head { status, minor, fields, length: head.len() })
+    Ok(AnswerHead { status, minor, fields, length: head.len() })
 }
 
 /// Splits a field, whose name may have blanks behind it. Readers differ about them, and some drop the line: not where it
@@ -163,7 +163,7 @@ fn status_line(line: &[u8]) -> Option<(Minor, StatusCode)> {
     ends.then_some((minor, status))
 }
 
-impl Head {
+impl AnswerHead {
     /// The values of a field.
     pub fn values<'a>(
         &'a self,
@@ -228,7 +228,7 @@ impl Head {
     }
 }
 
-impl Head {
+impl AnswerHead {
     /// For how many seconds the backend says that it keeps its connection (`Keep-Alive: timeout=n`, RFC 2068 section
     /// 19.7.1; many servers send it).
     pub fn patience(&self, buffer: &[u8]) -> Option<u64> {
@@ -250,7 +250,7 @@ pub fn has_no_content(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    fn head(text: &str) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+    fn head(text: &str) -> Result<Option<(AnswerHead, Vec<u8>)>, Malformed> {
         let mut buffer = text.as_bytes().to_vec();
         let whole = HeadReader::default().read(&mut buffer);
         let (mut reader, mut bytewise) = (HeadReader::default(), Ok(None));
@@ -261,7 +261,7 @@ mod tests {
                 break;
             }
         }
-        let length = |read: &Result<Option<Head>, Malformed>| {
+        let length = |read: &Result<Option<AnswerHead>, Malformed>| {
             read.as_ref().map(|head| head.as_ref().map(|head| head.length)).map_err(|e| *e)
         };
         assert_eq!(length(&whole), length(&bytewise), "{text:?}");

@@ -39,7 +39,7 @@ pub enum BodyFault {
 
 /// What stands at the beginning of what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Read {
+pub struct BodyRead {
     /// Bytes that only frame: they come first.
     pub skip: usize,
     /// Bytes of content behind them.
@@ -50,10 +50,10 @@ pub struct Read {
 
 /// Reads one body.
 #[derive(Clone, Debug)]
-pub struct BodyReader(State);
+pub struct BodyReader(BodyLength);
 
 #[derive(Clone, Debug)]
-enum State {
+enum BodyLength {
     Length(u64),
     Chunks(Chunks),
     UntilClose,
@@ -72,49 +72,48 @@ impl BodyReader {
 
     fn new(framing: Framing, most: u64, pads: bool) -> Self {
         Self(match framing {
-            Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::Chunks(Chunks::new(most, pads)),
-            Framing::UntilClose => State::UntilClose,
+            Framing::Length(length) => BodyLength::Length(length),
+            Framing::Chunked => BodyLength::Chunks(Chunks::new(most, pads)),
+            Framing::UntilClose => BodyLength::UntilClose,
         })
     }
 
     /// Finds what stands at the beginning of `input`, all of which belongs to the connection from here on. Whoever
     /// calls consumes what is skipped and the content before calling again.
-    pub fn read(&mut self, input: &[u8]) -> Result<Read, BodyFault> {
+    pub fn read(&mut self, input: &[u8]) -> Result<BodyRead, BodyFault> {
         match &mut self.0 {
-            State::Length(left) => {
+            BodyLength::Length(left) => {
                 let here = u64::try_from(input.len()).unwrap_or(u64::MAX).min(*left);
                 *left -= here;
                 let content = usize::try_from(here).unwrap_or(input.len());
-                Ok(Read { skip: 0, content, ended: *left == 0 })
+                Ok(BodyRead { skip: 0, content, ended: *left == 0 })
             }
-            State::Chunks(chunks) => chunks.read(input),
-            State::UntilClose => Ok(Read { skip: 0, content: input.len(), ended: false }),
+            BodyLength::Chunks(chunks) => chunks.read(input),
+            BodyLength::UntilClose => Ok(BodyRead { skip: 0, content: input.len(), ended: false }),
         }
     }
 
     /// How many bytes of content are known to follow what was read: the rest of the length, or of the chunk.
     pub fn announced(&self) -> u64 {
         match &self.0 {
-            State::Length(left) | State::Chunks(Chunks { state: Chunk::Data { left }, .. }) => {
-                *left
-            }
-            State::Chunks(_) | State::UntilClose => 0,
+            BodyLength::Length(left)
+            | BodyLength::Chunks(Chunks { state: Chunk::Data { left }, .. }) => *left,
+            BodyLength::Chunks(_) | BodyLength::UntilClose => 0,
         }
     }
 
     /// Whether nothing more belongs to the body.
     pub fn is_whole(&self) -> bool {
         match &self.0 {
-            State::Length(left) => *left == 0,
-            State::Chunks(chunks) => chunks.state == Chunk::Done,
-            State::UntilClose => false,
+            BodyLength::Length(left) => *left == 0,
+            BodyLength::Chunks(chunks) => chunks.state == Chunk::Done,
+            BodyLength::UntilClose => false,
         }
     }
 
     /// Whether the end of the connection is the end of the body.
     pub fn ends_with_connection(&self) -> bool {
-        matches!(self.0, State::UntilClose)
+        matches!(self.0, BodyLength::UntilClose)
     }
 }
 
@@ -154,7 +153,7 @@ impl Chunks {
         Self { state: NEXT_SIZE, pads, line: 0, trailer: 0, extensions: 0, content: 0, most }
     }
 
-    fn read(&mut self, input: &[u8]) -> Result<Read, BodyFault> {
+    fn read(&mut self, input: &[u8]) -> Result<BodyRead, BodyFault> {
         let mut skip = 0;
         for byte in input {
             match self.state {
@@ -164,14 +163,14 @@ impl Chunks {
             skip += 1;
         }
         let Chunk::Data { left } = self.state else {
-            return Ok(Read { skip, content: 0, ended: self.state == Chunk::Done });
+            return Ok(BodyRead { skip, content: 0, ended: self.state == Chunk::Done });
         };
         let content = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - skip);
         let read = u64::try_from(content).unwrap_or(0);
         self.content += read;
         let left = left - read;
         self.state = if left == 0 { Chunk::DataCr } else { Chunk::Data { left } };
-        Ok(Read { skip, content, ended: false })
+        Ok(BodyRead { skip, content, ended: false })
     }
 
     fn step(&mut self, byte: u8) -> Result<Chunk, BodyFault> {
@@ -351,7 +350,7 @@ mod tests {
         for piece in pieces {
             buffer.extend_from_slice(piece);
             loop {
-                let Read { skip, content: length, ended } = reader.read(&buffer)?;
+                let BodyRead { skip, content: length, ended } = reader.read(&buffer)?;
                 content.extend_from_slice(&buffer[skip..skip + length]);
                 buffer.drain(..skip + length);
                 if ended {
@@ -466,11 +465,11 @@ mod tests {
     #[test]
     fn a_declared_length_ends_where_it_says() {
         let mut reader = BodyReader::of_answer(Framing::Length(5));
-        assert_eq!(reader.read(b"hel"), Ok(Read { skip: 0, content: 3, ended: false }));
-        assert_eq!(reader.read(b"loX"), Ok(Read { skip: 0, content: 2, ended: true }));
+        assert_eq!(reader.read(b"hel"), Ok(BodyRead { skip: 0, content: 3, ended: false }));
+        assert_eq!(reader.read(b"loX"), Ok(BodyRead { skip: 0, content: 2, ended: true }));
         assert!(BodyReader::of_answer(Framing::Length(0)).is_whole());
         let mut reader = BodyReader::of_answer(Framing::UntilClose);
-        assert_eq!(reader.read(b"ab"), Ok(Read { skip: 0, content: 2, ended: false }));
+        assert_eq!(reader.read(b"ab"), Ok(BodyRead { skip: 0, content: 2, ended: false }));
         assert!(reader.ends_with_connection() && !reader.is_whole());
     }
 

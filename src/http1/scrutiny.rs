@@ -4,14 +4,14 @@
 //! head stands in a part of it or is one that frames. Chunks are compared with a second reader, which is written for
 //! nothing but clarity, and which sees the whole at once.
 
-use super::answer::{Head, HeadReader};
-use super::body::{BodyReader, BodyWriter, Framing, Read};
+use super::answer::{AnswerHead, HeadReader};
+use super::body::{BodyRead, BodyReader, BodyWriter, Framing};
 use super::line::{Minor, is_token};
 
 /// A head that is whole, as far as it can be compared.
-type Told = (u16, Minor, Vec<(Vec<u8>, Vec<u8>)>, usize);
+type WholeHead = (u16, Minor, Vec<(Vec<u8>, Vec<u8>)>, usize);
 
-fn tell(head: &Head, buffer: &[u8]) -> Told {
+fn tell(head: &AnswerHead, buffer: &[u8]) -> WholeHead {
     let fields = head.fields.iter();
     let fields =
         fields.map(|(name, value)| (name.of(buffer).to_vec(), value.of(buffer).to_vec())).collect();
@@ -19,7 +19,7 @@ fn tell(head: &Head, buffer: &[u8]) -> Told {
 }
 
 /// Reads the head of an answer at the beginning of `wire`, arriving in pieces that end there.
-fn read_answer(wire: &[u8], ends: impl Iterator<Item = usize>) -> Result<Option<Told>, ()> {
+fn read_answer(wire: &[u8], ends: impl Iterator<Item = usize>) -> Result<Option<WholeHead>, ()> {
     let mut reader = HeadReader::default();
     let mut buffer = Vec::new();
     for end in ends.chain([wire.len()]) {
@@ -34,7 +34,7 @@ fn read_answer(wire: &[u8], ends: impl Iterator<Item = usize>) -> Result<Option<
 }
 
 /// Between the parts there are colons, blanks and line ends, and nothing else.
-fn check_parts(head: &Head, buffer: &[u8]) {
+fn check_parts(head: &AnswerHead, buffer: &[u8]) {
     let first = memchr::memchr(b'\n', buffer).map_or(0, |end| end + 1);
     let mut at = first;
     let between = |from: usize, to: usize, allowed: &[u8]| {
@@ -89,7 +89,7 @@ fn read_body(
     for end in ends.chain([wire.len()]) {
         loop {
             let input = wire.get(used..end).unwrap_or_default();
-            let Read { skip, content: length, ended } = reader.read(input).map_err(|_| ())?;
+            let BodyRead { skip, content: length, ended } = reader.read(input).map_err(|_| ())?;
             assert!(skip + length <= input.len(), "more than there is");
             content.extend_from_slice(input.get(skip..skip + length).unwrap_or_default());
             used += skip + length;
@@ -219,7 +219,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    use super::super::turn::{Seen, Turn};
+    use super::super::ledger::{Ledger, Seen};
     use super::*;
 
     /// What heads and bodies are made of, and what is put in their way.
@@ -331,16 +331,16 @@ mod tests {
         /// A connection is used again exactly if both directions came to their end and nothing else happened.
         #[test]
         fn the_ledger_is_what_happened(events in vec(happens(), 0..8), left in 0..2_usize) {
-            let mut turn = Turn::default();
+            let mut ledger = Ledger::default();
             let (mut sent, mut got, mut spoilt) = ((false, false), (false, false), false);
             for event in events {
                 match event {
-                    Happens::Sent(n) => { turn.note_sent(n); sent.0 |= n > 0; }
-                    Happens::SentWhole => { turn.note_sent_whole(); sent = (true, true); }
-                    Happens::Got(n) => { turn.note_got(n); got.0 |= n > 0; }
-                    Happens::GotWhole => { turn.note_got_whole(); got = (true, true); }
-                    Happens::Ends => { turn.note_ends(); spoilt = true; }
-                    Happens::Broken => { turn.note_broken(); spoilt = true; }
+                    Happens::Sent(n) => { ledger.note_sent(n); sent.0 |= n > 0; }
+                    Happens::SentWhole => { ledger.note_sent_whole(); sent = (true, true); }
+                    Happens::Got(n) => { ledger.note_got(n); got.0 |= n > 0; }
+                    Happens::GotWhole => { ledger.note_got_whole(); got = (true, true); }
+                    Happens::Ends => { ledger.note_ends(); spoilt = true; }
+                    Happens::Broken => { ledger.note_broken(); spoilt = true; }
                 }
             }
             let seen = match (got.0, sent.0) {
@@ -348,8 +348,8 @@ mod tests {
                 (false, true) => Seen::Request,
                 (false, false) => Seen::Nothing,
             };
-            prop_assert_eq!(turn.seen(), seen);
-            prop_assert_eq!(turn.finish(left).is_some(), sent.1 && got.1 && !spoilt && left == 0);
+            prop_assert_eq!(ledger.seen(), seen);
+            prop_assert_eq!(ledger.finish(left).is_some(), sent.1 && got.1 && !spoilt && left == 0);
         }
     }
 

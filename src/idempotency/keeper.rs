@@ -12,8 +12,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 use super::operation::OperationId;
 use super::record::Record;
 use super::seal::Secrets;
-use super::store::{self, Reading, StoreError};
-use super::under_way::UnderWay;
+use super::store::{self, StoreError, StoreReader};
+use super::under_way::OperationsUnderWay;
 use super::writer::{self, Counts, Home, Keep, Occasion, Order};
 
 /// What the records of operations that are under way, or wait for the disk, may take of memory, in KiB.
@@ -24,15 +24,15 @@ const KIB: usize = 1024;
 pub struct Keeper {
     directory: PathBuf,
     secrets: Arc<Secrets>,
-    pub(super) under_way: Arc<UnderWay>,
+    pub(super) under_way: Arc<OperationsUnderWay>,
     room: Arc<Semaphore>,
     counts: Arc<Counts>,
-    open: OnceLock<Open>,
+    open: OnceLock<OpenStore>,
 }
 
-struct Open {
+struct OpenStore {
     /// One lookup at a time: each takes some microseconds, and none holds a thread while it waits.
-    reading: Arc<Mutex<Reading>>,
+    reading: Arc<Mutex<StoreReader>>,
     orders: Sender<Order>,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Keeper {
 
 /// What a store holds and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct StoreStanding {
     /// Records in it.
     pub records: u64,
     /// Records that made room for others before their time, since the start.
@@ -90,7 +90,7 @@ impl Keeper {
         let home = Home { directory: self.directory.clone(), secrets, reading: reading.clone() };
         let orders = writer::start(writing, home, under_way, self.counts.clone())?;
         // Nobody else opens it: if somebody had, the other's would be as good.
-        let _ = self.open.set(Open { reading, orders });
+        let _ = self.open.set(OpenStore { reading, orders });
         Ok(())
     }
 
@@ -171,8 +171,8 @@ impl Keeper {
     }
 
     /// What the store holds and has done.
-    pub(super) fn standing(&self) -> Standing {
-        Standing {
+    pub(super) fn standing(&self) -> StoreStanding {
+        StoreStanding {
             records: self.counts.records.load(Ordering::Relaxed),
             displaced: self.counts.displaced.load(Ordering::Relaxed),
             failures: self.counts.failures.load(Ordering::Relaxed),

@@ -78,11 +78,11 @@ impl Operation<'_> {
     }
 
     /// The content of the operation, of which nothing but the query is known yet.
-    pub fn content(&self, query: Option<&str>, secrets: &Secrets) -> Content {
+    pub fn content(&self, query: Option<&str>, secrets: &Secrets) -> AskedContent {
         let own = self.digest(secrets.of_contents());
         let mut begun = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, own.as_ref()));
         update(&mut begun, query.unwrap_or_default().as_bytes());
-        Content { context: begun.clone(), begun }
+        AskedContent { context: begun.clone(), begun }
     }
 }
 
@@ -125,12 +125,12 @@ impl fmt::Debug for OperationId {
 }
 
 /// What is asked, as far as it was received.
-pub struct Content {
+pub struct AskedContent {
     begun: hmac::Context,
     context: hmac::Context,
 }
 
-impl Content {
+impl AskedContent {
     /// Takes the next piece of the body.
     pub fn update(&mut self, piece: &[u8]) {
         self.context.update(piece);
@@ -147,7 +147,7 @@ impl Content {
     }
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for AskedContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Content")
     }

@@ -10,7 +10,7 @@ use super::operation::{Fingerprint, LENGTH};
 
 /// An answer that can be given again.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct KeptAnswer {
     /// The status, 200 or 201.
     pub status: u16,
     /// The fields that belong to the answer and not to its exchange.
@@ -20,7 +20,7 @@ pub struct Answer {
 }
 
 /// Says nothing of the body.
-impl fmt::Debug for Answer {
+impl fmt::Debug for KeptAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
     }
@@ -34,7 +34,7 @@ pub struct Record {
     /// The status of its answer.
     pub status: u16,
     /// Its answer, if it was kept.
-    pub answer: Option<Answer>,
+    pub answer: Option<KeptAnswer>,
 }
 
 /// What stands in the store is no record.
@@ -76,7 +76,7 @@ fn put(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.put_slice(part);
 }
 
-fn answer(status: u16, mut bytes: Bytes) -> Result<Answer, NoRecord> {
+fn answer(status: u16, mut bytes: Bytes) -> Result<KeptAnswer, NoRecord> {
     let count = bytes.try_get_u16().map_err(|_| NoRecord)?;
     let mut fields = HeaderMap::new();
     for _ in 0..count {
@@ -84,7 +84,7 @@ fn answer(status: u16, mut bytes: Bytes) -> Result<Answer, NoRecord> {
         let value = HeaderValue::from_maybe_shared(part(&mut bytes)?).map_err(|_| NoRecord)?;
         fields.append(name, value);
     }
-    Ok(Answer { status, fields, body: bytes })
+    Ok(KeptAnswer { status, fields, body: bytes })
 }
 
 fn part(bytes: &mut Bytes) -> Result<Bytes, NoRecord> {
@@ -94,20 +94,20 @@ fn part(bytes: &mut Bytes) -> Result<Bytes, NoRecord> {
 }
 
 /// An answer as it passes, kept within a bound.
-pub struct Passing {
+pub struct PassingAnswer {
     status: u16,
     /// The fields and the body so far; nothing once they are too long.
     kept: Option<(HeaderMap, BytesMut)>,
     left: usize,
 }
 
-impl fmt::Debug for Passing {
+impl fmt::Debug for PassingAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passing").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
-impl Passing {
+impl PassingAnswer {
     /// An answer of which the head is known; of fields and body, `longest` bytes together are kept at
     /// most, or nothing at all.
     pub(super) fn new(status: u16, fields: HeaderMap, longest: Option<usize>) -> Self {
@@ -135,7 +135,8 @@ impl Passing {
     /// The record of an operation whose answer has passed whole.
     pub(super) fn into_record(self, asked: Fingerprint) -> Record {
         let status = self.status;
-        let answer = self.kept.map(|(fields, body)| Answer { status, fields, body: body.freeze() });
+        let answer =
+            self.kept.map(|(fields, body)| KeptAnswer { status, fields, body: body.freeze() });
         Record { asked, status, answer }
     }
 }
@@ -149,7 +150,7 @@ mod tests {
         fields.append("content-type", HeaderValue::from_static("application/json"));
         fields.append("link", HeaderValue::from_static("<a>"));
         fields.append("link", HeaderValue::from_bytes(b"<\xe9>").unwrap());
-        let answer = Answer { status: 201, fields, body: Bytes::from_static(b"{\"a\":1}") };
+        let answer = KeptAnswer { status: 201, fields, body: Bytes::from_static(b"{\"a\":1}") };
         Record { asked: Fingerprint([3; LENGTH]), status: 201, answer: Some(answer) }
     }
 
@@ -158,7 +159,7 @@ mod tests {
         let with = record();
         let without = Record { answer: None, ..record() };
         let mut empty = record();
-        empty.answer = empty.answer.map(|answer| Answer { body: Bytes::new(), ..answer });
+        empty.answer = empty.answer.map(|answer| KeptAnswer { body: Bytes::new(), ..answer });
         for record in [with, without, empty] {
             assert_eq!(Record::from_bytes(record.to_bytes()), Ok(record));
         }
@@ -180,7 +181,7 @@ mod tests {
         let fields = || record().answer.unwrap().fields;
         let size: usize = fields().iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
         let passed = |longest, pieces: &[&[u8]]| {
-            let mut passing = Passing::new(201, fields(), Some(longest));
+            let mut passing = PassingAnswer::new(201, fields(), Some(longest));
             pieces.iter().for_each(|piece| passing.update(piece));
             passing.into_record(Fingerprint([3; LENGTH]))
         };

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use thiserror::Error;
 
-use file::{FILE, Place, bring_up_to_date, connect, create, is_there};
+use file::{FILE, FileIdentity, bring_up_to_date, connect, create, is_there};
 pub use file::{StoreError, examine};
 
 use super::operation::OperationId;
@@ -27,13 +27,16 @@ use super::record::Record;
 use super::seal::Secrets;
 
 /// Opens the store of a directory for reading and for writing; makes one where there is none.
-pub(super) fn open(directory: &Path, secrets: &Secrets) -> Result<(Reading, Writing), StoreError> {
+pub(super) fn open(
+    directory: &Path,
+    secrets: &Secrets,
+) -> Result<(StoreReader, StoreWriter), StoreError> {
     let file = directory.join(FILE);
     if !is_there(directory, &file)? {
         create(directory, &file, secrets)?;
         tracing::info!("a new store of idempotent answers was made");
     }
-    let place = Place::of(&file)?;
+    let place = FileIdentity::of(&file)?;
     let writer = connect(&file)?;
     bring_up_to_date(&writer, secrets)?;
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -44,9 +47,9 @@ pub(super) fn open(directory: &Path, secrets: &Secrets) -> Result<(Reading, Writ
     let reader = connect(&file)?;
     reader.execute_batch("PRAGMA query_only = ON;")?;
     let shares = Shares::default();
-    let mut writing = Writing { connection: writer, file, place, shares, version: 0 };
+    let mut writing = StoreWriter { connection: writer, file, place, shares, version: 0 };
     writing.count()?;
-    Ok((Reading(reader), writing))
+    Ok((StoreReader(reader), writing))
 }
 
 /// What a record is bound to: it opens under its own id and expiry only.
@@ -68,9 +71,9 @@ pub(super) enum ReadError {
 }
 
 /// The store, to find records in.
-pub(super) struct Reading(Connection);
+pub(super) struct StoreReader(Connection);
 
-impl Reading {
+impl StoreReader {
     /// The record of an operation, unless it has expired.
     pub(super) fn find(
         &self,
@@ -93,7 +96,7 @@ impl Reading {
 
 /// How much a store holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct StoreBounds {
     /// Records.
     pub records: u64,
     /// Bytes of the file that are in use.
@@ -101,13 +104,13 @@ pub struct Bounds {
 }
 
 /// A record on its way to the disk.
-pub(super) struct Row {
+pub(super) struct SealedRecord {
     id: OperationId,
     expires: i64,
     sealed: Vec<u8>,
 }
 
-impl Row {
+impl SealedRecord {
     /// Seals a record that expires at `expires`, in seconds since 1970.
     pub(super) fn seal(
         id: OperationId,
@@ -122,16 +125,16 @@ impl Row {
 }
 
 /// The store, to take records in.
-pub(super) struct Writing {
+pub(super) struct StoreWriter {
     connection: Connection,
     file: PathBuf,
-    place: Place,
+    place: FileIdentity,
     shares: Shares,
     /// Changes whenever another process has written.
     version: i64,
 }
 
-impl Writing {
+impl StoreWriter {
     /// How many records there are.
     pub(super) fn entries(&self) -> u64 {
         self.shares.records()
@@ -139,7 +142,7 @@ impl Writing {
 
     /// Whether what bears the store's name is what was opened: it may have been removed, or replaced.
     pub(super) fn is_in_place(&self) -> bool {
-        Place::of(&self.file).is_ok_and(|place| place == self.place)
+        FileIdentity::of(&self.file).is_ok_and(|place| place == self.place)
     }
 
     fn count(&mut self) -> Result<(), rusqlite::Error> {
@@ -156,8 +159,8 @@ impl Writing {
     /// how many records had to go before their time. All of it happens or nothing.
     pub(super) fn commit<'a>(
         &mut self,
-        rows: impl IntoIterator<Item = &'a Row>,
-        bounds: Bounds,
+        rows: impl IntoIterator<Item = &'a SealedRecord>,
+        bounds: StoreBounds,
         now: u64,
     ) -> Result<u64, rusqlite::Error> {
         self.count()?;
@@ -190,10 +193,10 @@ impl Writing {
 
 /// What each organisation holds.
 #[derive(Clone, Default)]
-struct Shares(HashMap<i64, Share>);
+struct Shares(HashMap<i64, StoreShare>);
 
 #[derive(Clone, Copy, Default)]
-struct Share {
+struct StoreShare {
     records: u64,
     bytes: u64,
 }
@@ -203,7 +206,7 @@ impl Shares {
         let sql = "SELECT holder, count(*), sum(length(record)) FROM answers GROUP BY holder";
         let mut query = connection.prepare(sql)?;
         let shares = query.query_map([], |row| {
-            let share = Share { records: number(row.get(1)?), bytes: number(row.get(2)?) };
+            let share = StoreShare { records: number(row.get(1)?), bytes: number(row.get(2)?) };
             Ok((row.get(0)?, share))
         })?;
         shares.collect::<Result<_, _>>().map(Self)
@@ -234,7 +237,7 @@ impl Shares {
     }
 
     /// Who holds the most.
-    fn largest(&self, size: impl Fn(&Share) -> u64) -> Option<(i64, Share)> {
+    fn largest(&self, size: impl Fn(&StoreShare) -> u64) -> Option<(i64, StoreShare)> {
         let largest = self.0.iter().max_by_key(|(_, share)| size(share));
         largest.map(|(holder, share)| (*holder, *share))
     }
@@ -265,7 +268,7 @@ const INSERT: &str = "INSERT INTO answers (id, expires, record, holder) VALUES (
 fn insert<'a>(
     change: &Transaction<'_>,
     shares: &mut Shares,
-    rows: impl IntoIterator<Item = &'a Row>,
+    rows: impl IntoIterator<Item = &'a SealedRecord>,
 ) -> Result<(), rusqlite::Error> {
     let mut insertion = change.prepare_cached(INSERT)?;
     for row in rows {
@@ -282,7 +285,7 @@ fn insert<'a>(
 fn displace(
     change: &Transaction<'_>,
     shares: &mut Shares,
-    bounds: Bounds,
+    bounds: StoreBounds,
 ) -> Result<u64, rusqlite::Error> {
     let before = shares.records();
     while let excess @ 1.. = shares.records().saturating_sub(bounds.records)
@@ -326,11 +329,11 @@ fn bytes_in_use(change: &Transaction<'_>) -> Result<u64, rusqlite::Error> {
 mod tests {
     use super::*;
     use crate::idempotency::operation::{Fingerprint, LENGTH};
-    use crate::idempotency::record::Answer;
+    use crate::idempotency::record::KeptAnswer;
     use crate::idempotency::{Client, Operation};
     use crate::token::ClientId;
 
-    const ROOMY: Bounds = Bounds { records: 1000, bytes: 1 << 30 };
+    const ROOMY: StoreBounds = StoreBounds { records: 1000, bytes: 1 << 30 };
 
     struct Lab {
         directory: tempfile::TempDir,
@@ -347,7 +350,7 @@ mod tests {
             self.directory.path().join(FILE)
         }
 
-        fn open(&self) -> (Reading, Writing) {
+        fn open(&self) -> (StoreReader, StoreWriter) {
             open(self.directory.path(), &self.secrets).unwrap()
         }
 
@@ -376,18 +379,18 @@ mod tests {
             operation.id(&self.secrets)
         }
 
-        fn row(&self, number: usize, expires: u64, record: &Record) -> Row {
-            Row::seal(self.id(number), expires, record, &self.secrets).unwrap()
+        fn row(&self, number: usize, expires: u64, record: &Record) -> SealedRecord {
+            SealedRecord::seal(self.id(number), expires, record, &self.secrets).unwrap()
         }
 
-        fn has(&self, reading: &Reading, number: usize, now: u64) -> bool {
+        fn has(&self, reading: &StoreReader, number: usize, now: u64) -> bool {
             reading.find(&self.id(number), now, &self.secrets).unwrap().is_some()
         }
     }
 
     fn record(size: usize) -> Record {
         let body = vec![b'q'; size].into();
-        let answer = Answer { status: 201, fields: http::HeaderMap::new(), body };
+        let answer = KeptAnswer { status: 201, fields: http::HeaderMap::new(), body };
         Record { asked: Fingerprint([1; LENGTH]), status: 201, answer: Some(answer) }
     }
 
@@ -427,14 +430,14 @@ mod tests {
     fn the_oldest_make_room() {
         let place = Lab::new();
         let (reading, mut writing) = place.open();
-        let three = Bounds { records: 3, ..ROOMY };
-        let rows: Vec<Row> = (0..5).map(|n| place.row(n, 100, &record(9))).collect();
+        let three = StoreBounds { records: 3, ..ROOMY };
+        let rows: Vec<SealedRecord> = (0..5).map(|n| place.row(n, 100, &record(9))).collect();
         assert_eq!(writing.commit(&rows, three, 0).unwrap(), 2);
         assert_eq!(writing.entries(), 3);
         let left: Vec<usize> = (0..5).filter(|n| place.has(&reading, *n, 0)).collect();
         assert_eq!(left, [2, 3, 4]);
 
-        let small = Bounds { bytes: 256 * 1024, ..ROOMY };
+        let small = StoreBounds { bytes: 256 * 1024, ..ROOMY };
         for n in 10..110 {
             writing.commit(&[place.row(n, 100, &record(10_000))], small, 0).unwrap();
         }
@@ -455,10 +458,15 @@ mod tests {
     fn whoever_holds_the_most_makes_room() {
         let place = Lab::new();
         let (reading, mut writing) = place.open();
-        let bounds = Bounds { records: 50, ..ROOMY };
+        let bounds = StoreBounds { records: 50, ..ROOMY };
         let row = |organisation, number, size| {
-            Row::seal(place.id_of(organisation, number), 100, &record(size), &place.secrets)
-                .unwrap()
+            SealedRecord::seal(
+                place.id_of(organisation, number),
+                100,
+                &record(size),
+                &place.secrets,
+            )
+            .unwrap()
         };
         for number in 0..10 {
             writing.commit(&[row("one", number, 9)], bounds, 0).unwrap();
@@ -473,7 +481,7 @@ mod tests {
         let left: Vec<usize> = (0..60).filter(|number| has("two", *number)).collect();
         assert_eq!(left, (20..60).collect::<Vec<_>>(), "its own oldest made room");
         // The same of bytes: few long records are more than many short ones.
-        let small = Bounds { bytes: 256 * 1024, ..ROOMY };
+        let small = StoreBounds { bytes: 256 * 1024, ..ROOMY };
         for number in 0..60 {
             writing.commit(&[row("three", number, 10_000)], small, 0).unwrap();
         }
@@ -530,7 +538,7 @@ mod tests {
     fn a_store_that_is_not_sound_is_never_an_empty_one() {
         let place = Lab::new();
         let (_, mut writing) = place.open();
-        let rows: Vec<Row> = (0..300).map(|n| place.row(n, 100, &record(900))).collect();
+        let rows: Vec<SealedRecord> = (0..300).map(|n| place.row(n, 100, &record(900))).collect();
         writing.commit(&rows, ROOMY, 0).unwrap();
         writing.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
         drop(writing);

@@ -15,33 +15,36 @@ use super::operation::OperationId;
 use super::record::Record;
 
 /// What became of an operation: nothing yet, or its record.
-type Fate = Option<Arc<Record>>;
+type OperationFate = Option<Arc<Record>>;
 
 /// The table.
 #[derive(Default)]
-pub(super) struct UnderWay(Mutex<HashMap<OperationId, watch::Receiver<Fate>>>);
+pub(super) struct OperationsUnderWay(Mutex<HashMap<OperationId, watch::Receiver<OperationFate>>>);
 
 /// How a caller finds an operation.
-pub(super) enum Found {
+pub(super) enum FoundOperation {
     /// Nobody else asks for it: it is the caller's.
     Nothing(Claim),
     /// Another caller's is under way.
-    Another(Waiting),
+    Another(OthersOperation),
     /// It was carried out.
     Done(Arc<Record>),
 }
 
-impl UnderWay {
+impl OperationsUnderWay {
     /// Looks for an operation, and claims it if nobody else has.
-    pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> Found {
+    pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> FoundOperation {
         let mut table = self.0.lock();
         if let Some(receiver) = table.get(&id) {
             let fate = receiver.borrow().clone();
-            return fate.map_or_else(|| Found::Another(Waiting(receiver.clone())), Found::Done);
+            return fate.map_or_else(
+                || FoundOperation::Another(OthersOperation(receiver.clone())),
+                FoundOperation::Done,
+            );
         }
         let (sender, receiver) = watch::channel(None);
         table.insert(id, receiver);
-        Found::Nothing(Claim { table: self.clone(), id, sender, stays: false })
+        FoundOperation::Nothing(Claim { table: self.clone(), id, sender, stays: false })
     }
 
     /// Forgets an operation: its record is on disk, or its claim was given up.
@@ -51,20 +54,20 @@ impl UnderWay {
 }
 
 /// An operation of another caller.
-pub(super) struct Waiting(watch::Receiver<Fate>);
+pub(super) struct OthersOperation(watch::Receiver<OperationFate>);
 
-impl Waiting {
+impl OthersOperation {
     /// The record that it became; nothing if its claim was given up.
-    pub(super) async fn fate(mut self) -> Fate {
+    pub(super) async fn fate(mut self) -> OperationFate {
         self.0.wait_for(Option::is_some).await.ok().and_then(|fate| fate.clone())
     }
 }
 
 /// An operation that is the holder's until this is dropped.
 pub(super) struct Claim {
-    table: Arc<UnderWay>,
+    table: Arc<OperationsUnderWay>,
     id: OperationId,
-    sender: watch::Sender<Fate>,
+    sender: watch::Sender<OperationFate>,
     stays: bool,
 }
 
@@ -119,19 +122,21 @@ mod tests {
         Arc::new(Record { asked: Fingerprint([1; LENGTH]), status: 201, answer: None })
     }
 
-    fn claim(table: &Arc<UnderWay>) -> Claim {
-        let Found::Nothing(claim) = table.enter(id()) else { panic!("claimed by another") };
+    fn claim(table: &Arc<OperationsUnderWay>) -> Claim {
+        let FoundOperation::Nothing(claim) = table.enter(id()) else {
+            panic!("claimed by another")
+        };
         claim
     }
 
-    fn waiting(table: &Arc<UnderWay>) -> Waiting {
-        let Found::Another(waiting) = table.enter(id()) else { panic!("not under way") };
+    fn waiting(table: &Arc<OperationsUnderWay>) -> OthersOperation {
+        let FoundOperation::Another(waiting) = table.enter(id()) else { panic!("not under way") };
         waiting
     }
 
     #[tokio::test]
     async fn a_claim_that_is_dropped_gives_its_key_back() {
-        let table = Arc::new(UnderWay::default());
+        let table = Arc::new(OperationsUnderWay::default());
         let (first, waiting) = (claim(&table), waiting(&table));
         drop(first);
         assert!(waiting.fate().await.is_none());
@@ -140,20 +145,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_is_told_to_all_who_wait_and_stays_until_it_is_forgotten() {
-        let table = Arc::new(UnderWay::default());
+        let table = Arc::new(OperationsUnderWay::default());
         let (first, second, third) = (claim(&table), waiting(&table), waiting(&table));
         first.becomes(&record());
         for waiting in [second, third] {
             assert_eq!(waiting.fate().await, Some(record()));
         }
-        assert!(matches!(table.enter(id()), Found::Done(_)));
+        assert!(matches!(table.enter(id()), FoundOperation::Done(_)));
         table.forget(&id());
         claim(&table);
     }
 
     #[tokio::test]
     async fn what_was_known_is_told_and_does_not_stay() {
-        let table = Arc::new(UnderWay::default());
+        let table = Arc::new(OperationsUnderWay::default());
         let (first, waiting) = (claim(&table), waiting(&table));
         first.was_known(&record());
         assert_eq!(waiting.fate().await, Some(record()));

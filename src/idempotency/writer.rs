@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, oneshot};
 use super::operation::OperationId;
 use super::record::Record;
 use super::seal::Secrets;
-use super::store::{self, Bounds, Reading, Row, StoreError, Writing};
-use super::under_way::UnderWay;
+use super::store::{self, SealedRecord, StoreBounds, StoreError, StoreReader, StoreWriter};
+use super::under_way::OperationsUnderWay;
 
 /// Records of one commit.
 const MOST_AT_ONCE: usize = 256;
@@ -40,7 +40,7 @@ pub(super) struct Occasion {
     /// Seconds since 1970.
     pub(super) now: u64,
     /// The bounds.
-    pub(super) bounds: Bounds,
+    pub(super) bounds: StoreBounds,
 }
 
 /// A record to take in.
@@ -79,14 +79,14 @@ impl Counts {
 pub(super) struct Home {
     pub(super) directory: PathBuf,
     pub(super) secrets: Arc<Secrets>,
-    pub(super) reading: Arc<Mutex<Reading>>,
+    pub(super) reading: Arc<Mutex<StoreReader>>,
 }
 
 /// Starts the thread; it ends when the last sender is gone.
 pub(super) fn start(
-    store: Writing,
+    store: StoreWriter,
     home: Home,
-    under_way: Arc<UnderWay>,
+    under_way: Arc<OperationsUnderWay>,
     counts: Arc<Counts>,
 ) -> Result<Sender<Order>, std::io::Error> {
     let (sender, orders) = channel();
@@ -98,12 +98,12 @@ pub(super) fn start(
 }
 
 struct Writer {
-    store: Writing,
+    store: StoreWriter,
     home: Home,
-    under_way: Arc<UnderWay>,
+    under_way: Arc<OperationsUnderWay>,
     counts: Arc<Counts>,
     /// Records and, once they are sealed, their rows.
-    waiting: Vec<(Keep, Option<Row>)>,
+    waiting: Vec<(Keep, Option<SealedRecord>)>,
     last: Option<Occasion>,
 }
 
@@ -198,7 +198,8 @@ impl Writer {
             return Err(std::io::Error::from(std::io::ErrorKind::NotFound).into());
         }
         for (keep, row) in self.waiting.iter_mut().filter(|(_, row)| row.is_none()) {
-            let sealed = Row::seal(keep.id, keep.expires, &keep.record, &self.home.secrets);
+            let sealed =
+                SealedRecord::seal(keep.id, keep.expires, &keep.record, &self.home.secrets);
             // Without randomness for a nonce nothing is sealed, and nothing is written unsealed.
             *row = Some(sealed.map_err(|_| rusqlite::Error::InvalidQuery)?);
         }

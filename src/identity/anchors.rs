@@ -9,7 +9,7 @@ use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::form;
-use super::path::{self, Key};
+use super::path::{self, SubjectPublicKey};
 use super::reason::PathReason;
 use super::signature;
 
@@ -64,7 +64,7 @@ struct Facts {
     subject: Box<[u8]>,
     /// The same for people.
     name: String,
-    key: Key,
+    key: SubjectPublicKey,
     not_before: i64,
     not_after: i64,
     path_length: Option<u32>,
@@ -114,7 +114,7 @@ impl TrustAnchors {
         anchor: &TrustAnchor<'_>,
         authorities: usize,
         at: i64,
-    ) -> Result<(&Key, bool), PathReason> {
+    ) -> Result<(&SubjectPublicKey, bool), PathReason> {
         let same = |(known, _): &(&TrustAnchor<'static>, &Facts)| {
             known.subject == anchor.subject
                 && known.subject_public_key_info == anchor.subject_public_key_info
@@ -173,7 +173,7 @@ impl Facts {
         Self {
             subject: anchor.subject.as_ref().into(),
             name: certificate.subject().to_string(),
-            key: Key::of(certificate),
+            key: SubjectPublicKey::of(certificate),
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
             path_length: constraints.and_then(|constraints| constraints.value.path_len_constraint),

@@ -16,7 +16,7 @@ use std::fmt;
 use thiserror::Error;
 use x509_parser::x509::X509Name;
 
-use value::Value;
+use value::AttributeValue;
 
 /// Names of attributes, and their OIDs. The first [`WRITTEN`] are also written by name.
 const KEYWORDS: [(&str, &str); 14] = [
@@ -58,7 +58,7 @@ pub struct Name {
 struct Attribute {
     /// Dotted.
     oid: String,
-    value: Value,
+    value: AttributeValue,
 }
 
 impl Name {
@@ -69,7 +69,7 @@ impl Name {
             .map(|part| {
                 let attributes = part.iter().map(|attribute| Attribute {
                     oid: attribute.attr_type().to_id_string(),
-                    value: Value::of(attribute.attr_value()),
+                    value: AttributeValue::of(attribute.attr_value()),
                 });
                 attributes.collect()
             })

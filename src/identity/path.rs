@@ -109,9 +109,9 @@ impl<'a> VerifiedPath<'a> {
 
 /// A public key as revocation lists are verified with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key(Box<[u8]>);
+pub(super) struct SubjectPublicKey(Box<[u8]>);
 
-impl Key {
+impl SubjectPublicKey {
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
         Self(certificate.public_key().subject_public_key.data.as_ref().into())
     }
@@ -256,7 +256,8 @@ impl PathVerifier {
                 let verdict = revocation.judge(lists, certificate, key, *signs_lists, seconds);
                 verdict.map_err(blame)?;
             }
-            issuer = (Key::of(certificate), may(certificate, |usage| usage.crl_sign()));
+            issuer =
+                (SubjectPublicKey::of(certificate), may(certificate, |usage| usage.crl_sign()));
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ const LONGEST_WORD: usize = 60;
 pub struct PemFault {
     /// Counted from 1; nothing if it is the file as a whole.
     pub line: Option<usize>,
-    what: What,
+    what: PemDefect,
 }
 
 impl PemFault {
@@ -59,7 +59,7 @@ impl fmt::Display for PemFault {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-enum What {
+enum PemDefect {
     #[error("has no {0}")]
     Nothing(&'static str),
     #[error("is binary (DER or PKCS #12), not PEM")]
@@ -94,7 +94,7 @@ enum What {
     SecondKey,
 }
 
-impl What {
+impl PemDefect {
     fn at(self, line: usize) -> PemFault {
         PemFault { line: Some(line), what: self }
     }
@@ -147,10 +147,10 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemFault> {
             _ => return Err(other_kind(&block)),
         };
         if key.replace(read).is_some() {
-            return Err(What::SecondKey.at(block.line));
+            return Err(PemDefect::SecondKey.at(block.line));
         }
     }
-    key.ok_or_else(|| What::Nothing("private key").of_file())
+    key.ok_or_else(|| PemDefect::Nothing("private key").of_file())
 }
 
 fn all(bytes: &[u8], label: &str, kind: &'static str) -> Result<Vec<Block>, PemFault> {
@@ -158,7 +158,7 @@ fn all(bytes: &[u8], label: &str, kind: &'static str) -> Result<Vec<Block>, PemF
     if let Some(other) = blocks.iter().find(|block| block.label != label) {
         return Err(other_kind(other));
     }
-    if blocks.is_empty() { Err(What::Nothing(kind).of_file()) } else { Ok(blocks) }
+    if blocks.is_empty() { Err(PemDefect::Nothing(kind).of_file()) } else { Ok(blocks) }
 }
 
 fn in_der(bytes: &[u8]) -> Block {
@@ -167,11 +167,11 @@ fn in_der(bytes: &[u8]) -> Block {
 
 fn other_kind(block: &Block) -> PemFault {
     let label = match block.label.as_str() {
-        ENCRYPTED => return What::Encrypted.at(block.line),
+        ENCRYPTED => return PemDefect::Encrypted.at(block.line),
         label if label.len() <= LONGEST_LABEL => label,
         _ => "a long label",
     };
-    What::OtherKind(label.into()).at(block.line)
+    PemDefect::OtherKind(label.into()).at(block.line)
 }
 
 /// A sequence longer than any text would begin: `0` is a digit, too.
@@ -180,23 +180,23 @@ fn is_der(bytes: &[u8]) -> bool {
 }
 
 /// A block that is being read.
-struct Open<'a> {
+struct OpenBlock<'a> {
     line: usize,
     label: &'a str,
     base64: String,
 }
 
-impl Open<'_> {
+impl OpenBlock<'_> {
     fn take(&mut self, text: &str, number: usize) -> Result<(), PemFault> {
         if text.starts_with("-----BEGIN") {
-            return Err(What::Within.at(number));
+            return Err(PemDefect::Within.at(number));
         }
         // RFC 1421, as openssl wrote keys under a passphrase.
         if text.starts_with("Proc-Type:") || text.starts_with("DEK-Info:") {
-            return Err(What::Encrypted.at(self.line));
+            return Err(PemDefect::Encrypted.at(self.line));
         }
         if !text.bytes().all(|byte| is_base64(byte) || byte == b'=') {
-            return Err(What::NoBase64.at(number));
+            return Err(PemDefect::NoBase64.at(number));
         }
         self.base64.push_str(text);
         Ok(())
@@ -204,7 +204,7 @@ impl Open<'_> {
 
     fn end(self) -> Result<Block, PemFault> {
         let der = STANDARD.decode(&self.base64).ok().filter(|der| !der.is_empty());
-        let der = der.ok_or_else(|| What::Incomplete.at(self.line))?;
+        let der = der.ok_or_else(|| PemDefect::Incomplete.at(self.line))?;
         Ok(Block { line: self.line, der, label: self.label.to_owned() })
     }
 }
@@ -212,20 +212,22 @@ impl Open<'_> {
 /// Every block of a file, whatever its kind.
 fn read(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
     judge_encoding(bytes)?;
-    let (mut blocks, mut open): (Vec<Block>, Option<Open<'_>>) = (Vec::new(), None);
+    let (mut blocks, mut open): (Vec<Block>, Option<OpenBlock<'_>>) = (Vec::new(), None);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = index + 1;
-        let text = text_of(line).ok_or_else(|| What::Binary.at(number))?;
+        let text = text_of(line).ok_or_else(|| PemDefect::Binary.at(number))?;
         let Some(mut block) = open.take() else {
             match armour(text, "-----BEGIN ") {
-                Some(label) => open = Some(Open { line: number, label, base64: String::new() }),
+                Some(label) => {
+                    open = Some(OpenBlock { line: number, label, base64: String::new() })
+                }
                 None => judge_text(text).map_err(|what| what.at(number))?,
             }
             continue;
         };
         match armour(text, "-----END ") {
             Some(label) if label == block.label => blocks.push(block.end()?),
-            Some(_) => return Err(What::OtherEnd.at(number)),
+            Some(_) => return Err(PemDefect::OtherEnd.at(number)),
             None => {
                 block.take(text, number)?;
                 open = Some(block);
@@ -233,17 +235,17 @@ fn read(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
         }
     }
     match open {
-        Some(block) => Err(What::Endless.at(block.line)),
+        Some(block) => Err(PemDefect::Endless.at(block.line)),
         None => Ok(blocks),
     }
 }
 
 fn judge_encoding(bytes: &[u8]) -> Result<(), PemFault> {
     let what = match bytes {
-        bytes if is_der(bytes) => What::Der,
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => What::Utf16,
-        [first, second, ..] if (*first == 0) != (*second == 0) => What::Utf16,
-        [0xef, 0xbb, 0xbf, ..] => What::Mark,
+        bytes if is_der(bytes) => PemDefect::Der,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => PemDefect::Utf16,
+        [first, second, ..] if (*first == 0) != (*second == 0) => PemDefect::Utf16,
+        [0xef, 0xbb, 0xbf, ..] => PemDefect::Mark,
         _ => return Ok(()),
     };
     Err(what.of_file())
@@ -265,19 +267,19 @@ fn armour<'a>(text: &'a str, begins: &str) -> Option<&'a str> {
 }
 
 /// Refuses what stands outside blocks and may have been meant as one.
-fn judge_text(text: &str) -> Result<(), What> {
+fn judge_text(text: &str) -> Result<(), PemDefect> {
     if text.contains('\u{feff}') {
-        return Err(What::Mark);
+        return Err(PemDefect::Mark);
     }
     if is_like_armour(text) {
-        return Err(What::Armour);
+        return Err(PemDefect::Armour);
     }
     // DER of more than a few bytes begins with these letters.
     let trimmed = text.trim_start();
     let is_long =
         trimmed.len() >= LONGEST_WORD || (trimmed.len() > 16 && trimmed.starts_with("MI"));
     if is_long && trimmed.trim_end_matches('=').bytes().all(is_base64) {
-        return Err(What::Naked);
+        return Err(PemDefect::Naked);
     }
     Ok(())
 }
@@ -329,7 +331,7 @@ mod tests {
 
     const ONE: &str = "-----BEGIN X509 CRL-----\nMAMCAQE=\n-----END X509 CRL-----\n";
 
-    fn fault(text: impl AsRef<[u8]>) -> (Option<usize>, What) {
+    fn fault(text: impl AsRef<[u8]>) -> (Option<usize>, PemDefect) {
         let fault = lists(text.as_ref()).map(|_| ()).expect_err("a fault");
         (fault.line, fault.what)
     }
@@ -375,49 +377,53 @@ mod tests {
             "----------",
             "\u{200b}-----BEGIN X509 CRL-----",
         ] {
-            assert_eq!(fault(format!("{ONE}{like}\n{ONE}")), (Some(4), What::Armour), "{like}");
+            assert_eq!(
+                fault(format!("{ONE}{like}\n{ONE}")),
+                (Some(4), PemDefect::Armour),
+                "{like}"
+            );
         }
         let long = "A".repeat(60);
         for naked in ["MIIBszCBnAIBATANBgkqhkiG9w0B", "  MIIBszCBnAIBATANBgkqhkiG9w0B=", &long] {
-            assert_eq!(fault(format!("{ONE}\n{naked}\n")), (Some(5), What::Naked), "{naked}");
+            assert_eq!(fault(format!("{ONE}\n{naked}\n")), (Some(5), PemDefect::Naked), "{naked}");
         }
         for binary in [&b"\x30\x82\x01"[..], b"\0", b"a\rb", b"\x1b[2J", b"\xff", b"\x0c"] {
             let text = [ONE.as_bytes(), binary, b"\n"].concat();
-            assert_eq!(fault(text), (Some(4), What::Binary), "{binary:?}");
+            assert_eq!(fault(text), (Some(4), PemDefect::Binary), "{binary:?}");
         }
-        assert_eq!(fault(format!("{ONE}\u{feff}{ONE}")), (Some(4), What::Mark));
+        assert_eq!(fault(format!("{ONE}\u{feff}{ONE}")), (Some(4), PemDefect::Mark));
     }
 
     #[test]
     fn a_block_is_whole_or_a_mistake() {
         let with = |body: &str| format!("# text\n{}", ONE.replace("MAMCAQE=", body));
         for (text, line, what) in [
-            (with(""), 2, What::Incomplete),
-            (with("MAMCAQE"), 2, What::Incomplete),
-            (with("MAMC=AQE"), 2, What::Incomplete),
-            (with("MAMCAQF="), 2, What::Incomplete),
-            (with("MAMC\n  AQE="), 4, What::NoBase64),
-            (with("MAMC\n# text\nAQE="), 4, What::NoBase64),
-            (with("MAMC\n----END X509 CRL-----"), 4, What::NoBase64),
-            (with("MAMC\n-----BEGIN X509 CRL-----"), 4, What::Within),
-            (with("MAMC\n-----END CERTIFICATE-----"), 4, What::OtherEnd),
-            (with("MAMCAQE=").replace("-----END X509 CRL-----", ""), 2, What::Endless),
-            (with("MAMCAQE=").replace("X509 CRL", "CRL"), 2, What::OtherKind("CRL".into())),
+            (with(""), 2, PemDefect::Incomplete),
+            (with("MAMCAQE"), 2, PemDefect::Incomplete),
+            (with("MAMC=AQE"), 2, PemDefect::Incomplete),
+            (with("MAMCAQF="), 2, PemDefect::Incomplete),
+            (with("MAMC\n  AQE="), 4, PemDefect::NoBase64),
+            (with("MAMC\n# text\nAQE="), 4, PemDefect::NoBase64),
+            (with("MAMC\n----END X509 CRL-----"), 4, PemDefect::NoBase64),
+            (with("MAMC\n-----BEGIN X509 CRL-----"), 4, PemDefect::Within),
+            (with("MAMC\n-----END CERTIFICATE-----"), 4, PemDefect::OtherEnd),
+            (with("MAMCAQE=").replace("-----END X509 CRL-----", ""), 2, PemDefect::Endless),
+            (with("MAMCAQE=").replace("X509 CRL", "CRL"), 2, PemDefect::OtherKind("CRL".into())),
             (
                 with("MAMCAQE=").replace("X509 CRL", "CERTIFICATE"),
                 2,
-                What::OtherKind("CERTIFICATE".into()),
+                PemDefect::OtherKind("CERTIFICATE".into()),
             ),
         ] {
             assert_eq!(fault(&text), (Some(line), what), "{text}");
         }
         for (bytes, what) in [
-            (&b""[..], What::Nothing("revocation list")),
-            (b"no block at all\n", What::Nothing("revocation list")),
-            (b"\xff\xfe-\0-\0", What::Utf16),
-            (b"-\0-\0-\0", What::Utf16),
-            (b"\0-\0-\0-", What::Utf16),
-            (b"\xef\xbb\xbf-----BEGIN X509 CRL-----", What::Mark),
+            (&b""[..], PemDefect::Nothing("revocation list")),
+            (b"no block at all\n", PemDefect::Nothing("revocation list")),
+            (b"\xff\xfe-\0-\0", PemDefect::Utf16),
+            (b"-\0-\0-\0", PemDefect::Utf16),
+            (b"\0-\0-\0-", PemDefect::Utf16),
+            (b"\xef\xbb\xbf-----BEGIN X509 CRL-----", PemDefect::Mark),
         ] {
             assert_eq!(fault(bytes), (None, what), "{bytes:?}");
         }
@@ -435,11 +441,11 @@ mod tests {
         assert!(private_key((block(PARAMETERS) + &block(SEC1)).as_bytes()).is_ok());
         let legacy = block(PKCS1).replace("MAMC", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES\n\nMAMC");
         for (text, line, what) in [
-            (block(ENCRYPTED), Some(1), What::Encrypted),
-            (legacy, Some(1), What::Encrypted),
-            (block(PKCS8) + &block(PKCS8), Some(4), What::SecondKey),
-            (block(PKCS8) + &block(CERTIFICATE), Some(4), What::OtherKind(CERTIFICATE.into())),
-            (block(PARAMETERS), None, What::Nothing("private key")),
+            (block(ENCRYPTED), Some(1), PemDefect::Encrypted),
+            (legacy, Some(1), PemDefect::Encrypted),
+            (block(PKCS8) + &block(PKCS8), Some(4), PemDefect::SecondKey),
+            (block(PKCS8) + &block(CERTIFICATE), Some(4), PemDefect::OtherKind(CERTIFICATE.into())),
+            (block(PARAMETERS), None, PemDefect::Nothing("private key")),
         ] {
             let fault = private_key(text.as_bytes()).map(|_| ()).unwrap_err();
             assert_eq!((fault.line, fault.what), (line, what), "{text}");

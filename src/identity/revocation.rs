@@ -22,11 +22,11 @@ use parking_lot::Mutex;
 use x509_parser::prelude::X509Certificate;
 
 use super::epoch;
-use super::path::Key;
+use super::path::SubjectPublicKey;
 use super::reason::PathReason;
 use crate::moment::Moment;
 pub use issuers::{ListFault, ListIssuers};
-pub use list::{ListError, ListMisfit, Origin, RevocationList};
+pub use list::{ListError, ListMisfit, ListOrigin, RevocationList};
 use list::{SKEW, minimal};
 
 /// What is done when the lists cannot tell.
@@ -213,7 +213,7 @@ impl Revocation {
         &self,
         lists: &[Arc<RevocationList>],
         certificate: &X509Certificate<'_>,
-        issuer: &Key,
+        issuer: &SubjectPublicKey,
         issuer_signs_lists: bool,
         at: i64,
     ) -> Result<(), PathReason> {

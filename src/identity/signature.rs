@@ -3,10 +3,15 @@
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::prelude::X509Certificate;
 
-use super::path::Key;
+use super::path::SubjectPublicKey;
 
 /// Whether a signature of the algorithm with this object identifier is the key's.
-pub(super) fn holds(identifier: &str, key: &Key, message: &[u8], signature: &[u8]) -> bool {
+pub(super) fn holds(
+    identifier: &str,
+    key: &SubjectPublicKey,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
     let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
         UnparsedPublicKey::new(*algorithm, key.as_bytes()).verify(message, signature).is_ok()
     };
@@ -18,7 +23,7 @@ pub fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
     certificate.subject().as_raw() == certificate.issuer().as_raw()
         && holds(
             &certificate.signature_algorithm.algorithm.to_id_string(),
-            &Key::of(certificate),
+            &SubjectPublicKey::of(certificate),
             certificate.tbs_certificate.as_ref(),
             &certificate.signature_value.data,
         )

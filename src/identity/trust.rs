@@ -54,15 +54,15 @@ impl Trust {
         self.verifier.paths().revocation.as_deref()
     }
 
-    fn state(&self) -> State {
-        State { trust: self.epoch, lists: self.revocation().map_or(0, Revocation::epoch) }
+    fn state(&self) -> TrustVersion {
+        TrustVersion { trust: self.epoch, lists: self.revocation().map_or(0, Revocation::epoch) }
     }
 }
 
 /// Tells one state of trust from the next: another configuration, or another list in the same one. Two
 /// numbers, for a list may come between the making of a trust and its being put in force, and be in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
+struct TrustVersion {
     trust: u64,
     lists: u64,
 }
@@ -94,22 +94,22 @@ const JUDGED_AGAIN_AFTER: u64 = 60;
 
 /// The chain of an open connection, and how it was judged last.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct WatchedChain {
     chain: Vec<CertificateDer<'static>>,
     domain: Arc<TrustDomain>,
-    judged: ArcSwap<Judged>,
+    judged: ArcSwap<TrustVerdict>,
 }
 
 /// A verdict, good or bad: a refused client that asks again costs no second path.
 #[derive(Debug)]
-struct Judged {
-    state: State,
+struct TrustVerdict {
+    state: TrustVersion,
     at: u64,
     path: Result<(), IdentityError>,
     subject: Result<(), IdentityError>,
 }
 
-impl Watch {
+impl WatchedChain {
     pub(super) fn new(
         chain: &[CertificateDer<'_>],
         domain: Arc<TrustDomain>,
@@ -124,7 +124,7 @@ impl Watch {
         let came_lately = |lists: &Revocation| lists.changed_within(JUDGED_AGAIN_AFTER, now);
         let may_be_outdated = judged_by.revocation().is_some_and(came_lately);
         let at = if may_be_outdated { 0 } else { now.unix_seconds() };
-        let judged = Judged { state, at, path: Ok(()), subject: Ok(()) };
+        let judged = TrustVerdict { state, at, path: Ok(()), subject: Ok(()) };
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
     }
 
@@ -151,7 +151,7 @@ impl Watch {
 
     /// The last verdict; another one if the trust is another than before, or after a while. Whoever judged
     /// goes by its own verdict, whatever another thread stores meanwhile.
-    fn judged(&self, now: Moment) -> Guard<Arc<Judged>> {
+    fn judged(&self, now: Moment) -> Guard<Arc<TrustVerdict>> {
         let trust = self.domain.0.load();
         // Before the path is judged: a list that is replaced meanwhile has it judged once more.
         let state = trust.state();
@@ -173,7 +173,7 @@ impl Watch {
             }
         };
         let at = now.unix_seconds();
-        let judged = Arc::new(Judged { state, at, path, subject });
+        let judged = Arc::new(TrustVerdict { state, at, path, subject });
         self.judged.store(judged.clone());
         Guard::from_inner(judged)
     }

@@ -14,13 +14,13 @@ use super::path::{PathVerifier, VerifiedPath};
 use super::reason::{PathFault, PathReason};
 
 /// Is told of every path that does not hold.
-pub type Witness = Arc<dyn Fn(&PathFault) + Send + Sync>;
+pub type PathWitness = Arc<dyn Fn(&PathFault) + Send + Sync>;
 
 /// Verifies client certificates, in the handshake and outside it.
 pub struct ClientVerifier {
     paths: PathVerifier,
     hints: Vec<DistinguishedName>,
-    witness: Option<Witness>,
+    witness: Option<PathWitness>,
 }
 
 impl std::fmt::Debug for ClientVerifier {
@@ -31,7 +31,7 @@ impl std::fmt::Debug for ClientVerifier {
 
 impl ClientVerifier {
     /// A verifier that judges by `paths` and tells `witness` what it refuses.
-    pub fn new(paths: PathVerifier, witness: Option<Witness>) -> Self {
+    pub fn new(paths: PathVerifier, witness: Option<PathWitness>) -> Self {
         let hints = paths.anchors.names().map(DistinguishedName::in_sequence).collect();
         Self { paths, hints, witness }
     }

@@ -26,7 +26,7 @@ use crate::listener::tls::provider;
 
 /// What a certificate is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Use {
+pub enum CertificateUse {
     /// Client authentication.
     Client,
     /// Server authentication.
@@ -35,14 +35,14 @@ pub enum Use {
 
 /// What is asked beside RFC 5280: what a listener asks, with the rules of a profile, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum ProfileChoice {
     /// What a listener asks.
     Profile(Preset),
     /// Nothing.
     None,
 }
 
-impl FromStr for Asked {
+impl FromStr for ProfileChoice {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -54,13 +54,13 @@ impl FromStr for Asked {
     }
 }
 
-impl From<PathFault> for Fault {
+impl From<PathFault> for CertificateFault {
     fn from(fault: PathFault) -> Self {
         Self::Path(fault)
     }
 }
 
-impl From<PathReason> for Fault {
+impl From<PathReason> for CertificateFault {
     fn from(reason: PathReason) -> Self {
         Self::Path(reason.into())
     }
@@ -69,20 +69,20 @@ impl From<PathReason> for Fault {
 /// What is asked.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are the arguments of the command")]
-pub struct Question {
+pub struct ChainQuestion {
     pub chain: PathBuf,
     pub anchors: PathBuf,
     pub intermediates: Option<PathBuf>,
     pub crl: Vec<PathBuf>,
     pub at: Option<String>,
-    pub purpose: Use,
-    pub profile: Asked,
+    pub purpose: CertificateUse,
+    pub profile: ProfileChoice,
 }
 
 /// The answer.
 #[derive(Debug)]
-pub struct Verdict {
-    fault: Option<Fault>,
+pub struct ChainVerdict {
+    fault: Option<CertificateFault>,
     /// Which file cannot be read as what it should be, and where.
     note: Option<String>,
     /// Rules that are broken and only warn.
@@ -91,7 +91,7 @@ pub struct Verdict {
 
 /// Why a certificate would not get through.
 #[derive(Debug, Error)]
-enum Fault {
+enum CertificateFault {
     /// In the handshake.
     #[error("{0}")]
     Path(PathFault),
@@ -112,7 +112,7 @@ fn name_of(error: &IdentityError) -> &'static str {
     }
 }
 
-impl Verdict {
+impl ChainVerdict {
     /// Whether the chain holds.
     pub fn is_valid(&self) -> bool {
         self.fault.is_none()
@@ -126,8 +126,8 @@ impl Verdict {
     /// The answer as JSON.
     pub fn to_json(&self) -> String {
         let culprit = self.fault.as_ref().and_then(|fault| match fault {
-            Fault::Path(fault) => fault.certificate.as_ref(),
-            Fault::Identity(_) => None,
+            CertificateFault::Path(fault) => fault.certificate.as_ref(),
+            CertificateFault::Identity(_) => None,
         });
         let warnings: Vec<_> = self.warnings.iter().map(|rule| rule.name()).collect();
         serde_json::json!({
@@ -143,7 +143,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ChainVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
             None => f.write_str("valid"),
@@ -160,20 +160,20 @@ struct Sources {
 }
 
 /// Why a file is not what it should be: the reason of the verdict, and what to say of the file.
-type Unusable = (PathReason, String);
+type UnusableFile = (PathReason, String);
 
 /// Judges a chain.
-pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
+pub fn verify(question: &ChainQuestion) -> Result<ChainVerdict, InspectError> {
     let at = time_of(question.at.as_deref())?;
     let warnings = RefCell::default();
     let (fault, note) = match sources(question)? {
         Ok(sources) => (judge(question, &sources, at, &warnings).err(), None),
         Err((reason, note)) => (Some(reason.into()), Some(note)),
     };
-    Ok(Verdict { fault, note, warnings: warnings.into_inner() })
+    Ok(ChainVerdict { fault, note, warnings: warnings.into_inner() })
 }
 
-fn sources(question: &Question) -> Result<Result<Sources, Unusable>, InspectError> {
+fn sources(question: &ChainQuestion) -> Result<Result<Sources, UnusableFile>, InspectError> {
     let certificates = |file: &Path| {
         let blocks = pem::certificates(&read(file)?);
         let blocks = blocks.map_err(|fault| (PathReason::Malformed, fault.in_file(file.display())));
@@ -191,7 +191,7 @@ fn sources(question: &Question) -> Result<Result<Sources, Unusable>, InspectErro
         Ok(lists.map_err(|misfit| (PathReason::CrlInvalid, misfit.in_file(file.display()))))
     };
     let lists: Result<Vec<_>, InspectError> = question.crl.iter().map(list).collect();
-    let lists: Result<Vec<_>, Unusable> = lists?.into_iter().collect();
+    let lists: Result<Vec<_>, UnusableFile> = lists?.into_iter().collect();
     Ok((|| {
         let mut chain = chain?;
         chain.extend(more.transpose()?.into_iter().flatten());
@@ -201,20 +201,20 @@ fn sources(question: &Question) -> Result<Result<Sources, Unusable>, InspectErro
 }
 
 fn judge(
-    question: &Question,
+    question: &ChainQuestion,
     sources: &Sources,
     at: UnixTime,
     warnings: &RefCell<Vec<Rule>>,
-) -> Result<(), Fault> {
+) -> Result<(), CertificateFault> {
     // What somebody declares to be an anchor is one here: a listener asks for self-signed roots.
     let anchors = TrustAnchors::as_given(&sources.anchors).map_err(|_| PathReason::Malformed)?;
     let purpose = match question.purpose {
-        Use::Client => Purpose::Client,
-        Use::Server => Purpose::Server,
+        CertificateUse::Client => Purpose::Client,
+        CertificateUse::Server => Purpose::Server,
     };
     let rules = match question.profile {
-        Asked::Profile(_) => PathRules { purpose, ..PathRules::OF_LISTENERS },
-        Asked::None => PathRules {
+        ProfileChoice::Profile(_) => PathRules { purpose, ..PathRules::OF_LISTENERS },
+        ProfileChoice::None => PathRules {
             purpose,
             purpose_must_be_named: false,
             form_must_conform: false,
@@ -230,12 +230,13 @@ fn judge(
         algorithms: provider().signature_verification_algorithms,
     };
     let path = paths.verify(&sources.chain, at)?;
-    if let (Asked::Profile(preset), Purpose::Client) = (question.profile, purpose) {
+    if let (ProfileChoice::Profile(preset), Purpose::Client) = (question.profile, purpose) {
         let warn = |findings: &[Finding], _: &Culprit| {
             let warned = findings.iter().filter(|finding| finding.level == Level::Warn);
             warnings.borrow_mut().extend(warned.map(|finding| finding.rule));
         };
-        Participant::from_verified_path(&path, &preset.profile(), warn).map_err(Fault::Identity)?;
+        Participant::from_verified_path(&path, &preset.profile(), warn)
+            .map_err(CertificateFault::Identity)?;
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ const DEEPEST: usize = 8;
 /// What is asked.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are the arguments of the command")]
-pub struct Import {
+pub struct AnchorImport {
     pub sources: Vec<PathBuf>,
     pub generation: Vec<String>,
     pub sha512: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct Import {
 
 /// What becomes of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum CertificateFate {
     Anchor,
     Intermediate,
     NoAuthority,
@@ -47,7 +47,7 @@ enum Fate {
     OtherGeneration,
 }
 
-impl Fate {
+impl CertificateFate {
     fn as_str(self) -> &'static str {
         match self {
             Self::Anchor => "anchor",
@@ -59,7 +59,7 @@ impl Fate {
     }
 }
 
-struct Certificate {
+struct ImportedCertificate {
     der: CertificateDer<'static>,
     subject: String,
     issuer: String,
@@ -71,14 +71,14 @@ struct Certificate {
 }
 
 /// Imports; gives the table of what became of each certificate.
-pub fn run(import: &Import) -> Result<String, InspectError> {
+pub fn run(import: &AnchorImport) -> Result<String, InspectError> {
     let digests = import.sha512.as_deref().map(read_digests).transpose()?;
-    let mut found: BTreeMap<[u8; 32], Certificate> = BTreeMap::new();
+    let mut found: BTreeMap<[u8; 32], ImportedCertificate> = BTreeMap::new();
     for source in &import.sources {
         collect(source, digests.as_ref(), &mut found)?;
     }
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
-    let by_subject: HashMap<&str, &Certificate> =
+    let by_subject: HashMap<&str, &ImportedCertificate> =
         found.values().map(|certificate| (certificate.subject.as_str(), certificate)).collect();
     let (mut table, mut points) = (String::new(), BTreeMap::new());
     let (mut anchors, mut intermediates) = (String::new(), String::new());
@@ -86,13 +86,17 @@ pub fn run(import: &Import) -> Result<String, InspectError> {
         let generation = generation(certificate, &by_subject);
         let fate = fate(certificate, &generation, &import.generation, now);
         match fate {
-            Fate::Anchor => anchors.push_str(&in_pem(certificate)),
-            Fate::Intermediate => intermediates.push_str(&in_pem(certificate)),
-            Fate::NoAuthority | Fate::Expired | Fate::OtherGeneration => {}
+            CertificateFate::Anchor => anchors.push_str(&in_pem(certificate)),
+            CertificateFate::Intermediate => intermediates.push_str(&in_pem(certificate)),
+            CertificateFate::NoAuthority
+            | CertificateFate::Expired
+            | CertificateFate::OtherGeneration => {}
         }
         // Its own lists an authority names in what it issues: an end entity among the sources tells them.
         let is_current = certificate.not_after >= now && import.generation.contains(&generation);
-        if fate == Fate::Intermediate || (fate == Fate::NoAuthority && is_current) {
+        if fate == CertificateFate::Intermediate
+            || (fate == CertificateFate::NoAuthority && is_current)
+        {
             let issuer =
                 by_subject.get(certificate.issuer.as_str()).map_or("", |c| c.name.as_str());
             points.extend(certificate.points.iter().map(|point| (point.as_str(), issuer)));
@@ -134,21 +138,29 @@ fn in_order(table: &str) -> String {
     lines.join("\n")
 }
 
-fn fate(certificate: &Certificate, generation: &str, kept: &[String], now: i64) -> Fate {
+fn fate(
+    certificate: &ImportedCertificate,
+    generation: &str,
+    kept: &[String],
+    now: i64,
+) -> CertificateFate {
     if !certificate.is_authority {
-        return Fate::NoAuthority;
+        return CertificateFate::NoAuthority;
     }
     if certificate.not_after < now {
-        return Fate::Expired;
+        return CertificateFate::Expired;
     }
     if !kept.iter().any(|kept| kept == generation) {
-        return Fate::OtherGeneration;
+        return CertificateFate::OtherGeneration;
     }
-    if certificate.is_root { Fate::Anchor } else { Fate::Intermediate }
+    if certificate.is_root { CertificateFate::Anchor } else { CertificateFate::Intermediate }
 }
 
 /// The generation of the root that a certificate's issuers lead to: the last word of its name.
-fn generation(certificate: &Certificate, by_subject: &HashMap<&str, &Certificate>) -> String {
+fn generation(
+    certificate: &ImportedCertificate,
+    by_subject: &HashMap<&str, &ImportedCertificate>,
+) -> String {
     let mut at = certificate;
     for _ in 0..DEEPEST {
         if at.is_root {
@@ -179,7 +191,7 @@ fn read_digests(file: &Path) -> Result<Digests, InspectError> {
 fn collect(
     source: &Path,
     digests: Option<&Digests>,
-    found: &mut BTreeMap<[u8; 32], Certificate>,
+    found: &mut BTreeMap<[u8; 32], ImportedCertificate>,
 ) -> Result<(), InspectError> {
     if source.is_dir() {
         let unreadable = |error| InspectError::Unreadable { file: source.to_owned(), error };
@@ -237,7 +249,7 @@ fn in_file(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(blocks.into_iter().map(pem::Block::into_certificate).collect())
 }
 
-fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {
+fn parse(der: CertificateDer<'static>) -> Result<ImportedCertificate, String> {
     let (_, parsed) =
         X509Certificate::from_der(&der).map_err(|_| "has a malformed certificate".to_owned())?;
     let is_root = is_self_signed(&parsed);
@@ -246,7 +258,7 @@ fn parse(der: CertificateDer<'static>) -> Result<Certificate, String> {
     let name = printable(name.unwrap_or(&subject));
     let (is_authority, not_after) = (parsed.is_ca(), parsed.validity().not_after.timestamp());
     let points = points_of(&parsed);
-    Ok(Certificate { subject, issuer, name, is_root, is_authority, not_after, points, der })
+    Ok(ImportedCertificate { subject, issuer, name, is_root, is_authority, not_after, points, der })
 }
 
 /// The distribution points that a certificate names and the gateway could fetch, as it would write them: a
@@ -279,7 +291,7 @@ fn printable(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-fn in_pem(certificate: &Certificate) -> String {
+fn in_pem(certificate: &ImportedCertificate) -> String {
     let body = STANDARD.encode(&certificate.der);
     let mut pem = format!("# {}, until {}\n", certificate.name, day(certificate.not_after));
     pem.push_str("-----BEGIN CERTIFICATE-----\n");

@@ -13,7 +13,7 @@ use crate::token::jwks::kept::Recalled;
 use crate::token::jwks::{self, KeySource, Surveyed};
 
 /// What was found.
-pub struct Status {
+pub struct KeySetTable {
     /// The table.
     pub text: String,
     /// Whether every key set can be read and has a usable key.
@@ -21,12 +21,12 @@ pub struct Status {
 }
 
 /// Reads the key sets of a configuration, or says what is wrong with it.
-pub fn status(config: &Path) -> Result<Status, Vec<Mistake>> {
+pub fn status(config: &Path) -> Result<KeySetTable, Vec<Mistake>> {
     let Ok(metrics) = Metrics::new() else {
         return Err(Vec::new());
     };
     let loaded = assembly::load(config, &metrics, None)?;
-    let mut status = Status { text: String::new(), is_good: true };
+    let mut status = KeySetTable { text: String::new(), is_good: true };
     for warning in &loaded.warnings {
         // Writing to a string does not fail.
         let _ = writeln!(status.text, "{warning}");

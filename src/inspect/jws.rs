@@ -16,7 +16,7 @@ use crate::token::jwt::Parts;
 use crate::token::{Algorithm, TokenError};
 
 /// What is asked.
-pub struct Question {
+pub struct SignatureQuestion {
     /// A file with a JSON Web Key, or a set of them.
     pub jwk: PathBuf,
     /// The only algorithm that is accepted.
@@ -26,7 +26,7 @@ pub struct Question {
 }
 
 /// What is answered.
-pub enum Verdict {
+pub enum SignatureVerdict {
     /// The signature is the key's.
     Valid,
     /// It is not, or cannot be.
@@ -35,14 +35,14 @@ pub enum Verdict {
     NoKey(Option<LeftOut>),
 }
 
-impl Verdict {
+impl SignatureVerdict {
     /// Whether the signature is the key's.
     pub fn is_valid(&self) -> bool {
         matches!(self, Self::Valid)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for SignatureVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Valid => f.write_str("valid"),
@@ -56,8 +56,8 @@ impl fmt::Display for Verdict {
 }
 
 /// Verifies.
-pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
-    let Question { jwk, algorithm, token } = question;
+pub fn verify(question: &SignatureQuestion) -> Result<SignatureVerdict, InspectError> {
+    let SignatureQuestion { jwk, algorithm, token } = question;
     let unusable = |what: String| InspectError::Key { file: jwk.clone(), what };
     let json = strict::value(&read(jwk)?).map_err(|error| unusable(error.to_string()))?;
     let set = if json.get("keys").is_some() { json } else { json!({"keys": [json]}) };
@@ -67,13 +67,13 @@ pub fn verify(question: &Question) -> Result<Verdict, InspectError> {
         Err(KeySetError::Empty) => {
             let surveyed = jwks::survey(set.as_bytes(), &[*algorithm]).unwrap_or_default();
             let first = surveyed.into_iter().next().and_then(|key| key.verdict.err());
-            return Ok(Verdict::NoKey(first));
+            return Ok(SignatureVerdict::NoKey(first));
         }
         Err(error) => return Err(unusable(error.to_string())),
     };
     Ok(match judge(token, &keys, *algorithm) {
-        Ok(()) => Verdict::Valid,
-        Err(error) => Verdict::Invalid(error),
+        Ok(()) => SignatureVerdict::Valid,
+        Err(error) => SignatureVerdict::Invalid(error),
     })
 }
 

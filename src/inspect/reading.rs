@@ -21,7 +21,7 @@ use crate::printed;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct CertificateQuestion {
     /// A certificate in PEM or DER; of several the first.
     pub file: PathBuf,
     /// The profile whose rules are held against it.
@@ -32,21 +32,21 @@ pub struct Question {
 
 /// What is read.
 #[derive(Debug)]
-pub struct Reading {
+pub struct CertificateReading {
     facts: Vec<(&'static str, Value)>,
     profile: Preset,
-    rules: Vec<(Rule, Outcome)>,
+    rules: Vec<(Rule, RuleOutcome)>,
     faults: Vec<String>,
     matches: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum RuleOutcome {
     Met,
     Broken(Level),
 }
 
-impl Outcome {
+impl RuleOutcome {
     fn name(self) -> &'static str {
         match self {
             Self::Met => "met",
@@ -58,7 +58,7 @@ impl Outcome {
 }
 
 /// Reads a certificate.
-pub fn run(question: &Question) -> Result<Reading, InspectError> {
+pub fn run(question: &CertificateQuestion) -> Result<CertificateReading, InspectError> {
     let wrong = |what: String| InspectError::Source { file: question.file.clone(), what };
     let blocks = pem::certificates_or_der(&read(&question.file)?);
     let blocks = blocks.map_err(|fault| wrong(fault.to_string()))?;
@@ -68,14 +68,14 @@ pub fn run(question: &Question) -> Result<Reading, InspectError> {
         .map_err(|_| wrong("a certificate that cannot be parsed".to_owned()))?;
     let profile = question.profile.profile();
     let outcome = |rule| match profile.is_met(rule, &certificate) {
-        true => Outcome::Met,
-        false => Outcome::Broken(profile.levels.of(rule)),
+        true => RuleOutcome::Met,
+        false => RuleOutcome::Broken(profile.levels.of(rule)),
     };
     let subject = Name::of(certificate.subject());
     let wanted = question.subject_dn.as_deref().map(Name::parse).transpose();
     let wanted = wanted.map_err(InspectError::Name)?;
     let faults = faults_of_end_entity(&certificate, &PathRules::OF_LISTENERS);
-    Ok(Reading {
+    Ok(CertificateReading {
         facts: facts(&certificate, &der),
         profile: question.profile,
         rules: Rule::ALL.into_iter().map(|rule| (rule, outcome(rule))).collect(),
@@ -203,7 +203,7 @@ fn plain(text: &str) -> String {
     printed::line(text).into_owned()
 }
 
-impl Reading {
+impl CertificateReading {
     /// Whether the subject is the name that was asked for, or none was.
     pub fn is_match(&self) -> bool {
         self.matches.unwrap_or(true)
@@ -224,7 +224,7 @@ impl Reading {
     }
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for CertificateReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.facts {
             let text = match value {

@@ -9,7 +9,7 @@ use super::day;
 use crate::assembly;
 use crate::config::Mistake;
 use crate::identity::RevocationList;
-use crate::identity::revocation::Origin;
+use crate::identity::revocation::ListOrigin;
 use crate::listener::lists::Point;
 use crate::moment::Moment;
 use crate::report::Metrics;
@@ -57,7 +57,7 @@ fn describe(list: &RevocationList, now: i64) -> String {
     };
     let number: String = list.number.iter().map(|byte| format!("{byte:02x}")).collect();
     let (from, until, entries) = (day(list.this_update), day(list.next_update), list.entries());
-    let kept = if list.origin == Origin::Point { " (kept)" } else { "" };
+    let kept = if list.origin == ListOrigin::Point { " (kept)" } else { "" };
     format!(
         "list    {from} to {until}  {state:<7}  number {number}, {entries} entries, {}{kept}",
         list.source

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::Result;
 use super::consents::Store;
-use super::http::{Handler, Request, Response, Service, serve};
+use super::http::{Handler, Service, ServiceRequest, ServiceResponse, serve};
 use crate::identity::Thumbprint;
 
 /// The issuer of the lab's tokens.
@@ -36,7 +36,7 @@ pub fn now() -> u64 {
 
 /// What a token is to say.
 #[derive(Clone, Debug)]
-pub struct Grant {
+pub struct TokenContent {
     /// The client.
     pub client_id: String,
     /// The scopes, separated by blanks.
@@ -49,7 +49,7 @@ pub struct Grant {
     pub lifetime: u64,
 }
 
-impl Grant {
+impl TokenContent {
     /// The claims of a token issued now.
     pub fn claims(&self) -> Value {
         let now = now();
@@ -122,7 +122,7 @@ impl Signer {
 }
 
 /// What signs, and what is published of it and of what signed before.
-struct Keys {
+struct SigningKeys {
     current: Signer,
     published: Vec<Value>,
     issuer: String,
@@ -131,7 +131,7 @@ struct Keys {
 /// The server.
 #[derive(Clone)]
 pub struct AuthorizationServer {
-    keys: Arc<Mutex<Keys>>,
+    keys: Arc<Mutex<SigningKeys>>,
     key_set_requests: Arc<AtomicU64>,
     consents: Store,
     opaque: Arc<Mutex<HashMap<String, Value>>>,
@@ -143,7 +143,7 @@ impl AuthorizationServer {
     /// A server that confirms consents of `consents`.
     pub fn new(signer: Signer, consents: Store) -> Self {
         let published = vec![signer.public.clone()];
-        let keys = Keys { current: signer, published, issuer: ISSUER.to_owned() };
+        let keys = SigningKeys { current: signer, published, issuer: ISSUER.to_owned() };
         Self {
             keys: Arc::new(Mutex::new(keys)),
             key_set_requests: Arc::default(),
@@ -187,7 +187,7 @@ impl AuthorizationServer {
     }
 
     /// A signed token.
-    pub fn issue_signed(&self, grant: &Grant) -> Result<String> {
+    pub fn issue_signed(&self, grant: &TokenContent) -> Result<String> {
         let signer = self.signer();
         let mut claims = grant.claims();
         if let Some(claims) = claims.as_object_mut() {
@@ -197,7 +197,7 @@ impl AuthorizationServer {
     }
 
     /// An opaque token, known to introspection.
-    pub fn issue_opaque(&self, grant: &Grant) -> String {
+    pub fn issue_opaque(&self, grant: &TokenContent) -> String {
         let token = format!("opaque-{}", uuid::Uuid::new_v4().simple());
         self.put_opaque(&token, grant.claims());
         token
@@ -232,53 +232,54 @@ impl AuthorizationServer {
         serve(address, tls, handler).await
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&self, request: &ServiceRequest) -> ServiceResponse {
         match (&request.method, request.path.as_str()) {
             (&Method::GET, "/jwks") => {
                 self.key_set_requests.fetch_add(1, Ordering::Relaxed);
-                Response::json(StatusCode::OK, &self.key_set())
+                ServiceResponse::json(StatusCode::OK, &self.key_set())
             }
             (&Method::GET, "/.well-known/openid-configuration") => {
                 let issuer = self.keys.lock().issuer.clone();
                 let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")});
-                Response::json(StatusCode::OK, &metadata)
+                ServiceResponse::json(StatusCode::OK, &metadata)
             }
             (&Method::POST, "/introspect") => self.introspect(request),
             (&Method::POST, "/token") => self.token(request),
-            _ => Response::json(StatusCode::NOT_FOUND, &json!({"error": "not_found"})),
+            _ => ServiceResponse::json(StatusCode::NOT_FOUND, &json!({"error": "not_found"})),
         }
     }
 
-    fn introspect(&self, request: &Request) -> Response {
+    fn introspect(&self, request: &ServiceRequest) -> ServiceResponse {
         self.introspections.fetch_add(1, Ordering::Relaxed);
         if !is_gateway(request) {
             let error = json!({"error": "invalid_client"});
-            return Response::json(StatusCode::UNAUTHORIZED, &error);
+            return ServiceResponse::json(StatusCode::UNAUTHORIZED, &error);
         }
         let token = request.parameter("token").unwrap_or_default();
         let claims = self.opaque.lock().get(&token).cloned();
         let live = |claims: &Value| claims["exp"].as_u64().is_none_or(|exp| exp > now());
         let mut claims = match claims {
             Some(claims) if live(&claims) && !self.revoked.lock().contains(&token) => claims,
-            _ => return Response::json(StatusCode::OK, &json!({"active": false})),
+            _ => return ServiceResponse::json(StatusCode::OK, &json!({"active": false})),
         };
         if let Some(claims) = claims.as_object_mut() {
             claims.insert("active".into(), true.into());
         }
-        Response::json(StatusCode::OK, &claims)
+        ServiceResponse::json(StatusCode::OK, &claims)
     }
 
     /// The token endpoint: `client_credentials`, or `authorization_code` with the consent's id for a
     /// code, which the lab takes for the customer's confirmation. The token is bound to the certificate
     /// of the connection.
-    fn token(&self, request: &Request) -> Response {
-        let bad = |error: &str| Response::json(StatusCode::BAD_REQUEST, &json!({"error": error}));
+    fn token(&self, request: &ServiceRequest) -> ServiceResponse {
+        let bad =
+            |error: &str| ServiceResponse::json(StatusCode::BAD_REQUEST, &json!({"error": error}));
         let (Some(client_id), Some(certificate)) =
             (request.parameter("client_id"), &request.certificate)
         else {
             return bad("invalid_client");
         };
-        let mut grant = Grant {
+        let mut grant = TokenContent {
             client_id,
             scope: request.parameter("scope").unwrap_or_default(),
             subject: None,
@@ -302,7 +303,7 @@ impl AuthorizationServer {
             _ => self.issue_signed(&grant),
         };
         match token {
-            Ok(token) => Response::json(
+            Ok(token) => ServiceResponse::json(
                 StatusCode::OK,
                 &json!({"access_token": token, "token_type": "Bearer", "expires_in": 900}),
             ),
@@ -312,7 +313,7 @@ impl AuthorizationServer {
 }
 
 /// The gateway authenticates with its secret, or with a certificate and its client id.
-fn is_gateway(request: &Request) -> bool {
+fn is_gateway(request: &ServiceRequest) -> bool {
     let expected = STANDARD.encode(format!("{GATEWAY_CLIENT}:{GATEWAY_SECRET}"));
     let by_secret = request
         .headers

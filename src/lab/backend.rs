@@ -57,12 +57,12 @@ impl Recorded {
 pub struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
-    state: State,
+    state: BackendState,
     task: JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct State {
+struct BackendState {
     recorded: Arc<Mutex<Vec<Recorded>>>,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
@@ -82,7 +82,7 @@ impl Backend {
     pub async fn start(address: SocketAddr, consents: Store, records: bool) -> Result<Self> {
         let listener = super::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = State {
+        let state = BackendState {
             recorded: Arc::default(),
             connections: Arc::default(),
             requests: Arc::default(),
@@ -122,7 +122,7 @@ impl Backend {
     }
 }
 
-async fn serve(mut stream: TcpStream, state: State) -> Result<()> {
+async fn serve(mut stream: TcpStream, state: BackendState) -> Result<()> {
     let mut buffer = Vec::new();
     loop {
         let Some(request) = receive(&mut stream, &mut buffer).await? else {

@@ -66,9 +66,7 @@ impl Connector {
             .with_root_certificates(roots);
         let config = match identity {
             None => builder.with_no_client_auth(),
-            Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(Presented::new(identity)?))
-            }
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(OneChain::new(identity)?)),
         };
         Ok(Self { address, config, server_name: ServerName::try_from("localhost")? })
     }
@@ -94,27 +92,27 @@ impl Connector {
     }
 
     /// An HTTP/1 connection.
-    pub async fn http1(&self) -> Result<Http1> {
-        Ok(Http1 { stream: self.tls().await?, buffer: BytesMut::new() })
+    pub async fn http1(&self) -> Result<Http1Client> {
+        Ok(Http1Client { stream: self.tls().await?, buffer: BytesMut::new() })
     }
 
     /// An HTTP/2 connection.
-    pub async fn http2(&self) -> Result<Http2> {
+    pub async fn http2(&self) -> Result<Http2Client> {
         let stream = self.clone().adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let (sender, connection) = h2::client::handshake(stream.tls().await?).await?;
         let driver = tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(Http2 { sender, driver })
+        Ok(Http2Client { sender, driver })
     }
 }
 
 /// One chain for whoever asks. The library's own way to present one looks at it first; here that is the
 /// gateway's task.
 #[derive(Debug)]
-struct Presented(Arc<CertifiedKey>);
+struct OneChain(Arc<CertifiedKey>);
 
-impl Presented {
+impl OneChain {
     fn new(identity: &Identity) -> Result<Self> {
         // A weak key does not sign here. Its certificate is judged before its signature, so any key does.
         let key = any_supported_type(&identity.key).or_else(|_| {
@@ -125,7 +123,7 @@ impl Presented {
     }
 }
 
-impl ResolvesClientCert for Presented {
+impl ResolvesClientCert for OneChain {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         Some(self.0.clone())
     }
@@ -136,12 +134,12 @@ impl ResolvesClientCert for Presented {
 }
 
 /// An HTTP/1 connection, byte by byte.
-pub struct Http1 {
+pub struct Http1Client {
     stream: TlsStream<TcpStream>,
     buffer: BytesMut,
 }
 
-impl Http1 {
+impl Http1Client {
     /// Sends bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).await?;
@@ -236,18 +234,18 @@ impl Http1 {
 }
 
 /// An HTTP/2 connection.
-pub struct Http2 {
+pub struct Http2Client {
     sender: h2::client::SendRequest<Bytes>,
     driver: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Http2 {
+impl Drop for Http2Client {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-impl Http2 {
+impl Http2Client {
     /// Whether the connection has ended.
     pub fn is_ended(&self) -> bool {
         self.driver.is_finished()

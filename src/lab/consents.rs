@@ -11,11 +11,11 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::Result;
-use super::http::{Handler, Request, Response, Service, serve};
+use super::http::{Handler, Service, ServiceRequest, ServiceResponse, serve};
 
 /// A consent.
 #[derive(Clone, Debug, Default)]
-pub struct Record {
+pub struct StoredConsent {
     /// The state, in the regulator's spelling.
     pub status: String,
     /// The permissions.
@@ -33,7 +33,7 @@ pub struct Record {
 /// The consents, shared by whoever reads or writes them.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    records: Arc<Mutex<HashMap<String, Record>>>,
+    records: Arc<Mutex<HashMap<String, StoredConsent>>>,
     created: Arc<AtomicU64>,
     lookups: Arc<AtomicU64>,
 }
@@ -43,24 +43,24 @@ impl Store {
     pub fn create(&self, client_id: &str, permissions: &[&str], status: &str) -> String {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
         let id = format!("urn:portaria-lab:C{number:06}");
-        let record = Record {
+        let record = StoredConsent {
             status: status.to_owned(),
             permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
             client_id: client_id.to_owned(),
             expiration: Some("2300-01-01T00:00:00Z".into()),
-            ..Record::default()
+            ..StoredConsent::default()
         };
         self.put(&id, record);
         id
     }
 
     /// Creates or replaces a consent.
-    pub fn put(&self, id: &str, record: Record) {
+    pub fn put(&self, id: &str, record: StoredConsent) {
         self.records.lock().insert(id.to_owned(), record);
     }
 
     /// A consent.
-    pub fn get(&self, id: &str) -> Option<Record> {
+    pub fn get(&self, id: &str) -> Option<StoredConsent> {
         self.records.lock().get(id).cloned()
     }
 
@@ -76,14 +76,14 @@ impl Store {
         self.lookups.load(Ordering::Relaxed)
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&self, request: &ServiceRequest) -> ServiceResponse {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let id = request.path.rsplit('/').next().unwrap_or_default();
         let id = percent_decode_str(id).decode_utf8_lossy();
         let is_enrollment = request.path.starts_with("/enrollments/");
         let id_member = if is_enrollment { "enrollmentId" } else { "consentId" };
         let Some(record) = self.get(&id) else {
-            return Response::json(StatusCode::NOT_FOUND, &json!({"error": "not found"}));
+            return ServiceResponse::json(StatusCode::NOT_FOUND, &json!({"error": "not found"}));
         };
         let mut data = json!({
             (id_member): id,
@@ -101,7 +101,7 @@ impl Store {
         if let (Some(linked), Some(data)) = (record.linked, data.as_object_mut()) {
             data.insert("journey".into(), json!({"isLinked": true, "linkId": linked}));
         }
-        Response::json(StatusCode::OK, &json!({"data": data}))
+        ServiceResponse::json(StatusCode::OK, &json!({"data": data}))
     }
 
     /// Serves the registry.

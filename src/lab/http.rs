@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Result;
 
 /// A request.
-pub struct Request {
+pub struct ServiceRequest {
     /// The method.
     pub method: Method,
     /// The path, as it arrived.
@@ -35,7 +35,7 @@ pub struct Request {
     pub certificate: Option<CertificateDer<'static>>,
 }
 
-impl Request {
+impl ServiceRequest {
     /// The value of a form member or query parameter.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let in_query = url::form_urlencoded::parse(self.query.as_bytes());
@@ -46,24 +46,24 @@ impl Request {
 
 /// A JSON answer.
 #[derive(Clone, Debug)]
-pub struct Response {
+pub struct ServiceResponse {
     /// The status.
     pub status: StatusCode,
     /// The body.
     pub body: Vec<u8>,
 }
 
-impl Response {
+impl ServiceResponse {
     /// An answer.
     pub fn json(status: StatusCode, body: &serde_json::Value) -> Self {
         Self { status, body: body.to_string().into_bytes() }
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = ServiceResponse> + Send>>;
 
 /// What answers.
-pub type Handler = Arc<dyn Fn(Request) -> Answer + Send + Sync>;
+pub type Handler = Arc<dyn Fn(ServiceRequest) -> Answering + Send + Sync>;
 
 /// A server that runs until it is dropped.
 pub struct Service {
@@ -123,7 +123,7 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (handler, certificate) = (handler.clone(), certificate.clone());
         async move {
             let (head, body) = request.into_parts();
-            let request = Request {
+            let request = ServiceRequest {
                 method: head.method,
                 path: head.uri.path().to_owned(),
                 query: head.uri.query().unwrap_or_default().to_owned(),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portaria::lab::client::Connector;
-use portaria::lab::place::{AUTHORIZATION, Place};
+use portaria::lab::directory::{AUTHORIZATION, LabDirectory};
 use portaria::lab::{Result, tour};
 
 /// The ecosystem around portaria on one machine.
@@ -15,16 +15,16 @@ use portaria::lab::{Result, tour};
     version,
     after_help = "Examples:\n  portaria-lab init                     write PKI, keys and config.toml\n  portaria-lab serve                    authorization server, consent registry, backend\n  portaria-lab token --scope consents   a token bound to participant-one\n  portaria-lab revoke participant-three its issuer's next list names it\n  portaria-lab tour                     requests that show every check"
 )]
-struct Arguments {
+struct LabArguments {
     /// The lab's directory.
     #[arg(long, global = true, default_value = "certs/lab")]
     dir: PathBuf,
     #[command(subcommand)]
-    command: Command,
+    command: LabCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum LabCommand {
     /// Write a PKI shaped like ICP-Brasil, keys, and a configuration for the gateway.
     Init {
         /// The directory of the policies.
@@ -60,16 +60,16 @@ enum Command {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     portaria::server::install_cryptography();
-    let arguments = Arguments::parse();
-    let place = Place::new(arguments.dir);
+    let arguments = LabArguments::parse();
+    let place = LabDirectory::new(arguments.dir);
     let done = match arguments.command {
-        Command::Init { policies } => place.init(&policies).map(|()| true),
-        Command::Serve => run_services(&place).await,
-        Command::Token { client, scope, consent, opaque } => {
+        LabCommand::Init { policies } => place.init(&policies).map(|()| true),
+        LabCommand::Serve => run_services(&place).await,
+        LabCommand::Token { client, scope, consent, opaque } => {
             print_token(&place, &client, &scope, consent.as_deref(), opaque).await
         }
-        Command::Revoke { name } => revoke(&place, &name),
-        Command::Tour => tour::run(&place, &mut std::io::stdout()).await,
+        LabCommand::Revoke { name } => revoke(&place, &name),
+        LabCommand::Tour => tour::run(&place, &mut std::io::stdout()).await,
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -81,14 +81,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run_services(place: &Place) -> Result<bool> {
+async fn run_services(place: &LabDirectory) -> Result<bool> {
     let _services = place.serve().await?;
     writeln!(std::io::stdout(), "the lab serves; stop it with Ctrl-C")?;
     tokio::signal::ctrl_c().await?;
     Ok(true)
 }
 
-fn revoke(place: &Place, name: &str) -> Result<bool> {
+fn revoke(place: &LabDirectory, name: &str) -> Result<bool> {
     let list = place.revoke(&place.identity(name)?)?;
     let pid = place.file("portaria.pid");
     let (list, pid) = (list.display(), pid.display());
@@ -97,7 +97,7 @@ fn revoke(place: &Place, name: &str) -> Result<bool> {
 }
 
 async fn print_token(
-    place: &Place,
+    place: &LabDirectory,
     client: &str,
     scope: &str,
     consent: Option<&str>,

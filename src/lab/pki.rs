@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Result;
 use crate::identity::Thumbprint;
-pub use subject::Subject;
+pub use subject::ClientSubject;
 
 /// An RSA key of 2048 bits.
 pub fn rsa_key() -> Result<KeyPair> {
@@ -30,7 +30,7 @@ pub fn rsa_key() -> Result<KeyPair> {
 }
 
 /// A certification authority.
-pub struct Authority {
+pub struct CertificationAuthority {
     name: String,
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -90,7 +90,7 @@ impl Identity {
     }
 }
 
-impl Authority {
+impl CertificationAuthority {
     /// A self-signed root.
     pub fn root(name: &str, key: KeyPair) -> Result<Self> {
         Self::root_until(name, key, 3650 * 86_400)
@@ -222,7 +222,7 @@ impl Authority {
     }
 
     /// A client certificate in the BRCAC profile.
-    pub fn client(&self, key: &KeyPair, subject: &Subject) -> Result<Identity> {
+    pub fn client(&self, key: &KeyPair, subject: &ClientSubject) -> Result<Identity> {
         self.client_with(key, subject, |_| ())
     }
 
@@ -230,7 +230,7 @@ impl Authority {
     pub fn client_with(
         &self,
         key: &KeyPair,
-        subject: &Subject,
+        subject: &ClientSubject,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Result<Identity> {
         let mut params = client_params(subject)?;
@@ -239,7 +239,7 @@ impl Authority {
     }
 
     /// A client that acts as an authority, which its certificate does not say.
-    pub fn client_as_authority(&self, key: KeyPair, subject: &Subject) -> Result<Self> {
+    pub fn client_as_authority(&self, key: KeyPair, subject: &ClientSubject) -> Result<Self> {
         let params = client_params(subject)?;
         let certificate = params.signed_by(&key, &self.issuer)?.into();
         let (name, above) = (subject.host.clone(), self.path().cloned().collect());
@@ -282,7 +282,7 @@ impl Authority {
     }
 }
 
-fn client_params(subject: &Subject) -> Result<CertificateParams> {
+fn client_params(subject: &ClientSubject) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(vec![subject.host.clone()])?;
     params.distinguished_name = subject.to_name()?;
     params.extended_key_usages = subject.purpose.iter().cloned().collect();

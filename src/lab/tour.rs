@@ -16,33 +16,33 @@ use tokio::net::TcpStream;
 use super::Result;
 use super::authorization::Signer;
 use super::client::{Connector, Response};
+use super::directory::{ADMIN, AUTHORIZATION, CONTROL, LabDirectory, MUTUAL, PUBLIC};
 use super::pki::Identity;
-use super::place::{ADMIN, AUTHORIZATION, CONTROL, MUTUAL, PUBLIC, Place};
 use crate::identity::PathReason;
 use crate::route::PriorityClass;
-use request::Request;
-use table::{Expected, Table};
+use request::TourRequest;
+use table::{Expected, TourTable};
 
 /// Who tours.
 struct Visitor {
     one: Connector,
     two: Connector,
     public: Connector,
-    place: Place,
+    place: LabDirectory,
     signer: Signer,
-    table: Table,
+    table: TourTable,
     requests: u32,
 }
 
 /// Runs the tour against a gateway that runs; returns whether every answer was the expected one.
-pub async fn run(place: &Place, output: &mut impl Write) -> Result<bool> {
+pub async fn run(place: &LabDirectory, output: &mut impl Write) -> Result<bool> {
     let mut visitor = Visitor {
         one: place.connector(MUTUAL, Some("participant-one"))?,
         two: place.connector(MUTUAL, Some("participant-two"))?,
         public: place.connector(PUBLIC, None)?,
         signer: place.signer()?,
         place: place.clone(),
-        table: Table::default(),
+        table: TourTable::default(),
         requests: 0,
     };
     await_ready(place).await?;
@@ -58,7 +58,7 @@ pub async fn run(place: &Place, output: &mut impl Write) -> Result<bool> {
 }
 
 /// Waits until the gateway can decide.
-async fn await_ready(place: &Place) -> Result<()> {
+async fn await_ready(place: &LabDirectory) -> Result<()> {
     for _ in 0..100 {
         if let Ok((200, _)) = get_plain(ADMIN, "/readyz").await {
             return Ok(());
@@ -104,7 +104,7 @@ impl Visitor {
         &mut self,
         what: &str,
         who: &Connector,
-        request: &Request,
+        request: &TourRequest,
         expected: Expected,
     ) -> Result<Response> {
         let before = reached().await?;
@@ -116,13 +116,18 @@ impl Visitor {
     }
 
     /// As participant one.
-    async fn one(&mut self, what: &str, request: &Request, expected: Expected) -> Result<Response> {
+    async fn one(
+        &mut self,
+        what: &str,
+        request: &TourRequest,
+        expected: Expected,
+    ) -> Result<Response> {
         let one = self.one.clone();
         self.expect(what, &one, request, expected).await
     }
 
     /// The same request over HTTP/2.
-    async fn http2(&mut self, what: &str, request: &Request, expected: Expected) -> Result<()> {
+    async fn http2(&mut self, what: &str, request: &TourRequest, expected: Expected) -> Result<()> {
         let before = reached().await?;
         self.requests += 1;
         let connection = self.one.http2().await?;
@@ -138,7 +143,7 @@ impl Visitor {
         let connector = Connector::new(MUTUAL, self.place.root()?, Some(who))?;
         let (before, series) = (reached().await?, of_reason(why));
         let counted = metric(&series).await?;
-        let answer = ask(&connector, &Request::get(stops::BRANCHES)).await;
+        let answer = ask(&connector, &TourRequest::get(stops::BRANCHES)).await;
         let is_counted = metric(&series).await? > counted;
         let actual = match answer {
             Ok(answer) => answer.status.as_u16().to_string(),
@@ -157,7 +162,7 @@ impl Visitor {
 }
 
 /// Sends a request on a connection of its own.
-async fn ask(who: &Connector, request: &Request) -> Result<Response> {
+async fn ask(who: &Connector, request: &TourRequest) -> Result<Response> {
     let mut connection = who.http1().await?;
     // The gateway may answer before it has read everything.
     let _ = connection.send(&request.to_bytes()).await;

@@ -2,7 +2,7 @@
 //!
 //! A quota bounds how often somebody comes, a ceiling how much of the gateway, and of what stands behind it, somebody
 //! holds meanwhile: in all, for one address, for one organisation. Whoever has one address of IPv6 has 2^64 of
-//! them, so there it is the network that counts. A [`Place`] is held until it is dropped.
+//! them, so there it is the network that counts. A [`HeldPlace`] is held until it is dropped.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -80,10 +80,10 @@ impl Crowded {
 
 /// Who is there.
 #[derive(Debug)]
-pub struct Crowd(Mutex<Within>);
+pub struct Crowd(Mutex<Present>);
 
 #[derive(Debug)]
-struct Within {
+struct Present {
     ceilings: Ceilings,
     total: u32,
     addresses: HashMap<IpAddr, u32>,
@@ -94,7 +94,7 @@ impl Crowd {
     /// Nobody yet.
     pub fn new(ceilings: Ceilings) -> Arc<Self> {
         let (addresses, organisations) = (HashMap::new(), HashMap::new());
-        Arc::new(Self(Mutex::new(Within { ceilings, total: 0, addresses, organisations })))
+        Arc::new(Self(Mutex::new(Present { ceilings, total: 0, addresses, organisations })))
     }
 
     /// Other ceilings from now on. Whoever is there stays.
@@ -108,14 +108,14 @@ impl Crowd {
     }
 
     /// A place among all, for somebody of whom nothing is known yet.
-    pub fn enter(self: &Arc<Self>) -> Result<Place, Crowded> {
+    pub fn enter(self: &Arc<Self>) -> Result<HeldPlace, Crowded> {
         let mut within = self.0.lock();
         let ceiling = within.ceilings.total;
         if within.total >= ceiling.get() {
             return Err(Crowded { whose: Whose::Everyone, ceiling });
         }
         within.total += 1;
-        Ok(Place { crowd: self.clone(), address: None, organisation: None })
+        Ok(HeldPlace { crowd: self.clone(), address: None, organisation: None })
     }
 
     /// A place for somebody who is known already: the same, with the crowd asked once.
@@ -123,10 +123,10 @@ impl Crowd {
         self: &Arc<Self>,
         address: IpAddr,
         organisation: Option<&OrganisationId>,
-    ) -> Result<Place, Crowded> {
+    ) -> Result<HeldPlace, Crowded> {
         let address = address::network(address);
         let mut within = self.0.lock();
-        let Within { ceilings, total, addresses, organisations } = &mut *within;
+        let Present { ceilings, total, addresses, organisations } = &mut *within;
         if *total >= ceilings.total.get() {
             return Err(Crowded { whose: Whose::Everyone, ceiling: ceilings.total });
         }
@@ -138,20 +138,20 @@ impl Crowd {
         }
         *total += 1;
         let (address, organisation) = (Some(address), organisation.cloned());
-        Ok(Place { crowd: self.clone(), address, organisation })
+        Ok(HeldPlace { crowd: self.clone(), address, organisation })
     }
 }
 
 /// A place in a crowd.
 #[derive(Debug)]
 #[must_use = "a place that nobody holds is free again"]
-pub struct Place {
+pub struct HeldPlace {
     crowd: Arc<Crowd>,
     address: Option<IpAddr>,
     organisation: Option<OrganisationId>,
 }
 
-impl Place {
+impl HeldPlace {
     /// It is this address', and no more that of another.
     pub fn of_address(&mut self, address: IpAddr) -> Result<(), Crowded> {
         let address = address::network(address);
@@ -177,7 +177,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for HeldPlace {
     fn drop(&mut self) {
         let mut within = self.crowd.0.lock();
         within.total = within.total.saturating_sub(1);
@@ -229,7 +229,7 @@ mod tests {
         })
     }
 
-    fn enter(crowd: &Arc<Crowd>, address: &str, organisation: &str) -> Result<Place, Whose> {
+    fn enter(crowd: &Arc<Crowd>, address: &str, organisation: &str) -> Result<HeldPlace, Whose> {
         let place = || {
             let mut place = crowd.enter()?;
             place.of_address(address.parse().unwrap())?;
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn whoever_leaves_is_forgotten() {
         let crowd = crowd(1000, 1000, 1000);
-        let places: Vec<Place> =
+        let places: Vec<HeldPlace> =
             (0..100).map(|n| enter(&crowd, &format!("192.0.2.{n}"), "a").unwrap()).collect();
         drop(places);
         let within = crowd.0.lock();
@@ -294,7 +294,8 @@ mod tests {
     #[test]
     fn lower_ceilings_send_nobody_away() {
         let crowd = crowd(10, 10, 10);
-        let places: Vec<Place> = (0..5).map(|_| enter(&crowd, "192.0.2.1", "a").unwrap()).collect();
+        let places: Vec<HeldPlace> =
+            (0..5).map(|_| enter(&crowd, "192.0.2.1", "a").unwrap()).collect();
         crowd.set(Ceilings { total: NonZeroU32::MIN, ..Ceilings::NONE });
         assert_eq!(enter(&crowd, "192.0.2.1", "a").unwrap_err(), Whose::Everyone);
         drop(places);

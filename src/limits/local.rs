@@ -16,7 +16,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
-use super::{Ceilings, Crowd, Crowded, Holder, LimitExceeded, Place, Quota, Standing, Ticket};
+use super::{Ceilings, Crowd, Crowded, HeldPlace, Holder, LimitExceeded, Quota, Standing, Ticket};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
 
@@ -62,7 +62,7 @@ impl Limits {
         &self,
         address: IpAddr,
         organisation: Option<&OrganisationId>,
-    ) -> Result<Place, Crowded> {
+    ) -> Result<HeldPlace, Crowded> {
         self.under_way.enter_as(address, organisation)
     }
 

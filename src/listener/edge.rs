@@ -88,17 +88,17 @@ impl Edge {
         if is_http2 {
             transport.expect_http2(limits.head_timeout, self.flooded());
             let (gateway, limits) = (self.gateway.clone(), self.limits.clone());
-            let place = http2::Place { gateway, worker, limits, address, connection };
-            return Box::pin(http2::serve(place, transport, shutdown, entered)).await;
+            let server = http2::Http2Server { gateway, worker, limits, address, connection };
+            return Box::pin(http2::serve(server, transport, shutdown, entered)).await;
         }
-        let place = http1::Place {
+        let server = http1::Http1Server {
             gateway: &self.gateway,
             pool: &worker.pool,
             limits: &limits,
             address,
             connection: &connection,
         };
-        Box::pin(http1::serve(&place, transport, shutdown, entered)).await;
+        Box::pin(http1::serve(&server, transport, shutdown, entered)).await;
     }
 
     fn is_admitted(&self, place: Result<(), Crowded>) -> bool {
@@ -142,7 +142,7 @@ impl Edge {
     ) -> Option<Established> {
         let within = self.limits.load().handshake_timeout;
         let listener = &*self.listener;
-        let mut client = Client(peer.ip().to_canonical());
+        let mut client = ClientAddress(peer.ip().to_canonical());
         let result = match timeout(within, self.secure(tcp, &mut client, guest)).await {
             Ok(Ok(established)) => {
                 tracing::debug!(listener, client.address = %client, "handshake done");
@@ -174,7 +174,7 @@ impl Edge {
     async fn secure(
         &self,
         tcp: Accepted,
-        client: &mut Client,
+        client: &mut ClientAddress,
         guest: &mut Guest,
     ) -> Result<Established, HandshakeError> {
         let mut tcp = prepare(tcp).map_err(|_| HandshakeError::NoByte)?;
@@ -185,7 +185,7 @@ impl Edge {
         if self.comes_from_balancer(client.0) {
             // One that names nobody is the balancer's own.
             if let Some(named) = proxy_protocol::receive(&mut tcp).await? {
-                *client = Client(named.ip().to_canonical());
+                *client = ClientAddress(named.ip().to_canonical());
                 if !self.comes_from_balancer(client.0) {
                     guest.of_address(client.0)?;
                 }
@@ -213,9 +213,9 @@ fn is_among(networks: &Option<Arc<Networks>>, address: IpAddr) -> bool {
 }
 
 /// Whom a connection is made for.
-struct Client(IpAddr);
+struct ClientAddress(IpAddr);
 
-impl fmt::Display for Client {
+impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::identity::OrganisationId;
-use crate::limits::{Ceilings, Crowd, Crowded, Place, Whose};
-use crate::report::connections::{ConnectionMetrics, Open};
+use crate::limits::{Ceilings, Crowd, Crowded, HeldPlace, Whose};
+use crate::report::connections::{ConnectionMetrics, OpenConnection};
 
 /// How often it is said that connections are refused.
 const SAID_EVERY: Duration = Duration::from_secs(60);
@@ -81,8 +81,8 @@ impl Guests {
 
 /// A connection that has a place.
 pub(super) struct Guest {
-    place: Place,
-    _open: Open,
+    place: HeldPlace,
+    _open: OpenConnection,
 }
 
 impl Guest {

@@ -171,7 +171,7 @@ impl MeetingPlace {
     /// Waits for sockets.
     pub fn await_sockets(&self, within: Duration) -> Result<Inheritance, HandoverError> {
         self.clear()?;
-        let waiting = Waiting::at(&self.0)?;
+        let waiting = WaitingSocket::at(&self.0)?;
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             match waiting.listener.accept() {
@@ -250,12 +250,12 @@ pub struct Announced {
 }
 
 /// A socket that is gone when nobody waits at it any more.
-struct Waiting<'a> {
+struct WaitingSocket<'a> {
     listener: UnixListener,
     path: &'a Path,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingSocket<'a> {
     fn at(path: &'a Path) -> Result<Self, HandoverError> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
@@ -263,7 +263,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingSocket<'_> {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.path);
     }

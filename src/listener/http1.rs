@@ -27,7 +27,7 @@ use crate::measure::Clock;
 use crate::request::{KEPT_BODY, RequestError, RequestHead};
 use crate::scratch;
 use crate::upstream::pool::Pool;
-use exchange::{Ending, Exchange};
+use exchange::{Ending, Http1Exchange};
 
 /// What is read at a time: a head with its token, and a short body.
 const READ_SIZE: usize = 8 * 1024;
@@ -39,7 +39,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What serves a connection.
-pub(super) struct Place<'a> {
+pub(super) struct Http1Server<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) pool: &'a Pool,
     pub(super) limits: &'a WireLimits,
@@ -49,37 +49,38 @@ pub(super) struct Place<'a> {
 
 /// Serves the requests of a connection, one after the other, until either side ends it.
 pub(super) async fn serve<S: Socket>(
-    place: &Place<'_>,
+    server: &Http1Server<'_>,
     mut transport: Transport<S>,
     mut shutdown: ShutdownWatch,
     entered: Entered,
 ) {
     transport.inner_mut().take_at_once(exchange::IN_TLS);
     let mut line =
-        Line { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
+        ClientLine { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
     let mut fresh = Some(entered);
     loop {
         let first_byte = match &fresh {
-            Some(_) => line.await_first_request(place.limits, &mut shutdown).await,
-            None => line.await_request(place.limits, &mut shutdown).await,
+            Some(_) => line.await_first_request(server.limits, &mut shutdown).await,
+            None => line.await_request(server.limits, &mut shutdown).await,
         };
         let Some(first_byte) = first_byte else {
             return line.end().await;
         };
         // Whoever asks for the first time was counted as it came.
-        let Some(entered) = fresh.take().or_else(|| place.gateway.under_way.enter()) else {
+        let Some(entered) = fresh.take().or_else(|| server.gateway.under_way.enter()) else {
             return line.end().await;
         };
-        let Some((arrival, body)) = line.receive(place, first_byte).await else {
+        let Some((arrival, body)) = line.receive(server, first_byte).await else {
             return;
         };
-        let deadline = first_byte + place.limits.exchange_timeout;
-        let mut exchange = Exchange::new(&mut line, &arrival.head, body, place.limits, &shutdown);
-        let mut seat = Seat { pool: place.pool, alarm: &mut alarm, entered: &entered };
+        let deadline = first_byte + server.limits.exchange_timeout;
+        let mut exchange =
+            Http1Exchange::new(&mut line, &arrival.head, body, server.limits, &shutdown);
+        let mut seat = Seat { pool: server.pool, alarm: &mut alarm, entered: &entered };
         {
             // Boxed, because a connection is idle most of the time, and holds nothing of an exchange then.
-            let serving = place.gateway.serve(&arrival, &mut exchange, &mut seat);
+            let serving = server.gateway.serve(&arrival, &mut exchange, &mut seat);
             let mut serving = Box::pin(serving);
             // What is dropped then concludes itself.
             if !in_time(serving.as_mut(), &mut end, deadline).await {
@@ -115,7 +116,7 @@ async fn in_time(
 }
 
 /// A connection, and what came of it.
-struct Line<S> {
+struct ClientLine<S> {
     transport: Transport<S>,
     input: BytesMut,
     /// For what is awaited of the client.
@@ -124,7 +125,7 @@ struct Line<S> {
     is_over: bool,
 }
 
-impl<S: Socket> Line<S> {
+impl<S: Socket> ClientLine<S> {
     /// Waits for the first byte of the first request: a while longer than the gateway begins to end.
     async fn await_first_request(
         &mut self,
@@ -194,10 +195,10 @@ impl<S: Socket> Line<S> {
     /// Receives the head of a request. Nothing, if the client went away before it was whole.
     async fn receive(
         &mut self,
-        place: &Place<'_>,
+        server: &Http1Server<'_>,
         first_byte: Instant,
     ) -> Option<(Arrival, BodyReader)> {
-        let end = self.receive_head(place.limits, first_byte).await;
+        let end = self.receive_head(server.limits, first_byte).await;
         let now = Instant::now();
         let mut clock = Clock::new(now);
         clock.note_head(now.saturating_duration_since(first_byte));
@@ -205,7 +206,8 @@ impl<S: Socket> Line<S> {
             Ok(None) => return None,
             Ok(Some(end)) => {
                 let bytes = self.input.split_to(end).freeze();
-                RequestHead::read(bytes.clone(), &place.limits.head).map_err(|fault| (fault, bytes))
+                RequestHead::read(bytes.clone(), &server.limits.head)
+                    .map_err(|fault| (fault, bytes))
             }
             Err(fault) => Err((fault, self.input.split().freeze())),
         };
@@ -230,8 +232,8 @@ impl<S: Socket> Line<S> {
             fault,
             declared,
             clock,
-            address: place.address,
-            connection: Some(place.connection.clone()),
+            address: server.address,
+            connection: Some(server.connection.clone()),
         };
         Some((arrival, BodyReader::of_request(framing, KEPT_BODY)))
     }

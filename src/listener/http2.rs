@@ -29,7 +29,7 @@ use crate::alarm::Alarm;
 use crate::course::{Arrival, Connection, Entered, Gateway, Seat};
 use crate::measure::Clock;
 use crate::request::{RequestError, RequestHead};
-use exchange::Exchange;
+use exchange::Http2Exchange;
 
 /// Requests that one connection may have under way.
 const MOST_STREAMS: u32 = 100;
@@ -43,7 +43,7 @@ const HEADER_TABLE: u32 = 4096;
 
 /// What serves a connection, and each of its requests.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct Http2Server {
     pub(super) gateway: Arc<Gateway>,
     pub(super) worker: Arc<Worker>,
     pub(super) limits: Arc<ArcSwap<WireLimits>>,
@@ -54,14 +54,14 @@ pub(super) struct Place {
 /// Serves a connection until either side ends it, the gateway shuts down, or its client is refused for
 /// what it is.
 pub(super) async fn serve<S>(
-    place: Place,
+    server: Http2Server,
     transport: S,
     mut shutdown: ShutdownWatch,
     entered: Entered,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = **place.limits.load();
+    let limits = **server.limits.load();
     let Ok(mut connection) = builder(&limits).handshake::<_, Bytes>(transport).await else {
         return;
     };
@@ -78,14 +78,14 @@ pub(super) async fn serve<S>(
             biased;
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, mut respond))) => {
-                    let Some(entered) = fresh.take().or_else(|| place.gateway.under_way.enter()) else {
+                    let Some(entered) = fresh.take().or_else(|| server.gateway.under_way.enter()) else {
                         // Says that nothing was done (RFC 9113 section 8.7).
                         respond.send_reset(Reason::REFUSED_STREAM);
                         continue;
                     };
                     life.note_request(limits.exchange_timeout);
                     // Boxed: a task is moved as it is made, ends and is joined, and this one is 7 KiB.
-                    streams.spawn(Box::pin(exchange(place.clone(), request, respond, entered)));
+                    streams.spawn(Box::pin(exchange(server.clone(), request, respond, entered)));
                 }
                 // The connection is over, in order or not.
                 Some(Err(_)) | None => return,
@@ -94,7 +94,7 @@ pub(super) async fn serve<S>(
             () = std::future::ready(()), if !leaving.is_empty() => leaving.clear(),
             Some(over) = streams.join_next(), if !is_idle => {
                 leaving.extend(over);
-                life.note_exchange(&mut connection, &place, limits.idle_timeout);
+                life.note_exchange(&mut connection, &server, limits.idle_timeout);
             }
             // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
             // GOAWAY gets no more.
@@ -141,13 +141,13 @@ impl Life {
     fn note_exchange<S>(
         &mut self,
         connection: &mut h2::server::Connection<S, Bytes>,
-        place: &Place,
+        server: &Http2Server,
         idle_timeout: Duration,
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        if place.connection.is_to_end() {
-            let exchange_timeout = place.limits.load().exchange_timeout;
+        if server.connection.is_to_end() {
+            let exchange_timeout = server.limits.load().exchange_timeout;
             self.end(connection, exchange_timeout);
         } else if !self.is_ending {
             self.deadline = Instant::now() + idle_timeout;
@@ -172,19 +172,19 @@ fn builder(limits: &WireLimits) -> Builder {
 
 /// Serves one request in time. Gives back what counts it.
 async fn exchange(
-    place: Place,
+    server: Http2Server,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     entered: Entered,
 ) -> Entered {
-    let limits = **place.limits.load();
+    let limits = **server.limits.load();
     let began = Instant::now();
-    let (arrival, body) = arrival(&place, request, began, limits.head.size);
-    let mut exchange = Exchange::new(respond, body, limits.write_timeout);
+    let (arrival, body) = arrival(&server, request, began, limits.head.size);
+    let mut exchange = Http2Exchange::new(respond, body, limits.write_timeout);
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
-    let mut seat = Seat { pool: &place.worker.pool, alarm: &mut alarm, entered: &entered };
+    let mut seat = Seat { pool: &server.worker.pool, alarm: &mut alarm, entered: &entered };
     let is_over = {
-        let mut serving = std::pin::pin!(place.gateway.serve(&arrival, &mut exchange, &mut seat));
+        let mut serving = std::pin::pin!(server.gateway.serve(&arrival, &mut exchange, &mut seat));
         let deadline = began + limits.exchange_timeout;
         poll_fn(|cx| match serving.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(true),
@@ -200,7 +200,7 @@ async fn exchange(
 
 /// What arrived. Method, path and authority are taken apart, and never put together again as a URI.
 fn arrival(
-    place: &Place,
+    server: &Http2Server,
     request: Request<RecvStream>,
     began: Instant,
     longest: usize,
@@ -224,8 +224,8 @@ fn arrival(
         declared: head.declared_length(),
         head,
         clock: Clock::new(began),
-        address: place.address,
-        connection: Some(place.connection.clone()),
+        address: server.address,
+        connection: Some(server.connection.clone()),
     };
     (arrival, body)
 }

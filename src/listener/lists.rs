@@ -27,7 +27,7 @@ use url::Url;
 use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
 use crate::last_good::LastGood;
 use crate::moment::Moment;
-use crate::remote::{Answer, Ask, Question, RemoteError};
+use crate::remote::{Ask, Question, RemoteError, Reply};
 
 /// Bytes of a list.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;
@@ -112,12 +112,12 @@ pub struct Point {
     place: LastGood,
     refresh: Duration,
     list: Arc<FetchedList>,
-    state: Mutex<State>,
+    state: Mutex<ListInForce>,
     wanted: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct ListInForce {
     /// SHA-256 of the bytes of the list in force.
     digest: Option<[u8; 32]>,
     /// The entity tag that they came with.
@@ -139,14 +139,14 @@ impl Point {
     pub fn new(setup: PointSetup, now: Moment) -> (Self, Option<String>) {
         let PointSetup { url, service, issuers, directory, refresh, before } = setup;
         let place = LastGood::of(&directory, url.as_str(), "crl");
-        let (mut state, mut unusable) = (State::default(), None);
+        let (mut state, mut unusable) = (ListInForce::default(), None);
         let list = before.unwrap_or_else(|| {
             let recalled = recall(&place, &url, &issuers, now).unwrap_or_else(|why| {
                 unusable = Some(format!("{} ({why})", place.file().display()));
                 None
             });
             let (kept, digest) = recalled.unzip();
-            state = State { digest, is_kept: digest.is_some(), ..State::default() };
+            state = ListInForce { digest, is_kept: digest.is_some(), ..ListInForce::default() };
             Arc::new(FetchedList::new(kept))
         });
         let (state, wanted) = (Mutex::new(state), Notify::new());
@@ -219,7 +219,7 @@ impl Point {
         state.etag.clone().filter(|_| holds && state.is_kept)
     }
 
-    fn take(&self, document: Answer, now: Moment) -> Result<Refreshed, FetchError> {
+    fn take(&self, document: Reply, now: Moment) -> Result<Refreshed, FetchError> {
         let etag = document.etag().cloned();
         let body = document.body;
         let digest = sha256(&body);

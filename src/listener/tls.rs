@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::parameters::Parameters;
-use super::presented::ByName;
 use super::probe;
+use super::server_certificates::ByName;
 use crate::course::Connection;
 use crate::identity::{Certified, Peer, Trust, TrustDomain};
 use crate::moment::Moment;

@@ -93,11 +93,11 @@ pub(super) struct Transport<S> {
     stall: Option<Pin<Box<Sleep>>>,
     /// It took nothing for too long: nothing is written to it any more.
     is_stuck: bool,
-    http2: Option<Box<Http2>>,
+    http2: Option<Box<Http2Watch>>,
 }
 
 /// What is watched of a connection that speaks HTTP/2.
-struct Http2 {
+struct Http2Watch {
     /// Runs until the preface is here.
     preface: Option<Preface>,
     frames: Frames,
@@ -131,7 +131,7 @@ impl<S> Transport<S> {
         let alarm = Box::pin(sleep(within));
         let preface = Some(Preface { missing: PREFACE_LENGTH, alarm });
         let frames = Frames::new(Instant::now());
-        self.http2 = Some(Box::new(Http2 { preface, frames, flooded }));
+        self.http2 = Some(Box::new(Http2Watch { preface, frames, flooded }));
     }
 
     /// Fails what the client has kept waiting for too long.
@@ -148,7 +148,7 @@ impl<S> Transport<S> {
     }
 }
 
-impl Http2 {
+impl Http2Watch {
     /// Judges what arrived.
     fn take(&mut self, arrived: &[u8]) -> Result<()> {
         if let Some(preface) = &mut self.preface {

@@ -119,7 +119,7 @@ pub(super) fn explain(arguments: &Explain, config: &Path) -> ExitCode {
 
 pub(super) fn import_anchors(arguments: TrustImport) -> ExitCode {
     let TrustImport { sources, generation, sha512, output } = arguments;
-    let imported = import::run(&import::Import { sources, generation, sha512, output });
+    let imported = import::run(&import::AnchorImport { sources, generation, sha512, output });
     imported.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
 }
 
@@ -156,8 +156,14 @@ fn import_policies(command: ImportCommand) -> ExitCode {
     let ImportCommand::Openapi { sources, registry, permissions, upstream, output, check } =
         command;
     let decisions = permissions;
-    let asked =
-        authoring::Import { sources, registry, decisions, upstream, output, is_check: check };
+    let asked = authoring::SpecificationImport {
+        sources,
+        registry,
+        decisions,
+        upstream,
+        output,
+        is_check: check,
+    };
     match authoring::run(&asked) {
         Ok(imported) => {
             complain(&imported.notes);

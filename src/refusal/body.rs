@@ -37,11 +37,11 @@ pub(super) fn write(
     };
     let errors = if is_422 && form.is_object() { Errors::One(item) } else { Errors::Array([item]) };
     let meta = Meta { total_records: 1, total_pages: 1, request_date_time: in_meta.then_some(&at) };
-    serde_json::to_vec(&Body { errors, meta }).unwrap_or_default()
+    serde_json::to_vec(&ErrorBody { errors, meta }).unwrap_or_default()
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ErrorBody<'a> {
     errors: Errors<'a>,
     meta: Meta<'a>,
 }

@@ -83,7 +83,7 @@ pub enum Status {
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connection {
+pub enum ConnectionFate {
     /// It may carry another request.
     Stays,
     /// It must not: its framing is in doubt, or its certificate is no longer valid.
@@ -120,7 +120,7 @@ pub struct Row {
     /// What the caller reads.
     pub text: Text,
     /// What becomes of the connection.
-    pub connection: Connection,
+    pub connection: ConnectionFate,
     /// Where it is kept.
     pub ring: Ring,
     /// Whether it counts in the response time.
@@ -183,7 +183,7 @@ macro_rules! table {
                         stage: Stage::$stage,
                         status: status!($status),
                         text: text::$text,
-                        connection: Connection::$connection,
+                        connection: ConnectionFate::$connection,
                         ring: Ring::$ring,
                         in_time: InTime::$in_time,
                     };

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use url::Url;
 
-use super::{Answer, LONGEST_ANSWER, RemoteError};
+use super::{LONGEST_ANSWER, RemoteError, Reply};
 
 /// Who answers.
 #[async_trait]
@@ -19,21 +19,21 @@ pub trait Ask: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// Why there is no answer within the bounds. It means "cannot decide", never "no".
-    async fn ask(&self, question: Question<'_>) -> Result<Answer, RemoteError>;
+    async fn ask(&self, question: Question<'_>) -> Result<Reply, RemoteError>;
 }
 
 /// What is asked of a service. It may carry a token or name a consent, so that it cannot be printed.
 #[derive(Clone)]
 pub struct Question<'a> {
-    pub(super) place: Place<'a>,
-    pub(super) what: What<'a>,
+    pub(super) place: AskedAt<'a>,
+    pub(super) what: QuestionKind<'a>,
     /// Bytes of an answer.
     pub(super) most: usize,
 }
 
 /// Where it is asked.
 #[derive(Clone)]
-pub(super) enum Place<'a> {
+pub(super) enum AskedAt<'a> {
     /// At the endpoint, or at a path below it whose segments are not encoded yet.
     Below(&'a [&'a str]),
     /// Elsewhere, by the same client.
@@ -41,7 +41,7 @@ pub(super) enum Place<'a> {
 }
 
 #[derive(Clone)]
-pub(super) enum What<'a> {
+pub(super) enum QuestionKind<'a> {
     /// GET of JSON.
     Json,
     /// GET, unless it is the version that is known.
@@ -53,30 +53,30 @@ pub(super) enum What<'a> {
 impl<'a> Question<'a> {
     /// GET of JSON at the endpoint, or at a path below it whose segments are encoded on the way.
     pub fn get(segments: &'a [&'a str]) -> Self {
-        Self { place: Place::Below(segments), what: What::Json, most: LONGEST_ANSWER }
+        Self { place: AskedAt::Below(segments), what: QuestionKind::Json, most: LONGEST_ANSWER }
     }
 
     /// GET of JSON at another URL.
     pub fn get_at(url: Url) -> Self {
-        Self { place: Place::At(url), ..Self::get(&[]) }
+        Self { place: AskedAt::At(url), ..Self::get(&[]) }
     }
 
     /// POST of a form, with `client_secret_basic` if a client id and secret are given.
     pub fn form(form: String, basic: Option<(&'a str, &'a str)>) -> Self {
-        Self { what: What::Form(form, basic), ..Self::get(&[]) }
+        Self { what: QuestionKind::Form(form, basic), ..Self::get(&[]) }
     }
 
     /// GET of a document of at most so many bytes, unless it is still the version that is `known`. By
     /// entity tag only: times of servers that share an address differ, and would hide a newer version.
     pub fn document(known: Option<HeaderValue>, most: usize) -> Self {
-        Self { what: What::Document(known), most, ..Self::get(&[]) }
+        Self { what: QuestionKind::Document(known), most, ..Self::get(&[]) }
     }
 
     /// The path below the endpoint, a segment after the other; none if it is asked elsewhere.
     pub fn segments(&self) -> &'a [&'a str] {
         match self.place {
-            Place::Below(segments) => segments,
-            Place::At(_) => &[],
+            AskedAt::Below(segments) => segments,
+            AskedAt::At(_) => &[],
         }
     }
 }

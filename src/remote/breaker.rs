@@ -15,7 +15,7 @@ use std::time::Duration;
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use super::{Answer, RemoteError};
+use super::{RemoteError, Reply};
 use crate::moment::Moment;
 
 /// When a breaker opens, and for how long.
@@ -35,11 +35,11 @@ pub struct Breaker {
     settings: BreakerSettings,
     clock: fn() -> Moment,
     witness: BreakerWitness,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct BreakerState {
     failures: u64,
     /// On the monotonic clock.
     open_until: Option<Duration>,
@@ -61,8 +61,8 @@ impl Breaker {
     /// Asks, if the breaker lets it.
     pub async fn ask(
         &self,
-        question: impl Future<Output = Result<Answer, RemoteError>>,
-    ) -> Result<Answer, RemoteError> {
+        question: impl Future<Output = Result<Reply, RemoteError>>,
+    ) -> Result<Reply, RemoteError> {
         let attempt = self.attempt()?;
         let outcome = question.await;
         attempt.end(is_failure(&outcome));
@@ -73,8 +73,8 @@ impl Breaker {
     /// choose those that the service fails at, and have it left alone for all others.
     pub async fn ask_apart(
         &self,
-        question: impl Future<Output = Result<Answer, RemoteError>>,
-    ) -> Result<Answer, RemoteError> {
+        question: impl Future<Output = Result<Reply, RemoteError>>,
+    ) -> Result<Reply, RemoteError> {
         let open_until = self.state.lock().open_until;
         if open_until.is_some_and(|until| self.now() < until) {
             return Err(RemoteError::LeftAlone);
@@ -82,7 +82,7 @@ impl Breaker {
         question.await
     }
 
-    fn attempt(&self) -> Result<Attempt<'_>, RemoteError> {
+    fn attempt(&self) -> Result<QuestionUnderWay<'_>, RemoteError> {
         let mut state = self.state.lock();
         let is_probe = match state.open_until {
             None => false,
@@ -92,7 +92,7 @@ impl Breaker {
             Some(_) => true,
         };
         state.probing |= is_probe;
-        Ok(Attempt { breaker: self, is_probe })
+        Ok(QuestionUnderWay { breaker: self, is_probe })
     }
 
     fn now(&self) -> Duration {
@@ -105,7 +105,7 @@ impl Breaker {
             let mut state = self.state.lock();
             let was_open = state.open_until.is_some();
             if !failed {
-                *state = State::default();
+                *state = BreakerState::default();
                 was_open.then_some(false)
             } else if was_open && !is_probe {
                 // Asked before it opened.
@@ -135,19 +135,19 @@ impl Drop for Breaker {
 }
 
 /// A question under way.
-struct Attempt<'a> {
+struct QuestionUnderWay<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
 }
 
-impl Attempt<'_> {
+impl QuestionUnderWay<'_> {
     fn end(self, failed: bool) {
         self.breaker.learn(failed, self.is_probe);
     }
 }
 
 /// Ended or given up, the next question may try.
-impl Drop for Attempt<'_> {
+impl Drop for QuestionUnderWay<'_> {
     fn drop(&mut self) {
         if self.is_probe {
             self.breaker.state.lock().probing = false;
@@ -155,7 +155,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn is_failure(outcome: &Result<Answer, RemoteError>) -> bool {
+fn is_failure(outcome: &Result<Reply, RemoteError>) -> bool {
     match outcome {
         Err(_) => true,
         Ok(answer) if answer.status == StatusCode::OK => !answer.is_json(),
@@ -180,13 +180,13 @@ mod tests {
         Moment::at(Duration::from_secs(SECONDS.load(Ordering::SeqCst)), UNIX_EPOCH)
     }
 
-    fn answer(status: StatusCode, media_type: &'static str) -> Answer {
+    fn answer(status: StatusCode, media_type: &'static str) -> Reply {
         let value = http::HeaderValue::from_static(media_type);
         let fields = [(http::header::CONTENT_TYPE, value)].into_iter().collect();
-        Answer { status, fields, body: Vec::new() }
+        Reply { status, fields, body: Vec::new() }
     }
 
-    fn outcome(status: u16) -> Result<Answer, RemoteError> {
+    fn outcome(status: u16) -> Result<Reply, RemoteError> {
         let status = StatusCode::from_u16(status).unwrap();
         Ok(answer(status, "application/json"))
     }
@@ -204,7 +204,7 @@ mod tests {
         let fail = async || breaker.ask(async { Err(RemoteError::Broken) }).await;
         let succeed = async || breaker.ask(async { outcome(200) }).await;
         let is_left_alone =
-            |outcome: &Result<Answer, RemoteError>| matches!(outcome, Err(RemoteError::LeftAlone));
+            |outcome: &Result<Reply, RemoteError>| matches!(outcome, Err(RemoteError::LeftAlone));
 
         for _ in 0..2 {
             fail().await.unwrap_err();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerSettings, BreakerWitness};
-use super::{Answer, RemoteError};
+use super::{RemoteError, Reply};
 use crate::moment::Moment;
 
 /// Callers that are told apart; one more makes the gateway forget the failures of another.
@@ -48,8 +48,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
     pub async fn ask(
         &self,
         caller: &K,
-        question: impl Future<Output = Result<Answer, RemoteError>>,
-    ) -> Result<Answer, RemoteError> {
+        question: impl Future<Output = Result<Reply, RemoteError>>,
+    ) -> Result<Reply, RemoteError> {
         self.of(caller).ask(question).await
     }
 
@@ -57,8 +57,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
     pub async fn ask_apart(
         &self,
         caller: &K,
-        question: impl Future<Output = Result<Answer, RemoteError>>,
-    ) -> Result<Answer, RemoteError> {
+        question: impl Future<Output = Result<Reply, RemoteError>>,
+    ) -> Result<Reply, RemoteError> {
         self.of(caller).ask_apart(question).await
     }
 

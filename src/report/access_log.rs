@@ -14,15 +14,15 @@ use http::{Method, Version};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::batches::{Batches, Bounds, Flush, Pass};
-use super::members::{Members, name};
+use super::batches::{BatchBounds, Batches, Flush, Pass};
+use super::members::{MemberWriter, name};
 use super::refusals::Refusals;
 use crate::measure::{Sample, Times};
 use crate::moment::Moment;
 use crate::scope::ConsentId;
 use crate::token::ClientId;
 
-const BOUNDS: Bounds = Bounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
+const BOUNDS: BatchBounds = BatchBounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
 
 /// How often those that are drawn together are looked through.
 const REFUSALS_EVERY: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ thread_local! {
 }
 
 fn write_line(out: &mut Vec<u8>, sample: &Sample<'_>) {
-    let mut line = Members::begin(out);
+    let mut line = MemberWriter::begin(out);
     line.timestamp(name!("timestamp"), sample.arrived);
     line.word(name!("event"), "exchange");
     line.text(name!("portaria.listener"), sample.listener);
@@ -110,7 +110,7 @@ fn write_line(out: &mut Vec<u8>, sample: &Sample<'_>) {
     line.end();
 }
 
-fn write_refusal(line: &mut Members<'_>, sample: &Sample<'_>) {
+fn write_refusal(line: &mut MemberWriter<'_>, sample: &Sample<'_>) {
     let [refusal, shadow] =
         [sample.refused, sample.would_refuse].map(|refused| Some(&refused?.refusal));
     line.some(name!("portaria.refusal.stage"), refusal.map(|refusal| refusal.stage().as_str()));
@@ -126,7 +126,7 @@ fn write_refusal(line: &mut Members<'_>, sample: &Sample<'_>) {
     }
 }
 
-fn write_times(line: &mut Members<'_>, times: Times) {
+fn write_times(line: &mut MemberWriter<'_>, times: Times) {
     line.time(name!("portaria.duration_us"), times.response);
     if let Some(backend) = times.backend {
         line.time(name!("portaria.backend_duration_us"), backend);

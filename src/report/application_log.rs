@@ -24,7 +24,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Clock};
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::batches::{Batches, Bounds, Flush, Pass};
+use super::batches::{BatchBounds, Batches, Flush, Pass};
 
 /// Whose lines are not bounded: nobody but the operator causes them.
 pub const OPERATOR: &str = "portaria::operator";
@@ -32,7 +32,7 @@ pub const OPERATOR: &str = "portaria::operator";
 /// Lines of one kind in a second.
 const MOST_A_SECOND: u64 = 20;
 /// Its lines are few, and what is said last may be why the process ended: none waits for others.
-const BOUNDS: Bounds = Bounds { enough: 1, most: 1024 * 1024 };
+const BOUNDS: BatchBounds = BatchBounds { enough: 1, most: 1024 * 1024 };
 /// Characters of a line that stand for its kind.
 const LONGEST_MESSAGE: usize = 200;
 /// Where the framework says that it could not accept a connection.
@@ -58,7 +58,7 @@ impl ApplicationLog {
         let (batches, flush) = Batches::to("log", target, BOUNDS, add)?;
         let level = Arc::new(ArcSwap::from_pointee(level));
         let lines = tracing_subscriber::fmt::layer().json().log_internal_errors(false);
-        let lines = lines.with_writer(Lines(batches.clone()));
+        let lines = lines.with_writer(LogLines(batches.clone()));
         let wanted = Wanted { level: level.clone(), kinds };
         // Whoever has a subscriber already keeps it.
         let _ = tracing_subscriber::registry().with(lines.with_filter(wanted)).try_init();
@@ -80,9 +80,9 @@ impl ApplicationLog {
 }
 
 /// Writes each event whole into the batches.
-struct Lines(Batches);
+struct LogLines(Batches);
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogLines {
     type Writer = &'a Batches;
 
     fn make_writer(&'a self) -> &'a Batches {
@@ -126,9 +126,9 @@ impl<S: Subscriber> Filter<S> for Wanted {
 
 /// What was written of each kind lately. As many as there are places in the source that say something.
 #[derive(Default)]
-struct Kinds(Mutex<HashMap<Identifier, Kind>>);
+struct Kinds(Mutex<HashMap<Identifier, LineKind>>);
 
-struct Kind {
+struct LineKind {
     level: Level,
     target: &'static str,
     since: Instant,
@@ -140,7 +140,7 @@ struct Kind {
     is_due: bool,
 }
 
-impl Kind {
+impl LineKind {
     fn is_over(&self, now: Instant) -> bool {
         now.duration_since(self.since) >= Duration::from_secs(1)
     }
@@ -150,7 +150,7 @@ impl Kinds {
     fn admit(&self, event: &Event<'_>, now: Instant) -> bool {
         let metadata = event.metadata();
         let mut kinds = self.0.lock();
-        let kind = kinds.entry(metadata.callsite()).or_insert_with(|| Kind {
+        let kind = kinds.entry(metadata.callsite()).or_insert_with(|| LineKind {
             level: *metadata.level(),
             target: metadata.target(),
             since: now,
@@ -177,13 +177,13 @@ impl Kinds {
     fn tell(&self, batch: &mut Vec<u8>, pass: Pass) {
         if pass.lost > 0 {
             let message = "lines of this log were lost: nobody took them";
-            tell(batch, &Level::ERROR, "portaria", Said { message, more: pass.lost });
+            tell(batch, &Level::ERROR, "portaria", LogFields { message, more: pass.lost });
         }
         let now = Instant::now();
         for kind in self.0.lock().values_mut() {
             if kind.more > 0 && (pass.is_last || kind.is_due || kind.is_over(now)) {
                 let message = format!("… {} more: {}", kind.more, kind.message);
-                let said = Said { message: &message, more: kind.more };
+                let said = LogFields { message: &message, more: kind.more };
                 tell(batch, &kind.level, kind.target, said);
                 (kind.more, kind.is_due) = (0, false);
                 kind.message.clear();
@@ -194,24 +194,24 @@ impl Kinds {
 
 /// A line of the form that the events have.
 #[derive(Serialize)]
-struct Line<'a> {
+struct LogLine<'a> {
     timestamp: String,
     level: &'a str,
-    fields: Said<'a>,
+    fields: LogFields<'a>,
     target: &'a str,
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct LogFields<'a> {
     message: &'a str,
     more: u64,
 }
 
-fn tell(batch: &mut Vec<u8>, level: &Level, target: &str, fields: Said<'_>) {
+fn tell(batch: &mut Vec<u8>, level: &Level, target: &str, fields: LogFields<'_>) {
     let mut timestamp = String::new();
     let mut writer = tracing_subscriber::fmt::format::Writer::new(&mut timestamp);
     let _ = Clock.format_time(&mut writer);
-    let line = Line { timestamp, level: level.as_str(), fields, target };
+    let line = LogLine { timestamp, level: level.as_str(), fields, target };
     if serde_json::to_writer(&mut *batch, &line).is_ok() {
         batch.push(b'\n');
     }

@@ -26,7 +26,7 @@ pub struct Flush(Arc<Shared>);
 
 /// How much a batch has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct BatchBounds {
     /// Bytes that are written without waiting for more.
     pub(super) enough: usize,
     /// Bytes that may wait.
@@ -43,8 +43,8 @@ pub(super) struct Pass {
 }
 
 struct Shared {
-    bounds: Bounds,
-    waiting: Mutex<Waiting>,
+    bounds: BatchBounds,
+    waiting: Mutex<Backlog>,
     /// There is much to write, or nothing more will come.
     due: Condvar,
     written: Condvar,
@@ -52,7 +52,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Backlog {
     bytes: Vec<u8>,
     has_ended: bool,
     is_written: bool,
@@ -63,7 +63,7 @@ impl Batches {
     pub(super) fn to(
         name: &str,
         target: impl Write + Send + 'static,
-        bounds: Bounds,
+        bounds: BatchBounds,
         add: impl FnMut(&mut Vec<u8>, Pass) + Send + 'static,
     ) -> std::io::Result<(Self, Flush)> {
         let shared = Arc::new(Shared {
@@ -154,7 +154,7 @@ mod tests {
 
     const ENOUGH: usize = 64 * 1024;
     const MOST: usize = 1024 * 1024;
-    const BOUNDS: Bounds = Bounds { enough: ENOUGH, most: MOST };
+    const BOUNDS: BatchBounds = BatchBounds { enough: ENOUGH, most: MOST };
 
     /// Tells what is written, and answers each write as it is told to.
     struct Target {

@@ -45,10 +45,10 @@ impl ConnectionMetrics {
     }
 
     /// Counts a connection as open until what is returned is dropped.
-    pub fn open(&self, listener: &str) -> Open {
+    pub fn open(&self, listener: &str) -> OpenConnection {
         let gauge = self.open.with_label_values(&[listener]);
         gauge.inc();
-        Open(gauge)
+        OpenConnection(gauge)
     }
 
     /// Counts one that was refused.
@@ -63,9 +63,9 @@ impl ConnectionMetrics {
 }
 
 /// An open connection.
-pub struct Open(IntGauge);
+pub struct OpenConnection(IntGauge);
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -17,16 +17,16 @@ use crate::moment::Moment;
 use crate::pseudonym;
 
 /// An object that is being written. Each member brings the comma that follows it.
-pub(super) struct Members<'a>(&'a mut Vec<u8>);
+pub(super) struct MemberWriter<'a>(&'a mut Vec<u8>);
 
 /// The name of a member, as it is written with the quote that begins a text: `name!` makes one.
 #[derive(Clone, Copy)]
-pub(super) struct Name(pub(super) &'static str);
+pub(super) struct MemberName(pub(super) &'static str);
 
 /// The name of a member, which needs no escape.
 macro_rules! name {
     ($name:literal) => {
-        $crate::report::members::Name(concat!("\"", $name, "\":\""))
+        $crate::report::members::MemberName(concat!("\"", $name, "\":\""))
     };
 }
 pub(super) use name;
@@ -36,7 +36,7 @@ thread_local! {
     static SECOND: Cell<Option<(u64, [u8; 20])>> = const { Cell::new(None) };
 }
 
-impl<'a> Members<'a> {
+impl<'a> MemberWriter<'a> {
     pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self(out)
@@ -50,14 +50,14 @@ impl<'a> Members<'a> {
     }
 
     #[inline]
-    fn name(&mut self, Name(name): Name) {
+    fn name(&mut self, MemberName(name): MemberName) {
         let name = name.strip_suffix('"').unwrap_or(name);
         self.0.extend_from_slice(name.as_bytes());
     }
 
     /// A text that needs no escape.
     #[inline]
-    fn plain(&mut self, Name(name): Name, text: &[u8]) {
+    fn plain(&mut self, MemberName(name): MemberName, text: &[u8]) {
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(text);
         self.0.extend_from_slice(b"\",");
@@ -65,7 +65,7 @@ impl<'a> Members<'a> {
 
     /// A text.
     #[inline]
-    pub(super) fn text(&mut self, name: Name, text: &str) {
+    pub(super) fn text(&mut self, name: MemberName, text: &str) {
         if is_plain(text.as_bytes()) {
             self.plain(name, text.as_bytes());
         } else {
@@ -74,7 +74,7 @@ impl<'a> Members<'a> {
     }
 
     #[cold]
-    fn escaped(&mut self, name: Name, text: &str) {
+    fn escaped(&mut self, name: MemberName, text: &str) {
         self.name(name);
         // A vector takes everything.
         let _ = serde_json::to_writer(&mut *self.0, text);
@@ -83,14 +83,14 @@ impl<'a> Members<'a> {
 
     /// A text of the gateway's own, which needs no escape.
     #[inline]
-    pub(super) fn word(&mut self, name: Name, word: &'static str) {
+    pub(super) fn word(&mut self, name: MemberName, word: &'static str) {
         debug_assert!(is_plain(word.as_bytes()), "{word} is to be escaped");
         self.plain(name, word.as_bytes());
     }
 
     /// A text, if there is one.
     #[inline]
-    pub(super) fn some(&mut self, name: Name, text: Option<&str>) {
+    pub(super) fn some(&mut self, name: MemberName, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
         }
@@ -98,7 +98,7 @@ impl<'a> Members<'a> {
 
     /// A text, or null.
     #[inline]
-    pub(super) fn or_null(&mut self, name: Name, text: Option<&str>) {
+    pub(super) fn or_null(&mut self, name: MemberName, text: Option<&str>) {
         match text {
             Some(text) => self.text(name, text),
             None => {
@@ -110,7 +110,7 @@ impl<'a> Members<'a> {
 
     /// What the value of a field says, if it is text.
     #[inline]
-    pub(super) fn value(&mut self, name: Name, value: &HeaderValue) {
+    pub(super) fn value(&mut self, name: MemberName, value: &HeaderValue) {
         if is_plain(value.as_bytes()) {
             self.plain(name, value.as_bytes());
         } else {
@@ -119,14 +119,14 @@ impl<'a> Members<'a> {
     }
 
     #[cold]
-    fn odd_value(&mut self, name: Name, value: &HeaderValue) {
+    fn odd_value(&mut self, name: MemberName, value: &HeaderValue) {
         if let Ok(text) = value.to_str() {
             self.escaped(name, text);
         }
     }
 
     /// What something shows itself as.
-    pub(super) fn shown(&mut self, name: Name, value: impl Display) {
+    pub(super) fn shown(&mut self, name: MemberName, value: impl Display) {
         let before = self.0.len();
         self.0.extend_from_slice(name.0.as_bytes());
         let begin = self.0.len();
@@ -142,7 +142,7 @@ impl<'a> Members<'a> {
     }
 
     /// An address.
-    pub(super) fn address(&mut self, name: Name, address: IpAddr) {
+    pub(super) fn address(&mut self, name: MemberName, address: IpAddr) {
         self.0.extend_from_slice(name.0.as_bytes());
         text::push(self.0, address);
         self.0.extend_from_slice(b"\",");
@@ -150,7 +150,7 @@ impl<'a> Members<'a> {
 
     /// A number.
     #[inline]
-    pub(super) fn number(&mut self, name: Name, number: u64) {
+    pub(super) fn number(&mut self, name: MemberName, number: u64) {
         self.name(name);
         self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         self.0.push(b',');
@@ -158,20 +158,20 @@ impl<'a> Members<'a> {
 
     /// Microseconds.
     #[inline]
-    pub(super) fn time(&mut self, name: Name, time: Duration) {
+    pub(super) fn time(&mut self, name: MemberName, time: Duration) {
         let seconds = time.as_secs().saturating_mul(1_000_000);
         self.number(name, seconds.saturating_add(time.subsec_micros().into()));
     }
 
     /// The pseudonym of an id, if there is one.
-    pub(super) fn pseudonym(&mut self, name: Name, id: Option<&HeaderValue>) {
+    pub(super) fn pseudonym(&mut self, name: MemberName, id: Option<&HeaderValue>) {
         if let Some(id) = id {
             self.plain(name, &pseudonym::digits(id.as_bytes()));
         }
     }
 
     /// A point in time, to the millisecond.
-    pub(super) fn timestamp(&mut self, name: Name, moment: Moment) {
+    pub(super) fn timestamp(&mut self, name: MemberName, moment: Moment) {
         self.0.extend_from_slice(name.0.as_bytes());
         let second = moment.unix_seconds();
         match SECOND.get() {
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_written_is_json() {
         let mut out = Vec::new();
-        let mut object = Members::begin(&mut out);
+        let mut object = MemberWriter::begin(&mut out);
         object.text(name!("a"), "plain");
         object.text(name!("b"), "a\"b\\c\nd\u{e9}");
         object.some(name!("c"), None);
@@ -259,7 +259,7 @@ mod tests {
             |millis: u64| Moment::at(Duration::ZERO, UNIX_EPOCH + Duration::from_millis(millis));
         for millis in [0, 999, 1000, 1_772_334_000_007, 1_772_334_000_123, 5] {
             let mut out = Vec::new();
-            let mut object = Members::begin(&mut out);
+            let mut object = MemberWriter::begin(&mut out);
             object.timestamp(name!("t"), at(millis));
             object.end();
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     /// What a member of this text is, to the byte.
     fn written(text: &str) -> String {
         let mut out = Vec::new();
-        let mut object = Members::begin(&mut out);
+        let mut object = MemberWriter::begin(&mut out);
         object.text(name!("t"), text);
         object.shown(name!("s"), text);
         object.end();
@@ -309,7 +309,7 @@ mod tests {
         fn a_value_is_written_if_it_is_text(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
             let mut out = Vec::new();
-            let mut object = Members::begin(&mut out);
+            let mut object = MemberWriter::begin(&mut out);
             object.value(name!("t"), &value);
             object.end();
             let member = value.to_str().ok().map(|text| serde_json::to_string(text).unwrap());

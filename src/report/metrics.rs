@@ -21,7 +21,7 @@ use super::connections::ConnectionMetrics;
 use super::key_sets::KeySetMetrics;
 use super::services::ServiceMetrics;
 use crate::admission::Refused;
-use crate::idempotency::Standing;
+use crate::idempotency::StoreStanding;
 use crate::identity::RevocationList;
 use crate::measure::{Meter, Outcome, ResponseTimes, Sample, Share, Times};
 use crate::moment::Moment;
@@ -60,7 +60,7 @@ pub struct Metrics {
     displaced_answers: IntCounter,
     answer_failures: IntCounter,
     /// What the store had done when it was last noted: another store begins anew.
-    noted: Mutex<Standing>,
+    noted: Mutex<StoreStanding>,
     reloads: IntCounterVec,
     configured_at: Gauge,
     dropped_access_lines: IntCounter,
@@ -253,7 +253,7 @@ impl Metrics {
     }
 
     /// Notes how the store of idempotent answers does.
-    pub fn note_idempotency(&self, standing: Standing) {
+    pub fn note_idempotency(&self, standing: StoreStanding) {
         self.answers.set(i64::try_from(standing.records).unwrap_or(i64::MAX));
         let before = std::mem::replace(&mut *self.noted.lock(), standing);
         let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);

@@ -38,7 +38,7 @@ struct Window {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct RefusalsLine<'a> {
     timestamp: String,
     event: &'static str,
     #[serde(rename = "client.address")]
@@ -96,7 +96,7 @@ impl Refusals {
 fn tell(batch: &mut Vec<u8>, address: Option<IpAddr>, by_code: &BTreeMap<&'static str, u64>) {
     let timestamp = timestamp(Moment::now());
     let count = by_code.values().sum();
-    let line = Line { timestamp, event: "refusals", address, count, by_code };
+    let line = RefusalsLine { timestamp, event: "refusals", address, count, by_code };
     if serde_json::to_writer(&mut *batch, &line).is_ok() {
         batch.push(b'\n');
     }

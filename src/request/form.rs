@@ -1,6 +1,6 @@
 //! The form of a request: every question that is put to the fields of its head. Here is the room for another.
 //!
-//! Takes the parts of a head ([`Head`]) and what it is held against. Gives nothing; refuses with the fact that is wrong.
+//! Takes the parts of a head ([`HeadParts`]) and what it is held against. Gives nothing; refuses with the fact that is wrong.
 //! Whatever the route, a head has one plausible host, no look-alike of a framing field, no upgrade, no unknown
 //! expectation, and announces no body that is too long; a route asks for media and a key besides.
 //!
@@ -16,7 +16,7 @@ use super::{RequestError, framing};
 
 /// The head of a request as it arrived.
 #[derive(Clone, Copy)]
-pub struct Head<'a> {
+pub struct HeadParts<'a> {
     /// The method.
     pub method: &'a Method,
     /// The path as it stands in the target.
@@ -36,9 +36,9 @@ pub struct Head<'a> {
 }
 
 /// Says nothing of what the caller sent: the fields carry its token, the path may carry a policy id.
-impl fmt::Debug for Head<'_> {
+impl fmt::Debug for HeadParts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Head").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("HeadParts").field("version", &self.version).finish_non_exhaustive()
     }
 }
 
@@ -51,7 +51,7 @@ pub struct HeadBounds {
     pub body: u64,
 }
 
-impl Head<'_> {
+impl HeadParts<'_> {
     /// Whether it asks of nothing in particular: `OPTIONS *`.
     pub fn is_greeting(&self) -> bool {
         *self.method == Method::OPTIONS && self.path == "*"

@@ -72,8 +72,8 @@ impl RequestHead {
     }
 
     /// What of it is judged, with what its connection knows besides.
-    pub fn judged(&self, has_body: bool, wire_fault: Option<RequestError>) -> form::Head<'_> {
-        form::Head {
+    pub fn judged(&self, has_body: bool, wire_fault: Option<RequestError>) -> form::HeadParts<'_> {
+        form::HeadParts {
             method: &self.method,
             path: self.path(),
             query: self.query(),

@@ -8,22 +8,22 @@
 //!
 //! Every byte of every body comes through here. What stands whole in a piece is read at once: text eight bytes at a
 //! time (`text`), a short name with its hash. What does not, because the piece ends in it or because it is
-//! rare, is read byte by byte through `State`, which says all that a cut must not lose. The tests hold the verdict
+//! rare, is read byte by byte through `Position`, which says all that a cut must not lose. The tests hold the verdict
 //! after each piece against a reader that is written for nothing but clarity (`reference`).
 //!
 //! Source: technical security controls 3.2 page 27 (limits of depth and entries); OPIN portal, response
 //! codes (malformed JSON is 400); RFC 8259 section 4 and RFC 7493 (I-JSON) section 2.3 on names.
 
 mod names;
-mod part;
+mod fragment;
 mod text;
 #[cfg(any(test, portaria_fuzz))]
 #[expect(clippy::unwrap_used, reason = "its own fault must not pass for a verdict")]
 pub mod reference;
 
 use super::RequestError;
+use fragment::{Fragment, Number};
 use names::Names;
-use part::{Number, Part};
 
 /// The most that a body may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl JsonBounds {
 
 /// Where in the grammar the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Position {
     /// A value must begin.
     Value,
     /// After `[`: a value, or the end.
@@ -58,7 +58,7 @@ enum State {
     Text,
     /// In a name that is read in parts.
     Spelling,
-    /// In something smaller, which [`Part`] says.
+    /// In something smaller, which [`Fragment`] says.
     Within,
 }
 
@@ -76,9 +76,9 @@ type Rest<'a> = Result<&'a [u8], RequestError>;
 /// One body.
 #[derive(Clone, Debug)]
 pub struct JsonCheck {
-    state: State,
-    /// Says nothing but in [`State::Within`].
-    part: Part,
+    position: Position,
+    /// Says nothing but in [`Position::Within`].
+    fragment: Fragment,
     /// How deep it may be, and is.
     deepest: u32,
     depth: u32,
@@ -94,8 +94,8 @@ impl JsonCheck {
     /// Nothing of a body yet.
     pub fn new(bounds: JsonBounds) -> Self {
         Self {
-            state: State::Value,
-            part: Part::Number(Number::Minus),
+            position: Position::Value,
+            fragment: Fragment::Number(Number::Minus),
             deepest: bounds.depth.min(JsonBounds::DEEPEST),
             depth: 0,
             members_left: bounds.members,
@@ -112,7 +112,7 @@ impl JsonCheck {
             rest = match self.read(*byte, rest, after) {
                 Ok(rest) => rest,
                 Err(error) => {
-                    self.stay(Part::Refused(error), rest);
+                    self.stay(Fragment::Refused(error), rest);
                     return Err(error);
                 }
             };
@@ -122,10 +122,10 @@ impl JsonCheck {
 
     /// Requires that all is here.
     pub fn finish(&self) -> Result<(), RequestError> {
-        let may_end = match (self.state, self.part) {
-            (State::After, _) => true,
-            (State::Within, Part::Number(number)) => number.may_end(),
-            (State::Within, Part::Refused(error)) => return Err(error),
+        let may_end = match (self.position, self.fragment) {
+            (Position::After, _) => true,
+            (Position::Within, Fragment::Number(number)) => number.may_end(),
+            (Position::Within, Fragment::Refused(error)) => return Err(error),
             _ => false,
         };
         if may_end && self.depth == 0 { Ok(()) } else { Err(RequestError::JsonMalformed) }
@@ -134,18 +134,18 @@ impl JsonCheck {
     /// Reads what stands at the beginning of `rest`, which is `byte` and then `after`.
     #[inline]
     fn read<'a>(&mut self, byte: u8, rest: &'a [u8], after: &'a [u8]) -> Rest<'a> {
-        match self.state {
-            State::After => self.after(byte, after),
-            State::Value => self.value(byte, rest, after),
-            State::Text => self.text(rest),
-            State::FirstName if byte == b'}' => Ok(self.close(after)),
-            State::FirstName | State::Name if byte == b'"' => self.name(after),
-            State::FirstItem if byte == b']' => Ok(self.close(after)),
-            State::FirstItem => self.value(byte, rest, after),
-            State::Colon if byte == b':' => Ok(self.go(State::Value, after)),
-            State::FirstName | State::Name | State::Colon => blanks(byte, after),
-            State::Spelling => self.spell(rest),
-            State::Within => self.within(byte, rest, after),
+        match self.position {
+            Position::After => self.after(byte, after),
+            Position::Value => self.value(byte, rest, after),
+            Position::Text => self.text(rest),
+            Position::FirstName if byte == b'}' => Ok(self.close(after)),
+            Position::FirstName | Position::Name if byte == b'"' => self.name(after),
+            Position::FirstItem if byte == b']' => Ok(self.close(after)),
+            Position::FirstItem => self.value(byte, rest, after),
+            Position::Colon if byte == b':' => Ok(self.go(Position::Value, after)),
+            Position::FirstName | Position::Name | Position::Colon => blanks(byte, after),
+            Position::Spelling => self.spell(rest),
+            Position::Within => self.within(byte, rest, after),
         }
     }
 
@@ -163,7 +163,7 @@ impl JsonCheck {
             b'{' => self.open(true, after),
             b'[' => self.open(false, after),
             b'-' | b'0'..=b'9' => match text::after_number(rest) {
-                Some(after) => Ok(self.go(State::After, after)),
+                Some(after) => Ok(self.go(Position::After, after)),
                 None => self.number(Number::begin(byte), after),
             },
             b't' => Ok(self.literal(b"rue", after)),
@@ -178,9 +178,9 @@ impl JsonCheck {
         match (self.inside, byte) {
             (Inside::Object, b',') => match after {
                 [b'"', after @ ..] => self.name(after),
-                _ => Ok(self.go(State::Name, after)),
+                _ => Ok(self.go(Position::Name, after)),
             },
-            (Inside::Array, b',') => Ok(self.go(State::Value, after)),
+            (Inside::Array, b',') => Ok(self.go(Position::Value, after)),
             (Inside::Object, b'}') | (Inside::Array, b']') => Ok(self.close(after)),
             _ => blanks(byte, after),
         }
@@ -195,11 +195,11 @@ impl JsonCheck {
         self.objects = (self.objects << 1) | u128::from(is_object);
         if !is_object {
             self.inside = Inside::Array;
-            return Ok(self.go(State::FirstItem, after));
+            return Ok(self.go(Position::FirstItem, after));
         }
         self.inside = Inside::Object;
         self.names.open();
-        Ok(self.go(State::FirstName, after))
+        Ok(self.go(Position::FirstName, after))
     }
 
     #[inline]
@@ -214,7 +214,7 @@ impl JsonCheck {
             (_, 0) => Inside::Array,
             _ => Inside::Object,
         };
-        self.go(State::After, after)
+        self.go(Position::After, after)
     }
 
     /// A name begins. Mostly it is whole, short and written as it is, and a colon and a value follow at once.
@@ -223,13 +223,13 @@ impl JsonCheck {
         self.count()?;
         let Some((name, rest)) = self.names.whole(rest) else {
             self.names.begin();
-            return Ok(self.go(State::Spelling, rest));
+            return Ok(self.go(Position::Spelling, rest));
         };
         self.names.add(name)?;
         match rest {
             [b':', b'"', after @ ..] => self.text(after),
-            [b':', after @ ..] => Ok(self.go(State::Value, after)),
-            _ => Ok(self.go(State::Colon, rest)),
+            [b':', after @ ..] => Ok(self.go(Position::Value, after)),
+            _ => Ok(self.go(Position::Colon, rest)),
         }
     }
 
@@ -239,7 +239,7 @@ impl JsonCheck {
         loop {
             rest = text::after_plain(rest);
             if let [b'"', after @ ..] = rest {
-                return Ok(self.go(State::After, after));
+                return Ok(self.go(Position::After, after));
             }
             let Some(after) = text::after_sequence(rest) else {
                 return self.text_on(rest);
@@ -255,8 +255,8 @@ impl JsonCheck {
     /// In a string that is a value, where what does not stand whole in the piece begins.
     fn text_on<'a>(&mut self, rest: &'a [u8]) -> Rest<'a> {
         match rest {
-            [] => Ok(self.go(State::Text, rest)),
-            [byte, after @ ..] => Ok(self.stay(Part::begin(false, *byte)?, after)),
+            [] => Ok(self.go(Position::Text, rest)),
+            [byte, after @ ..] => Ok(self.stay(Fragment::begin(false, *byte)?, after)),
         }
     }
 
@@ -265,20 +265,20 @@ impl JsonCheck {
         while let Some((byte, after)) = rest.split_first() {
             match number.next(*byte) {
                 Some(next) => number = next,
-                None if number.may_end() => return Ok(self.go(State::After, rest)),
+                None if number.may_end() => return Ok(self.go(Position::After, rest)),
                 None => return Err(RequestError::JsonMalformed),
             }
             rest = after;
         }
-        Ok(self.stay(Part::Number(number), rest))
+        Ok(self.stay(Fragment::Number(number), rest))
     }
 
     /// `true`, `false` or `null` after its first letter.
     #[inline]
     fn literal<'a>(&mut self, letters: &'static [u8], rest: &'a [u8]) -> &'a [u8] {
         match rest.strip_prefix(letters) {
-            Some(after) => self.go(State::After, after),
-            None => self.stay(Part::Literal(letters), rest),
+            Some(after) => self.go(Position::After, after),
+            None => self.stay(Fragment::Literal(letters), rest),
         }
     }
 
@@ -305,50 +305,52 @@ impl JsonCheck {
     /// In a name, where it ends or what does not stand whole in the piece begins.
     fn spell_on<'a>(&mut self, rest: &'a [u8]) -> Rest<'a> {
         match rest {
-            [] => Ok(self.go(State::Spelling, rest)),
+            [] => Ok(self.go(Position::Spelling, rest)),
             [b'"', after @ ..] => {
                 self.names.end()?;
-                Ok(self.go(State::Colon, after))
+                Ok(self.go(Position::Colon, after))
             }
             [byte, after @ ..] => {
-                let part = Part::begin(true, *byte)?;
-                if matches!(part, Part::Utf8(..)) {
+                let fragment = Fragment::begin(true, *byte)?;
+                if matches!(fragment, Fragment::Utf8(..)) {
                     self.names.bytes(&[*byte]);
                 }
-                Ok(self.stay(part, after))
+                Ok(self.stay(fragment, after))
             }
         }
     }
 
-    /// The next byte of a part.
+    /// The next byte of a fragment.
     fn within<'a>(&mut self, byte: u8, rest: &'a [u8], after: &'a [u8]) -> Rest<'a> {
-        let is_name = match self.part {
-            Part::Number(number) => return self.number(number, rest),
-            Part::Refused(error) => return Err(error),
-            Part::Literal(_) => false,
-            Part::Escape(is_name) | Part::Hex(is_name, _) | Part::Utf8(is_name, ..) => is_name,
+        let is_name = match self.fragment {
+            Fragment::Number(number) => return self.number(number, rest),
+            Fragment::Refused(error) => return Err(error),
+            Fragment::Literal(_) => false,
+            Fragment::Escape(is_name) | Fragment::Hex(is_name, _) | Fragment::Utf8(is_name, ..) => {
+                is_name
+            }
         };
-        match self.part {
-            Part::Escape(true) => self.names.escape(byte),
-            Part::Hex(true, left) => self.names.digit(byte, left == 1),
-            Part::Utf8(true, ..) => self.names.bytes(&[byte]),
+        match self.fragment {
+            Fragment::Escape(true) => self.names.escape(byte),
+            Fragment::Hex(true, left) => self.names.digit(byte, left == 1),
+            Fragment::Utf8(true, ..) => self.names.bytes(&[byte]),
             _ => {}
         }
-        Ok(match (self.part.next(byte)?, self.part) {
-            (Some(part), _) => self.stay(part, after),
-            (None, Part::Literal(_)) => self.go(State::After, after),
-            (None, _) => self.go(if is_name { State::Spelling } else { State::Text }, after),
+        Ok(match (self.fragment.next(byte)?, self.fragment) {
+            (Some(fragment), _) => self.stay(fragment, after),
+            (None, Fragment::Literal(_)) => self.go(Position::After, after),
+            (None, _) => self.go(if is_name { Position::Spelling } else { Position::Text }, after),
         })
     }
 
-    fn go<'a>(&mut self, next: State, rest: &'a [u8]) -> &'a [u8] {
-        self.state = next;
+    fn go<'a>(&mut self, next: Position, rest: &'a [u8]) -> &'a [u8] {
+        self.position = next;
         rest
     }
 
-    fn stay<'a>(&mut self, part: Part, rest: &'a [u8]) -> &'a [u8] {
-        self.part = part;
-        self.go(State::Within, rest)
+    fn stay<'a>(&mut self, fragment: Fragment, rest: &'a [u8]) -> &'a [u8] {
+        self.fragment = fragment;
+        self.go(Position::Within, rest)
     }
 
     fn count(&mut self) -> Result<(), RequestError> {

@@ -22,9 +22,9 @@ fn find(wire: &[u8], ends: impl Iterator<Item = usize>) -> Option<usize> {
 }
 
 /// A head that was accepted, and its fields.
-type Told<'a> = (Outline, Vec<(&'a [u8], Span)>);
+type AcceptedHead<'a> = (Outline, Vec<(&'a [u8], Span)>);
 
-fn read(head: &[u8]) -> Option<Told<'_>> {
+fn read(head: &[u8]) -> Option<AcceptedHead<'_>> {
     let mut fields = Vec::new();
     let outline = check_head(head, &LIMITS, |name, value| fields.push((name, value))).ok()?;
     Some((outline, fields))
@@ -53,7 +53,7 @@ pub fn request(wire: &[u8], cut: usize) -> Option<&[u8]> {
     }
     canonical.extend_from_slice(b"\r\n");
     if canonical.len() <= LIMITS.size {
-        let same = |(outline, fields): Told<'_>, head: &[u8]| {
+        let same = |(outline, fields): AcceptedHead<'_>, head: &[u8]| {
             let fields = fields.iter();
             let fields: Vec<_> =
                 fields.map(|(name, value)| (name.to_vec(), value.of(head).to_vec())).collect();

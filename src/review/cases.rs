@@ -15,7 +15,7 @@ use time::{Date, Duration, OffsetDateTime};
 use super::statement::shape;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::config::offline::{CONTENT_METHODS, Entry, Policies};
-use crate::consent::{ConsentError, ConsentKind, ConsentStatus, ConsentUse, Lapse, Rules};
+use crate::consent::{ConsentError, ConsentKind, ConsentRules, ConsentStatus, ConsentUse, Lapse};
 use crate::interaction::Unusable;
 use crate::parameters::PathForm;
 use crate::refusal::Refusal;
@@ -46,7 +46,7 @@ pub struct File {
 }
 
 /// Writes the cases of policies, a file for each policy file. `rules` are those of consents.
-pub fn of(policies: &Policies, rules: &Rules) -> Vec<File> {
+pub fn of(policies: &Policies, rules: &ConsentRules) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
     for entry in &policies.entries {
         let name = Path::new(entry.place.file()).file_name().map(PathBuf::from);
@@ -147,7 +147,7 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn of_route(entry: &Entry, policies: &Policies, rules: &Rules) -> Vec<Case> {
+fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<Case> {
     let route = &entry.route;
     let Some(clock) = in_force(route) else {
         // Its first day is its last.
@@ -259,7 +259,7 @@ fn written(at: OffsetDateTime) -> String {
 }
 
 /// What a consent that is not in force is answered, in the words of the gateway.
-fn rejected(to: ConsentUse, rules: &Rules) -> String {
+fn rejected(to: ConsentUse, rules: &ConsentRules) -> String {
     let lapse = match to {
         ConsentUse::Read => Lapse::InvalidToken,
         ConsentUse::Initiate => rules.initiation_lapse,

@@ -23,14 +23,14 @@ use crate::assembly::{self, ListenerConfiguration, Loaded, StandIn};
 use crate::config::Mistake;
 use crate::identity::Peer;
 use crate::inspect::InspectError;
-use crate::inspect::decision::Records;
+use crate::inspect::explain_online::Records;
 use crate::interaction::Interaction;
 use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
 use crate::remote::Ask;
 use crate::report::Metrics;
-use crate::report::decisions::Subject;
-use crate::request::form::Head;
+use crate::report::refusal_log::RefusedRequest;
+use crate::request::form::HeadParts;
 use crate::route::{Access, Door, Exposure, Route};
 use known::{Known, KnownServices};
 pub use question::Question;
@@ -147,7 +147,7 @@ impl Rehearsal<'_> {
         let (path, query) =
             path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
         let mut arriving = Arriving {
-            head: Head {
+            head: HeadParts {
                 method,
                 path,
                 query,
@@ -209,8 +209,13 @@ impl Rehearsal<'_> {
         record::refused(&subject, refused, &explanation, missing, &notes)
     }
 
-    fn subject<'s>(&'s self, at: &'s str, id: &'s str, route: Option<&'s Route>) -> Subject<'s> {
-        Subject {
+    fn subject<'s>(
+        &'s self,
+        at: &'s str,
+        id: &'s str,
+        route: Option<&'s Route>,
+    ) -> RefusedRequest<'s> {
+        RefusedRequest {
             timestamp: at,
             interaction_id: id,
             listener: &self.listener.name,

@@ -15,7 +15,7 @@ use super::Ended;
 use super::live::Live;
 use super::signals::heard;
 use super::start::Debut;
-use crate::course::UnderWay;
+use crate::course::ExchangesUnderWay;
 use crate::moment::Moment;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// The service.
 pub(super) struct Housekeeping {
     live: Arc<Live>,
-    under_way: UnderWay,
+    under_way: ExchangesUnderWay,
     ended: Mutex<Sender<Ended>>,
     hangup: Mutex<Option<Signal>>,
     debut: Mutex<Option<Debut>>,
@@ -35,7 +35,7 @@ impl Housekeeping {
     /// `hangup` has been listening since before there was anything to reload.
     pub(super) fn new(
         live: Arc<Live>,
-        under_way: UnderWay,
+        under_way: ExchangesUnderWay,
         ended: Sender<Ended>,
         hangup: Option<Signal>,
         debut: Debut,

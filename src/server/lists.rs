@@ -32,7 +32,7 @@ pub(super) fn runtime() -> std::io::Result<Runtime> {
 pub(super) struct Lists {
     runtime: Handle,
     permits: Arc<Semaphore>,
-    told: Arc<Told>,
+    told: Arc<ListReport>,
     followed: Mutex<Vec<Followed>>,
 }
 
@@ -84,7 +84,7 @@ impl Lists {
         Self {
             runtime,
             permits: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
-            told: Arc::new(Told { metrics, listeners: Mutex::default() }),
+            told: Arc::new(ListReport { metrics, listeners: Mutex::default() }),
             followed: Mutex::default(),
         }
     }
@@ -159,7 +159,7 @@ impl Lists {
 async fn follow(
     point: Arc<Point>,
     permits: Arc<Semaphore>,
-    told: Arc<Told>,
+    told: Arc<ListReport>,
     tried: watch::Sender<bool>,
 ) {
     loop {
@@ -179,12 +179,12 @@ fn points_of(listeners: &[ListenerConfiguration]) -> impl Iterator<Item = &Arc<P
 }
 
 /// What the log and the metrics say of lists.
-struct Told {
+struct ListReport {
     metrics: Arc<Metrics>,
     listeners: Mutex<Vec<(String, Arc<Trust>)>>,
 }
 
-impl Told {
+impl ListReport {
     fn note(&self, point: &Point, refreshed: &Result<Refreshed, FetchError>) {
         let (url, failures) = (point.url(), point.failures());
         match refreshed {

@@ -36,7 +36,7 @@ pub(super) struct Live {
     log: ApplicationLog,
     pub(super) serving: Arc<ArcSwap<Serving>>,
     pub(super) wire: Arc<ArcSwap<WireLimits>>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) listeners: Vec<LiveListener>,
     pub(super) fixed: Fixed,
     pub(super) guests: Arc<Guests>,
     lists: Lists,
@@ -44,7 +44,7 @@ pub(super) struct Live {
 }
 
 /// A listener, and what is in force of its connections.
-pub(super) struct Slot {
+pub(super) struct LiveListener {
     pub(super) name: Arc<str>,
     pub(super) position: usize,
     pub(super) exposure: Exposure,
@@ -77,7 +77,7 @@ impl Live {
         note_certificates(&metrics, &configuration.listeners);
         let connections = metrics.connections().clone();
         let guests = Arc::new(Guests::new(configuration.connections, connections));
-        let slot = |(position, listener): (usize, ListenerConfiguration)| Slot {
+        let live = |(position, listener): (usize, ListenerConfiguration)| LiveListener {
             name: listener.name.into(),
             position,
             exposure: listener.exposure,
@@ -91,7 +91,7 @@ impl Live {
             log,
             serving: Arc::new(ArcSwap::from_pointee(configuration.serving)),
             wire: Arc::new(ArcSwap::from_pointee(configuration.wire)),
-            slots: configuration.listeners.into_iter().enumerate().map(slot).collect(),
+            listeners: configuration.listeners.into_iter().enumerate().map(live).collect(),
             fixed,
             guests,
             lists,
@@ -166,14 +166,14 @@ impl Live {
         note_certificates(&self.metrics, &configuration.listeners);
         self.log.set_level(configuration.log.level);
         self.lists.put_in_force(&configuration.listeners, begun);
-        for (slot, listener) in self.slots.iter().zip(configuration.listeners) {
+        for (live, listener) in self.listeners.iter().zip(configuration.listeners) {
             // First, so that whom the new acceptor admits is not held against the old trust.
             if let Some(clients) = listener.clients {
                 clients.domain.replace(clients.trust);
             }
-            slot.acceptor.store(listener.acceptor);
-            slot.balancers.store(listener.balancers.map(Arc::new));
-            slot.hops.store(listener.forwarded_for.map(Arc::new));
+            live.acceptor.store(listener.acceptor);
+            live.balancers.store(listener.balancers.map(Arc::new));
+            live.hops.store(listener.forwarded_for.map(Arc::new));
         }
         self.guests.set(configuration.connections);
         self.wire.store(Arc::new(configuration.wire));

@@ -21,13 +21,13 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Signals that are listened for since before there was anything to do about them: a process that listens does
 /// not end by them.
-pub(super) struct Heard {
+pub(super) struct Signals {
     pub(super) hangup: Option<Signal>,
     quit: Option<Signal>,
     user: [Option<Signal>; 2],
 }
 
-impl Heard {
+impl Signals {
     /// Listens from now on.
     pub(super) fn listen() -> Self {
         Self {
@@ -60,16 +60,16 @@ pub(super) async fn heard(signal: &mut Option<Signal>) {
 }
 
 /// Waits for the end of the process.
-pub(super) struct Ending {
+pub(super) struct ProcessEnd {
     place: MeetingPlace,
     /// Duplicates of the listening sockets: gone before the process ends, or connections would wait at sockets
     /// that nobody accepts from.
     sockets: Mutex<Option<Arc<Vec<TcpListener>>>>,
-    heard: Mutex<Option<Heard>>,
+    heard: Mutex<Option<Signals>>,
 }
 
-impl Ending {
-    pub(super) fn new(place: MeetingPlace, sockets: Vec<TcpListener>, heard: Heard) -> Self {
+impl ProcessEnd {
+    pub(super) fn new(place: MeetingPlace, sockets: Vec<TcpListener>, heard: Signals) -> Self {
         Self { place, sockets: Mutex::new(Some(Arc::new(sockets))), heard: Mutex::new(Some(heard)) }
     }
 
@@ -92,8 +92,8 @@ impl Ending {
     }
 
     /// Ends when another process serves.
-    async fn hand_over(&self, heard: Option<Heard>) {
-        let Some(Heard { mut quit, user: [mut first, mut second], .. }) = heard else {
+    async fn hand_over(&self, heard: Option<Signals>) {
+        let Some(Signals { mut quit, user: [mut first, mut second], .. }) = heard else {
             return std::future::pending().await;
         };
         loop {
@@ -146,7 +146,7 @@ fn mean_nothing(name: &str) {
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Ending {
+impl ShutdownSignalWatch for ProcessEnd {
     async fn recv(&self) -> ShutdownSignal {
         let signal = self.await_end().await;
         *self.sockets.lock() = None;

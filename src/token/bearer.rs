@@ -8,9 +8,9 @@ use super::TokenError;
 /// What stands where a token should: one, if its characters are a token's. That is judged when it is asked for, for it
 /// takes as long as everything else here, and who knows the token already knows it.
 #[derive(Clone, Copy)]
-pub struct Presented<'a>(&'a [u8]);
+pub struct PresentedToken<'a>(&'a [u8]);
 
-impl<'a> Presented<'a> {
+impl<'a> PresentedToken<'a> {
     /// Its bytes, whatever they are.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
@@ -24,7 +24,7 @@ impl<'a> Presented<'a> {
 }
 
 /// Finds what is presented as the token.
-pub fn find(headers: &HeaderMap, longest: usize) -> Result<Presented<'_>, TokenError> {
+pub fn find(headers: &HeaderMap, longest: usize) -> Result<PresentedToken<'_>, TokenError> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let field = fields.next().ok_or(TokenError::Missing)?;
     if fields.next().is_some() {
@@ -42,7 +42,7 @@ pub fn find(headers: &HeaderMap, longest: usize) -> Result<Presented<'_>, TokenE
     if token.len() > longest {
         return Err(TokenError::TooLong);
     }
-    Ok(Presented(token))
+    Ok(PresentedToken(token))
 }
 
 /// `b64token` of RFC 6750: letters, digits, `-._~+/`, then any number of `=`.

@@ -15,7 +15,7 @@ use super::{Grant, TokenError, VerifiedToken};
 use crate::identity::Thumbprint;
 use crate::moment::Moment;
 use crate::scope::{ConsentId, Scopes, ScopesError};
-use crate::strict::{LONGEST_TEXT, Text};
+use crate::strict::{BoundedText, LONGEST_TEXT};
 use crate::terms::{Carrying, Terms};
 use reading::{Audience, ScopeClaim};
 pub use reading::{Claims, is_known};
@@ -106,7 +106,7 @@ pub struct ClaimRules {
 
 /// Where claims come from: the standards require different members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ClaimsSource {
     /// A signed token: iss, aud and exp must be there.
     Jwt,
     /// An answer of the configured authorization server: what it leaves out, it vouches for.
@@ -117,7 +117,7 @@ impl Claims {
     /// Holds the claims against the rules.
     pub fn judge(
         self,
-        source: Source,
+        source: ClaimsSource,
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<VerifiedToken, TokenError> {
@@ -161,29 +161,29 @@ impl Claims {
 
     /// Whether it is an access token at all: a server vouches for its refresh tokens too (`active`), and they
     /// are bound to the same certificate. RFC 7662 section 2.2 has `token_type`, Hydra and Cognito `token_use`.
-    fn check_use(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
-        let may_be_silent = source == Source::Jwt || !rules.require_token_type;
+    fn check_use(&self, source: ClaimsSource, rules: &ClaimRules) -> Result<(), TokenError> {
+        let may_be_silent = source == ClaimsSource::Jwt || !rules.require_token_type;
         if self.is_of_other_use || !self.is_bearer.unwrap_or(may_be_silent) {
             return Err(TokenError::Type);
         }
         Ok(())
     }
 
-    fn check_issuer(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
+    fn check_issuer(&self, source: ClaimsSource, rules: &ClaimRules) -> Result<(), TokenError> {
         match (&self.issuer, source) {
             (Some(issuer), _) if rules.issuers.contains(issuer) => Ok(()),
-            (None, Source::Introspection) => Ok(()),
-            (Some(_), _) | (None, Source::Jwt) => Err(TokenError::Issuer),
+            (None, ClaimsSource::Introspection) => Ok(()),
+            (Some(_), _) | (None, ClaimsSource::Jwt) => Err(TokenError::Issuer),
         }
     }
 
-    fn check_audience(&self, source: Source, rules: &ClaimRules) -> Result<(), TokenError> {
-        let meant_for_us = |audience: &Text| rules.audiences.contains(&audience.0);
+    fn check_audience(&self, source: ClaimsSource, rules: &ClaimRules) -> Result<(), TokenError> {
+        let meant_for_us = |audience: &BoundedText| rules.audiences.contains(&audience.0);
         let fits = match (&self.audience, source) {
             (Some(Audience::One(audience)), _) => meant_for_us(audience),
             (Some(Audience::Several(audiences)), _) => audiences.iter().any(meant_for_us),
-            (None, Source::Introspection) => true,
-            (None, Source::Jwt) => false,
+            (None, ClaimsSource::Introspection) => true,
+            (None, ClaimsSource::Jwt) => false,
         };
         if fits { Ok(()) } else { Err(TokenError::Audience) }
     }
@@ -191,11 +191,11 @@ impl Claims {
     /// Gives when the token expires. `exp` is exact; the leeway is for clocks that run ahead of ours.
     fn check_lifetime(
         &self,
-        source: Source,
+        source: ClaimsSource,
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<Option<u64>, TokenError> {
-        if self.expires_at.is_none() && source == Source::Jwt {
+        if self.expires_at.is_none() && source == ClaimsSource::Jwt {
             return Err(TokenError::Claims);
         }
         if self.expires_at.is_some_and(|expires_at| expires_at <= now.unix_seconds()) {

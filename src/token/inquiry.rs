@@ -18,7 +18,7 @@ use crate::remote::RemoteError;
 
 /// What there is to tell of the authorization server's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum InquiryNotice {
     /// The token is active.
     Active,
     /// It is not, or is not what it must be here.
@@ -27,7 +27,7 @@ pub enum Notice {
     Failed(RemoteError),
 }
 
-impl Notice {
+impl InquiryNotice {
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Notice {
 }
 
 /// Is told of the answers.
-pub type Witness = Arc<dyn Fn(Notice) + Send + Sync>;
+pub type InquiryWitness = Arc<dyn Fn(InquiryNotice) + Send + Sync>;
 
 /// Tokens that do not hold are a caller's guess or slip: they need not be remembered like those that do.
 const MOST_REFUSED: u64 = 10_000;
@@ -49,11 +49,15 @@ pub(super) struct Inquiries {
     introspector: Introspector,
     active: moka::future::Cache<Digest, Cached, Hashing>,
     refused: moka::sync::Cache<Digest, TokenError, Hashing>,
-    witness: Witness,
+    witness: InquiryWitness,
 }
 
 impl Inquiries {
-    pub(super) fn new(introspector: Introspector, limits: TokenLimits, witness: Witness) -> Self {
+    pub(super) fn new(
+        introspector: Introspector,
+        limits: TokenLimits,
+        witness: InquiryWitness,
+    ) -> Self {
         let active = moka::future::Cache::builder()
             .max_capacity(limits.cached)
             .weigher(Cached::places)
@@ -109,9 +113,9 @@ impl Inquiries {
             Err(error) => Err(error),
         };
         (self.witness)(match &answer {
-            Ok(_) => Notice::Active,
-            Err(TokenError::Introspection(error)) => Notice::Failed(*error),
-            Err(_) => Notice::Refused,
+            Ok(_) => InquiryNotice::Active,
+            Err(TokenError::Introspection(error)) => InquiryNotice::Failed(*error),
+            Err(_) => InquiryNotice::Refused,
         });
         if let Err(error) = answer
             && error.is_verdict()

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use url::form_urlencoded;
 
-use super::claims::{ClaimRules, Claims, Source};
+use super::claims::{ClaimRules, Claims, ClaimsSource};
 use super::{TokenError, VerifiedToken};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
@@ -110,7 +110,7 @@ impl Introspector {
         let claims = Claims::parse(&answer.body, rules).map_err(|_| malformed)?;
         match claims.active() {
             Some(true) => {
-                let token = claims.judge(Source::Introspection, rules, now)?;
+                let token = claims.judge(ClaimsSource::Introspection, rules, now)?;
                 Ok(Introspection::Active(Box::new(token)))
             }
             Some(false) => Ok(Introspection::Inactive),

@@ -34,7 +34,7 @@ use crate::remote::RemoteError;
 use crate::strict;
 pub use origin::Origin;
 pub use pace::Pace;
-pub use source::{Cause, Event, KeySource};
+pub use source::{Cause, KeySetEvent, KeySource};
 
 /// Keys of a set. Authorization servers have a handful.
 const MOST_KEYS: usize = 100;
@@ -112,14 +112,14 @@ pub enum LeftOut {
 
 /// A key that can verify.
 #[derive(Clone)]
-pub struct Key {
+pub struct VerifyingKey {
     verifying: DecodingKey,
     algorithms: Vec<Algorithm>,
     /// RFC 7638: what tells one key from another.
     thumbprint: String,
 }
 
-impl Key {
+impl VerifyingKey {
     /// Verifies a signature in base64url. A key declared for another algorithm verifies nothing.
     pub fn verify(
         &self,
@@ -147,7 +147,7 @@ pub struct Surveyed {
     /// Its name, if it has a readable one.
     pub kid: Option<String>,
     /// What it can verify, or why it is not used.
-    pub verdict: Result<Key, LeftOut>,
+    pub verdict: Result<VerifyingKey, LeftOut>,
     /// What it could verify, if no other key of its `kid` could.
     pub ambiguous: Vec<Algorithm>,
 }
@@ -162,22 +162,22 @@ impl Surveyed {
 
 /// The usable keys of a set: named ones, or a single one that needs no name.
 pub struct KeySet {
-    by_kid: HashMap<String, Named>,
-    only: Option<Named>,
+    by_kid: HashMap<String, KeysOfName>,
+    only: Option<KeysOfName>,
 }
 
 /// The keys of one name, of different algorithms.
 #[derive(Clone, Default)]
-pub struct Named {
-    keys: Vec<Key>,
+pub struct KeysOfName {
+    keys: Vec<VerifyingKey>,
     /// What two of the keys with this name verify.
     ambiguous: Vec<Algorithm>,
 }
 
-impl Named {
+impl KeysOfName {
     /// Adds a key, unless the same one is there.
-    fn add(&mut self, key: Option<Key>, ambiguous: &[Algorithm]) {
-        let is_new = |key: &Key| !self.keys.iter().any(|known| known.is_same_as(key));
+    fn add(&mut self, key: Option<VerifyingKey>, ambiguous: &[Algorithm]) {
+        let is_new = |key: &VerifyingKey| !self.keys.iter().any(|known| known.is_same_as(key));
         let new = key.filter(is_new);
         self.keys.extend(new);
         let known = self.ambiguous.clone();
@@ -185,7 +185,7 @@ impl Named {
     }
 
     /// The key that verifies an algorithm. Where that is left open, nothing can be decided.
-    pub fn key(&self, algorithm: Algorithm) -> Result<&Key, TokenError> {
+    pub fn key(&self, algorithm: Algorithm) -> Result<&VerifyingKey, TokenError> {
         if self.ambiguous.contains(&algorithm) {
             return Err(TokenError::NoKeys);
         }
@@ -194,23 +194,25 @@ impl Named {
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
-        let has = |key: &Key| other.keys.iter().any(|other| key.is_same_as(other));
+        let has = |key: &VerifyingKey| other.keys.iter().any(|other| key.is_same_as(other));
         self.keys.len() == other.keys.len()
             && self.keys.iter().all(has)
             && self.ambiguous == other.ambiguous
     }
 }
 
+/// A JWK Set (RFC 7517 section 5). The log says of what is none that it is no `struct Document`.
 #[derive(Deserialize)]
-struct Document {
+#[serde(expecting = "struct Document")]
+struct JwkSet {
     keys: Vec<Box<RawValue>>,
 }
 
 impl KeySet {
     /// Parses a JSON Web Key Set, for tokens of the `accepted` algorithms.
     pub fn parse(json: &[u8], accepted: &[Algorithm]) -> Result<Self, KeySetError> {
-        let mut by_kid: HashMap<String, Named> = HashMap::new();
-        let mut all = Named::default();
+        let mut by_kid: HashMap<String, KeysOfName> = HashMap::new();
+        let mut all = KeysOfName::default();
         for Surveyed { kid, verdict, ambiguous } in survey(json, accepted)? {
             let key = verdict.ok();
             if let Some(kid) = kid.filter(|_| key.is_some() || !ambiguous.is_empty()) {
@@ -227,7 +229,7 @@ impl KeySet {
     }
 
     /// The keys that a token names; without a name, the only one.
-    pub fn find(&self, kid: Option<&str>) -> Option<&Named> {
+    pub fn find(&self, kid: Option<&str>) -> Option<&KeysOfName> {
         match kid {
             Some(kid) => self.by_kid.get(kid),
             None => self.only.as_ref(),
@@ -236,7 +238,7 @@ impl KeySet {
 
     /// Whether another set has the same usable keys.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        let same = |a: Option<&Named>, b: Option<&Named>| match (a, b) {
+        let same = |a: Option<&KeysOfName>, b: Option<&KeysOfName>| match (a, b) {
             (None, None) => true,
             (Some(a), Some(b)) => a.is_same_as(b),
             _ => false,
@@ -249,7 +251,7 @@ impl KeySet {
 
 /// What becomes of each key of a set.
 pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeySetError> {
-    let document: Document = serde_json::from_slice(json).map_err(KeySetError::Malformed)?;
+    let document: JwkSet = serde_json::from_slice(json).map_err(KeySetError::Malformed)?;
     if document.keys.len() > MOST_KEYS {
         return Err(KeySetError::TooMany);
     }
@@ -268,14 +270,16 @@ pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeyS
 fn tell_apart(surveyed: &mut [Surveyed]) {
     let named =
         surveyed.iter().filter_map(|key| Some((key.kid.clone()?, key.verdict.clone().ok()?)));
-    let named: Vec<(String, Key)> = named.collect();
+    let named: Vec<(String, VerifyingKey)> = named.collect();
     for Surveyed { kid, verdict, ambiguous } in surveyed {
         let (Some(kid), Ok(key)) = (kid.as_ref(), verdict.as_mut()) else {
             continue;
         };
-        let is_other =
-            |(name, other): &&(String, Key)| name == kid && other.thumbprint != key.thumbprint;
-        let others: Vec<&Key> = named.iter().filter(is_other).map(|(_, other)| other).collect();
+        let is_other = |(name, other): &&(String, VerifyingKey)| {
+            name == kid && other.thumbprint != key.thumbprint
+        };
+        let others: Vec<&VerifyingKey> =
+            named.iter().filter(is_other).map(|(_, other)| other).collect();
         let is_told = |algorithm: &Algorithm| {
             !others.iter().any(|other| other.algorithms.contains(algorithm))
         };
@@ -302,7 +306,7 @@ fn judge(key: &RawValue, accepted: &[Algorithm]) -> Surveyed {
     Surveyed { kid, verdict, ambiguous: Vec::new() }
 }
 
-fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<Key, LeftOut> {
+fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<VerifyingKey, LeftOut> {
     if let AlgorithmParameters::Other(_) = jwk.algorithm {
         return Err(LeftOut::Malformed);
     }
@@ -322,7 +326,7 @@ fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<Key, LeftOut> {
         _ => DecodingKey::from_jwk(jwk).map_err(|_| LeftOut::Malformed)?,
     };
     let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| LeftOut::Malformed)?;
-    Ok(Key { verifying, algorithms, thumbprint })
+    Ok(VerifyingKey { verifying, algorithms, thumbprint })
 }
 
 /// RSA keys must be long enough to hold, short enough to verify with in time, and of an exponent above

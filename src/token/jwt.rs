@@ -17,7 +17,7 @@ use serde::de::{Error as _, MapAccess};
 
 use super::TokenError;
 use super::algorithm::Algorithm;
-use super::jwks::Key;
+use super::jwks::VerifyingKey;
 use crate::strict::{self, Members, skip, text};
 
 /// The three parts of a compact JWS.
@@ -104,7 +104,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Verifies the signature.
-    pub fn verify(&self, key: &Key, algorithm: Algorithm) -> Result<(), TokenError> {
+    pub fn verify(&self, key: &VerifyingKey, algorithm: Algorithm) -> Result<(), TokenError> {
         key.verify(algorithm, self.signed.as_bytes(), self.signature)
     }
 }

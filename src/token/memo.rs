@@ -21,11 +21,11 @@ const MOST: usize = 64;
 
 /// A keyed hash of a token's text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark([u8; 16]);
+pub(super) struct TokenMark([u8; 16]);
 
 /// A token that was verified.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct RememberedToken {
     pub(super) digest: Digest,
     pub(super) token: Arc<VerifiedToken>,
     pub(super) signed: Signed,
@@ -39,11 +39,11 @@ static KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
 
 thread_local! {
     /// By the mark's first bits; the newer takes the place of the older.
-    static MET: RefCell<Vec<Option<(Mark, u64, Known)>>> =
+    static MET: RefCell<Vec<Option<(TokenMark, u64, RememberedToken)>>> =
         RefCell::new(std::iter::repeat_with(|| None).take(MOST).collect());
 }
 
-impl Mark {
+impl TokenMark {
     /// The mark of a text; none, if there is no key to make it with.
     pub(super) fn of(text: &[u8]) -> Option<Self> {
         // The same for each: a hash is what is wanted, and nobody sees two of them.
@@ -59,7 +59,7 @@ impl Mark {
 }
 
 /// What this thread remembers of a token, of the stage that is told.
-pub(super) fn recall(mark: Mark, stage: u64) -> Option<Known> {
+pub(super) fn recall(mark: TokenMark, stage: u64) -> Option<RememberedToken> {
     MET.with_borrow(|met| match met.get(mark.place()) {
         Some(Some((known, of, token))) if *known == mark && *of == stage => Some(token.clone()),
         _ => None,
@@ -67,7 +67,7 @@ pub(super) fn recall(mark: Mark, stage: u64) -> Option<Known> {
 }
 
 /// Remembers a token that was verified.
-pub(super) fn remember(mark: Mark, stage: u64, known: Known) {
+pub(super) fn remember(mark: TokenMark, stage: u64, known: RememberedToken) {
     MET.with_borrow_mut(|met| {
         if let Some(place) = met.get_mut(mark.place()) {
             *place = Some((mark, stage, known));
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_mark_is_that_of_its_text_alone() {
         let text = "a".repeat(1000);
-        let mark = |text: &str| Mark::of(text.as_bytes());
+        let mark = |text: &str| TokenMark::of(text.as_bytes());
         assert!(mark(&text) == mark(&text) && mark(&text).is_some());
         for other in [&text[1..], &format!("{text}a"), &format!("b{}", &text[1..]), ""] {
             assert!(mark(other) != mark(&text), "{}", other.len());

@@ -75,10 +75,10 @@ impl Revoked {
         count(&self.known) + count(&self.alleged)
     }
 
-    fn mark(&self, token: Digest, memory: Memory) {
+    fn mark(&self, token: Digest, memory: RememberedAs) {
         match memory {
-            Memory::Known(time) => self.known.insert(token, time),
-            Memory::Alleged(time) => self.alleged.insert(token, time),
+            RememberedAs::Known(time) => self.known.insert(token, time),
+            RememberedAs::Alleged(time) => self.alleged.insert(token, time),
         }
         self.any.store(true, Ordering::Release);
     }
@@ -86,20 +86,20 @@ impl Revoked {
 
 /// How long a revoked token is remembered, and among which.
 #[derive(Clone, Copy)]
-enum Memory {
+enum RememberedAs {
     Known(Duration),
     Alleged(Duration),
 }
 
 /// The token of a revocation request, as its digest, and how it must be remembered once it is revoked.
-pub struct Revocation {
+pub struct TokenRevocation {
     digest: Option<Digest>,
-    memory: Memory,
+    memory: RememberedAs,
 }
 
-impl fmt::Debug for Revocation {
+impl fmt::Debug for TokenRevocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Revocation(..)")
+        f.write_str("TokenRevocation(..)")
     }
 }
 
@@ -111,39 +111,44 @@ impl Tokens {
         form: &[u8],
         caller: &OrganisationId,
         now: Moment,
-    ) -> Option<Revocation> {
+    ) -> Option<TokenRevocation> {
         let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
         let token = tokens.next().map(|(_, text)| text);
         if tokens.next().is_some() {
             return None;
         }
         let Some(text) = token.filter(|text| text.len() <= self.limits.longest) else {
-            return Some(Revocation { digest: None, memory: Memory::Alleged(Duration::ZERO) });
+            return Some(TokenRevocation {
+                digest: None,
+                memory: RememberedAs::Alleged(Duration::ZERO),
+            });
         };
         // Under one signed text, whoever has an ES256 token can write another signature.
         let named = jwt::Parts::split(&text).map_or(&*text, |parts| parts.signed());
         let digest = Some(Digest::of(named));
-        Some(Revocation { digest, memory: self.memory(&text, caller, now).await })
+        Some(TokenRevocation { digest, memory: self.memory(&text, caller, now).await })
     }
 
     /// Signed tokens are verified first: a made-up one must not be remembered like one that was issued.
-    async fn memory(&self, text: &str, caller: &OrganisationId, now: Moment) -> Memory {
+    async fn memory(&self, text: &str, caller: &OrganisationId, now: Moment) -> RememberedAs {
         let answers_end = self.limits.introspection_max_age + UNDER_WAY;
         let is_signed = jwt::Parts::split(text).is_some() && self.issuers.have_keys();
         if !is_signed {
-            return Memory::Alleged(answers_end);
+            return RememberedAs::Alleged(answers_end);
         }
         match self.verify(Digest::of(text), None, text, caller, now).await {
-            Ok(token) => Memory::Known(life(&token, now).max(answers_end)),
+            Ok(token) => RememberedAs::Known(life(&token, now).max(answers_end)),
             // What may come to hold.
-            Err(TokenError::NotYetValid | TokenError::UnknownKey) => Memory::Alleged(UNKNOWN_LIFE),
-            Err(error) if error.is_verdict() => Memory::Alleged(answers_end),
-            Err(_) => Memory::Alleged(UNKNOWN_LIFE),
+            Err(TokenError::NotYetValid | TokenError::UnknownKey) => {
+                RememberedAs::Alleged(UNKNOWN_LIFE)
+            }
+            Err(error) if error.is_verdict() => RememberedAs::Alleged(answers_end),
+            Err(_) => RememberedAs::Alleged(UNKNOWN_LIFE),
         }
     }
 
     /// Refuses the token from now on: its authorization server has revoked it, or may have.
-    pub fn revoke(&self, revocation: &Revocation) {
+    pub fn revoke(&self, revocation: &TokenRevocation) {
         if let Some(digest) = revocation.digest {
             self.revoked.mark(digest, revocation.memory);
         }
@@ -157,7 +162,7 @@ impl Tokens {
         // Another text of a token that was seen is the same token.
         let signed = known.and_then(|known| known.signed);
         for digest in [Some(token), signed].into_iter().flatten() {
-            self.revoked.mark(digest, Memory::Known(time));
+            self.revoked.mark(digest, RememberedAs::Known(time));
         }
     }
 

@@ -1,7 +1,7 @@
 //! A connection to a server, and the exchange that is under way on it.
 //!
 //! Everything half done lives here and not in a future, so that whoever waits may be dropped at any time: then the
-//! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::turn`]).
+//! connection is dropped with it, for only a whole exchange gives it back ([`crate::http1::ledger`]).
 
 use std::io::{self, IoSlice, Read as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::Chosen;
-use crate::http1::answer::{Head, HeadReader, Malformed};
-use crate::http1::body::{BodyReader, Read};
-use crate::http1::turn::{Seen, Turn};
+use crate::http1::answer::{AnswerHead, HeadReader, Malformed};
+use crate::http1::body::{BodyRead, BodyReader};
+use crate::http1::ledger::{Ledger, Seen};
 use crate::scratch;
 
 /// The transport of a connection.
@@ -61,7 +61,7 @@ pub struct Line {
     output: Vec<u8>,
     content: Bytes,
     sent: usize,
-    turn: Turn,
+    ledger: Ledger,
     head: HeadReader,
     body: Option<BodyReader>,
     /// For how long the server keeps the connection, if it says so.
@@ -72,7 +72,7 @@ pub struct Line {
 #[derive(Debug)]
 pub enum Heard {
     /// The head of an answer, at the beginning of the buffer: an interim one or the answer itself.
-    Head(Head),
+    Head(AnswerHead),
     /// The connection ended.
     End,
 }
@@ -127,7 +127,7 @@ impl Line {
             output: Vec::new(),
             content: Bytes::new(),
             sent: 0,
-            turn: Turn::default(),
+            ledger: Ledger::default(),
             head: HeadReader::default(),
             body: None,
             patience: None,
@@ -193,7 +193,7 @@ impl Line {
     /// Notes that what is to be sent ends the request.
     pub fn end_request(&mut self) {
         if self.is_sent() {
-            self.turn.note_sent_whole();
+            self.ledger.note_sent_whole();
         }
     }
 
@@ -204,17 +204,18 @@ impl Line {
             let output = self.output.get(self.sent..).unwrap_or_default();
             let content = self.content.get(of_content..).unwrap_or_default();
             let polled = self.io.poll_write(cx, output, content);
-            let written = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
+            let written = ready!(polled).inspect_err(|_| self.ledger.note_broken())?;
             if written == 0 {
-                self.turn.note_broken();
+                self.ledger.note_broken();
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.turn.note_sent(written);
+            self.ledger.note_sent(written);
             self.sent += written;
         }
         // Taken is not sent: TLS may hold it back.
         if let Io::Secured(tls) = &mut self.io {
-            ready!(Pin::new(&mut **tls).poll_flush(cx)).inspect_err(|_| self.turn.note_broken())?;
+            ready!(Pin::new(&mut **tls).poll_flush(cx))
+                .inspect_err(|_| self.ledger.note_broken())?;
         }
         self.clear_output();
         Poll::Ready(Ok(()))
@@ -234,7 +235,7 @@ impl Line {
     /// Gives up what is still to be sent.
     pub fn stop_sending(&mut self) {
         self.clear_output();
-        self.turn.note_ends();
+        self.ledger.note_ends();
     }
 
     /// Reads more; gives how many bytes, none at the end of the connection.
@@ -275,13 +276,13 @@ impl Line {
     }
 
     fn note_read(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let read = ready!(polled).inspect_err(|_| self.turn.note_broken())?;
-        self.turn.note_got(read);
+        let read = ready!(polled).inspect_err(|_| self.ledger.note_broken())?;
+        self.ledger.note_got(read);
         Poll::Ready(Ok(read))
     }
 
     /// The head of the next answer; nothing, if more is to be read.
-    pub fn head(&mut self) -> Result<Option<Head>, Broken> {
+    pub fn head(&mut self) -> Result<Option<AnswerHead>, Broken> {
         Ok(self.head.read(&mut self.input)?)
     }
 
@@ -291,16 +292,16 @@ impl Line {
     }
 
     /// Goes on behind an interim answer (1xx), which has no content.
-    pub fn skip_interim(&mut self, head: &Head) {
+    pub fn skip_interim(&mut self, head: &AnswerHead) {
         self.input.advance(head.length.min(self.input.len()));
     }
 
     /// Begins the answer's content.
-    pub fn begin_body(&mut self, head: &Head, is_head: bool) -> Result<(), Broken> {
+    pub fn begin_body(&mut self, head: &AnswerHead, is_head: bool) -> Result<(), Broken> {
         let framing = head.framing(&self.input, is_head)?;
         // Some servers answer a HEAD with a body: kept, the connection would give it to who comes next.
         if is_head || !head.keeps_connection(&self.input) {
-            self.turn.note_ends();
+            self.ledger.note_ends();
         }
         // A second less: the server closes it when time is up, whatever is on its way then.
         let seconds = head.patience(&self.input).map(|seconds| seconds.saturating_sub(1));
@@ -308,7 +309,7 @@ impl Line {
         self.input.advance(head.length.min(self.input.len()));
         let body = BodyReader::of_answer(framing);
         if body.is_whole() {
-            self.turn.note_got_whole();
+            self.ledger.note_got_whole();
         }
         self.body = Some(body);
         Ok(())
@@ -320,11 +321,11 @@ impl Line {
         if body.is_whole() {
             return Ok(Piece::End);
         }
-        let Read { skip, content, ended } =
+        let BodyRead { skip, content, ended } =
             body.read(&self.input).map_err(|_| Broken::Malformed)?;
         self.input.advance(skip);
         if ended {
-            self.turn.note_got_whole();
+            self.ledger.note_got_whole();
         }
         match (content, ended) {
             (0, true) => Ok(Piece::End),
@@ -343,9 +344,9 @@ impl Line {
     /// The connection ended. Whether the answer's content is whole by that.
     pub fn ends_whole(&mut self) -> bool {
         let is_whole = self.body.as_ref().is_some_and(BodyReader::ends_with_connection);
-        self.turn.note_ends();
+        self.ledger.note_ends();
         if is_whole {
-            self.turn.note_got_whole();
+            self.ledger.note_got_whole();
             self.body = None;
         }
         is_whole
@@ -358,13 +359,13 @@ impl Line {
 
     /// What the server saw of the request.
     pub fn seen(&self) -> Seen {
-        self.turn.seen()
+        self.ledger.seen()
     }
 
     /// Ends the exchange: the connection, if it may carry another.
     pub(super) fn finish(mut self) -> Option<Self> {
-        let turn = std::mem::take(&mut self.turn);
-        turn.finish(self.input.len())?;
+        let ledger = std::mem::take(&mut self.ledger);
+        ledger.finish(self.input.len())?;
         // What waits owns no buffer.
         scratch::give_back_piece(&mut self.input);
         self.input = BytesMut::new();
@@ -411,7 +412,7 @@ mod tests {
         let server = Chosen {
             address: listener.local_addr().unwrap(),
             place: 0,
-            tls: Some(tls::Client::new(&settings).unwrap()),
+            tls: Some(tls::ServerTls::new(&settings).unwrap()),
             idle_timeout: Duration::from_secs(1),
             number: 0,
         };

@@ -19,10 +19,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The pool of a thread.
 #[derive(Default)]
-pub struct Pool(Mutex<Within>);
+pub struct Pool(Mutex<IdleLines>);
 
 #[derive(Default)]
-struct Within {
+struct IdleLines {
     /// By the number of the server.
     idle: HashMap<u64, VecDeque<Idle>>,
     swept: Option<Instant>,

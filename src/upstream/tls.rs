@@ -12,12 +12,12 @@ use super::UpstreamTls;
 
 /// How a connection to a server is secured.
 #[derive(Clone)]
-pub struct Client {
+pub struct ServerTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Client(..)")
     }
@@ -34,7 +34,7 @@ pub enum ClientError {
     Anchor(rustls::Error),
 }
 
-impl Client {
+impl ServerTls {
     /// A client that accepts the server of this name, by these roots and no others.
     pub fn new(tls: &UpstreamTls) -> Result<Self, ClientError> {
         let name = ServerName::try_from(tls.server_name.clone()).map_err(|_| ClientError::Name)?;

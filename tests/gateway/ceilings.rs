@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portaria::lab::client::Http1;
+use portaria::lab::client::Http1Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -146,7 +146,7 @@ async fn a_reload_changes_the_ceilings_and_sends_nobody_away() {
 }
 
 /// A connection with a request under way that the backend never answers.
-pub async fn hold(lab: &Lab, mut connection: Http1) -> Http1 {
+pub async fn hold(lab: &Lab, mut connection: Http1Client) -> Http1Client {
     let before = lab.recorded().len();
     connection.send(&Request::get(&format!("{OPEN}?lab=silent")).to_bytes()).await.unwrap();
     eventually("the backend has it", || async { lab.recorded().len() > before }).await;

@@ -1,6 +1,6 @@
 //! The customer's consent: whose it is, in which state, for what; and what ends what is kept of it.
 
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 use serde_json::json;
 
 use crate::harness::*;
@@ -93,12 +93,12 @@ async fn initiating_without_an_authorised_consent_is_403() {
 async fn expiry_is_judged_when_the_consent_is_used() {
     let lab = lab().await;
     let put = |id: &str, expiration: Option<&str>| {
-        let record = Record {
+        let record = StoredConsent {
             status: "AUTHORISED".into(),
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
             expiration: expiration.map(str::to_owned),
-            ..Record::default()
+            ..StoredConsent::default()
         };
         lab.consents.put(id, record);
         read(&lab, id)
@@ -119,11 +119,11 @@ async fn a_consent_without_expiration_is_judged_as_configured() {
     for (missing, status) in [("refuse", 503), ("never_expires", 200)] {
         let key = format!("keep = \"5m\"\nmissing_expiration = \"{missing}\"");
         let lab = lab_with(|config| config.swap("keep = \"5m\"", &key)).await;
-        let record = Record {
+        let record = StoredConsent {
             status: "AUTHORISED".into(),
             permissions: vec![PERMISSION.into()],
             client_id: CLIENT_ONE.into(),
-            ..Record::default()
+            ..StoredConsent::default()
         };
         lab.consents.put("urn:x:1", record);
         assert_eq!(lab.send(&read(&lab, "urn:x:1")).await.status, status);
@@ -382,12 +382,12 @@ async fn a_registry_that_cannot_be_asked_is_503() {
 #[tokio::test]
 async fn an_answer_of_the_registry_that_is_not_understood_is_503() {
     let lab = lab().await;
-    let record = |status: &str, expiration: &str| Record {
+    let record = |status: &str, expiration: &str| StoredConsent {
         status: status.into(),
         permissions: vec![PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: Some(expiration.into()),
-        ..Record::default()
+        ..StoredConsent::default()
     };
     lab.consents.put("urn:x:1", record("SUSPENDED", "2099-01-01T00:00:00Z"));
     lab.consents.put("urn:x:2", record("AUTHORISED", "soon"));

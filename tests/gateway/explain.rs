@@ -4,7 +4,7 @@
 mod offline;
 mod page;
 
-use portaria::lab::authorization::Grant;
+use portaria::lab::authorization::TokenContent;
 use serde_json::Value;
 
 use crate::harness::*;
@@ -36,10 +36,13 @@ async fn a_refusal_is_explained_by_what_was_compared() {
     let consent = lab.consent(&["RESOURCES_READ"]);
     let rejected = lab.consent(&["RESOURCES_READ"]);
     lab.consents.set_status(&rejected, "REJECTED");
-    let foreign = Grant { client_id: CLIENT_TWO.into(), ..lab.user_grant("resources", &consent) };
-    let elsewhere =
-        Grant { thumbprint: pki().two.thumbprint(), ..lab.user_grant("resources", &consent) };
-    let issue = |grant: &Grant| lab.authorization.issue_signed(grant).unwrap();
+    let foreign =
+        TokenContent { client_id: CLIENT_TWO.into(), ..lab.user_grant("resources", &consent) };
+    let elsewhere = TokenContent {
+        thumbprint: pki().two.thumbprint(),
+        ..lab.user_grant("resources", &consent)
+    };
+    let issue = |grant: &TokenContent| lab.authorization.issue_signed(grant).unwrap();
     let get = |path: &str, token: &str| Request::get(path).bearer(token);
     let cases = [
         (get(AUTO, &lab.user_token("resources", &consent)), "scope", "scope", "insurance-auto"),

@@ -17,9 +17,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use portaria::lab::authorization::{AuthorizationServer, GATEWAY_SECRET, Grant, Signer};
+use portaria::lab::authorization::{AuthorizationServer, GATEWAY_SECRET, Signer, TokenContent};
 use portaria::lab::backend::{Backend, Recorded};
-use portaria::lab::client::{Connector, Http1, Http2, Response};
+use portaria::lab::client::{Connector, Http1Client, Http2Client, Response};
 use portaria::lab::consents::Store;
 use portaria::lab::http::Service;
 use portaria::lab::pki::Identity;
@@ -98,7 +98,7 @@ pub fn write_files(directory: &Path, pki: &Pki, authorization: &AuthorizationSer
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
     write("server.pem", &pki.server.chain_pem);
     let write_secret = |name: &str, text: &str| {
-        portaria::lab::place::write_secret(&directory.join(name), text).unwrap();
+        portaria::lab::directory::write_secret(&directory.join(name), text).unwrap();
     };
     write_secret("server.key", &pki.server.key_pem);
     write("roots.pem", &pki.root.pem());
@@ -187,12 +187,12 @@ impl Lab {
     }
 
     /// An HTTP/1 connection of participant one.
-    pub async fn http1(&self) -> Http1 {
+    pub async fn http1(&self) -> Http1Client {
         self.connector(Some(&self.pki.one)).http1().await.unwrap()
     }
 
     /// An HTTP/2 connection of participant one.
-    pub async fn http2(&self) -> Http2 {
+    pub async fn http2(&self) -> Http2Client {
         self.connector(Some(&self.pki.one)).http2().await.unwrap()
     }
 
@@ -208,8 +208,8 @@ impl Lab {
         self.authorization.issue_signed(&self.client_grant(scope)).unwrap()
     }
 
-    pub fn client_grant(&self, scope: &str) -> Grant {
-        Grant {
+    pub fn client_grant(&self, scope: &str) -> TokenContent {
+        TokenContent {
             client_id: CLIENT_ONE.into(),
             scope: scope.into(),
             subject: None,
@@ -223,8 +223,8 @@ impl Lab {
         self.authorization.issue_signed(&self.user_grant(scope, consent)).unwrap()
     }
 
-    pub fn user_grant(&self, scope: &str, consent: &str) -> Grant {
-        Grant {
+    pub fn user_grant(&self, scope: &str, consent: &str) -> TokenContent {
+        TokenContent {
             scope: format!("openid consent:{consent} {scope}"),
             subject: Some("customer".into()),
             ..self.client_grant("")

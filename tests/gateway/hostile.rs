@@ -1,7 +1,7 @@
 //! Bad input where certificates are expected: each is refused by name, in the handshake and by
 //! `portaria cert verify` alike, and the gateway goes on.
 
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, SanType, SerialNumber};
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -22,7 +22,7 @@ fn chain(parts: &[&[u8]]) -> Identity {
 
 /// A client of the issuing authority with a change.
 fn client(change: impl FnOnce(&mut CertificateParams)) -> Identity {
-    pki().issuing.client_with(&pki().client_key, &Subject::default(), change).unwrap()
+    pki().issuing.client_with(&pki().client_key, &ClientSubject::default(), change).unwrap()
 }
 
 fn not_certificates() -> Vec<Case> {
@@ -42,7 +42,7 @@ fn not_certificates() -> Vec<Case> {
 fn long_chains() -> Vec<Case> {
     let (leaf, issuing) = (&pki().one.chain[0], &pki().one.chain[1]);
     let fifty: Vec<&[u8]> = [&[&leaf[..]][..], &[&issuing[..]; 49]].concat();
-    let five = Authority::maze(1, 5).unwrap();
+    let five = CertificationAuthority::maze(1, 5).unwrap();
     let same_name: Vec<&[u8]> =
         std::iter::once(&leaf[..]).chain(five.iter().map(|d| &d[..])).collect();
     vec![
@@ -57,10 +57,10 @@ fn long_chains() -> Vec<Case> {
 fn a_loop() -> Identity {
     let key = rsa_key().unwrap().serialize_pem();
     let key = || rcgen::KeyPair::from_pem(&key).unwrap();
-    let y = Authority::root("Y", key()).unwrap();
+    let y = CertificationAuthority::root("Y", key()).unwrap();
     let x = y.issuing("X", rsa_key().unwrap()).unwrap();
     let y_by_x = x.issuing("Y", key()).unwrap();
-    let client = x.client(&pki().client_key, &Subject::default()).unwrap();
+    let client = x.client(&pki().client_key, &ClientSubject::default()).unwrap();
     client.with_chain(vec![client.chain[0].clone(), x.certificate(), y_by_x.certificate()])
 }
 
@@ -92,7 +92,7 @@ fn extensions() -> Vec<Case> {
                 params.custom_extensions = vec![one.clone(), one];
             })
             .unwrap();
-        authority.client(&pki().client_key, &Subject::default()).unwrap()
+        authority.client(&pki().client_key, &ClientSubject::default()).unwrap()
     };
     vec![
         ("an unknown extension twice", repeated(&PRIVATE_OID, &[5, 0]), "malformed"),
@@ -134,7 +134,7 @@ fn names() -> Vec<Case> {
     let utf8 = DnValue::Utf8String("tpp.example\0.other.example".to_owned());
     let wide = DnValue::BmpString("Seguradora\0".try_into().unwrap());
     let authority = pki().root.issuing("issuer\0", rsa_key().unwrap()).unwrap();
-    let of_authority = authority.client(&pki().client_key, &Subject::default()).unwrap();
+    let of_authority = authority.client(&pki().client_key, &ClientSubject::default()).unwrap();
     vec![
         ("a NUL in commonName", named(DnType::CommonName, utf8.clone()), "malformed"),
         ("a NUL in another name", named(DnType::LocalityName, utf8), "malformed"),

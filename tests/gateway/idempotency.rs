@@ -99,7 +99,7 @@ impl Keeping {
         let shipped = crate::harness::policies();
         std::fs::copy(shipped.join("consents-v3.toml"), policies.join("consents.toml")).unwrap();
         let key = store.path().join("key");
-        portaria::lab::place::write_secret(&key, &"k".repeat(32)).unwrap();
+        portaria::lab::directory::write_secret(&key, &"k".repeat(32)).unwrap();
         let table = format!(
             "\n[idempotency]\ndirectory = \"{}\"\nkey_file = \"{}\"\n{settings}\n",
             store.path().join("answers").display(),
@@ -285,7 +285,7 @@ async fn a_key_belongs_to_one_client_and_one_resource() {
         }
         assert_eq!(keeping.reached(), distinct.len(), "round {round}");
     }
-    let grant = portaria::lab::authorization::Grant {
+    let grant = portaria::lab::authorization::TokenContent {
         client_id: CLIENT_TWO.into(),
         thumbprint: lab.pki.two.thumbprint(),
         ..lab.client_grant("demo")
@@ -378,7 +378,7 @@ async fn fifty_at_once_reach_the_backend_once() {
 }
 
 /// A request with a body that is passed on as it comes, without its last byte, on its way to the backend.
-async fn half_of_a_long_post(keeping: &Keeping) -> (portaria::lab::client::Http1, Request) {
+async fn half_of_a_long_post(keeping: &Keeping) -> (portaria::lab::client::Http1Client, Request) {
     let long = keeping.consent(&"1".repeat(100_000));
     let bytes = long.to_bytes();
     let mut connection = keeping.lab.http1().await;
@@ -1179,7 +1179,7 @@ async fn uploads_that_stall_leave_other_participants_their_turn() {
     }
     let are_under_way = || async { lab.backend.connections() >= 255 };
     eventually("they are under way", are_under_way).await;
-    let grant = portaria::lab::authorization::Grant {
+    let grant = portaria::lab::authorization::TokenContent {
         client_id: CLIENT_TWO.into(),
         thumbprint: lab.pki.two.thumbprint(),
         ..lab.client_grant("demo")

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use portaria::lab::authorization::Grant;
-use portaria::lab::pki::{Identity, Subject};
+use portaria::lab::authorization::TokenContent;
+use portaria::lab::pki::{ClientSubject, Identity};
 
 use crate::harness::*;
 
@@ -15,7 +15,7 @@ const OPEN: &str = "/open-insurance/channels/v2/branches";
 async fn send_as(lab: &Lab, identity: &Identity) -> portaria::lab::client::Response {
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token);
     let mut connection = lab.connector(Some(identity)).http1().await.unwrap();
@@ -74,11 +74,11 @@ async fn the_prefix_of_another_ecosystem_can_be_configured() {
 #[tokio::test]
 async fn a_certificate_that_expires_while_its_connection_lives_is_refused() {
     let lab = lab().await;
-    let subject = Subject { not_after: 3, ..Subject::default() };
+    let subject = ClientSubject { not_after: 3, ..ClientSubject::default() };
     let identity = lab.pki.issuing.client(&lab.pki.client_key, &subject).unwrap();
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token).to_bytes();
     let mut http1 = lab.connector(Some(&identity)).http1().await.unwrap();

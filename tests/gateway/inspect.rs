@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use portaria::identity::Preset;
-use portaria::inspect::cert::{Asked, Question, Use, verify};
+use portaria::inspect::cert::{CertificateUse, ChainQuestion, ProfileChoice, verify};
 
 use crate::harness::*;
 
@@ -48,7 +48,7 @@ fn an_import_makes_roots_anchors_and_nothing_else() {
 
 #[test]
 fn an_import_tells_the_distribution_points_for_the_allow_list() {
-    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     let pki = pki();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -58,9 +58,9 @@ fn an_import_tells_the_distribution_points_for_the_allow_list() {
         params.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris }];
     };
     let issuing = pki.root.issuing_with("Lab SSL v3", rsa_key().unwrap(), named).unwrap();
-    let client = |authority: &Authority, point: &str, not_after| {
+    let client = |authority: &CertificationAuthority, point: &str, not_after| {
         let distribution_points = vec![point.to_owned()];
-        let subject = Subject { distribution_points, not_after, ..Subject::default() };
+        let subject = ClientSubject { distribution_points, not_after, ..ClientSubject::default() };
         authority.client(&pki.client_key, &subject).unwrap()
     };
     let year = 365 * 86_400;
@@ -118,14 +118,14 @@ fn every_changed_byte_of_a_chain_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("roots.pem"), pki.root.pem()).unwrap();
-    let question = Question {
+    let question = ChainQuestion {
         chain: at.join("chain.pem"),
         anchors: at.join("roots.pem"),
         intermediates: None,
         crl: Vec::new(),
         at: None,
-        purpose: Use::Client,
-        profile: Asked::Profile(Preset::OpinProduction),
+        purpose: CertificateUse::Client,
+        profile: ProfileChoice::Profile(Preset::OpinProduction),
     };
     let answer = |leaf: &[u8], rest: &[String]| {
         let chain = in_pem(leaf) + &rest.concat();
@@ -152,13 +152,13 @@ fn every_changed_byte_of_a_chain_is_refused() {
 
 #[test]
 fn a_root_that_was_issued_again_admits_beside_its_expired_self() {
-    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     let key = rsa_key().unwrap().serialize_pem();
     let key = || rcgen::KeyPair::from_pem(&key).unwrap();
-    let expired = Authority::root_until("Lab Root v10", key(), -3600).unwrap();
-    let renewed = Authority::root("Lab Root v10", key()).unwrap();
+    let expired = CertificationAuthority::root_until("Lab Root v10", key(), -3600).unwrap();
+    let renewed = CertificationAuthority::root("Lab Root v10", key()).unwrap();
     let issuing = renewed.issuing("Lab SSL v1", rsa_key().unwrap()).unwrap();
-    let client = issuing.client(&rsa_key().unwrap(), &Subject::default()).unwrap();
+    let client = issuing.client(&rsa_key().unwrap(), &ClientSubject::default()).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::write(at.join("chain.pem"), &client.chain_pem).unwrap();
@@ -209,7 +209,7 @@ fn a_clock_that_lags_and_the_order_of_files_decide_nothing() {
 #[test]
 fn what_a_configuration_trusts_can_be_shown() {
     let directory = tempfile::tempdir().unwrap();
-    let place = portaria::lab::place::Place::new(directory.path());
+    let place = portaria::lab::directory::LabDirectory::new(directory.path());
     place.init(&policies()).unwrap();
     let output = portaria(directory.path(), &["trust", "show", "-c", "config.toml"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");

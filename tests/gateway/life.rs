@@ -298,7 +298,7 @@ async fn nothing_that_is_printed_moves_a_terminal() {
     let bad = "a\u{1b}[2J\u{202e}\u{9b}\u{2066}\u{200f}\nFORGED";
     let directory = private_directory();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-    let subject = portaria::lab::pki::Subject::default();
+    let subject = portaria::lab::pki::ClientSubject::default();
     let client = pki().issuing.client_with(&pki().client_key, &subject, |certificate| {
         certificate.distinguished_name.push(rcgen::DnType::CommonName, bad);
         certificate.distinguished_name.push(rcgen::DnType::LocalityName, bad);

@@ -341,7 +341,7 @@ async fn no_bad_file_takes_the_place_of_a_good_one() {
     let files = Files::new();
     let in_force = std::fs::read_to_string(files.path("issuing.crl")).unwrap();
     let lab = files.lab(", missing = \"allow\"").await;
-    let twin = portaria::lab::pki::Authority::root(
+    let twin = portaria::lab::pki::CertificationAuthority::root(
         "portaria lab SSL v1",
         portaria::lab::pki::rsa_key().unwrap(),
     )

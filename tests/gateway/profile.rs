@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use portaria::identity::{Preset, Rule};
-use portaria::inspect::cert::{self, Asked, Use};
+use portaria::inspect::cert::{self, CertificateUse, ProfileChoice};
 use portaria::inspect::reading;
-use portaria::lab::authorization::Grant;
+use portaria::lab::authorization::TokenContent;
 use portaria::lab::client::Response;
-use portaria::lab::pki::{Identity, Subject};
+use portaria::lab::pki::{ClientSubject, Identity};
 use rcgen::{CertificateParams, DnType, DnValue, KeyPair, KeyUsagePurpose, SanType};
 
 use crate::harness::*;
@@ -64,11 +64,11 @@ const FAULTS: &[(Rule, Change)] = &[
 
 fn faulty(change: Change) -> Identity {
     let pki = pki();
-    pki.issuing.client_with(&pki.client_key, &Subject::default(), change).unwrap()
+    pki.issuing.client_with(&pki.client_key, &ClientSubject::default(), change).unwrap()
 }
 
 fn with_curve() -> Identity {
-    pki().issuing.client(&KeyPair::generate().unwrap(), &Subject::default()).unwrap()
+    pki().issuing.client(&KeyPair::generate().unwrap(), &ClientSubject::default()).unwrap()
 }
 
 async fn lab_at(level: &str) -> Lab {
@@ -80,7 +80,7 @@ async fn lab_at(level: &str) -> Lab {
 async fn send_as(lab: &Lab, identity: &Identity) -> Response {
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
     let request = Request::get(RESOURCES).bearer(&token);
     let mut connection = lab.connector(Some(identity)).http1().await.unwrap();
@@ -96,13 +96,13 @@ fn series(rule: Rule, level: &str) -> String {
     )
 }
 
-fn verify(identity: &Identity, profile: Asked) -> cert::Verdict {
+fn verify(identity: &Identity, profile: ProfileChoice) -> cert::ChainVerdict {
     let directory = tempfile::tempdir().unwrap();
     let (chain, anchors) = (directory.path().join("chain.pem"), directory.path().join("roots.pem"));
     std::fs::write(&chain, &identity.chain_pem).unwrap();
     std::fs::write(&anchors, pki().root.pem()).unwrap();
-    let (intermediates, crl, at, purpose) = (None, Vec::new(), None, Use::Client);
-    cert::verify(&cert::Question { chain, anchors, intermediates, crl, at, purpose, profile })
+    let (intermediates, crl, at, purpose) = (None, Vec::new(), None, CertificateUse::Client);
+    cert::verify(&cert::ChainQuestion { chain, anchors, intermediates, crl, at, purpose, profile })
         .unwrap()
 }
 
@@ -111,7 +111,8 @@ fn rules_in_json(identity: &Identity) -> serde_json::Value {
     let file = directory.path().join("chain.pem");
     std::fs::write(&file, &identity.chain_pem).unwrap();
     let profile = Preset::OpinProduction;
-    let reading = reading::run(&reading::Question { file, profile, subject_dn: None }).unwrap();
+    let reading =
+        reading::run(&reading::CertificateQuestion { file, profile, subject_dn: None }).unwrap();
     serde_json::from_str::<serde_json::Value>(&reading.to_json()).unwrap()["rules"].clone()
 }
 
@@ -176,9 +177,9 @@ async fn a_connection_that_is_refused_for_its_certificate_ends_and_another_is_ju
     let identity = faulty(|params| params.subject_alt_names.clear());
     let consent = lab.consent(&["RESOURCES_READ"]);
     let grant =
-        Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        TokenContent { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
     let token = lab.authorization.issue_signed(&grant).unwrap();
-    let ask = async |http2: &portaria::lab::client::Http2| {
+    let ask = async |http2: &portaria::lab::client::Http2Client| {
         let request = http::Request::get(format!("https://localhost{RESOURCES}"))
             .header("authorization", format!("Bearer {token}"))
             .header("x-fapi-interaction-id", INTERACTION_ID)
@@ -199,7 +200,7 @@ async fn a_connection_that_is_refused_for_its_certificate_ends_and_another_is_ju
 
 #[test]
 fn the_command_says_what_the_gateway_would() {
-    let production = Asked::Profile(Preset::OpinProduction);
+    let production = ProfileChoice::Profile(Preset::OpinProduction);
     for (rule, change) in FAULTS {
         let identity = faulty(*change);
         let warned = [Rule::Names, Rule::CommonName, Rule::KeyEncipherment, Rule::Validity];
@@ -212,11 +213,11 @@ fn the_command_says_what_the_gateway_would() {
             assert_eq!(verdict.to_string(), format!("invalid: {rule}"));
             assert_eq!(said["reason"], rule.name());
         }
-        assert_eq!(verify(&identity, Asked::None).to_string(), "valid");
+        assert_eq!(verify(&identity, ProfileChoice::None).to_string(), "valid");
     }
-    let sandbox = verify(&pki().one, Asked::Profile(Preset::OpinSandbox));
+    let sandbox = verify(&pki().one, ProfileChoice::Profile(Preset::OpinSandbox));
     assert_eq!(sandbox.to_string(), "invalid: issuer");
-    let finance = verify(&pki().one, Asked::Profile(Preset::OfbProduction));
+    let finance = verify(&pki().one, ProfileChoice::Profile(Preset::OfbProduction));
     assert_eq!(finance.to_string(), "invalid: organisation_id");
     assert_eq!(verify(&with_curve(), production).to_string(), "invalid: key_type");
 }
@@ -231,7 +232,7 @@ fn attributes_may_stand_in_any_order() {
             params.distinguished_name.push(kind, value);
         }
     });
-    let verdict = verify(&backwards, Asked::Profile(Preset::OpinProduction));
+    let verdict = verify(&backwards, ProfileChoice::Profile(Preset::OpinProduction));
     assert_eq!(verdict.to_string(), "valid");
 }
 

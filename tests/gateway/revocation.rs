@@ -9,7 +9,7 @@ use portaria::identity::{
     PathReason, PathRules, PathVerifier, Peer, Preset, Revocation, RevocationList, Trust,
     TrustAnchors, TrustDomain,
 };
-use portaria::lab::pki::{Authority, Identity};
+use portaria::lab::pki::{CertificationAuthority, Identity};
 use portaria::moment::Moment;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
@@ -221,7 +221,7 @@ async fn no_connection_slips_past_a_list_that_comes_during_its_handshake() {
 }
 
 /// What a listener trusts: the lab's root or another one, and these lists.
-fn trust(root: &Authority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
+fn trust(root: &CertificationAuthority, lists: &[&Arc<FetchedList>]) -> Arc<Trust> {
     let revocation = Revocation::new(Vec::new(), Leniency::Refuse, Leniency::Refuse);
     let lists = lists.iter().map(|list| Arc::clone(list)).collect();
     let algorithms = portaria::listener::tls::provider().signature_verification_algorithms;
@@ -724,12 +724,12 @@ async fn of_lists_from_files_and_points_the_newest_counts() {
 
 #[tokio::test]
 async fn only_what_is_on_the_allow_list_is_fetched() {
-    use portaria::lab::pki::Subject;
+    use portaria::lab::pki::ClientSubject;
     let points = Points::revoking(&[]).await;
     points.point.publish("/secret.crl", &of_issuing(9, &[]));
-    let subject = Subject {
+    let subject = ClientSubject {
         distribution_points: vec![points.point.url("/secret.crl")],
-        ..Subject::default()
+        ..ClientSubject::default()
     };
     let client = pki().issuing.client(&pki().client_key, &subject).unwrap();
     let lab = points.lab().await;
@@ -743,12 +743,12 @@ async fn only_what_is_on_the_allow_list_is_fetched() {
 
 #[tokio::test]
 async fn a_point_with_tls_is_asked_only_with_the_roots_that_are_named() {
-    use portaria::lab::http::{Handler, Response, serve};
+    use portaria::lab::http::{Handler, ServiceResponse, serve};
     let points = Points::revoking(&[]).await;
     let list = of_issuing(6, &[&pki().one]).into_bytes();
     let handler: Handler = Arc::new(move |_| {
         let body = list.clone();
-        Box::pin(async move { Response { status: http::StatusCode::OK, body } })
+        Box::pin(async move { ServiceResponse { status: http::StatusCode::OK, body } })
     });
     let service = serve(LOOPBACK, Some(pki().server_tls()), handler).await.unwrap();
     let secure = format!("https://{}/issuing.crl", service.address);

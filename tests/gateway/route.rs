@@ -181,7 +181,7 @@ async fn open_routes_ask_for_nothing() {
 async fn a_percent_encoded_consent_id_is_one_segment() {
     let lab = lab().await;
     let id = "urn:portaria-lab:a/b?c";
-    let record = portaria::lab::consents::Record {
+    let record = portaria::lab::consents::StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec![],
         client_id: CLIENT_ONE.into(),

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use portaria::lab::authorization::Grant;
+use portaria::lab::authorization::TokenContent;
 use portaria::lab::client::Response;
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -197,7 +197,7 @@ async fn what_the_rules_refuse_goes_on_and_is_told() {
 async fn a_consent_that_does_not_permit_it_is_told_and_not_told_of() {
     let mut shadowed = Shadowed::new().await;
     let lab = &shadowed.lab;
-    let of_other = Record {
+    let of_other = StoredConsent {
         client_id: "other".into(),
         ..lab.consents.get(&lab.consent(&["DEMO_READ"])).unwrap()
     };
@@ -282,11 +282,13 @@ async fn who_the_caller_is_and_what_its_token_is_are_never_in_shadow_mode() {
     }
     // Whose data it is: a token without a customer, one of a customer without a consent, and one under
     // somebody else's consent.
-    let consentless = Grant { scope: "openid demo".into(), ..lab.user_grant("demo", &consent) };
+    let consentless =
+        TokenContent { scope: "openid demo".into(), ..lab.user_grant("demo", &consent) };
     let consentless = lab.authorization.issue_signed(&consentless).unwrap();
     shadowed.assert_refused(&shadowed.read_with(&client), 401).await;
     shadowed.assert_refused(&shadowed.read_with(&consentless), 403).await;
-    let of_other = Record { client_id: "other".into(), ..lab.consents.get(&consent).unwrap() };
+    let of_other =
+        StoredConsent { client_id: "other".into(), ..lab.consents.get(&consent).unwrap() };
     lab.consents.put("urn:portaria-lab:OTHER", of_other);
     shadowed.assert_refused(&shadowed.read("urn:portaria-lab:OTHER"), 403).await;
     for (id, status) in [("urn:portaria-lab:OTHER", 403), ("urn:portaria-lab:NONE", 404)] {
@@ -422,7 +424,7 @@ async fn no_client_uses_up_the_consent_of_another() {
     let lab = &shadowed.lab;
     let consent = lab.consent(&["DEMO_ENFORCED"]);
     assert_eq!(shadowed.send(&shadowed.enforced(&consent)).await.status, 200);
-    let grant = Grant {
+    let grant = TokenContent {
         client_id: CLIENT_TWO.into(),
         thumbprint: lab.pki.two.thumbprint(),
         ..lab.user_grant("demo", &consent)

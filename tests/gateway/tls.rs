@@ -16,7 +16,7 @@ const OPEN: &str = "/open-insurance/channels/v2/branches";
 fn write(lab: &Lab, name: &str, identity: &Identity) {
     std::fs::write(lab.directory.path().join(format!("{name}.pem")), &identity.chain_pem).unwrap();
     let key = lab.directory.path().join(format!("{name}.key"));
-    portaria::lab::place::write_secret(&key, &identity.key_pem).unwrap();
+    portaria::lab::directory::write_secret(&key, &identity.key_pem).unwrap();
 }
 
 /// Adds certificates to the mTLS listener.
@@ -103,7 +103,7 @@ async fn a_certificate_that_has_expired_already_keeps_no_reload_back() {
     let directory = tempfile::tempdir().unwrap();
     let (chain, key) = (directory.path().join("old.pem"), directory.path().join("old.key"));
     std::fs::write(&chain, &expired.chain_pem).unwrap();
-    portaria::lab::place::write_secret(&key, &expired.key_pem).unwrap();
+    portaria::lab::directory::write_secret(&key, &expired.key_pem).unwrap();
     let lab = lab_with(|config| {
         config.replacen("\"server.pem\"", &format!("{chain:?}"), 1).replacen(
             "\"server.key\"",

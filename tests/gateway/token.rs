@@ -9,7 +9,7 @@ mod outage;
 pub mod revoked;
 mod rules;
 
-use portaria::lab::authorization::{AuthorizationServer, Grant, Signer, now};
+use portaria::lab::authorization::{AuthorizationServer, Signer, TokenContent, now};
 use portaria::lab::consents::Store;
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ async fn a_stolen_token_is_refused_with_another_certificate() {
 #[tokio::test]
 async fn a_cached_token_is_refused_when_it_expires() {
     let lab = lab().await;
-    let grant = Grant { lifetime: 2, ..lab.client_grant("consents") };
+    let grant = TokenContent { lifetime: 2, ..lab.client_grant("consents") };
     for opaque in [false, true] {
         let token = match opaque {
             true => lab.authorization.issue_opaque(&grant),

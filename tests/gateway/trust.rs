@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use portaria::identity::PathReason;
-use portaria::lab::authorization::Grant;
-use portaria::lab::client::{Http1, Http2, Response};
-use portaria::lab::pki::{Identity, Subject, rsa_key};
-use portaria::lab::place::Place;
+use portaria::lab::authorization::TokenContent;
+use portaria::lab::client::{Http1Client, Http2Client, Response};
+use portaria::lab::directory::LabDirectory;
+use portaria::lab::pki::{ClientSubject, Identity, rsa_key};
 
 use crate::harness::*;
 
@@ -63,7 +63,7 @@ async fn assert_reason(lab: &Lab, identity: &Identity, reason: &str) {
 }
 
 /// A gateway that trusts what `portaria-lab init` wrote, under one configuration for all reasons.
-async fn lab_of(place: &Place) -> Lab {
+async fn lab_of(place: &LabDirectory) -> Lab {
     let (anchors, issuers) = (place.file("trust-anchors.pem"), place.file("authorities/all.pem"));
     let mut lists = place.lists().unwrap();
     lists.retain(|list| !list.ends_with("late.crl"));
@@ -77,7 +77,7 @@ async fn lab_of(place: &Place) -> Lab {
 #[tokio::test]
 async fn every_reason_is_the_same_in_the_handshake_and_on_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
-    let place = Place::new(directory.path());
+    let place = LabDirectory::new(directory.path());
     place.init(&policies()).unwrap();
     let lab = lab_of(&place).await;
     let (anchors, lists) = (place.file("trust-anchors.pem"), place.lists().unwrap());
@@ -99,7 +99,7 @@ async fn every_reason_is_the_same_in_the_handshake_and_on_the_command_line() {
 #[tokio::test]
 async fn other_ways_to_a_reason_are_told_alike() {
     let pki = pki();
-    let subject = Subject::default();
+    let subject = ClientSubject::default();
     let ed25519 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let gone = pki.root.issuing_with("gone", rsa_key().unwrap(), |params| {
         params.not_after = time::OffsetDateTime::now_utc() - time::Duration::HOUR;
@@ -120,7 +120,7 @@ async fn other_ways_to_a_reason_are_told_alike() {
 #[test]
 fn a_cross_signed_issuer_leads_to_either_root() {
     let directory = tempfile::tempdir().unwrap();
-    let place = Place::new(directory.path());
+    let place = LabDirectory::new(directory.path());
     place.init(&policies()).unwrap();
     let (identity, lists) = (place.identity("participant-three").unwrap(), place.lists().unwrap());
     for root in ["root-one", "root-two"] {
@@ -139,7 +139,7 @@ fn a_cross_signed_issuer_leads_to_either_root() {
 #[test]
 fn the_lab_revokes_one_certificate_after_another() {
     let directory = tempfile::tempdir().unwrap();
-    let place = Place::new(directory.path());
+    let place = LabDirectory::new(directory.path());
     place.init(&policies()).unwrap();
     let (anchors, lists) = (place.file("trust-anchors.pem"), place.lists().unwrap());
     let one = place.identity("participant-one").unwrap();
@@ -213,16 +213,18 @@ async fn leniency_admits_what_it_says() {
 
 /// A participant with both kinds of connection open.
 pub struct Caller {
-    http1: Http1,
-    http2: Http2,
+    http1: Http1Client,
+    http2: Http2Client,
     token: String,
 }
 
 impl Caller {
     pub async fn connect(lab: &Lab, identity: &Identity) -> Self {
         let consent = lab.consent(&["RESOURCES_READ"]);
-        let grant =
-            Grant { thumbprint: identity.thumbprint(), ..lab.user_grant("resources", &consent) };
+        let grant = TokenContent {
+            thumbprint: identity.thumbprint(),
+            ..lab.user_grant("resources", &consent)
+        };
         let connector = lab.connector(Some(identity));
         Self {
             http1: connector.http1().await.unwrap(),
@@ -322,14 +324,14 @@ fn an_open_connection_is_judged_again_each_minute() {
         Certified, IdentityError, PathReason, PathRules, PathVerifier, Peer, Preset, Trust,
         TrustAnchors, TrustDomain,
     };
-    use portaria::lab::pki::{Authority, Subject, rsa_key};
+    use portaria::lab::pki::{CertificationAuthority, ClientSubject, rsa_key};
     use portaria::moment::Moment;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
-    let root = Authority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
+    let root = CertificationAuthority::root_until("ends soon", rsa_key().unwrap(), 30).unwrap();
     let issuing = root.issuing("issuing", rsa_key().unwrap()).unwrap();
-    let client = issuing.client(&pki().client_key, &Subject::default()).unwrap();
+    let client = issuing.client(&pki().client_key, &ClientSubject::default()).unwrap();
     let paths = PathVerifier {
         anchors: TrustAnchors::new(vec![root.certificate()]).unwrap(),
         rules: PathRules::OF_LISTENERS,

@@ -269,7 +269,7 @@ async fn a_backend_over_tls_must_prove_who_it_is() {
         (write("root.pem", &pki.root.pem()), write("other.pem", &pki.other_root.pem()));
     let handler: portaria::lab::http::Handler = std::sync::Arc::new(|_| {
         Box::pin(async {
-            portaria::lab::http::Response::json(http::StatusCode::OK, &serde_json::json!({}))
+            portaria::lab::http::ServiceResponse::json(http::StatusCode::OK, &serde_json::json!({}))
         })
     });
     let service =

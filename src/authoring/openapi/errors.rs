@@ -1,7 +1,7 @@
 //! The form of an operation's errors: which of the known ones its schemas of 400 and 422 are.
 
-use super::Told;
-use super::fields::Fields;
+use super::Stated;
+use super::fields::OperationFields;
 use crate::authoring::yaml::Node;
 use crate::route::ErrorForm;
 
@@ -19,9 +19,9 @@ struct Shape {
     is_misspelt: bool,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> OperationFields<'a> {
     /// The form of the errors. An operation that declares none has the common one.
-    pub(super) fn errors(&self) -> Told<ErrorForm> {
+    pub(super) fn errors(&self) -> Stated<ErrorForm> {
         let of_400 = self.shape_of("400")?;
         let Some(of_422) = self.shape_of("422")? else {
             return Ok(ErrorForm::Common);
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The shape of a status, the same in all its media types; none if it is not declared.
-    fn shape_of(&self, status: &str) -> Told<Option<Shape>> {
+    fn shape_of(&self, status: &str) -> Stated<Option<Shape>> {
         let Some(response) = self.operation.get("responses").and_then(|all| all.get(status)) else {
             return Ok(None);
         };

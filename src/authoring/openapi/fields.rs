@@ -1,6 +1,6 @@
 //! The fields, the body and the errors of an operation.
 
-use super::Told;
+use super::Stated;
 use super::reference::References;
 use crate::authoring::yaml::Node;
 use crate::config::document::Place;
@@ -13,9 +13,9 @@ const ALPHANUMERIC: &str = "^[a-zA-Z0-9][a-zA-Z0-9\\-]{0,99}$";
 
 /// The rule of `x-fapi-interaction-id`, in the words of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::authoring) struct Interaction {
+pub(in crate::authoring) struct SpecifiedInteraction {
     /// `uuid` or `alphanumeric`, or why that cannot be told.
-    pub(in crate::authoring) form: Told<&'static str>,
+    pub(in crate::authoring) form: Stated<&'static str>,
     /// `refuse` or `mint`.
     pub(in crate::authoring) missing: &'static str,
     /// `refuse` or `mint`.
@@ -25,14 +25,14 @@ pub(in crate::authoring) struct Interaction {
 }
 
 /// One operation, and the path item that it stands in.
-pub(super) struct Fields<'a> {
+pub(super) struct OperationFields<'a> {
     pub(super) references: References<'a>,
     pub(super) item: &'a Node,
     pub(super) operation: &'a Node,
     pub(super) place: Place,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> OperationFields<'a> {
     /// The header parameter of this name: the operation's, or else the path's.
     fn header(&self, name: &str) -> Option<&'a Node> {
         let of = |node: &'a Node| node.get("parameters").map(Node::items).unwrap_or_default();
@@ -56,7 +56,7 @@ impl<'a> Fields<'a> {
 
     /// The rule of the interaction id. Where an operation does not know it, every exchange gets one. Whether it must
     /// be there is said by itself, whatever is said of its form.
-    pub(super) fn interaction(&self) -> Interaction {
+    pub(super) fn interaction(&self) -> SpecifiedInteraction {
         let also = Attempt::ALL.map(Attempt::name).into_iter().find(|name| self.is_required(name));
         let schema_of = |header: &'a Node| {
             header.get("schema").and_then(|schema| self.references.resolve(schema))
@@ -65,15 +65,20 @@ impl<'a> Fields<'a> {
             // The id of the attempt is then the only one that has a form.
             let attempt = also.and_then(|name| self.header(name));
             let form = attempt.map_or(Ok("alphanumeric"), |header| form_of(schema_of(header)));
-            return Interaction { form, missing: "mint", malformed: "mint", also };
+            return SpecifiedInteraction { form, missing: "mint", malformed: "mint", also };
         };
         let is_required = self.is_required("x-fapi-interaction-id");
         let missing = if is_required { "refuse" } else { "mint" };
-        Interaction { form: form_of(schema_of(header)), missing, malformed: "refuse", also }
+        SpecifiedInteraction {
+            form: form_of(schema_of(header)),
+            missing,
+            malformed: "refuse",
+            also,
+        }
     }
 
     /// What a body is written in, if it is not JSON.
-    pub(super) fn request_body(&self) -> Told<Option<&'static str>> {
+    pub(super) fn request_body(&self) -> Stated<Option<&'static str>> {
         let Some(body) = self.operation.get("requestBody") else {
             return Ok(None);
         };
@@ -88,7 +93,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn form_of(schema: Option<&Node>) -> Told<&'static str> {
+fn form_of(schema: Option<&Node>) -> Stated<&'static str> {
     let said = |key| schema.and_then(|schema| schema.text_of(key));
     match (said("pattern"), said("format")) {
         (Some(pattern), _) => match pattern.strip_prefix(UUID) {

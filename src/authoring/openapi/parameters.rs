@@ -1,6 +1,6 @@
 //! The rules of an operation's path and query parameters, as a policy writes them.
 
-use super::fields::Fields;
+use super::fields::OperationFields;
 use crate::authoring::yaml::Node;
 
 /// The pattern of a consent's id.
@@ -10,7 +10,7 @@ const LONGEST: u64 = 4096;
 
 /// What a policy says, and what of the specification it does not.
 #[derive(Default)]
-pub(in crate::authoring) struct Parameters {
+pub(in crate::authoring) struct SpecifiedParameters {
     /// The value of `path_parameters`; empty if there is nothing to say.
     pub(in crate::authoring) path: String,
     /// The value of `query`.
@@ -19,11 +19,11 @@ pub(in crate::authoring) struct Parameters {
     pub(in crate::authoring) unchecked: Vec<String>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> OperationFields<'a> {
     /// The rules. The operation's own parameters count before those of its path.
-    pub(super) fn parameters(&self) -> Parameters {
+    pub(super) fn parameters(&self) -> SpecifiedParameters {
         let (mut path, mut query) = (Vec::new(), Vec::new());
-        let mut read = Parameters::default();
+        let mut read = SpecifiedParameters::default();
         let mut seen: Vec<(&str, &str)> = Vec::new();
         let of = |node: &'a Node| node.get("parameters").map(Node::items).unwrap_or_default();
         for node in of(self.operation).iter().chain(of(self.item)) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Told;
+use super::Stated;
 use super::reference::References;
 use crate::authoring::yaml::Node;
 use crate::config::document::Place;
@@ -12,7 +12,7 @@ const CONSENT: &str = "consent:";
 
 /// Whose token a route needs, in the words of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::authoring) enum Grant {
+pub(in crate::authoring) enum TokenOwner {
     /// A participant's own (`client_credentials`).
     Client,
     /// A customer's, under a consent (`authorization_code`).
@@ -40,15 +40,15 @@ impl Requirement {
     }
 
     /// Whose token is asked for.
-    pub(in crate::authoring) fn grant(&self) -> Told<Grant> {
+    pub(in crate::authoring) fn grant(&self) -> Stated<TokenOwner> {
         if let Some(unusable) = &self.unusable {
             return Err(unusable.clone());
         }
         let names_consent = self.scopes.iter().any(|scope| scope.starts_with(CONSENT));
         let flows: Vec<&str> = self.flows.iter().map(String::as_str).collect();
         match (flows.as_slice(), names_consent) {
-            (["clientCredentials"], false) => Ok(Grant::Client),
-            (["authorizationCode"], true) => Ok(Grant::Consented),
+            (["clientCredentials"], false) => Ok(TokenOwner::Client),
+            (["authorizationCode"], true) => Ok(TokenOwner::Consented),
             (["clientCredentials"], true) => {
                 Err("the flow is clientCredentials, but a scope names a consent".to_owned())
             }
@@ -61,7 +61,7 @@ impl Requirement {
     }
 
     /// The one scope that is the API's own.
-    pub(in crate::authoring) fn scope(&self) -> Told<String> {
+    pub(in crate::authoring) fn scope(&self) -> Stated<String> {
         let own = |scope: &&str| *scope != "openid" && !scope.starts_with(CONSENT);
         let own: BTreeSet<&str> = self.scopes.iter().map(String::as_str).filter(own).collect();
         let own: Vec<&str> = own.into_iter().collect();

@@ -9,7 +9,7 @@ use super::{
     Absent, Acts, Key, absent, acting, default, optional, required, services, within, word,
 };
 use crate::config::words::{DefaultWord, Word};
-use crate::headers::caller::Certificate;
+use crate::headers::caller::ForwardedCertificate;
 use crate::identity::{Preset, Rule};
 use crate::listener::parameters;
 
@@ -287,7 +287,7 @@ fn upstreams() -> Vec<Key> {
             "links in its answers get this scheme and host",
         ),
         default("forward_authorization", Flag, "false", "whether the servers get the access token"),
-        word::<Certificate>(
+        word::<ForwardedCertificate>(
             "forward_certificate",
             "whether they get the caller's: Client-Cert and -Chain (RFC 9440)",
         ),

@@ -7,7 +7,7 @@ use super::kind::Kind::{
 use super::kind::{ANY, up_to};
 use super::{Absent, Key, absent, default, optional, required, within, word};
 use crate::config::words::{DefaultWord, Word};
-use crate::consent::{Preset, Teller};
+use crate::consent::{ConsentPreset, ConsentSource};
 use crate::route::PriorityClass;
 use crate::token::{Algorithm, GrantRule, ParticipantRule};
 
@@ -221,7 +221,7 @@ pub(super) fn consent() -> Vec<Key> {
 
 fn of_answers() -> [Key; 6] {
     [
-        word::<Teller>(
+        word::<ConsentSource>(
             "source",
             "who says what a consent permits. With \"token\" ([token.consent]) a registry is needed only where \
              a path names a consent of the caller's (consent_parameter)",
@@ -258,10 +258,10 @@ fn of_answers() -> [Key; 6] {
 }
 
 fn consent_rules() -> [Key; 6] {
-    let preset = Preset::DEFAULT;
+    let preset = ConsentPreset::DEFAULT;
     let rules = preset.rules();
     [
-        word::<Preset>("preset", "the rules of the ecosystem; those below are opin-v3's"),
+        word::<ConsentPreset>("preset", "the rules of the ecosystem; those below are opin-v3's"),
         optional(
             "authorisation_window",
             WordOrDuration("none", ANY),

@@ -121,12 +121,12 @@ pub(super) fn bring_up_to_date(
 
 /// Tells a file from another one that took its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl FileIdentity {
     pub(super) fn of(file: &Path) -> io::Result<Self> {
         let metadata = std::fs::metadata(file)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino() })

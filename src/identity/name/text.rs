@@ -1,10 +1,10 @@
 //! Reading a distinguished name from text (RFC 4514 section 3).
 
-use super::value::Value;
+use super::value::AttributeValue;
 use super::{Attribute, KEYWORDS, Name, NameError};
 
 pub(super) fn parse(text: &str) -> Result<Name, NameError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = NameReader { text, at: 0 };
     let mut parts = Vec::new();
     reader.skip_blanks();
     if reader.rest().is_empty() {
@@ -24,12 +24,12 @@ pub(super) fn parse(text: &str) -> Result<Name, NameError> {
     Ok(Name { parts })
 }
 
-struct Reader<'a> {
+struct NameReader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> NameReader<'a> {
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -74,17 +74,17 @@ impl<'a> Reader<'a> {
     }
 
     /// `#` and DER in hexadecimal.
-    fn encoded(&mut self) -> Result<Value, NameError> {
+    fn encoded(&mut self) -> Result<AttributeValue, NameError> {
         let from = self.at;
         let length = self.rest().find([',', '+', ';']).unwrap_or(self.rest().len());
         let digits = self.rest().get(1..length).unwrap_or_default().trim_end_matches(' ');
         self.at += length;
-        let value = from_hexadecimal(digits).and_then(Value::decode);
+        let value = from_hexadecimal(digits).and_then(AttributeValue::decode);
         value.map_or_else(|| Self::fault(from, "not one DER value in hexadecimal"), Ok)
     }
 
     /// `"text"`, as RFC 2253 had it.
-    fn quoted(&mut self) -> Result<Value, NameError> {
+    fn quoted(&mut self) -> Result<AttributeValue, NameError> {
         let from = self.at;
         self.next();
         let mut bytes = Vec::new();
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         Self::text(from, bytes)
     }
 
-    fn plain(&mut self) -> Result<Value, NameError> {
+    fn plain(&mut self) -> Result<AttributeValue, NameError> {
         let from = self.at;
         let mut bytes = Vec::new();
         // Bytes up to the last one that is no blank, or is an escaped one.
@@ -147,9 +147,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn text(from: usize, bytes: Vec<u8>) -> Result<Value, NameError> {
+    fn text(from: usize, bytes: Vec<u8>) -> Result<AttributeValue, NameError> {
         let text = String::from_utf8(bytes);
-        text.map_or_else(|_| Self::fault(from, "not UTF-8"), |text| Ok(Value::Plain(text)))
+        text.map_or_else(|_| Self::fault(from, "not UTF-8"), |text| Ok(AttributeValue::Plain(text)))
     }
 }
 

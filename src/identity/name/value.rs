@@ -7,12 +7,12 @@ use x509_parser::der_parser::asn1_rs::{Any, FromDer, Tag, ToDer};
 
 /// A value. What was read from plain text has no DER; what is no string has no text.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum AttributeValue {
     Plain(String),
     Encoded { der: Vec<u8>, text: Option<String> },
 }
 
-impl Value {
+impl AttributeValue {
     /// The value in a certificate.
     pub(super) fn of(any: &Any<'_>) -> Self {
         Self::Encoded { der: any.to_der_vec().unwrap_or_default(), text: text_of(any) }

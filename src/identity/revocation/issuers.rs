@@ -11,9 +11,9 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::list::{ListError, ListMisfit, Origin, RevocationList, SKEW};
-use super::outline::Outline;
-use crate::identity::path::{Key, may};
+use super::list::{ListError, ListMisfit, ListOrigin, RevocationList, SKEW};
+use super::outline::ListOutline;
+use crate::identity::path::{SubjectPublicKey, may};
 use crate::identity::pem::{self, PemFault};
 
 /// Why a list is not put in force.
@@ -75,7 +75,7 @@ struct ListIssuer {
     /// The same for people.
     shown: String,
     issuer: Box<[u8]>,
-    key: Key,
+    key: SubjectPublicKey,
     may_sign_lists: bool,
     not_after: i64,
     /// Whether it is an anchor, or below one.
@@ -90,7 +90,7 @@ impl ListIssuer {
             name: authority.subject().as_raw().into(),
             shown: authority.subject().to_string(),
             issuer: authority.issuer().as_raw().into(),
-            key: Key::of(authority),
+            key: SubjectPublicKey::of(authority),
             may_sign_lists: may(authority, |usage| usage.crl_sign()),
             not_after: authority.validity().not_after.timestamp(),
             is_trusted,
@@ -125,7 +125,7 @@ impl ListIssuers {
     pub(super) fn uncovered(
         &self,
         at: i64,
-        usable: impl Fn(&[u8], &Key, bool) -> bool,
+        usable: impl Fn(&[u8], &SubjectPublicKey, bool) -> bool,
     ) -> Vec<&str> {
         let needed = self.0.iter().filter(|issuer| issuer.is_trusted && issuer.not_after >= at);
         let lacking = needed.filter(|issuer| {
@@ -162,19 +162,19 @@ impl ListIssuers {
             return Err(ListError::Unreadable.into());
         };
         let mut list = self.judge(&block.der, source)?;
-        list.origin = Origin::Point;
+        list.origin = ListOrigin::Point;
         Ok(list)
     }
 
     fn judge(&self, der: &[u8], source: &str) -> Result<RevocationList, ListFault> {
-        let outline = Outline::read(der).ok_or(ListError::Unreadable)?;
+        let outline = ListOutline::read(der).ok_or(ListError::Unreadable)?;
         let signer = self.signer(&outline)?;
         let list = RevocationList::of(&outline, der, source)?;
         list.remember_signer(signer);
         Ok(list)
     }
 
-    fn signer(&self, outline: &Outline<'_>) -> Result<&Key, ListFault> {
+    fn signer(&self, outline: &ListOutline<'_>) -> Result<&SubjectPublicKey, ListFault> {
         let named = || self.0.iter().filter(|issuer| *issuer.name == *outline.issuer);
         let mut entitled = named().filter(|issuer| issuer.may_sign_lists).peekable();
         match (named().next(), entitled.peek()) {

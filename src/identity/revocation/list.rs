@@ -30,9 +30,9 @@ use x509_parser::prelude::{X509Certificate, X509Extension};
 
 use super::entries;
 use super::issuers::ListFault;
-use super::outline::{Outline, element};
+use super::outline::{ListOutline, element};
 use crate::identity::form;
-use crate::identity::path::Key;
+use crate::identity::path::SubjectPublicKey;
 use crate::identity::pem::{self, PemFault};
 use crate::identity::signature;
 
@@ -106,14 +106,14 @@ impl From<PemFault> for ListMisfit {
 
 /// What a list covers of its issuer's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
+pub(super) struct CrlScope {
     /// The names of its distribution point; every certificate without.
     points: Option<Vec<String>>,
     only_end_entities: bool,
     only_authorities: bool,
 }
 
-impl Scope {
+impl CrlScope {
     /// Whether certificates of authorities, or of end entities, are among what it covers.
     pub(super) fn includes(&self, authorities: bool) -> bool {
         if authorities { !self.only_end_entities } else { !self.only_authorities }
@@ -122,14 +122,14 @@ impl Scope {
 
 /// How a list came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ListOrigin {
     /// From a file that the configuration names.
     File,
     /// From a distribution point.
     Point,
 }
 
-impl Origin {
+impl ListOrigin {
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ pub struct RevocationList {
     /// Where it was read: the name of a file, or a URL.
     pub source: String,
     /// Which of the two.
-    pub origin: Origin,
+    pub origin: ListOrigin,
     /// The line of the file that it begins in; 0 if the file is not PEM.
     pub line: usize,
     /// thisUpdate, in seconds.
@@ -154,14 +154,14 @@ pub struct RevocationList {
     /// CRLNumber, big-endian.
     pub number: Vec<u8>,
     pub(super) issuer: Box<[u8]>,
-    pub(super) scope: Scope,
+    pub(super) scope: CrlScope,
     pub(super) serials: HashSet<Box<[u8]>>,
     pub(super) signed: Box<[u8]>,
     pub(super) signature: Box<[u8]>,
     pub(super) algorithm: String,
     /// The keys that the signature was verified with, and whether it did: an issuer that renewed its
     /// key has two.
-    verified: Mutex<Vec<(Key, bool)>>,
+    verified: Mutex<Vec<(SubjectPublicKey, bool)>>,
     is_used_overdue: AtomicBool,
 }
 
@@ -174,11 +174,15 @@ impl std::fmt::Debug for RevocationList {
 impl RevocationList {
     /// Reads a list in DER.
     pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
-        Self::of(&Outline::read(der).ok_or(ListError::Unreadable)?, der, source)
+        Self::of(&ListOutline::read(der).ok_or(ListError::Unreadable)?, der, source)
     }
 
     /// Reads what its outline leaves out.
-    pub(super) fn of(outline: &Outline<'_>, der: &[u8], source: &str) -> Result<Self, ListError> {
+    pub(super) fn of(
+        outline: &ListOutline<'_>,
+        der: &[u8],
+        source: &str,
+    ) -> Result<Self, ListError> {
         // webpki refuses what it does not understand, and more strictly than the other parser.
         let known = webpki::BorrowedCertRevocationList::from_der(der)
             .map_err(|error| ListError::of(&error))?;
@@ -187,7 +191,7 @@ impl RevocationList {
         }
         Ok(Self {
             source: source.to_owned(),
-            origin: Origin::File,
+            origin: ListOrigin::File,
             line: 0,
             this_update: outline.this_update,
             next_update: outline.next_update,
@@ -228,7 +232,7 @@ impl RevocationList {
         *self.issuer == *certificate.issuer().as_raw() && of_kind && at_point
     }
 
-    pub(super) fn is_signed_with(&self, key: &Key) -> bool {
+    pub(super) fn is_signed_with(&self, key: &SubjectPublicKey) -> bool {
         let mut verified = self.verified.lock();
         if let Some((_, holds)) = verified.iter().find(|(of, _)| of == key) {
             return *holds;
@@ -242,7 +246,7 @@ impl RevocationList {
     }
 
     /// Remembers a key that the signature was verified with elsewhere.
-    pub(super) fn remember_signer(&self, key: &Key) {
+    pub(super) fn remember_signer(&self, key: &SubjectPublicKey) {
         self.verified.lock().push((key.clone(), true));
     }
 
@@ -290,8 +294,8 @@ fn number_of(extensions: &[X509Extension<'_>]) -> Result<Vec<u8>, ListError> {
     }
 }
 
-fn scope_of(extensions: &[X509Extension<'_>]) -> Result<Scope, ListError> {
-    let mut scope = Scope { points: None, only_end_entities: false, only_authorities: false };
+fn scope_of(extensions: &[X509Extension<'_>]) -> Result<CrlScope, ListError> {
+    let mut scope = CrlScope { points: None, only_end_entities: false, only_authorities: false };
     let is_point = |e: &&X509Extension<'_>| e.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
     let Some(extension) = extensions.iter().find(is_point) else {
         return Ok(scope);

@@ -8,11 +8,11 @@ use x509_parser::der_parser::asn1_rs::{Any, BitString, Tag};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Extension};
 use x509_parser::x509::AlgorithmIdentifier;
 
-use crate::identity::path::Key;
+use crate::identity::path::SubjectPublicKey;
 use crate::identity::signature;
 
 /// The parts.
-pub(super) struct Outline<'a> {
+pub(super) struct ListOutline<'a> {
     /// The issuer's name.
     pub(super) issuer: &'a [u8],
     /// What the signature is over.
@@ -27,7 +27,7 @@ pub(super) struct Outline<'a> {
     pub(super) extensions: Vec<X509Extension<'a>>,
 }
 
-impl<'a> Outline<'a> {
+impl<'a> ListOutline<'a> {
     /// Reads a whole list, and nothing after it.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let (after, list) = element(der)?;
@@ -59,7 +59,7 @@ impl<'a> Outline<'a> {
         })
     }
 
-    pub(super) fn is_signed_with(&self, key: &Key) -> bool {
+    pub(super) fn is_signed_with(&self, key: &SubjectPublicKey) -> bool {
         signature::holds(&self.algorithm, key, self.signed, &self.signature.data)
     }
 }

@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-use super::{Authority, Identity};
+use super::{CertificationAuthority, Identity};
 use crate::lab::Result;
 
-impl Authority {
+impl CertificationAuthority {
     /// A revocation list in PEM that names these certificates. The times are seconds from now.
     pub fn revocation_list(
         &self,

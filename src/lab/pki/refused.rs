@@ -1,5 +1,5 @@
 //! One client certificate for each reason to refuse one. All of them are refused under one configuration:
-//! the anchors and lists of the [`Hierarchy`], with what [`Refused::lists`] adds or replaces.
+//! the anchors and lists of the [`Hierarchy`], with what [`RefusedCertificates::lists`] adds or replaces.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree,
@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::hierarchy::{Hierarchy, LISTS_HOLD};
-use super::{Authority, Identity, Subject, client_params};
+use super::{CertificationAuthority, ClientSubject, Identity, client_params};
 use crate::identity::PathReason;
 use crate::lab::Result;
 
@@ -21,7 +21,7 @@ const SHA1: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05];
 const PRIVATE_OID: [u64; 8] = [1, 3, 6, 1, 4, 1, 9999, 1];
 
 /// The certificates that are refused, and what revocation lists that takes.
-pub struct Refused {
+pub struct RefusedCertificates {
     cases: Vec<(PathReason, Identity)>,
     /// Lists in PEM by the name of their authority, in place of the hierarchy's where it has one.
     pub lists: Vec<(&'static str, String)>,
@@ -32,7 +32,7 @@ pub struct Refused {
 /// The name of the list that is too old to be put in force.
 pub const LATE: &str = "late";
 
-impl Refused {
+impl RefusedCertificates {
     /// Makes them; `key` is the key of all that are not refused because of theirs.
     pub fn new(hierarchy: &Hierarchy, key: &KeyPair) -> Result<Self> {
         let maker = Maker {
@@ -40,7 +40,7 @@ impl Refused {
             key,
             late: hierarchy.root_one.issuing("portaria lab late", KeyPair::generate()?)?,
             forged: hierarchy.root_one.issuing("portaria lab forged", KeyPair::generate()?)?,
-            forger: Authority::root("portaria lab forged", KeyPair::generate()?)?,
+            forger: CertificationAuthority::root("portaria lab forged", KeyPair::generate()?)?,
         };
         let mut cases = Vec::new();
         for reason in PathReason::ALL {
@@ -65,27 +65,29 @@ struct Maker<'a> {
     hierarchy: &'a Hierarchy,
     key: &'a KeyPair,
     /// Its list is past its nextUpdate.
-    late: Authority,
+    late: CertificationAuthority,
     /// Another authority of its name signed its list.
-    forged: Authority,
-    forger: Authority,
+    forged: CertificationAuthority,
+    forger: CertificationAuthority,
 }
 
 impl Maker<'_> {
     /// A client that would be admitted but for the one reason.
     fn identity(&self, reason: PathReason) -> Result<Identity> {
         let issuing = &self.hierarchy.issuing;
-        let base = Subject::default;
+        let base = ClientSubject::default;
         match reason {
             PathReason::Malformed => self.with_negative_serial(),
             PathReason::TooLarge => self.with_long_chain(),
             PathReason::UnknownIssuer => self.of(&self.hierarchy.stranger),
             PathReason::MissingIntermediate => Ok(self.of(issuing)?.without_intermediate()),
-            PathReason::Expired => self.saying(Subject { not_after: -12 * HOUR, ..base() }),
-            PathReason::NotYetValid => self.saying(Subject { not_before: LISTS_HOLD, ..base() }),
+            PathReason::Expired => self.saying(ClientSubject { not_after: -12 * HOUR, ..base() }),
+            PathReason::NotYetValid => {
+                self.saying(ClientSubject { not_before: LISTS_HOLD, ..base() })
+            }
             PathReason::WrongPurpose => {
                 let purpose = Some(ExtendedKeyUsagePurpose::ServerAuth);
-                self.saying(Subject { purpose, ..base() })
+                self.saying(ClientSubject { purpose, ..base() })
             }
             PathReason::KeyUsage => {
                 self.with(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment])
@@ -93,9 +95,8 @@ impl Maker<'_> {
             PathReason::WeakKey => self.with_weak_key(),
             PathReason::WeakSignature => issuing.reissue(&self.of(issuing)?, &SHA256, &SHA1),
             PathReason::BadSignature => self.with_bad_signature(),
-            PathReason::NotAnAuthority => {
-                self.of(&issuing.client_as_authority(KeyPair::generate()?, &Subject::second())?)
-            }
+            PathReason::NotAnAuthority => self
+                .of(&issuing.client_as_authority(KeyPair::generate()?, &ClientSubject::second())?),
             PathReason::IsAnAuthority => self.with(|params| {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
                 params.key_usages.push(KeyUsagePurpose::KeyCertSign);
@@ -117,16 +118,16 @@ impl Maker<'_> {
         }
     }
 
-    fn of(&self, authority: &Authority) -> Result<Identity> {
-        authority.client(self.key, &Subject::default())
+    fn of(&self, authority: &CertificationAuthority) -> Result<Identity> {
+        authority.client(self.key, &ClientSubject::default())
     }
 
-    fn saying(&self, subject: Subject) -> Result<Identity> {
+    fn saying(&self, subject: ClientSubject) -> Result<Identity> {
         self.hierarchy.issuing.client(self.key, &subject)
     }
 
     fn with(&self, change: impl FnOnce(&mut CertificateParams)) -> Result<Identity> {
-        self.hierarchy.issuing.client_with(self.key, &Subject::default(), change)
+        self.hierarchy.issuing.client_with(self.key, &ClientSubject::default(), change)
     }
 
     fn with_negative_serial(&self) -> Result<Identity> {
@@ -152,7 +153,7 @@ impl Maker<'_> {
     /// RSA of 1024 bits: a key from a file, because the cryptography of the lab makes none that is so weak.
     fn with_weak_key(&self) -> Result<Identity> {
         let public = pem::parse(include_str!("weak-key-public.pem"))?;
-        let params = client_params(&Subject::default())?;
+        let params = client_params(&ClientSubject::default())?;
         let public = WeakKey(public.into_contents());
         self.hierarchy.issuing.certify(&params, &public, include_str!("weak-key.pem"))
     }
@@ -180,7 +181,7 @@ impl Maker<'_> {
 
     fn with_excluded_name(&self) -> Result<Identity> {
         let root = &self.hierarchy.root_one;
-        let host = Subject::default().host;
+        let host = ClientSubject::default().host;
         let excluding =
             root.issuing_with("portaria lab excluding", KeyPair::generate()?, |params| {
                 params.name_constraints = Some(NameConstraints {

@@ -14,7 +14,7 @@ const JURISDICTION_COUNTRY: [u64; 11] = [1, 3, 6, 1, 4, 1, 311, 60, 2, 1, 3];
 
 /// What a client certificate says.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct ClientSubject {
     /// organizationIdentifier, prefix included; absent if empty.
     pub organisation_identifier: String,
     /// UID; absent if empty.
@@ -37,7 +37,7 @@ pub struct Subject {
     pub not_after: i64,
 }
 
-impl Default for Subject {
+impl Default for ClientSubject {
     /// Participant one.
     fn default() -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Default for Subject {
     }
 }
 
-impl Subject {
+impl ClientSubject {
     /// Participant two.
     pub fn second() -> Self {
         Self {

@@ -4,14 +4,14 @@ use crate::lab::Result;
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(super) struct TourRequest {
     method: String,
     target: String,
     fields: Vec<(String, String)>,
     pub(super) body: String,
 }
 
-impl Request {
+impl TourRequest {
     /// A request with a good interaction id.
     pub(super) fn new(method: &str, target: &str) -> Self {
         let id = uuid::Uuid::new_v4().to_string();

@@ -7,27 +7,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::AlertDescription;
 
-use super::request::Request;
+use super::request::TourRequest;
 use super::stops::BRANCHES;
 use super::table::Expected::{self, Alert, Answer, Refusal};
 use super::{Visitor, metric, reached};
 use crate::lab::Result;
-use crate::lab::client::{Connector, Http1, Http2, Response};
-use crate::lab::pki::{Subject, rsa_key};
-use crate::lab::place::MUTUAL;
+use crate::lab::client::{Connector, Http1Client, Http2Client, Response};
+use crate::lab::directory::MUTUAL;
+use crate::lab::pki::{ClientSubject, rsa_key};
 
 const RELOADS: &str = "portaria_reloads_total{result=\"ok\"}";
 const REVOKED: Expected = Alert("certificate revoked");
 
 /// Connections that stay open.
-struct Caller {
+struct OpenConnections {
     name: &'static str,
     connector: Connector,
-    http1: Http1,
-    http2: Http2,
+    http1: Http1Client,
+    http2: Http2Client,
 }
 
-impl Caller {
+impl OpenConnections {
     async fn connect(name: &'static str, connector: Connector) -> Result<Self> {
         let (http1, http2) = (connector.http1().await?, connector.http2().await?);
         Ok(Self { name, connector, http1, http2 })
@@ -35,7 +35,7 @@ impl Caller {
 
     /// A request on each of the connections.
     async fn ask(&mut self, visitor: &mut Visitor, when: &str, expected: Expected) -> Result<()> {
-        let request = Request::get(BRANCHES);
+        let request = TourRequest::get(BRANCHES);
         for (over, is_http1) in [("HTTP/1.1", true), ("HTTP/2", false)] {
             let before = reached().await?;
             let answer = match is_http1 {
@@ -53,10 +53,10 @@ impl Caller {
 
 pub(super) async fn stop(visitor: &mut Visitor) -> Result<()> {
     let place = visitor.place.clone();
-    let identity = place.authority("issuing")?.client(&rsa_key()?, &Subject::default())?;
+    let identity = place.authority("issuing")?.client(&rsa_key()?, &ClientSubject::default())?;
     let connector = Connector::new(MUTUAL, place.root()?, Some(&identity))?;
-    let mut revoked = Caller::connect("a new client", connector).await?;
-    let mut other = Caller::connect("participant two", visitor.two.clone()).await?;
+    let mut revoked = OpenConnections::connect("a new client", connector).await?;
+    let mut other = OpenConnections::connect("participant two", visitor.two.clone()).await?;
     revoked.ask(visitor, "opened", Answer(200)).await?;
     other.ask(visitor, "opened", Answer(200)).await?;
     place.revoke(&identity)?;

@@ -4,14 +4,14 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::Visitor;
-use super::request::Request;
+use super::request::TourRequest;
 use super::revocation;
 use super::table::Expected::{self, Answer, Fault, Nothing, Refusal, Retried};
 use crate::identity::PathReason;
 use crate::lab::Result;
-use crate::lab::authorization::{Grant, Signer, now};
+use crate::lab::authorization::{Signer, TokenContent, now};
+use crate::lab::directory::{AUTHORIZATION, MUTUAL};
 use crate::lab::pki::rsa_key;
-use crate::lab::place::{AUTHORIZATION, MUTUAL};
 use crate::lab::tour::token;
 
 const CONSENTS: &str = "/open-insurance/consents/v3/consents";
@@ -38,7 +38,7 @@ pub(super) async fn all(visitor: &mut Visitor) -> Result<()> {
 
 async fn handshakes(visitor: &mut Visitor) -> Result<()> {
     let nobody = visitor.place.connector(MUTUAL, None)?;
-    let request = Request::get(BRANCHES);
+    let request = TourRequest::get(BRANCHES);
     visitor.expect("mTLS without a client certificate", &nobody, &request, Nothing).await?;
     // Whom the gateway does not let in makes no request.
     visitor.requests -= 1;
@@ -66,18 +66,18 @@ async fn open_data(visitor: &mut Visitor) -> Result<()> {
     let public = visitor.public.clone();
     let not_here = Refusal(404, "RECURSO_NAO_ENCONTRADO");
     for (what, request, expected) in [
-        ("public: GET branches", Request::get(BRANCHES), Answer(200)),
-        ("public: GET discovery status", Request::get(STATUS), Answer(200)),
-        ("public: POST consents (an mTLS route)", Request::post(CONSENTS, "{}"), not_here),
+        ("public: GET branches", TourRequest::get(BRANCHES), Answer(200)),
+        ("public: GET discovery status", TourRequest::get(STATUS), Answer(200)),
+        ("public: POST consents (an mTLS route)", TourRequest::post(CONSENTS, "{}"), not_here),
     ] {
         visitor.expect(what, &public, &request, expected).await?;
     }
-    let doubled = Request::get("/open-insurance/channels//v2/branches");
+    let doubled = TourRequest::get("/open-insurance/channels//v2/branches");
     visitor.one("a path with a double slash", &doubled, Answer(200)).await?;
     visitor
-        .one("a path that no policy lists", &Request::get("/open-insurance/x"), not_here)
+        .one("a path that no policy lists", &TourRequest::get("/open-insurance/x"), not_here)
         .await?;
-    let put = Request::new("PUT", BRANCHES);
+    let put = TourRequest::new("PUT", BRANCHES);
     visitor.one("another method", &put, Refusal(405, "METODO_NAO_PERMITIDO")).await?;
     Ok(())
 }
@@ -85,11 +85,11 @@ async fn open_data(visitor: &mut Visitor) -> Result<()> {
 async fn wire(visitor: &mut Visitor) -> Result<()> {
     let malformed = Refusal(400, "REQUISICAO_INVALIDA");
     let too_large = Refusal(431, "CABECALHO_EXCEDE_LIMITE");
-    let get = || Request::get(BRANCHES);
-    let smuggled = Request::post(CONSENTS, "0\r\n\r\n").with("transfer-encoding", "chunked");
+    let get = || TourRequest::get(BRANCHES);
+    let smuggled = TourRequest::post(CONSENTS, "0\r\n\r\n").with("transfer-encoding", "chunked");
     for (what, request, expected) in [
-        ("a path with dot segments", Request::get("/open-insurance/x/../channels"), malformed),
-        ("an encoded NUL in the path", Request::get("/open-insurance/%00"), malformed),
+        ("a path with dot segments", TourRequest::get("/open-insurance/x/../channels"), malformed),
+        ("an encoded NUL in the path", TourRequest::get("/open-insurance/%00"), malformed),
         ("Content-Length and Transfer-Encoding", smuggled, malformed),
         (
             "Transfer_Encoding with an underscore",
@@ -101,7 +101,7 @@ async fn wire(visitor: &mut Visitor) -> Result<()> {
         ("a head of 100 KB", get().with("x-padding", &"a".repeat(100_000)), too_large),
         (
             "a body over the limit",
-            Request::post(CONSENTS, &"a".repeat(2_000_000)),
+            TourRequest::post(CONSENTS, &"a".repeat(2_000_000)),
             Refusal(413, "CORPO_EXCEDE_LIMITE"),
         ),
     ] {
@@ -112,8 +112,8 @@ async fn wire(visitor: &mut Visitor) -> Result<()> {
 
 async fn media(visitor: &mut Visitor) -> Result<()> {
     let token = visitor.token("participant-one", "consents", None).await?;
-    let get = || Request::get(BRANCHES);
-    let post = || Request::post(CONSENTS, "{}").bearer(&token);
+    let get = || TourRequest::get(BRANCHES);
+    let post = || TourRequest::post(CONSENTS, "{}").bearer(&token);
     let text = post().without("content-type").with("content-type", "text/plain");
     let keyless = post().without("x-idempotency-key");
     let odd = post().without("x-fapi-interaction-id").with("x-fapi-interaction-id", "not a uuid");
@@ -134,7 +134,7 @@ async fn media(visitor: &mut Visitor) -> Result<()> {
 
 async fn forged_tokens(visitor: &mut Visitor) -> Result<()> {
     let refused = Refusal(401, "TOKEN_INVALIDO");
-    let post = || Request::post(CONSENTS, "{}");
+    let post = || TourRequest::post(CONSENTS, "{}");
     visitor.one("no token", &post(), refused).await?;
     let basic = post().with("authorization", "Basic dTpw");
     visitor.one("Authorization: Basic", &basic, refused).await?;
@@ -176,7 +176,7 @@ fn with_claim(mut claims: Value, name: &str, value: Value) -> Value {
 
 /// The claims of a token that is good for creating consents.
 fn good_claims(visitor: &Visitor) -> Result<Value> {
-    let grant = Grant {
+    let grant = TokenContent {
         client_id: "participant-one".into(),
         scope: "consents".into(),
         subject: None,
@@ -188,7 +188,7 @@ fn good_claims(visitor: &Visitor) -> Result<Value> {
 
 async fn bindings(visitor: &mut Visitor) -> Result<()> {
     let token = visitor.token("participant-one", "consents", None).await?;
-    let request = Request::post(CONSENTS, "{}").bearer(&token);
+    let request = TourRequest::post(CONSENTS, "{}").bearer(&token);
     visitor.one("the token with its own certificate", &request, Answer(201)).await?;
     let two = visitor.two.clone();
     let refused = Refusal(401, "TOKEN_INVALIDO");
@@ -200,11 +200,11 @@ async fn bindings(visitor: &mut Visitor) -> Result<()> {
     visitor.expect("a certificate that names no organisation", &nameless, &request, nobody).await?;
     let connector = visitor.place.connector(AUTHORIZATION, Some("participant-one"))?;
     let opaque = token::request(&connector, "participant-one", "consents", None, true).await?;
-    let request = Request::post(CONSENTS, "{}").bearer(&opaque);
+    let request = TourRequest::post(CONSENTS, "{}").bearer(&opaque);
     visitor.one("an opaque token (introspection)", &request, Answer(201)).await?;
     visitor.expect("the opaque token with another certificate", &two, &request, refused).await?;
     let scope = visitor.token("participant-one", "resources", None).await?;
-    let request = Request::post(CONSENTS, "{}").bearer(&scope);
+    let request = TourRequest::post(CONSENTS, "{}").bearer(&scope);
     visitor
         .one("a token without the route's scope", &request, Refusal(403, "ESCOPO_INSUFICIENTE"))
         .await?;
@@ -215,7 +215,7 @@ async fn bindings(visitor: &mut Visitor) -> Result<()> {
 async fn create(visitor: &mut Visitor, what: &str, permission: &str) -> Result<String> {
     let token = visitor.token("participant-one", "consents", None).await?;
     let body = json!({"data": {"permissions": [permission]}}).to_string();
-    let request = Request::post(CONSENTS, &body).bearer(&token);
+    let request = TourRequest::post(CONSENTS, &body).bearer(&token);
     let response = visitor.one(what, &request, Answer(201)).await?;
     let body = response.json();
     let id = body.pointer("/data/consentId").and_then(Value::as_str);
@@ -223,7 +223,7 @@ async fn create(visitor: &mut Visitor, what: &str, permission: &str) -> Result<S
 }
 
 /// A consent to read, and the tokens to read and to manage it.
-struct Reading {
+struct ReadableConsent {
     id: String,
     token: String,
     manage: String,
@@ -238,24 +238,24 @@ async fn consents(visitor: &mut Visitor) -> Result<()> {
     let claims = with_claim(good_claims(visitor)?, "scope", scope);
     let claims = with_claim(claims, "sub", json!("customer"));
     let early = visitor.signer.sign(&visitor.signer.header(), &claims)?;
-    let request = Request::get(AUTO).bearer(&early);
+    let request = TourRequest::get(AUTO).bearer(&early);
     visitor.one("GET auto before the customer confirmed", &request, NOT_AUTHORISED).await?;
     let token = visitor.token("participant-one", "insurance-auto", Some(&id)).await?;
     let manage = visitor.token("participant-one", "consents", None).await?;
-    let reading = Reading { id, token, manage };
+    let reading = ReadableConsent { id, token, manage };
     read(visitor, &reading).await?;
     read_in_vain(visitor, &reading).await?;
-    let delete = Request::new("DELETE", &format!("{CONSENTS}/{}", reading.id));
+    let delete = TourRequest::new("DELETE", &format!("{CONSENTS}/{}", reading.id));
     visitor.one("DELETE the consent", &delete.bearer(&reading.manage), Answer(204)).await?;
-    let request = Request::get(AUTO).bearer(&reading.token);
+    let request = TourRequest::get(AUTO).bearer(&reading.token);
     visitor.one("GET auto with the old token, at once", &request, NOT_AUTHORISED).await?;
     Ok(())
 }
 
-async fn read(visitor: &mut Visitor, reading: &Reading) -> Result<()> {
-    let get = Request::get(&format!("{CONSENTS}/{}", reading.id)).bearer(&reading.manage);
+async fn read(visitor: &mut Visitor, reading: &ReadableConsent) -> Result<()> {
+    let get = TourRequest::get(&format!("{CONSENTS}/{}", reading.id)).bearer(&reading.manage);
     visitor.one("GET the consent (its own client)", &get, Answer(200)).await?;
-    let request = Request::get(AUTO).bearer(&reading.token);
+    let request = TourRequest::get(AUTO).bearer(&reading.token);
     visitor.one("GET auto after the customer confirmed", &request, Answer(200)).await?;
     visitor.http2("the same over HTTP/2", &request, Answer(200)).await?;
     let forged = request.with("x-portaria-client-id", "forged");
@@ -263,10 +263,10 @@ async fn read(visitor: &mut Visitor, reading: &Reading) -> Result<()> {
     Ok(())
 }
 
-async fn read_in_vain(visitor: &mut Visitor, reading: &Reading) -> Result<()> {
+async fn read_in_vain(visitor: &mut Visitor, reading: &ReadableConsent) -> Result<()> {
     let own = visitor.token("participant-one", "insurance-auto", None).await?;
-    let premium = Request::get(&format!("{AUTO}/111111/premium")).bearer(&reading.token);
-    let unknown = Request::get(&format!("{CONSENTS}/urn:portaria-lab:unknown"));
+    let premium = TourRequest::get(&format!("{AUTO}/111111/premium")).bearer(&reading.token);
+    let unknown = TourRequest::get(&format!("{CONSENTS}/urn:portaria-lab:unknown"));
     let unknown = unknown.bearer(&reading.manage);
     for (what, request, expected) in [
         (
@@ -276,7 +276,7 @@ async fn read_in_vain(visitor: &mut Visitor, reading: &Reading) -> Result<()> {
         ),
         (
             "GET auto with a client_credentials token",
-            Request::get(AUTO).bearer(&own),
+            TourRequest::get(AUTO).bearer(&own),
             Refusal(401, "TOKEN_INVALIDO"),
         ),
         (
@@ -289,7 +289,7 @@ async fn read_in_vain(visitor: &mut Visitor, reading: &Reading) -> Result<()> {
     }
     let two = visitor.two.clone();
     let manage = visitor.token("participant-two", "consents", None).await?;
-    let foreign = Request::get(&format!("{CONSENTS}/{}", reading.id)).bearer(&manage);
+    let foreign = TourRequest::get(&format!("{CONSENTS}/{}", reading.id)).bearer(&manage);
     let refused = Refusal(403, "CONSENTIMENTO_NAO_AUTORIZADO");
     visitor.expect("GET the consent (another client)", &two, &foreign, refused).await?;
     Ok(())
@@ -300,9 +300,9 @@ async fn initiations(visitor: &mut Visitor) -> Result<()> {
     let id = create(visitor, "POST consents: a consent to announce a claim", permission).await?;
     let token = visitor.token("participant-one", "claim-notification", Some(&id)).await?;
     let refused = Refusal(403, "CONSENTIMENTO_NAO_AUTORIZADO");
-    let other = Request::post(&format!("{CLAIM}/urn:portaria-lab:other"), "{}").bearer(&token);
+    let other = TourRequest::post(&format!("{CLAIM}/urn:portaria-lab:other"), "{}").bearer(&token);
     visitor.one("POST claim: the path names another consent", &other, refused).await?;
-    let claim = Request::post(&format!("{CLAIM}/{id}"), "{}").bearer(&token);
+    let claim = TourRequest::post(&format!("{CLAIM}/{id}"), "{}").bearer(&token);
     visitor.one("POST claim under the customer's consent", &claim, Answer(201)).await?;
     visitor.one("the same again: the consent is CONSUMED", &claim, refused).await?;
     Ok(())
@@ -310,9 +310,9 @@ async fn initiations(visitor: &mut Visitor) -> Result<()> {
 
 async fn quotes(visitor: &mut Visitor) -> Result<()> {
     let token = visitor.token("participant-one", "quote-auto", None).await?;
-    let quote = Request::post(QUOTE, "{}").bearer(&token);
+    let quote = TourRequest::post(QUOTE, "{}").bearer(&token);
     visitor.one("POST quote (the consent is the initiator's)", &quote, Answer(201)).await?;
-    let lead = Request::post("/open-insurance/quote-auto/v2/lead/request", "{}").bearer(&token);
+    let lead = TourRequest::post("/open-insurance/quote-auto/v2/lead/request", "{}").bearer(&token);
     visitor
         .one("POST quote lead with the scope of quotes", &lead, Refusal(403, "ESCOPO_INSUFICIENTE"))
         .await?;
@@ -320,7 +320,7 @@ async fn quotes(visitor: &mut Visitor) -> Result<()> {
 }
 
 async fn backend(visitor: &mut Visitor) -> Result<()> {
-    let ask = |demand: &str| Request::get(&format!("{BRANCHES}?lab={demand}"));
+    let ask = |demand: &str| TourRequest::get(&format!("{BRANCHES}?lab={demand}"));
     let unavailable = Fault(503, "SERVICO_INDISPONIVEL");
     for (what, demand, expected) in [
         ("a backend that keeps silent", "silent", Fault(504, "TEMPO_DE_RESPOSTA_ESGOTADO")),
@@ -336,7 +336,7 @@ async fn backend(visitor: &mut Visitor) -> Result<()> {
 
 /// Fills the minute up to the quota of the address, below the quota of all, and goes one beyond.
 async fn limits(visitor: &mut Visitor) -> Result<()> {
-    let request = Request::get(STATUS);
+    let request = TourRequest::get(STATUS);
     let mut connection = visitor.one.http1().await?;
     let mut pace = tokio::time::interval(std::time::Duration::from_millis(4));
     let mut refused = 0;

@@ -49,18 +49,18 @@ impl Expected {
 }
 
 #[derive(Default)]
-pub(super) struct Table {
-    rows: Vec<Row>,
+pub(super) struct TourTable {
+    rows: Vec<TourRow>,
 }
 
-struct Row {
+struct TourRow {
     what: String,
     expected: String,
     actual: String,
     passed: bool,
 }
 
-impl Table {
+impl TourTable {
     /// Adds a row.
     pub(super) fn note(
         &mut self,
@@ -87,7 +87,7 @@ impl Table {
             (true, false) => format!("{actual}, {reached} reached the backend"),
             _ => actual,
         };
-        self.rows.push(Row { what: what.to_owned(), expected: text, actual, passed });
+        self.rows.push(TourRow { what: what.to_owned(), expected: text, actual, passed });
     }
 
     /// Prints the rows and their sum; returns whether all passed.

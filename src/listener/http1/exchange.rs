@@ -14,10 +14,10 @@ use tokio::io::AsyncWrite;
 
 use super::super::WireLimits;
 use super::super::transport::Socket;
-use super::{Line, READ_SIZE};
+use super::{ClientLine, READ_SIZE};
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
-use crate::headers::answer::{Answer, Fields};
-use crate::http1::body::{BodyFault, BodyReader, BodyWriter, Framing, Read};
+use crate::headers::answer::{AnswerFields, Fields};
+use crate::http1::body::{BodyFault, BodyRead, BodyReader, BodyWriter, Framing};
 use crate::http1::line::push_decimal;
 use crate::moment::date;
 use crate::request::{RequestError, RequestHead};
@@ -30,8 +30,8 @@ const GATHERED: usize = 16 * 1024;
 pub(super) const IN_TLS: usize = GATHERED + PIECE;
 
 /// An exchange.
-pub(super) struct Exchange<'a, S: Socket> {
-    line: &'a mut Line<S>,
+pub(super) struct Http1Exchange<'a, S: Socket> {
+    line: &'a mut ClientLine<S>,
     shutdown: &'a ShutdownWatch,
     version: Version,
     /// Whether the caller would go on with the connection.
@@ -62,9 +62,9 @@ pub(super) enum Ending {
     Cut,
 }
 
-impl<'a, S: Socket> Exchange<'a, S> {
+impl<'a, S: Socket> Http1Exchange<'a, S> {
     pub(super) fn new(
-        line: &'a mut Line<S>,
+        line: &'a mut ClientLine<S>,
         head: &RequestHead,
         body: BodyReader,
         limits: &WireLimits,
@@ -99,7 +99,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         }
     }
 
-    fn head(&mut self, status: StatusCode, fields: &Answer<'_>, length: Length) {
+    fn head(&mut self, status: StatusCode, fields: &AnswerFields<'_>, length: Length) {
         let out = &mut self.out;
         out.reserve(1024);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -107,7 +107,7 @@ impl<'a, S: Socket> Exchange<'a, S> {
         out.push(b' ');
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
-        fields.tell(&mut Lines(out));
+        fields.tell(&mut FieldLines(out));
         date::tell(|text| {
             out.extend_from_slice(b"date: ");
             out.extend_from_slice(text.as_bytes());
@@ -192,15 +192,15 @@ impl<'a, S: Socket> Exchange<'a, S> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Line { transport, input, .. } = &mut *self.line;
+        let ClientLine { transport, input, .. } = &mut *self.line;
         scratch::poll_read(transport, cx, input, READ_SIZE)
     }
 }
 
 /// Fields as lines.
-struct Lines<'a>(&'a mut Vec<u8>);
+struct FieldLines<'a>(&'a mut Vec<u8>);
 
-impl Fields for Lines<'_> {
+impl Fields for FieldLines<'_> {
     fn known(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.passed(name.as_str(), value.as_bytes());
     }
@@ -222,7 +222,7 @@ impl Fields for Lines<'_> {
 
 /// Whatever ends it, in time or not: where the end of the connection is the end of the answer, an answer that is not
 /// whole ends in a reset.
-impl<S: Socket> Drop for Exchange<'_, S> {
+impl<S: Socket> Drop for Http1Exchange<'_, S> {
     fn drop(&mut self) {
         if self.ends_by_closing && (self.writer.is_some() || self.holds_any()) {
             self.line.transport.inner().reset_when_closed();
@@ -243,13 +243,13 @@ fn keeps_connection(head: &RequestHead) -> bool {
     !says(b"close") && (head.version != Version::HTTP_10 || says(b"keep-alive"))
 }
 
-impl<S: Socket> Caller for Exchange<'_, S> {
+impl<S: Socket> Caller for Http1Exchange<'_, S> {
     const PIECE: usize = PIECE;
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         while !self.body.is_whole() {
             let input = &mut self.line.input;
-            let Read { skip, content, .. } = self.body.read(input).map_err(fault)?;
+            let BodyRead { skip, content, .. } = self.body.read(input).map_err(fault)?;
             input.advance(skip);
             if content > 0 {
                 return Poll::Ready(Ok(Some(input.split_to(content).freeze())));
@@ -299,7 +299,7 @@ impl<S: Socket> Caller for Exchange<'_, S> {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &Answer<'_>,
+        fields: &AnswerFields<'_>,
         length: Length,
         after: After,
     ) -> Result<(), Gone> {
@@ -473,7 +473,7 @@ mod tests {
     async fn give(width: usize, framing: Framing, content: &[u8], piece: usize) -> Vec<u8> {
         let limits = limits();
         let narrow = Narrow { width, taken: Vec::new(), is_busy: false, unflushed: 0 };
-        let mut line = Line {
+        let mut line = ClientLine {
             transport: Transport::new(narrow, limits.write_timeout),
             input: BytesMut::new(),
             alarm: Alarm::default(),
@@ -483,7 +483,7 @@ mod tests {
         let (head, body) = RequestHead::read(request, &limits.head).unwrap();
         let (_sender, shutdown) = tokio::sync::watch::channel(false);
         let body = BodyReader::of_request(body, 0);
-        let mut exchange = Exchange::new(&mut line, &head, body, &limits, &shutdown);
+        let mut exchange = Http1Exchange::new(&mut line, &head, body, &limits, &shutdown);
         exchange.out.extend_from_slice(b"head");
         exchange.writer = Some(BodyWriter::new(framing));
         for mut piece in content.chunks(piece) {
@@ -522,7 +522,7 @@ mod tests {
                     let mut rest = given.strip_prefix(b"head").unwrap();
                     let (mut reader, mut read) = (BodyReader::of_answer(framing), Vec::new());
                     while !rest.is_empty() {
-                        let Read { skip, content, .. } = reader.read(rest).unwrap();
+                        let BodyRead { skip, content, .. } = reader.read(rest).unwrap();
                         read.extend_from_slice(&rest[skip..skip + content]);
                         rest = &rest[skip + content..];
                     }

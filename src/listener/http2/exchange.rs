@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use super::SEND_BUFFER;
 use crate::course::caller::{After, BodyError, Caller, Gone, Length};
-use crate::headers::answer::Answer;
+use crate::headers::answer::AnswerFields;
 use crate::moment::date;
 use crate::request::RequestError;
 
@@ -33,7 +33,7 @@ const GATHERED: usize = 16 * 1024;
 const MOST_FIELDS: usize = 24;
 
 /// An exchange.
-pub(super) struct Exchange {
+pub(super) struct Http2Exchange {
     respond: SendResponse<Bytes>,
     answer: Option<SendStream<Bytes>>,
     body: Option<RecvStream>,
@@ -50,7 +50,7 @@ pub(super) struct Exchange {
     stall: Option<Pin<Box<Sleep>>>,
 }
 
-impl Exchange {
+impl Http2Exchange {
     pub(super) fn new(
         respond: SendResponse<Bytes>,
         body: RecvStream,
@@ -128,7 +128,7 @@ impl Exchange {
     }
 }
 
-impl Caller for Exchange {
+impl Caller for Http2Exchange {
     /// More is not sent at once.
     const PIECE: usize = SEND_BUFFER;
 
@@ -176,7 +176,7 @@ impl Caller for Exchange {
     fn begin(
         &mut self,
         status: StatusCode,
-        fields: &Answer<'_>,
+        fields: &AnswerFields<'_>,
         length: Length,
         _: After,
     ) -> Result<(), Gone> {

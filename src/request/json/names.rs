@@ -10,7 +10,7 @@ mod spelling;
 use std::collections::HashSet;
 
 use crate::request::RequestError;
-use hash::{ByItself, Key};
+use hash::{ByItself, HashKey};
 use spelling::Spelling;
 
 /// An object of so many names is searched from end to end; a larger one has an index.
@@ -24,20 +24,20 @@ pub(super) const MOST: usize = 10_000;
 /// The names, and the one that is being read in parts.
 #[derive(Clone)]
 pub(super) struct Names {
-    key: &'static Key,
+    key: &'static HashKey,
     /// The names of the open objects that are searched, the innermost's last.
     few: Vec<u64>,
     /// The names of those that have an index, the innermost's last.
     many: Vec<HashSet<u64, ByItself>>,
     /// The objects that are open, the innermost last.
-    open: Vec<Object>,
+    open: Vec<ObjectNames>,
     /// How many names they have, all together.
     kept: usize,
     spelling: Spelling,
 }
 
 #[derive(Clone, Copy)]
-struct Object {
+struct ObjectNames {
     /// Where its names begin in `few`.
     begin: usize,
     /// A bit for some of a name's hash: what has another is new, and need not be searched.
@@ -73,7 +73,7 @@ impl Names {
             self.few.reserve_exact(SEARCHED);
             self.open.reserve_exact(OPEN);
         }
-        self.open.push(Object { begin: self.few.len(), seen: 0, is_large: false });
+        self.open.push(ObjectNames { begin: self.few.len(), seen: 0, is_large: false });
     }
 
     /// The innermost object ends.
@@ -127,7 +127,7 @@ impl Names {
             self.many.push(few.iter().copied().chain([name]).collect());
             self.few.truncate(object.begin);
             // Nothing is new without a search any more.
-            *object = Object { is_large: true, seen: u64::MAX, ..*object };
+            *object = ObjectNames { is_large: true, seen: u64::MAX, ..*object };
         }
         Ok(())
     }

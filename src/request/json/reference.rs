@@ -9,7 +9,7 @@ use crate::request::RequestError;
 
 /// Where in the grammar the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ReferencePosition {
     /// A value must begin.
     Value,
     /// After `[`: a value, or the end.
@@ -33,12 +33,12 @@ enum State {
     /// In `true`, `false` or `null`: what is to come.
     Literal(&'static [u8]),
     /// In a number.
-    Number(Number),
+    Number(ReferenceNumber),
 }
 
 /// Where in a number the last byte stood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
+enum ReferenceNumber {
     Minus,
     Zero,
     Whole,
@@ -49,7 +49,7 @@ enum Number {
     Power,
 }
 
-impl Number {
+impl ReferenceNumber {
     fn next(self, byte: u8) -> Option<Self> {
         match (self, byte) {
             (Self::Minus, b'0') => Some(Self::Zero),
@@ -71,7 +71,7 @@ impl Number {
 /// One body.
 pub struct Reference {
     bounds: JsonBounds,
-    state: State,
+    position: ReferencePosition,
     depth: u32,
     members: u32,
     /// Which of the open containers are objects, the innermost in the lowest bit.
@@ -87,7 +87,7 @@ impl Reference {
     pub fn new(bounds: JsonBounds) -> Self {
         Self {
             bounds,
-            state: State::Value,
+            position: ReferencePosition::Value,
             depth: 0,
             members: 0,
             objects: 0,
@@ -103,81 +103,89 @@ impl Reference {
 
     /// Requires that all is here.
     pub fn finish(&self) -> Result<(), RequestError> {
-        let may_end = match self.state {
-            State::After => true,
-            State::Number(number) => number.may_end(),
+        let may_end = match self.position {
+            ReferencePosition::After => true,
+            ReferencePosition::Number(number) => number.may_end(),
             _ => false,
         };
         if may_end && self.depth == 0 { Ok(()) } else { Err(RequestError::JsonMalformed) }
     }
 
     fn step(&mut self, byte: u8) -> Result<(), RequestError> {
-        self.state = match (self.state, byte) {
-            (State::Text(true), b'"') => {
+        self.position = match (self.position, byte) {
+            (ReferencePosition::Text(true), b'"') => {
                 self.end_of_name()?;
-                State::Colon
+                ReferencePosition::Colon
             }
-            (State::Text(is_name), _) => {
+            (ReferencePosition::Text(is_name), _) => {
                 self.name.push(byte);
                 in_text(is_name, byte)?
             }
-            (State::Number(number), _) => match number.next(byte) {
-                Some(next) => State::Number(next),
+            (ReferencePosition::Number(number), _) => match number.next(byte) {
+                Some(next) => ReferencePosition::Number(next),
                 None if number.may_end() => {
-                    self.state = State::After;
+                    self.position = ReferencePosition::After;
                     return self.step(byte);
                 }
                 None => return Err(RequestError::JsonMalformed),
             },
-            (State::Escape(_) | State::Hex(..) | State::Utf8(..) | State::Literal(_), _) => {
+            (
+                ReferencePosition::Escape(_)
+                | ReferencePosition::Hex(..)
+                | ReferencePosition::Utf8(..)
+                | ReferencePosition::Literal(_),
+                _,
+            ) => {
                 self.name.push(byte);
-                in_sequence(self.state, byte)?
+                in_sequence(self.position, byte)?
             }
-            (state, b' ' | b'\t' | b'\n' | b'\r') => state,
-            (State::Value, _) => self.value(byte)?,
-            (State::FirstItem, b']') | (State::FirstName, b'}') => self.close(),
-            (State::FirstItem, _) => self.value(byte)?,
-            (State::FirstName | State::Name, b'"') => {
+            (position, b' ' | b'\t' | b'\n' | b'\r') => position,
+            (ReferencePosition::Value, _) => self.value(byte)?,
+            (ReferencePosition::FirstItem, b']') | (ReferencePosition::FirstName, b'}') => {
+                self.close()
+            }
+            (ReferencePosition::FirstItem, _) => self.value(byte)?,
+            (ReferencePosition::FirstName | ReferencePosition::Name, b'"') => {
                 self.count()?;
                 self.name.clear();
-                State::Text(true)
+                ReferencePosition::Text(true)
             }
-            (State::Colon, b':') => State::Value,
-            (State::After, _) => self.after(byte)?,
+            (ReferencePosition::Colon, b':') => ReferencePosition::Value,
+            (ReferencePosition::After, _) => self.after(byte)?,
             _ => return Err(RequestError::JsonMalformed),
         };
         Ok(())
     }
 
     /// A value begins. An item of an array is counted here, a member of an object by its name.
-    fn value(&mut self, byte: u8) -> Result<State, RequestError> {
+    fn value(&mut self, byte: u8) -> Result<ReferencePosition, RequestError> {
         if self.depth > 0 && !self.is_in_object() {
             self.count()?;
         }
         match byte {
             b'{' => self.open(true),
             b'[' => self.open(false),
-            b'"' => Ok(State::Text(false)),
-            b'-' => Ok(State::Number(Number::Minus)),
-            b'0' => Ok(State::Number(Number::Zero)),
-            b'1'..=b'9' => Ok(State::Number(Number::Whole)),
-            b't' => Ok(State::Literal(b"rue")),
-            b'f' => Ok(State::Literal(b"alse")),
-            b'n' => Ok(State::Literal(b"ull")),
+            b'"' => Ok(ReferencePosition::Text(false)),
+            b'-' => Ok(ReferencePosition::Number(ReferenceNumber::Minus)),
+            b'0' => Ok(ReferencePosition::Number(ReferenceNumber::Zero)),
+            b'1'..=b'9' => Ok(ReferencePosition::Number(ReferenceNumber::Whole)),
+            b't' => Ok(ReferencePosition::Literal(b"rue")),
+            b'f' => Ok(ReferencePosition::Literal(b"alse")),
+            b'n' => Ok(ReferencePosition::Literal(b"ull")),
             _ => Err(RequestError::JsonMalformed),
         }
     }
 
-    fn after(&mut self, byte: u8) -> Result<State, RequestError> {
+    fn after(&mut self, byte: u8) -> Result<ReferencePosition, RequestError> {
         match (byte, self.depth > 0, self.is_in_object()) {
-            (b',', true, true) => Ok(State::Name),
-            (b',', true, false) => Ok(State::Value),
+            (b',', true, true) => Ok(ReferencePosition::Name),
+            (b',', true, false) => Ok(ReferencePosition::Value),
             (b'}', true, true) | (b']', true, false) => Ok(self.close()),
             _ => Err(RequestError::JsonMalformed),
         }
     }
 
-    fn open(&mut self, is_object: bool) -> Result<State, RequestError> {
+    fn open(&mut self, is_object: bool) -> Result<ReferencePosition, RequestError> {
         if self.depth >= self.bounds.depth.min(JsonBounds::DEEPEST) {
             return Err(RequestError::JsonDepth);
         }
@@ -186,16 +194,16 @@ impl Reference {
         if is_object {
             self.names.push(HashSet::new());
         }
-        Ok(if is_object { State::FirstName } else { State::FirstItem })
+        Ok(if is_object { ReferencePosition::FirstName } else { ReferencePosition::FirstItem })
     }
 
-    fn close(&mut self) -> State {
+    fn close(&mut self) -> ReferencePosition {
         if self.is_in_object() {
             self.names.pop();
         }
         self.depth -= 1;
         self.objects >>= 1;
-        State::After
+        ReferencePosition::After
     }
 
     fn end_of_name(&mut self) -> Result<(), RequestError> {
@@ -217,42 +225,49 @@ impl Reference {
     }
 }
 
-fn in_text(is_name: bool, byte: u8) -> Result<State, RequestError> {
+fn in_text(is_name: bool, byte: u8) -> Result<ReferencePosition, RequestError> {
     match byte {
-        b'"' => Ok(State::After),
-        b'\\' => Ok(State::Escape(is_name)),
-        0x20..=0x7F => Ok(State::Text(is_name)),
+        b'"' => Ok(ReferencePosition::After),
+        b'\\' => Ok(ReferencePosition::Escape(is_name)),
+        0x20..=0x7F => Ok(ReferencePosition::Text(is_name)),
         // The well-formed sequences of RFC 3629 section 4.
-        0xC2..=0xDF => Ok(State::Utf8(is_name, 1, 0x80, 0xBF)),
-        0xE0 => Ok(State::Utf8(is_name, 2, 0xA0, 0xBF)),
-        0xED => Ok(State::Utf8(is_name, 2, 0x80, 0x9F)),
-        0xE1..=0xEF => Ok(State::Utf8(is_name, 2, 0x80, 0xBF)),
-        0xF0 => Ok(State::Utf8(is_name, 3, 0x90, 0xBF)),
-        0xF1..=0xF3 => Ok(State::Utf8(is_name, 3, 0x80, 0xBF)),
-        0xF4 => Ok(State::Utf8(is_name, 3, 0x80, 0x8F)),
+        0xC2..=0xDF => Ok(ReferencePosition::Utf8(is_name, 1, 0x80, 0xBF)),
+        0xE0 => Ok(ReferencePosition::Utf8(is_name, 2, 0xA0, 0xBF)),
+        0xED => Ok(ReferencePosition::Utf8(is_name, 2, 0x80, 0x9F)),
+        0xE1..=0xEF => Ok(ReferencePosition::Utf8(is_name, 2, 0x80, 0xBF)),
+        0xF0 => Ok(ReferencePosition::Utf8(is_name, 3, 0x90, 0xBF)),
+        0xF1..=0xF3 => Ok(ReferencePosition::Utf8(is_name, 3, 0x80, 0xBF)),
+        0xF4 => Ok(ReferencePosition::Utf8(is_name, 3, 0x80, 0x8F)),
         _ => Err(RequestError::JsonMalformed),
     }
 }
 
 /// The inside of an escape, of a character of several bytes, of a literal.
-fn in_sequence(state: State, byte: u8) -> Result<State, RequestError> {
-    match (state, byte) {
-        (State::Escape(is_name), b'u') => Ok(State::Hex(is_name, 4)),
-        (State::Escape(is_name), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-            Ok(State::Text(is_name))
+fn in_sequence(position: ReferencePosition, byte: u8) -> Result<ReferencePosition, RequestError> {
+    match (position, byte) {
+        (ReferencePosition::Escape(is_name), b'u') => Ok(ReferencePosition::Hex(is_name, 4)),
+        (
+            ReferencePosition::Escape(is_name),
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+        ) => Ok(ReferencePosition::Text(is_name)),
+        (ReferencePosition::Hex(is_name, 1), _) if byte.is_ascii_hexdigit() => {
+            Ok(ReferencePosition::Text(is_name))
         }
-        (State::Hex(is_name, 1), _) if byte.is_ascii_hexdigit() => Ok(State::Text(is_name)),
-        (State::Hex(is_name, left), _) if byte.is_ascii_hexdigit() => {
-            Ok(State::Hex(is_name, left - 1))
+        (ReferencePosition::Hex(is_name, left), _) if byte.is_ascii_hexdigit() => {
+            Ok(ReferencePosition::Hex(is_name, left - 1))
         }
-        (State::Utf8(is_name, left, low, high), _) if (low..=high).contains(&byte) => {
+        (ReferencePosition::Utf8(is_name, left, low, high), _) if (low..=high).contains(&byte) => {
             Ok(match left {
-                1 => State::Text(is_name),
-                _ => State::Utf8(is_name, left - 1, 0x80, 0xBF),
+                1 => ReferencePosition::Text(is_name),
+                _ => ReferencePosition::Utf8(is_name, left - 1, 0x80, 0xBF),
             })
         }
-        (State::Literal([next, rest @ ..]), _) if *next == byte => {
-            Ok(if rest.is_empty() { State::After } else { State::Literal(rest) })
+        (ReferencePosition::Literal([next, rest @ ..]), _) if *next == byte => {
+            Ok(if rest.is_empty() {
+                ReferencePosition::After
+            } else {
+                ReferencePosition::Literal(rest)
+            })
         }
         _ => Err(RequestError::JsonMalformed),
     }

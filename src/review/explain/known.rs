@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::consent::ConsentError;
 use crate::refusal::Refusal;
-use crate::remote::{Answer, Ask, Question, RemoteError};
+use crate::remote::{Ask, Question, RemoteError, Reply};
 use crate::token::TokenError;
 
 /// What a service says.
@@ -107,7 +107,7 @@ struct KnownService {
 
 #[async_trait]
 impl Ask for KnownService {
-    async fn ask(&self, _: Question<'_>) -> Result<Answer, RemoteError> {
+    async fn ask(&self, _: Question<'_>) -> Result<Reply, RemoteError> {
         let mut known = self.known.0.lock();
         let said = match self.missing {
             Missing::Consent => known.consent.clone(),
@@ -122,6 +122,6 @@ impl Ask for KnownService {
                 (StatusCode::SERVICE_UNAVAILABLE, String::new())
             }
         };
-        Ok(Answer::json(status, text))
+        Ok(Reply::json(status, text))
     }
 }

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::known::Missing;
 use crate::admission::{Explanation, Note, Refused, Step};
-use crate::report::decisions::{Decision, Subject};
+use crate::report::refusal_log::{RefusalEntry, RefusedRequest};
 use crate::route::Route;
 
 /// A request that reaches the backend.
-pub(super) fn allowed(subject: &Subject<'_>, notes: &[Note]) -> Value {
+pub(super) fn allowed(subject: &RefusedRequest<'_>, notes: &[Note]) -> Value {
     let asks = |step: &Step| subject.route.is_none_or(|route| step.is_asked_by(route));
     let asked: Vec<Step> = Step::ALL.into_iter().filter(asks).collect();
     let mut record = told_of(subject, "allowed");
@@ -18,14 +18,14 @@ pub(super) fn allowed(subject: &Subject<'_>, notes: &[Note]) -> Value {
 
 /// One that is refused; or undecided, if it would depend on what is missing.
 pub(super) fn refused(
-    subject: &Subject<'_>,
+    subject: &RefusedRequest<'_>,
     refused: &Refused,
     explanation: &Explanation,
     missing: Option<Missing>,
     notes: &[Note],
 ) -> Value {
     let status = Some(refused.refusal.status());
-    let mut record = json!(Decision::of(subject, refused, status, Some(explanation)));
+    let mut record = json!(RefusalEntry::of(subject, refused, status, Some(explanation)));
     put(&mut record, "verdict", "refused".into());
     if let Some(missing) = missing {
         leave_open(&mut record, missing);
@@ -42,7 +42,7 @@ pub(super) fn in_shadow(mut record: Value) -> Value {
 }
 
 /// An event of the consent registry, which the gateway judges by its signature and answers itself.
-pub(super) fn event(subject: &Subject<'_>, notes: &[Note]) -> Value {
+pub(super) fn event(subject: &RefusedRequest<'_>, notes: &[Note]) -> Value {
     let mut record = allowed(subject, notes);
     put(&mut record, "verdict", "undecided".into());
     put(&mut record, "stage", Step::Event.stage().into());
@@ -66,7 +66,7 @@ fn leave_open(record: &mut Value, missing: Missing) {
 }
 
 /// One that is never made: the handshake fails.
-pub(super) fn without_connection(subject: &Subject<'_>, reason: &str) -> Value {
+pub(super) fn without_connection(subject: &RefusedRequest<'_>, reason: &str) -> Value {
     let mut record = told_of(subject, "refused");
     put(&mut record, "stage", "handshake".into());
     put(&mut record, "code", reason.into());
@@ -74,7 +74,7 @@ pub(super) fn without_connection(subject: &Subject<'_>, reason: &str) -> Value {
     record
 }
 
-fn told_of(subject: &Subject<'_>, verdict: &str) -> Value {
+fn told_of(subject: &RefusedRequest<'_>, verdict: &str) -> Value {
     json!({
         "verdict": verdict,
         "timestamp": subject.timestamp,

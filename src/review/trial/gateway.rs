@@ -21,13 +21,15 @@ use super::token::{AUDIENCE, ISSUER, Token};
 use super::verdict::Verdict;
 use crate::admission::{Admission, Arriving, Comparison, Refused};
 use crate::config::Judging;
-use crate::consent::{Aftermath, ConsentUse, Consents, Memory, Preset, Teller, Witness};
+use crate::consent::{
+    Aftermath, ConsentPreset, ConsentSource, ConsentUse, Consents, Memory, RegistryWitness,
+};
 use crate::identity::{Peer, Trust, TrustDomain};
 use crate::interaction::Interaction;
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
-use crate::request::form::Head;
+use crate::request::form::HeadParts;
 use crate::review::rehearsal::{self, Door, shake_hands};
 use crate::route::{self, Access, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
@@ -123,7 +125,7 @@ impl Gateway {
         let (path, query) =
             case.path.split_once('?').map_or((case.path.as_str(), None), |(p, q)| (p, Some(q)));
         let [mut first, mut interaction] = [(); 2].map(|()| Interaction::read(&headers));
-        let head = Head {
+        let head = HeadParts {
             method: &case.method,
             path,
             query,
@@ -204,11 +206,11 @@ impl Gateway {
             ended: five_seconds,
             stale_for: None,
         };
-        let registry: (_, Witness) =
+        let registry: (_, RegistryWitness) =
             (registry::stage(&self.registry, &self.settings), Arc::new(|_| ()));
         let rules = self.settings.consent_rules;
         let consents =
-            Consents::new(Some(registry), Teller::Registry, rules, memory, Arc::default());
+            Consents::new(Some(registry), ConsentSource::Registry, rules, memory, Arc::default());
         Admission {
             routes: self.routes.clone(),
             limits: Arc::new(limits),
@@ -249,7 +251,7 @@ fn tokens(authority: &Authority) -> Option<Tokens> {
         issuers: vec![ISSUER.to_owned()],
         audiences: vec![AUDIENCE.to_owned()],
         leeway: 5,
-        longest_lifetime: Some(Preset::default().longest_token_lifetime().as_secs()),
+        longest_lifetime: Some(ConsentPreset::default().longest_token_lifetime().as_secs()),
         require_token_type: false,
         percent_encoded_scopes: false,
         accept_top_level_thumbprint: false,

@@ -14,8 +14,8 @@ use super::case::KnownConsent;
 use crate::config::Judging;
 use crate::consent::ConsentKind;
 use crate::moment::Moment;
-use crate::remote::{Answer, Ask, BreakerSettings, Breakers, Question, RemoteError};
-use crate::terms::{Members, Reading};
+use crate::remote::{Ask, BreakerSettings, Breakers, Question, RemoteError, Reply};
+use crate::terms::{MemberPointers, Reading};
 
 /// Answers by path; nothing if the registry is out of order.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct Registry(Mutex<Option<HashMap<String, String>>>);
 
 #[async_trait]
 impl Ask for Registry {
-    async fn ask(&self, question: Question<'_>) -> Result<Answer, RemoteError> {
+    async fn ask(&self, question: Question<'_>) -> Result<Reply, RemoteError> {
         let path = question.segments().join("/");
         let (status, text) = match &*self.0.lock() {
             None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
@@ -32,7 +32,7 @@ impl Ask for Registry {
                 None => (StatusCode::NOT_FOUND, String::new()),
             },
         };
-        Ok(Answer::json(status, text))
+        Ok(Reply::json(status, text))
     }
 }
 
@@ -58,7 +58,7 @@ impl Registry {
 pub(super) fn stage(registry: &Arc<Registry>, settings: &Judging) -> crate::consent::Registry {
     let reading = |kind| Reading {
         kind,
-        members: Members::of(kind),
+        members: MemberPointers::of(kind),
         states: settings.consent_rules.states(),
         missing_expiration: settings.missing_expiration,
     };

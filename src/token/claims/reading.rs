@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error as _, MapAccess};
 use serde_json::{Map, Value};
 
 use super::{ClaimRules, ParticipantRule};
-use crate::strict::{self, Members, Object, Text, skip, text, whole};
+use crate::strict::{self, BoundedText, Members, Object, skip, text, whole};
 use crate::token::TokenError;
 
 /// The claims that portaria looks at.
@@ -40,8 +40,8 @@ pub struct Claims {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Audience {
-    One(Text),
-    Several(Vec<Text>),
+    One(BoundedText),
+    Several(Vec<BoundedText>),
 }
 
 #[derive(Deserialize)]
@@ -70,7 +70,7 @@ impl Members for Confirmation {
 /// Seconds since 1970, with or without a fraction (RFC 7519 section 2).
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Number {
+enum JsonSeconds {
     Whole(u64),
     Fraction(f64),
 }
@@ -79,9 +79,9 @@ struct NumericDate(u64);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Number::deserialize(deserializer)? {
-            Number::Whole(seconds) => Ok(Self(seconds)),
-            Number::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
+        match JsonSeconds::deserialize(deserializer)? {
+            JsonSeconds::Whole(seconds) => Ok(Self(seconds)),
+            JsonSeconds::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
                 .map(|duration| Self(duration.as_secs()))
                 .map_err(|_| D::Error::custom("no date")),
         }
@@ -124,7 +124,7 @@ impl Claims {
     /// Parses a JSON object.
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
         let rest = rules.carrying.is_some().then(|| Value::Object(Map::new()));
-        let reading = Reading { claims: Self { rest, ..Self::default() }, rules };
+        let reading = ClaimsReader { claims: Self { rest, ..Self::default() }, rules };
         strict::read(json, reading).map(|reading| reading.claims).ok_or(TokenError::Claims)
     }
 
@@ -139,12 +139,12 @@ impl Claims {
     }
 }
 
-struct Reading<'a> {
+struct ClaimsReader<'a> {
     claims: Claims,
     rules: &'a ClaimRules,
 }
 
-impl Members for Reading<'_> {
+impl Members for ClaimsReader<'_> {
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let claims = &mut self.claims;
         match name {

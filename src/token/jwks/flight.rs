@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::source::{Cause, Event, KeySource};
+use super::source::{Cause, KeySetEvent, KeySource};
 use super::{KeySet, KeySetError};
 use crate::moment::Moment;
 
@@ -155,7 +155,7 @@ impl KeySource {
         plan.due = now.since_start().saturating_add(pace.after_success(fresh.max_age));
         let changed = self.put_in_force(&mut plan, fresh.keys, Duration::ZERO, now);
         drop(plan);
-        self.tell(&Event::Read { cause, changed });
+        self.tell(&KeySetEvent::Read { cause, changed });
         fresh.json
     }
 
@@ -168,7 +168,7 @@ impl KeySource {
             self.withdraw();
         }
         drop(plan);
-        self.tell(&Event::Failed { cause, error, counts_on: self.is_ready(now) });
+        self.tell(&KeySetEvent::Failed { cause, error, counts_on: self.is_ready(now) });
     }
 
     /// Keeps the set for the next start, or nothing.
@@ -178,7 +178,7 @@ impl KeySource {
         };
         let kept = tokio::task::spawn_blocking(move || keeper.keep(json.as_deref(), now)).await;
         if let Ok(Err(error)) = kept {
-            self.tell(&Event::NotKept(&error));
+            self.tell(&KeySetEvent::NotKept(&error));
         }
     }
 }

@@ -57,7 +57,7 @@ pub struct Recalled {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct KeptKeySet {
     issuer: String,
     read_at: u64,
     /// As it was read: parsed and written anew it could say something else.
@@ -66,14 +66,14 @@ struct Document {
 
 /// Keeps the sets of one issuer.
 #[derive(Clone)]
-pub struct Keeper {
+pub struct KeySetKeeper {
     issuer: String,
     place: LastGood,
     /// When what was written last was read: a slow write must not undo a later one.
     written: Arc<Mutex<Duration>>,
 }
 
-impl Keeper {
+impl KeySetKeeper {
     /// A keeper in a directory.
     pub fn new(directory: &Path, issuer: &str) -> Self {
         let place = LastGood::of(directory, issuer, "json");
@@ -97,7 +97,7 @@ impl Keeper {
         if self.place.is_open_to_everybody()? {
             return Err(RecallError::Everybody);
         }
-        let document: Document =
+        let document: KeptKeySet =
             serde_json::from_slice(&bytes).map_err(|_| RecallError::Malformed)?;
         if document.issuer != self.issuer {
             return Err(RecallError::Issuer);
@@ -120,7 +120,7 @@ impl Keeper {
         let Some(key_set) = key_set else {
             return self.place.forget();
         };
-        let document = Document {
+        let document = KeptKeySet {
             issuer: self.issuer.clone(),
             read_at: now.unix_seconds(),
             key_set: serde_json::from_slice(key_set)?,

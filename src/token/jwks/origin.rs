@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use url::Url;
 
 use super::KeySetError;
-use crate::remote::{Answer, Ask, LONGEST_ANSWER, Question, RemoteError, is_loopback};
+use crate::remote::{Ask, LONGEST_ANSWER, Question, RemoteError, Reply, is_loopback};
 
 /// Where the set comes from.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Metadata {
 }
 
 /// What was read.
-pub struct Read {
+pub struct Fetched {
     /// The set.
     pub json: Vec<u8>,
     /// How long its server says that it holds.
@@ -44,7 +44,7 @@ pub struct Read {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct ServerMetadata {
     issuer: String,
     jwks_uri: String,
 }
@@ -65,7 +65,7 @@ impl Metadata {
         Self { issuer: issuer.to_owned(), service, places }
     }
 
-    async fn read(&self) -> Result<Read, KeySetError> {
+    async fn read(&self) -> Result<Fetched, KeySetError> {
         let [openid, oauth] = &self.places;
         let answer = match ask(&*self.service, Question::get_at(openid.clone())).await {
             Err(KeySetError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
@@ -80,7 +80,7 @@ impl Metadata {
     /// The metadata must be the issuer's own (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3), and
     /// lead to no place that is less protected than where it came from.
     fn key_set_of(&self, json: &[u8]) -> Result<Url, KeySetError> {
-        let document: Document = serde_json::from_slice(json)
+        let document: ServerMetadata = serde_json::from_slice(json)
             .map_err(|_| KeySetError::Metadata("is not JSON with an issuer and a jwks_uri"))?;
         if document.issuer != self.issuer {
             return Err(KeySetError::Metadata("is another issuer's"));
@@ -98,7 +98,7 @@ impl Metadata {
 
 impl Origin {
     /// Reads the set.
-    pub async fn read(&self) -> Result<Read, KeySetError> {
+    pub async fn read(&self) -> Result<Fetched, KeySetError> {
         match self {
             Self::File(path) => read_file(path).await,
             Self::Url(service) => read(&**service, Question::get(&[])).await,
@@ -116,7 +116,7 @@ impl Origin {
     }
 }
 
-async fn read_file(path: &PathBuf) -> Result<Read, KeySetError> {
+async fn read_file(path: &PathBuf) -> Result<Fetched, KeySetError> {
     let file = tokio::fs::File::open(path).await?;
     let mut json = Vec::new();
     let bound = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
@@ -124,16 +124,16 @@ async fn read_file(path: &PathBuf) -> Result<Read, KeySetError> {
     if json.len() > LONGEST_ANSWER {
         return Err(RemoteError::TooLong.into());
     }
-    Ok(Read { json, max_age: None })
+    Ok(Fetched { json, max_age: None })
 }
 
-async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Read, KeySetError> {
+async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Fetched, KeySetError> {
     let answer = ask(service, question).await?;
-    Ok(Read { max_age: max_age(&answer.fields), json: answer.body })
+    Ok(Fetched { max_age: max_age(&answer.fields), json: answer.body })
 }
 
 /// A JSON document.
-async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Answer, KeySetError> {
+async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Reply, KeySetError> {
     let answer = service.ask(question).await?;
     if answer.status != StatusCode::OK {
         return Err(RemoteError::Status(answer.status).into());

@@ -18,8 +18,8 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::flight::{Lookup, Plan};
-use super::kept::Keeper;
-use super::origin::Read;
+use super::kept::KeySetKeeper;
+use super::origin::Fetched;
 use super::{KeySet, KeySetError, LONGEST_KID, Origin, Pace};
 use crate::moment::Moment;
 use crate::remote::RemoteError;
@@ -53,7 +53,7 @@ impl Cause {
 
 /// What happens to a key set.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum KeySetEvent<'a> {
     /// It was read.
     Read {
         /// Why.
@@ -77,7 +77,7 @@ pub enum Event<'a> {
 }
 
 /// Is told what happens to the key set of an issuer.
-pub type Witness = Arc<dyn Fn(&str, &Event<'_>) + Send + Sync>;
+pub type KeySetWitness = Arc<dyn Fn(&str, &KeySetEvent<'_>) + Send + Sync>;
 
 /// How the key set of an issuer is read.
 pub struct Setup {
@@ -90,9 +90,9 @@ pub struct Setup {
     /// How often.
     pub pace: Pace,
     /// Where they are kept for the next start.
-    pub keeper: Option<Keeper>,
+    pub keeper: Option<KeySetKeeper>,
     /// Who is told.
-    pub witness: Option<Witness>,
+    pub witness: Option<KeySetWitness>,
 }
 
 /// A set in force.
@@ -156,7 +156,7 @@ impl KeySource {
         let cause = match self.usable(now) {
             Some(set) if set.keys.find(kid).is_some() => return Ok(set),
             Some(_) => {
-                self.tell(&Event::UnknownKey);
+                self.tell(&KeySetEvent::UnknownKey);
                 // Nothing to look up: no name, or one that no key has.
                 if kid.is_none_or(|kid| kid.len() > LONGEST_KID) {
                     return Err(TokenError::UnknownKey);
@@ -171,12 +171,12 @@ impl KeySource {
     }
 
     /// Reads the set once, without putting it in force.
-    pub async fn read(&self) -> Result<Read, KeySetError> {
+    pub async fn read(&self) -> Result<Fetched, KeySetError> {
         let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
         reading.await.unwrap_or(Err(KeySetError::Remote(RemoteError::Timeout)))
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(super) fn tell(&self, event: &KeySetEvent<'_>) {
         if let Some(witness) = &self.setup.witness {
             witness(&self.setup.issuer, event);
         }

@@ -12,7 +12,7 @@ use portaria::identity::{
     Leniency, PathFault, PathRules, PathVerifier, Preset, Profile, Revocation, RevocationList,
     TrustAnchors,
 };
-use portaria::lab::pki::{Authority, Identity, Subject};
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity};
 use portaria::listener::tls::provider;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use rustls::pki_types::pem::PemObject;
@@ -45,11 +45,11 @@ const YEAR: i64 = 365 * 24 * HOUR;
 /// The PKI of all targets.
 pub struct Pki {
     /// The anchor.
-    pub root: Authority,
+    pub root: CertificationAuthority,
     /// The authority below it.
-    pub issuing: Authority,
+    pub issuing: CertificationAuthority,
     /// An authority that is no anchor.
-    pub stranger: Authority,
+    pub stranger: CertificationAuthority,
     /// A client that is admitted.
     pub client: Identity,
     root_key: KeyPair,
@@ -60,11 +60,11 @@ pub struct Pki {
 
 impl Default for Pki {
     fn default() -> Self {
-        let root = Authority::root("fuzz root", key(1)).unwrap();
+        let root = CertificationAuthority::root("fuzz root", key(1)).unwrap();
         let issuing = root.issuing("fuzz issuing", key(2)).unwrap();
         Self {
-            stranger: Authority::root("fuzz stranger", key(3)).unwrap(),
-            client: issuing.client(&key(4), &Subject::default()).unwrap(),
+            stranger: CertificationAuthority::root("fuzz stranger", key(3)).unwrap(),
+            client: issuing.client(&key(4), &ClientSubject::default()).unwrap(),
             list_of_root: in_der(&root.revocation_list(1, &[], -HOUR, YEAR).unwrap()),
             root_key: key(1),
             issuing_key: key(2),
@@ -77,12 +77,22 @@ impl Default for Pki {
 
 impl Pki {
     /// A client with another subject.
-    pub fn client_of(&self, authority: &Authority, subject: &Subject) -> Identity {
+    pub fn client_of(
+        &self,
+        authority: &CertificationAuthority,
+        subject: &ClientSubject,
+    ) -> Identity {
         authority.client(&key(4), subject).unwrap()
     }
 
     /// A revocation list in DER.
-    pub fn list(&self, of: &Authority, number: u64, revoked: &[&Identity], until: i64) -> Vec<u8> {
+    pub fn list(
+        &self,
+        of: &CertificationAuthority,
+        number: u64,
+        revoked: &[&Identity],
+        until: i64,
+    ) -> Vec<u8> {
         in_der(&of.revocation_list(number, revoked, -YEAR, until).unwrap())
     }
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use portaria::identity::{Participant, PathVerifier, TrustAnchors};
-use portaria::lab::pki::Subject;
+use portaria::lab::pki::ClientSubject;
 use portaria_fuzz::{
     BELOW, LENIENT, LISTS, Pki, SIGN, assert_discreet, assert_well_formed, key, now, profile, seed,
     signed_part, values, write_seeds,
@@ -38,15 +38,15 @@ static SETUP: LazyLock<Setup> = LazyLock::new(|| {
 
 fn write() {
     let pki = &SETUP.pki;
-    let base = Subject::default;
+    let base = ClientSubject::default;
     let clients = [
         base(),
-        Subject::second(),
-        Subject { not_after: -3600, ..base() },
-        Subject { not_before: 3600, ..base() },
-        Subject { purpose: None, ..base() },
-        Subject { purpose: Some(ExtendedKeyUsagePurpose::ServerAuth), ..base() },
-        Subject { organisation_identifier: String::new(), ..base() },
+        ClientSubject::second(),
+        ClientSubject { not_after: -3600, ..base() },
+        ClientSubject { not_before: 3600, ..base() },
+        ClientSubject { purpose: None, ..base() },
+        ClientSubject { purpose: Some(ExtendedKeyUsagePurpose::ServerAuth), ..base() },
+        ClientSubject { organisation_identifier: String::new(), ..base() },
     ];
     let mut seeds = Vec::new();
     for subject in &clients {
@@ -91,7 +91,7 @@ fn constrained(pki: &Pki) -> Vec<Vec<CertificateDer<'static>>> {
             params.custom_extensions = vec![extension];
         },
     ];
-    let subject = Subject::default();
+    let subject = ClientSubject::default();
     let mut chains = Vec::new();
     for change in changes {
         let authority = pki.root.issuing_with("fuzz issuing", key(2), change).unwrap();

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use portaria::identity::{Name, Participant, PathVerifier};
-use portaria::lab::pki::Subject;
+use portaria::lab::pki::ClientSubject;
 use portaria_fuzz::{
     Pki, assert_discreet, assert_well_formed, content, now, profile, signed_part, tlv, values,
     write_seeds,
@@ -37,14 +37,14 @@ fn subject_of(certificate: &[u8]) -> Vec<u8> {
 
 fn write() {
     let pki = &SETUP.pki;
-    let base = Subject::default;
+    let base = ClientSubject::default;
     let subjects = [
         base(),
-        Subject::second(),
-        Subject { organisation_identifier: String::new(), ..base() },
-        Subject { software_statement_id: String::new(), ..base() },
-        Subject { organisation_identifier: "OFBBR-1".into(), ..base() },
-        Subject { organisation_identifier: "OPIBR-\0".into(), ..base() },
+        ClientSubject::second(),
+        ClientSubject { organisation_identifier: String::new(), ..base() },
+        ClientSubject { software_statement_id: String::new(), ..base() },
+        ClientSubject { organisation_identifier: "OFBBR-1".into(), ..base() },
+        ClientSubject { organisation_identifier: "OPIBR-\0".into(), ..base() },
     ];
     let seeds = subjects.map(|subject| subject_of(&pki.client_of(&pki.issuing, &subject).chain[0]));
     write_seeds(&seeds);

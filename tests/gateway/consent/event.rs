@@ -252,7 +252,7 @@ async fn an_event_is_taken_once_and_within_five_minutes() {
 async fn a_shared_secret_does_as_well() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secret");
-    portaria::lab::place::write_secret(&file, SECRET).unwrap();
+    portaria::lab::directory::write_secret(&file, SECRET).unwrap();
     let webhook = format!(
         "webhook = {{ listener = \"public\", path = \"{PATH}\", secret_file = \"{}\", claim = \"id\" }}",
         file.display()

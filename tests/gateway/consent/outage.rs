@@ -3,8 +3,8 @@
 use super::hostile::{Hostile, ID, Manner, answer, lab_asking};
 use super::{AUTO, CONSENTS, PERMISSION, lab_saying, read};
 use crate::harness::*;
-use portaria::lab::authorization::Grant;
-use portaria::lab::consents::Record;
+use portaria::lab::authorization::TokenContent;
+use portaria::lab::consents::StoredConsent;
 
 const NOT_FOUND: &str = "CONSENTIMENTO_NAO_ENCONTRADO";
 
@@ -43,7 +43,7 @@ async fn a_client_whose_consent_the_registry_fails_at_stops_nobody_else() {
     let lab = lab_asking(&format!("http://{}", registry.address), "").await;
     lab.rewrite_config(|config| config.swap("open_for = \"100ms\"", "open_for = \"5m\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
-    let own = Grant {
+    let own = TokenContent {
         client_id: CLIENT_TWO.into(),
         thumbprint: lab.pki.two.thumbprint(),
         ..lab.user_grant("insurance-auto", "urn:x:2")
@@ -83,8 +83,11 @@ async fn one_question_tries_whether_the_registry_is_back() {
 #[tokio::test]
 async fn questions_that_have_no_answer_are_no_outage() {
     let lab = lab_saying("breaker = { failures = 2, open_for = \"5m\" }").await;
-    let odd =
-        Record { status: "SUSPENDED".into(), client_id: CLIENT_ONE.into(), ..Record::default() };
+    let odd = StoredConsent {
+        status: "SUSPENDED".into(),
+        client_id: CLIENT_ONE.into(),
+        ..StoredConsent::default()
+    };
     for number in 0..5 {
         let id = format!("urn:x:unknown-{number}");
         assert_refused(&lab.send(&read(&lab, &id)).await, 404, NOT_FOUND);
@@ -118,12 +121,12 @@ async fn a_consent_that_appears_is_seen_in_time() {
     let request = read(&lab, ID);
     assert_refused(&lab.send(&request).await, 404, NOT_FOUND);
     lab.assert_untouched();
-    let record = Record {
+    let record = StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec![PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: Some("2200-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     };
     lab.consents.put(ID, record);
     eventually("it is seen", || async { lab.send(&request).await.status == 200 }).await;
@@ -149,7 +152,7 @@ async fn ids_that_one_participant_chooses_leave_the_registry_to_the_others() {
     let lab = lab_asking(&url, "").await;
     lab.rewrite_config(|config| config.swap("open_for = \"100ms\"", "open_for = \"5m\""));
     crate::reload::reload(&lab, "configuration reloaded").await;
-    let grant = portaria::lab::authorization::Grant {
+    let grant = portaria::lab::authorization::TokenContent {
         client_id: CLIENT_TWO.into(),
         thumbprint: lab.pki.two.thumbprint(),
         ..lab.client_grant("consents")

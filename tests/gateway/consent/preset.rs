@@ -2,22 +2,22 @@
 
 use std::time::{Duration, SystemTime};
 
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{CLAIM_PERMISSION, PERMISSION, claim, lab_saying, lab_with_policy, read};
 use crate::harness::*;
 
-fn record(status: &str, expiration: Option<&str>, created: Option<Duration>) -> Record {
+fn record(status: &str, expiration: Option<&str>, created: Option<Duration>) -> StoredConsent {
     let created = created.map(|ago| OffsetDateTime::from(SystemTime::now() - ago));
-    Record {
+    StoredConsent {
         status: status.into(),
         permissions: vec![PERMISSION.into(), CLAIM_PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: expiration.map(str::to_owned),
         created: created.map(|created| created.format(&Rfc3339).unwrap()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is kept of a consent ends when somebody who knows better says so: the operator.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 
 use super::carried::{self, DETAILS, lab_told};
 use super::hostile::{HASTY, Hostile, ID, Manner, answer, lab_asking};
@@ -99,12 +99,12 @@ async fn a_purge_ends_what_is_known_of_unknown_consents() {
     let lab = lab_saying("keep_unknown = \"1m\"").await;
     let request = read(&lab, ID);
     assert_refused(&lab.send(&request).await, 404, "CONSENTIMENTO_NAO_ENCONTRADO");
-    let record = Record {
+    let record = StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec![PERMISSION.into()],
         client_id: CLIENT_ONE.into(),
         expiration: Some("2200-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     };
     lab.consents.put(ID, record);
     assert_refused(&lab.send(&request).await, 404, "CONSENTIMENTO_NAO_ENCONTRADO");

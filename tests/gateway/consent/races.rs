@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use portaria::lab::client::{Http1, Http2, Response};
+use portaria::lab::client::{Http1Client, Http2Client, Response};
 
 use super::{AUTO, CONSENTS, PERMISSION, patient};
 use crate::harness::*;
@@ -14,9 +14,9 @@ const LANES: usize = 8;
 
 /// The connections of one lane: races of a lane follow each other, those of different lanes do not wait.
 struct Lane {
-    deleter: Http1,
-    reader: Http1,
-    http2: Http2,
+    deleter: Http1Client,
+    reader: Http1Client,
+    http2: Http2Client,
 }
 
 /// What the readers of all races were answered.

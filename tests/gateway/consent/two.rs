@@ -1,7 +1,7 @@
 //! Tokens that are bound to a consent and to an enrollment (Open Finance Brasil, Jornada Otimizada): each
 //! route is judged on the one that it needs.
 
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 use serde_json::json;
 
 use super::lab_with_policy;
@@ -61,12 +61,12 @@ async fn lab() -> (Lab, tempfile::TempDir) {
 }
 
 fn put(lab: &Lab, id: &str, permission: &str, status: &str, linked: Option<&str>) {
-    let record = Record {
+    let record = StoredConsent {
         status: status.into(),
         permissions: vec![permission.into()],
         client_id: CLIENT_ONE.into(),
         linked: linked.map(str::to_owned),
-        ..Record::default()
+        ..StoredConsent::default()
     };
     lab.consents.put(id, record);
 }
@@ -264,11 +264,11 @@ async fn a_token_may_tell_of_the_consent_and_the_registry_of_the_enrollment() {
 #[tokio::test]
 async fn another_clients_enrollment_is_refused() {
     let (lab, _policies) = lab().await;
-    let record = Record {
+    let record = StoredConsent {
         status: "AUTHORISED".into(),
         permissions: vec!["PAYMENTS_INITIATE".into()],
         client_id: CLIENT_TWO.into(),
-        ..Record::default()
+        ..StoredConsent::default()
     };
     lab.consents.put(DEVICE, record);
     assert_stopped(&lab, &payment(&both(&lab)), 403, CODE).await;

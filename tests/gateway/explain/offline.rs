@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use portaria::admission::Step;
-use portaria::lab::authorization::{AuthorizationServer, Grant, ISSUER, Signer, now};
+use portaria::lab::authorization::{AuthorizationServer, ISSUER, Signer, TokenContent, now};
 use portaria::lab::consents::Store;
-use portaria::token::jwks::kept::Keeper;
+use portaria::token::jwks::kept::KeySetKeeper;
 use serde_json::{Value, json};
 
 use crate::harness::*;
@@ -64,8 +64,8 @@ impl Desk {
         self.put("consent.json", &json!({ "data": data }).to_string());
     }
 
-    fn grant(&self, scope: &str) -> Grant {
-        Grant {
+    fn grant(&self, scope: &str) -> TokenContent {
+        TokenContent {
             client_id: CLIENT_ONE.into(),
             scope: format!("openid consent:{CONSENT_ID} {scope}"),
             subject: Some("customer".into()),
@@ -317,7 +317,7 @@ fn keys_that_were_kept_verify() {
     });
     let keys = desk.directory.path().join("keys");
     std::fs::create_dir(&keys).unwrap();
-    let keeper = Keeper::new(&keys, ISSUER);
+    let keeper = KeySetKeeper::new(&keys, ISSUER);
     let keep = |read_at: u64| {
         let key_set = desk.authorization.signer().jwks();
         let kept = json!({"issuer": ISSUER, "read_at": read_at, "key_set": key_set});

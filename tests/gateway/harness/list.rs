@@ -1,6 +1,6 @@
 //! Revocation lists that no library would make: one of an authority with some parts replaced, signed again.
 
-use portaria::lab::pki::Authority;
+use portaria::lab::pki::CertificationAuthority;
 use rcgen::SigningKey;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
@@ -43,7 +43,11 @@ pub struct Parts {
 }
 
 /// An authority's list in PEM, changed and signed again: in DER.
-pub fn changed(authority: &Authority, list: &str, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
+pub fn changed(
+    authority: &CertificationAuthority,
+    list: &str,
+    change: impl FnOnce(&mut Parts),
+) -> Vec<u8> {
     let list = CertificateRevocationListDer::from_pem_slice(list.as_bytes()).unwrap();
     let [signed, algorithm, _] = elements(&content(&list)).try_into().unwrap();
     let mut rest = elements(&content(&signed));

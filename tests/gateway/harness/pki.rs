@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 
 use portaria::identity::PathReason;
 use portaria::lab::pki::hierarchy::Hierarchy;
-use portaria::lab::pki::refused::Refused;
-use portaria::lab::pki::{Authority, Identity, Subject, rsa_key};
+use portaria::lab::pki::refused::RefusedCertificates;
+use portaria::lab::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 
 pub struct Pki {
-    pub root: Authority,
+    pub root: CertificationAuthority,
     pub server: Identity,
     pub expired_server: Identity,
     pub one: Identity,
@@ -20,8 +20,8 @@ pub struct Pki {
     pub nameless: Identity,
     pub without_software: Identity,
     pub other_ecosystem: Identity,
-    pub issuing: Authority,
-    pub other_root: Authority,
+    pub issuing: CertificationAuthority,
+    pub other_root: CertificationAuthority,
     pub client_key: rcgen::KeyPair,
     pub signer_pem: String,
 }
@@ -30,23 +30,26 @@ pub fn pki() -> &'static Pki {
     static PKI: OnceLock<Pki> = OnceLock::new();
     PKI.get_or_init(|| {
         let (hierarchy, key) = (Hierarchy::new().unwrap(), rsa_key().unwrap());
-        let refused = Refused::new(&hierarchy, &key).unwrap();
+        let refused = RefusedCertificates::new(&hierarchy, &key).unwrap();
         let refused = |reason| refused.identity(reason).unwrap().clone();
         let Hierarchy { root_one: root, issuing, stranger: other_root, .. } = hierarchy;
-        let client = |subject: Subject| issuing.client(&key, &subject).unwrap();
-        let base = Subject::default;
+        let client = |subject: ClientSubject| issuing.client(&key, &subject).unwrap();
+        let base = ClientSubject::default;
         Pki {
             server: issuing.server(&key, -3600, 86_400).unwrap(),
             expired_server: issuing.server(&key, -86_400, -3600).unwrap(),
             one: client(base()),
-            two: client(Subject::second()),
+            two: client(ClientSubject::second()),
             expired: refused(PathReason::Expired),
             foreign: refused(PathReason::UnknownIssuer),
             server_only: refused(PathReason::WrongPurpose),
-            purposeless: client(Subject { purpose: None, ..base() }),
-            nameless: client(Subject { organisation_identifier: String::new(), ..base() }),
-            without_software: client(Subject { software_statement_id: String::new(), ..base() }),
-            other_ecosystem: client(Subject {
+            purposeless: client(ClientSubject { purpose: None, ..base() }),
+            nameless: client(ClientSubject { organisation_identifier: String::new(), ..base() }),
+            without_software: client(ClientSubject {
+                software_statement_id: String::new(),
+                ..base()
+            }),
+            other_ecosystem: client(ClientSubject {
                 organisation_identifier: "OFBBR-d7384bd0-842f-43c5-be02-9d2b2d5efc2c".into(),
                 ..base()
             }),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use portaria::inspect::cert::{Asked, Question, Use, verify};
+use portaria::inspect::cert::{CertificateUse, ChainQuestion, ProfileChoice, verify};
 use portaria::lab::pki::Identity;
 
 use super::{Lab, Request};
@@ -14,14 +14,14 @@ pub fn verdict(identity: &Identity, anchors: &Path, lists: &[PathBuf]) -> String
     let scratch = tempfile::tempdir().unwrap();
     let chain = scratch.path().join("chain.pem");
     std::fs::write(&chain, &identity.chain_pem).unwrap();
-    let question = Question {
+    let question = ChainQuestion {
         chain,
         anchors: anchors.into(),
         intermediates: None,
         crl: lists.into(),
         at: None,
-        purpose: Use::Client,
-        profile: Asked::Profile(portaria::identity::Preset::OpinProduction),
+        purpose: CertificateUse::Client,
+        profile: ProfileChoice::Profile(portaria::identity::Preset::OpinProduction),
     };
     verify(&question).unwrap().to_string()
 }

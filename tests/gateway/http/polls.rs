@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use portaria::alarm::Alarm;
 use portaria::course::caller::{After, BodyError, Caller, Gone, Length};
-use portaria::course::{Arrival, Entrance, Gateway, Seat, UnderWay};
-use portaria::headers::answer::Answer;
+use portaria::course::{Arrival, Entrance, ExchangesUnderWay, Gateway, Seat};
+use portaria::headers::answer::AnswerFields;
 use portaria::measure::{Clock, Outcome, Sample, Sink};
 use portaria::report::Metrics;
 use portaria::request::RequestHead;
@@ -78,7 +78,7 @@ impl Caller for Hand {
     fn begin(
         &mut self,
         status: StatusCode,
-        _: &Answer<'_>,
+        _: &AnswerFields<'_>,
         _: Length,
         _: After,
     ) -> Result<(), Gone> {
@@ -145,7 +145,7 @@ impl Stage {
             serving: Arc::new(ArcSwap::from_pointee(serving)),
             entrance: Entrance { listener: "mtls".into(), position: 0, exposure: Exposure::Mutual },
             sink: samples.clone(),
-            under_way: UnderWay::default(),
+            under_way: ExchangesUnderWay::default(),
         };
         Self { gateway, pool: Pool::default(), samples }
     }

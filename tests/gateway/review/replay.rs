@@ -2,7 +2,7 @@
 //! policies is what becomes of the same requests under another.
 
 use portaria::config::offline;
-use portaria::lab::client::Http1;
+use portaria::lab::client::Http1Client;
 use portaria::review::replay::{Replay, Sets};
 use serde_json::Value;
 
@@ -122,7 +122,7 @@ impl Round<'_> {
     /// Sends requests one after another, so that their lines stand in that order.
     async fn send(&mut self, listener: &str, requests: &[Request]) {
         let identity = (listener == "mtls").then_some(&self.lab.pki.one);
-        let mut connection: Option<Http1> = None;
+        let mut connection: Option<Http1Client> = None;
         for request in requests {
             let mut open = match connection.take() {
                 Some(open) => open,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use portaria::config::{Judging, offline};
-use portaria::lab::consents::Record;
+use portaria::lab::consents::StoredConsent;
 use portaria::review::cases;
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
@@ -402,7 +402,7 @@ fn prepare(lab: &Lab, case: &Table, number: usize) -> Sent {
         let consent = consent.as_table().unwrap();
         let permissions =
             consent.get("permissions").and_then(Value::as_array).into_iter().flatten();
-        let record = Record {
+        let record = StoredConsent {
             status: text(consent, "status").unwrap_or("AUTHORISED").to_owned(),
             permissions: permissions.map(|name| name.as_str().unwrap().to_owned()).collect(),
             client_id: text(consent, "client_id").unwrap_or("client-1").to_owned(),

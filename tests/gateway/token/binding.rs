@@ -1,8 +1,8 @@
 //! The truth table of docs/tokens.md: what a token says of a certificate, which certificate it comes with, and
 //! whether it is signed or opaque.
 
-use portaria::lab::authorization::Grant;
-use portaria::lab::pki::Subject;
+use portaria::lab::authorization::TokenContent;
+use portaria::lab::pki::ClientSubject;
 use serde_json::{Value, json};
 
 use super::{CONSENTS, sign};
@@ -58,7 +58,7 @@ fn rows(own: &str, other: &str, accepts_beside: bool) -> Vec<Row> {
 }
 
 fn claims(lab: &Lab, members: &Value) -> Value {
-    let grant = Grant { thumbprint: None, ..lab.client_grant("consents") };
+    let grant = TokenContent { thumbprint: None, ..lab.client_grant("consents") };
     let mut claims = grant.claims();
     for (name, value) in members.as_object().unwrap() {
         claims[name] = value.clone();
@@ -121,8 +121,8 @@ async fn a_thumbprint_beside_cnf_binds_only_where_that_is_accepted() {
 
 #[tokio::test]
 async fn a_token_may_have_to_name_the_certificates_participant() {
-    let (one, two) = (Subject::default(), Subject::second());
-    let organisation = |subject: &Subject| subject.organisation_identifier.swap("OPIBR-", "");
+    let (one, two) = (ClientSubject::default(), ClientSubject::second());
+    let organisation = |subject: &ClientSubject| subject.organisation_identifier.swap("OPIBR-", "");
     let (own, others) = (organisation(&one), organisation(&two));
     let (software, others_software) = (one.software_statement_id, two.software_statement_id);
     for (rule, other, alone, none) in [

@@ -343,7 +343,7 @@ async fn the_gateway_proves_itself_by_an_assertion() {
                     assertion_audience = \"https://as.portaria-lab.example\"";
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("signing.key");
-    portaria::lab::place::write_secret(&key, &pki().signer_pem).unwrap();
+    portaria::lab::directory::write_secret(&key, &pki().signer_pem).unwrap();
     let settings = settings.swap("signing.key", &key.display().to_string());
     let lab = lab_with(|config| {
         let line = config.lines().find(|line| line.ends_with("/introspect\"")).unwrap().to_owned();

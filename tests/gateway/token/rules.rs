@@ -1,6 +1,6 @@
 //! What a signed token must be where the configuration says otherwise than by default.
 
-use portaria::lab::authorization::{Grant, now};
+use portaria::lab::authorization::{TokenContent, now};
 use serde_json::{Value, json};
 
 use super::keys::*;
@@ -86,7 +86,7 @@ async fn a_token_lives_no_longer_than_the_ecosystem_says() {
     let lab = lab_with_rule("").await;
     let without_iat = |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove("iat"));
     for (seconds, expected) in [(899, 201), (900, 201), (901, 401), (86_400, 401)] {
-        let grant = Grant { lifetime: seconds, ..lab.client_grant("consents") };
+        let grant = TokenContent { lifetime: seconds, ..lab.client_grant("consents") };
         let token = lab.authorization.issue_signed(&grant).unwrap();
         assert_eq!(ask(&lab, &token).await, expected, "{seconds}");
         let opaque = lab.authorization.issue_opaque(&grant);
@@ -102,7 +102,7 @@ async fn a_token_lives_no_longer_than_the_ecosystem_says() {
     assert_eq!(ask(&lab, &left(now() + 1000)).await, 401);
     assert_eq!(lab.recorded().len(), 5, "the backend saw what was admitted");
     let lab = lab_with_rule("longest_lifetime = \"any\"").await;
-    let grant = Grant { lifetime: 86_400, ..lab.client_grant("consents") };
+    let grant = TokenContent { lifetime: 86_400, ..lab.client_grant("consents") };
     assert_eq!(ask(&lab, &lab.authorization.issue_signed(&grant).unwrap()).await, 201);
     let for_ever = sign(&lab, |_, claims| claims["exp"] = json!(u64::MAX));
     assert_eq!(ask(&lab, &for_ever).await, 201);

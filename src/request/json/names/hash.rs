@@ -16,10 +16,10 @@ const WORDS: usize = 8;
 /// Bytes that have a key.
 pub(super) const AT_ONCE: usize = 8 * WORDS;
 
-static KEY: LazyLock<Key> = LazyLock::new(Key::new);
+static KEY: LazyLock<HashKey> = LazyLock::new(HashKey::new);
 
 /// The process's own.
-pub(super) fn key() -> &'static Key {
+pub(super) fn key() -> &'static HashKey {
     &KEY
 }
 
@@ -27,7 +27,7 @@ pub(super) fn key() -> &'static Key {
 pub(super) type Long = <RandomState as BuildHasher>::Hasher;
 
 /// A random number for all that is multiplied, and one more.
-pub(super) struct Key {
+pub(super) struct HashKey {
     start: u128,
     words: [u128; WORDS],
     before: u128,
@@ -35,7 +35,7 @@ pub(super) struct Key {
     long: RandomState,
 }
 
-impl Key {
+impl HashKey {
     fn new() -> Self {
         let random = RandomState::new();
         let number = |name: &str, at: usize| {

@@ -3,7 +3,7 @@
 
 use std::hash::Hasher;
 
-use super::hash::{AT_ONCE, Key, Long};
+use super::hash::{AT_ONCE, HashKey, Long};
 
 /// What is known of it.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl Default for Spelling {
 
 impl Spelling {
     /// The next bytes, as they stand.
-    pub(super) fn bytes(&mut self, bytes: &[u8], key: &Key) {
+    pub(super) fn bytes(&mut self, bytes: &[u8], key: &HashKey) {
         if !bytes.is_empty() {
             self.flush_surrogate(key);
             self.push(bytes, key);
@@ -43,7 +43,7 @@ impl Spelling {
     }
 
     /// The letter of an escape.
-    pub(super) fn escape(&mut self, letter: u8, key: &Key) {
+    pub(super) fn escape(&mut self, letter: u8, key: &HashKey) {
         let says = match letter {
             b'u' => return,
             b'b' => 8,
@@ -57,7 +57,7 @@ impl Spelling {
     }
 
     /// A digit of a `\u` escape, the last of four or one before.
-    pub(super) fn digit(&mut self, digit: u8, is_last: bool, key: &Key) {
+    pub(super) fn digit(&mut self, digit: u8, is_last: bool, key: &HashKey) {
         let value = char::from(digit).to_digit(16).and_then(|value| u16::try_from(value).ok());
         self.digits = (self.digits << 4) | value.unwrap_or_default();
         if is_last {
@@ -67,13 +67,13 @@ impl Spelling {
     }
 
     /// The hash of what it says.
-    pub(super) fn end(&mut self, key: &Key) -> u64 {
+    pub(super) fn end(&mut self, key: &HashKey) -> u64 {
         self.flush_surrogate(key);
         let before = self.before.take().map_or(0, |before| before.finish());
         key.last(before, &self.waiting, self.length)
     }
 
-    fn push(&mut self, mut bytes: &[u8], key: &Key) {
+    fn push(&mut self, mut bytes: &[u8], key: &HashKey) {
         while !bytes.is_empty() {
             if self.waits == AT_ONCE {
                 self.before.get_or_insert_with(|| key.long()).write(&self.waiting);
@@ -90,7 +90,7 @@ impl Spelling {
     }
 
     /// A code unit of UTF-16, of which a character has one or two (RFC 8259 section 7).
-    fn unit(&mut self, unit: u16, key: &Key) {
+    fn unit(&mut self, unit: u16, key: &HashKey) {
         let character = match (self.surrogate, unit) {
             (Some(high), 0xDC00..=0xDFFF) => {
                 self.surrogate = None;
@@ -112,14 +112,14 @@ impl Spelling {
         }
     }
 
-    fn flush_surrogate(&mut self, key: &Key) {
+    fn flush_surrogate(&mut self, key: &HashKey) {
         if let Some(unit) = self.surrogate.take() {
             self.lone(unit, key);
         }
     }
 
     /// Half a character: no text has it, so it is told from all others by a byte that no text has either.
-    fn lone(&mut self, unit: u16, key: &Key) {
+    fn lone(&mut self, unit: u16, key: &HashKey) {
         let [high, low] = unit.to_be_bytes();
         self.push(&[0xFF, high, low], key);
     }

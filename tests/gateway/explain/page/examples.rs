@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use portaria::lab::authorization::Grant;
+use portaria::lab::authorization::TokenContent;
 use portaria::lab::bad_tokens::{self, Material};
-use portaria::lab::consents::Record;
-use portaria::lab::pki::{Identity, Subject};
+use portaria::lab::consents::StoredConsent;
+use portaria::lab::pki::{ClientSubject, Identity};
 use serde_json::{Value, json};
 
 use super::{Example, ask, digest_of, offline, shown};
@@ -23,7 +23,7 @@ const OWN: &str = "urn:insurer:C1";
 pub fn without_cnpj() -> &'static Identity {
     static IDENTITY: OnceLock<Identity> = OnceLock::new();
     IDENTITY.get_or_init(|| {
-        let subject = Subject { cnpj: String::new(), ..Subject::default() };
+        let subject = ClientSubject { cnpj: String::new(), ..ClientSubject::default() };
         pki().issuing.client(&pki().client_key, &subject).unwrap()
     })
 }
@@ -38,7 +38,7 @@ struct Case {
     /// Arguments that say of the request what it is.
     arguments: Vec<String>,
     token: Option<(String, String)>,
-    consent: Option<Record>,
+    consent: Option<StoredConsent>,
     introspection: Option<Value>,
 }
 
@@ -81,7 +81,7 @@ impl Case {
         self
     }
 
-    fn consent(mut self, record: Record) -> Self {
+    fn consent(mut self, record: StoredConsent) -> Self {
         self.consent = Some(record);
         self
     }
@@ -139,13 +139,13 @@ impl Case {
     }
 }
 
-fn record(status: &str, permissions: &[&str]) -> Record {
-    Record {
+fn record(status: &str, permissions: &[&str]) -> StoredConsent {
+    StoredConsent {
         status: status.to_owned(),
         permissions: permissions.iter().map(ToString::to_string).collect(),
         client_id: CLIENT_ONE.into(),
         expiration: Some("2300-01-01T00:00:00Z".into()),
-        ..Record::default()
+        ..StoredConsent::default()
     }
 }
 
@@ -310,12 +310,13 @@ fn consents(lab: &Lab) -> Vec<Case> {
     let token = || lab.user_token("resources", OWN);
     let get = |code| case(code, "GET", RESOURCES);
     let other_client =
-        Record { client_id: CLIENT_TWO.into(), ..record("AUTHORISED", &["RESOURCES_READ"]) };
-    let over = Record {
+        StoredConsent { client_id: CLIENT_TWO.into(), ..record("AUTHORISED", &["RESOURCES_READ"]) };
+    let over = StoredConsent {
         expiration: Some("2026-01-01T00:00:00Z".into()),
         ..record("AUTHORISED", &["RESOURCES_READ"])
     };
-    let unnamed = Grant { scope: "openid resources".into(), ..lab.user_grant("resources", OWN) };
+    let unnamed =
+        TokenContent { scope: "openid resources".into(), ..lab.user_grant("resources", OWN) };
     let claim = lab.user_token("claim-notification", OWN);
     vec![
         get("consent_unnamed").token("token", lab.authorization.issue_signed(&unnamed).unwrap()),

@@ -4,7 +4,7 @@ use crate::request::RequestError;
 
 /// Where in it the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Fragment {
     /// After a backslash: whether in a name, here as in the next two.
     Escape(bool),
     /// After `\u`: digits to come.
@@ -19,7 +19,7 @@ pub(super) enum Part {
     Refused(RequestError),
 }
 
-impl Part {
+impl Fragment {
     /// What in a text does not stand for itself begins.
     pub(super) fn begin(is_name: bool, byte: u8) -> Result<Self, RequestError> {
         match byte {

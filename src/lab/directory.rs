@@ -21,10 +21,10 @@ use super::authorization::{
 use super::backend::Backend;
 use super::client::Connector;
 use super::consents::Store;
-use super::http::{Handler, Response, Service, serve};
+use super::http::{Handler, Service, ServiceResponse, serve};
 use super::pki::hierarchy::{Hierarchy, LISTS_HOLD};
-use super::pki::refused::{LATE, Refused};
-use super::pki::{Authority, Identity, Subject, rsa_key};
+use super::pki::refused::{LATE, RefusedCertificates};
+use super::pki::{CertificationAuthority, ClientSubject, Identity, rsa_key};
 use crate::identity::PathReason;
 
 const fn local(port: u16) -> SocketAddr {
@@ -50,7 +50,7 @@ pub const BACKEND: SocketAddr = local(8454);
 
 /// The lab's directory.
 #[derive(Clone, Debug)]
-pub struct Place(PathBuf);
+pub struct LabDirectory(PathBuf);
 
 /// The services of a lab that runs.
 pub struct Services {
@@ -58,7 +58,7 @@ pub struct Services {
     _backend: Backend,
 }
 
-impl Place {
+impl LabDirectory {
     /// A directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self(directory.into())
@@ -126,12 +126,13 @@ impl Place {
 
     fn write_participants(&self, hierarchy: &Hierarchy, key: &KeyPair) -> Result<()> {
         let Hierarchy { issuing, delegated, crossed, .. } = hierarchy;
-        let nameless = Subject { organisation_identifier: String::new(), ..Subject::default() };
+        let nameless =
+            ClientSubject { organisation_identifier: String::new(), ..ClientSubject::default() };
         self.write_identity("server", &issuing.server(&rsa_key()?, -DAY, 90 * DAY)?)?;
         for (name, identity) in [
-            ("participant-one", issuing.client(&rsa_key()?, &Subject::default())?),
-            ("participant-two", delegated.client(&rsa_key()?, &Subject::second())?),
-            ("participant-three", crossed.client(&rsa_key()?, &Subject::third())?),
+            ("participant-one", issuing.client(&rsa_key()?, &ClientSubject::default())?),
+            ("participant-two", delegated.client(&rsa_key()?, &ClientSubject::second())?),
+            ("participant-three", crossed.client(&rsa_key()?, &ClientSubject::third())?),
             ("nameless", issuing.client(key, &nameless)?),
         ] {
             self.write_identity(name, &identity)?;
@@ -141,7 +142,7 @@ impl Place {
 
     /// The certificates that are refused, and all lists; gives the names of those that a gateway takes.
     fn write_refused(&self, hierarchy: &Hierarchy, key: &KeyPair) -> Result<Vec<&'static str>> {
-        let refused = Refused::new(hierarchy, key)?;
+        let refused = RefusedCertificates::new(hierarchy, key)?;
         for (reason, identity) in refused.cases() {
             let directory = format!("refused/{reason}");
             self.make(&directory)?;
@@ -174,9 +175,9 @@ impl Place {
     }
 
     /// One of [`Hierarchy::ISSUERS`].
-    pub fn authority(&self, name: &str) -> Result<Authority> {
+    pub fn authority(&self, name: &str) -> Result<CertificationAuthority> {
         let path = self.read(&format!("authorities/{name}.pem"))?;
-        Authority::read(&path, &self.read(&format!("authorities/{name}-key.pem"))?)
+        CertificationAuthority::read(&path, &self.read(&format!("authorities/{name}-key.pem"))?)
     }
 
     /// The files of the revocation lists.
@@ -231,7 +232,9 @@ impl Place {
         let counter = backend.counter();
         let control: Handler = Arc::new(move |_| {
             let reached = counter.load(Ordering::Relaxed);
-            Box::pin(async move { Response::json(StatusCode::OK, &json!({"reached": reached})) })
+            Box::pin(
+                async move { ServiceResponse::json(StatusCode::OK, &json!({"reached": reached})) },
+            )
         });
         let all = vec![
             authorization.serve(AUTHORIZATION, Some(self.optional_mutual_tls()?)).await?,

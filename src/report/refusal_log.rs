@@ -20,7 +20,7 @@ use crate::route::Route;
 /// What was refused.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "the fields are those of the record")]
-pub struct Subject<'a> {
+pub struct RefusedRequest<'a> {
     pub timestamp: &'a str,
     pub interaction_id: &'a str,
     pub listener: &'a str,
@@ -30,7 +30,7 @@ pub struct Subject<'a> {
 
 /// One refusal.
 #[derive(Clone, Debug, Serialize)]
-pub struct Decision {
+pub struct RefusalEntry {
     /// `would_refuse` in shadow mode; nothing, if it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'static str>,
@@ -56,10 +56,10 @@ pub struct Decision {
     explanation: Explanation,
 }
 
-impl Decision {
+impl RefusalEntry {
     /// The record of a refusal.
     pub fn of(
-        subject: &Subject<'_>,
+        subject: &RefusedRequest<'_>,
         Refused { step, refusal }: &Refused,
         status: Option<StatusCode>,
         explanation: Option<&Explanation>,
@@ -87,7 +87,7 @@ impl Decision {
 
     /// The record of what would have been refused, with the answer that would have been given.
     pub fn in_shadow(
-        subject: &Subject<'_>,
+        subject: &RefusedRequest<'_>,
         refused: &Refused,
         explanation: Option<&Explanation>,
     ) -> Self {
@@ -97,17 +97,17 @@ impl Decision {
 }
 
 /// A ring.
-struct Ring {
+struct RefusalRing {
     capacity: usize,
-    kept: Mutex<VecDeque<Arc<Decision>>>,
+    kept: Mutex<VecDeque<Arc<RefusalEntry>>>,
 }
 
-impl Ring {
+impl RefusalRing {
     fn new(capacity: usize) -> Self {
         Self { capacity, kept: Mutex::default() }
     }
 
-    fn take(&self, decision: Decision) {
+    fn take(&self, decision: RefusalEntry) {
         let decision = Arc::new(decision);
         let mut kept = self.kept.lock();
         let oldest = if kept.len() >= self.capacity { kept.pop_front() } else { None };
@@ -117,7 +117,7 @@ impl Ring {
         drop(oldest);
     }
 
-    fn of(&self, interaction_id: &str) -> Vec<Arc<Decision>> {
+    fn of(&self, interaction_id: &str) -> Vec<Arc<RefusalEntry>> {
         let kept = self.kept.lock();
         kept.iter().rev().filter(|d| d.interaction_id == interaction_id).cloned().collect()
     }
@@ -125,24 +125,24 @@ impl Ring {
 
 /// The rings. What anybody can have refused, over a limit or where no route is, has one of its own, and so has
 /// what went on in shadow mode: a flood of it leaves the others in place.
-pub struct Decisions {
-    of_participants: Ring,
-    of_anybody: Ring,
-    in_shadow: Ring,
+pub struct RefusalLog {
+    of_participants: RefusalRing,
+    of_anybody: RefusalRing,
+    in_shadow: RefusalRing,
 }
 
 /// Of so many refusals, one is kept of what anybody can have refused. For as many, one is kept beside them of
 /// what went on.
 const SHARE_OF_OTHERS: usize = 4;
 
-impl Decisions {
+impl RefusalLog {
     /// Keeps so many refusals, and a quarter as many of what went on in shadow mode.
     pub fn new(capacity: usize) -> Self {
         let of_anybody = capacity.div_ceil(SHARE_OF_OTHERS);
         Self {
-            of_participants: Ring::new(capacity.saturating_sub(of_anybody)),
-            of_anybody: Ring::new(of_anybody),
-            in_shadow: Ring::new(of_anybody),
+            of_participants: RefusalRing::new(capacity.saturating_sub(of_anybody)),
+            of_anybody: RefusalRing::new(of_anybody),
+            in_shadow: RefusalRing::new(of_anybody),
         }
     }
 
@@ -160,7 +160,7 @@ impl Decisions {
         if self.in_shadow.capacity > 0 {
             let timestamp = timestamp(sample.arrived);
             let subject = subject(sample, &timestamp);
-            self.in_shadow.take(Decision::in_shadow(&subject, refused, sample.explanation));
+            self.in_shadow.take(RefusalEntry::in_shadow(&subject, refused, sample.explanation));
         }
     }
 
@@ -176,7 +176,7 @@ impl Decisions {
         let subject = subject(sample, &timestamp);
         // What went on in shadow mode was refused after it was explained.
         let explanation = sample.explanation.filter(|_| sample.would_refuse.is_none());
-        ring.take(Decision::of(&subject, refused, sample.status, explanation));
+        ring.take(RefusalEntry::of(&subject, refused, sample.status, explanation));
     }
 
     /// The refusals of an interaction, the newest first, as JSON; nothing if none is kept.
@@ -184,13 +184,13 @@ impl Decisions {
         let mut found = self.of_participants.of(interaction_id);
         found.extend(self.of_anybody.of(interaction_id));
         found.extend(self.in_shadow.of(interaction_id));
-        let found: Vec<&Decision> = found.iter().map(AsRef::as_ref).collect();
+        let found: Vec<&RefusalEntry> = found.iter().map(AsRef::as_ref).collect();
         if found.is_empty() { None } else { serde_json::to_string(&found).ok() }
     }
 }
 
-fn subject<'a>(sample: &Sample<'a>, timestamp: &'a str) -> Subject<'a> {
-    Subject {
+fn subject<'a>(sample: &Sample<'a>, timestamp: &'a str) -> RefusedRequest<'a> {
+    RefusedRequest {
         timestamp,
         interaction_id: sample.interaction.as_str(),
         listener: sample.listener,

@@ -1,8 +1,8 @@
-//! Decisions: what specifications do not say, say unclearly, or say against the practice of the ecosystem.
+//! Rulings: what specifications do not say, say unclearly, or say against the practice of the ecosystem.
 //!
 //! A file of `[[decisions]]` tables. Each names what it is about, either exact `routes` or everything
-//! `below` a path, the facts that it decides, and its reason: there is no decision without one. The more
-//! exact decision counts. The shipped file is part of the binary; another adds to it.
+//! `below` a path, the facts that it decides, and its reason: there is no ruling without one. The more
+//! exact ruling counts. The shipped file is part of the binary; another adds to it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +18,10 @@ const SHIPPED: &str = include_str!("../../policies/catalogue/decisions.toml");
 const NAME_OF_SHIPPED: &str = "policies/catalogue/decisions.toml";
 
 /// What a fact may be, in words and as a test.
-type Accepted = (&'static str, &'static str, fn(&str) -> bool);
+type AcceptedValue = (&'static str, &'static str, fn(&str) -> bool);
 
 /// The facts, but for `left_out` and `interaction_id`.
-const FACTS: [Accepted; 15] = [
+const FACTS: [AcceptedValue; 15] = [
     ("access", "\"open\", \"client\" or \"consented\"", |text| {
         matches!(text, "open" | "client" | "consented")
     }),
@@ -55,7 +55,7 @@ const FACTS: [Accepted; 15] = [
 const DAYS: [&str; 3] = ["available_from", "deprecated_from", "retired_from"];
 
 /// The parts of `interaction_id`.
-const INTERACTION: [Accepted; 3] = [
+const INTERACTION: [AcceptedValue; 3] = [
     ("form", "\"uuid\" or \"alphanumeric\"", |text| matches!(text, "uuid" | "alphanumeric")),
     ("missing", "\"refuse\" or \"mint\"", |text| matches!(text, "refuse" | "mint")),
     ("malformed", "\"refuse\" or \"mint\"", |text| matches!(text, "refuse" | "mint")),
@@ -68,8 +68,8 @@ fn is_day(text: &str) -> bool {
     time::Date::parse(text, time::macros::format_description!("[year]-[month]-[day]")).is_ok()
 }
 
-/// One decision.
-pub(super) struct Decision {
+/// One ruling.
+pub(super) struct Ruling {
     pub(super) place: Place,
     /// Paths: everything below them, by whole segments.
     below: Vec<String>,
@@ -83,10 +83,10 @@ pub(super) struct Decision {
     pub(super) source: Option<String>,
 }
 
-/// All decisions.
-pub(super) struct Decisions(Vec<Decision>);
+/// All rulings.
+pub(super) struct Rulings(Vec<Ruling>);
 
-/// What was decided, and by which decision.
+/// What was decided, and by which ruling.
 pub(super) struct Decided<'a> {
     pub(super) value: &'a str,
     pub(super) index: usize,
@@ -94,38 +94,38 @@ pub(super) struct Decided<'a> {
     pub(super) is_exact: bool,
 }
 
-impl Decisions {
-    /// The shipped decisions and those of a file, which count before equally exact ones that are shipped.
+impl Rulings {
+    /// The shipped rulings and those of a file, which count before equally exact ones that are shipped.
     pub(super) fn read(file: Option<&Path>, mistakes: &Mistakes) -> Self {
         let shipped = Document::of_text(NAME_OF_SHIPPED, SHIPPED.to_owned(), mistakes);
         let own = file.and_then(|file| Document::read(file, mistakes));
         let mut all = Vec::new();
         for document in [Some(shipped), own].into_iter().flatten() {
-            let decisions: Option<Vec<Decision>> = document.with_root(|root| {
-                root.tables("decisions").iter().filter_map(read_decision).collect()
+            let rulings: Option<Vec<Ruling>> = document.with_root(|root| {
+                root.tables("decisions").iter().filter_map(read_ruling).collect()
             });
-            let decisions = decisions.unwrap_or_default();
-            reject_contradictions(&decisions);
-            all.extend(decisions);
+            let rulings = rulings.unwrap_or_default();
+            reject_contradictions(&rulings);
+            all.extend(rulings);
         }
         Self(all)
     }
 
-    /// A decision.
-    pub(super) fn get(&self, index: usize) -> Option<&Decision> {
+    /// A ruling.
+    pub(super) fn get(&self, index: usize) -> Option<&Ruling> {
         self.0.get(index)
     }
 
     /// All of them, in the order of the file.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Decision)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Ruling)> {
         self.0.iter().enumerate()
     }
 
     /// What is decided of a fact of a route.
     pub(super) fn about(&self, method: &str, path: &str, fact: &str) -> Option<Decided<'_>> {
-        let about = self.iter().filter_map(|(index, decision)| {
-            let value = decision.facts.get(fact)?;
-            let exactness = decision.exactness(method, path)?;
+        let about = self.iter().filter_map(|(index, ruling)| {
+            let value = ruling.facts.get(fact)?;
+            let exactness = ruling.exactness(method, path)?;
             Some((exactness, Decided { value, index, is_exact: exactness == usize::MAX }))
         });
         // Of equally exact ones the last, which is the file's own.
@@ -133,7 +133,7 @@ impl Decisions {
     }
 }
 
-impl Decision {
+impl Ruling {
     /// How exactly it is about a route: a longer path more than a shorter one, the route itself most.
     fn exactness(&self, method: &str, path: &str) -> Option<usize> {
         let is_named =
@@ -149,7 +149,7 @@ impl Decision {
     }
 }
 
-fn read_decision(table: &Table<'_>) -> Option<Decision> {
+fn read_ruling(table: &Table<'_>) -> Option<Ruling> {
     let below =
         read_targets(table, "below", "paths such as \"/open-insurance/consents\"", |path| {
             Template::parse(path).is_ok()
@@ -175,7 +175,7 @@ fn read_decision(table: &Table<'_>) -> Option<Decision> {
         table.place(key).reject(format!("{text}, accepted: days in their order"));
     }
     let (place, source) = (table.place(""), source.map(|source| source.value));
-    Some(Decision { place, below, routes, facts, reason: reason?.value, source })
+    Some(Ruling { place, below, routes, facts, reason: reason?.value, source })
 }
 
 fn read_targets(
@@ -211,17 +211,17 @@ fn read_facts(table: &Table<'_>) -> BTreeMap<&'static str, String> {
     facts
 }
 
-/// Two decisions about the same thing would leave it to their order.
-fn reject_contradictions(decisions: &[Decision]) {
+/// Two rulings about the same thing would leave it to their order.
+fn reject_contradictions(rulings: &[Ruling]) {
     let mut seen: BTreeMap<(&str, &str), &Place> = BTreeMap::new();
-    for decision in decisions {
-        for target in decision.below.iter().chain(&decision.routes) {
-            for fact in decision.facts.keys() {
-                if let Some(other) = seen.insert((target, fact), &decision.place) {
+    for ruling in rulings {
+        for target in ruling.below.iter().chain(&ruling.routes) {
+            for fact in ruling.facts.keys() {
+                if let Some(other) = seen.insert((target, fact), &ruling.place) {
                     let at = other.file_and_line();
                     let text =
                         format!("decides {fact} of {target}, as {at} does, accepted: one of them");
-                    decision.place.reject(text);
+                    ruling.place.reject(text);
                 }
             }
         }
@@ -233,27 +233,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_decisions_have_no_mistake() {
+    fn the_shipped_rulings_have_no_mistake() {
         let mistakes = Mistakes::default();
-        assert!(Decisions::read(None, &mistakes).iter().count() > 5);
+        assert!(Rulings::read(None, &mistakes).iter().count() > 5);
         assert_eq!(mistakes.take(), []);
     }
 
     #[test]
-    fn the_more_exact_decision_counts() {
+    fn the_more_exact_ruling_counts() {
         let mistakes = Mistakes::default();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let decision = |about: &str, class: &str| {
+        let ruling = |about: &str, class: &str| {
             format!("[[decisions]]\n{about}\nclass = \"{class}\"\nreason = \"r\"\n")
         };
-        let text = decision("below = [\"/a\"]", "high")
-            + &decision("routes = [\"GET /a/b/c\"]", "admin")
-            + &decision("below = [\"/a/b\"]", "medium");
+        let text = ruling("below = [\"/a\"]", "high")
+            + &ruling("routes = [\"GET /a/b/c\"]", "admin")
+            + &ruling("below = [\"/a/b\"]", "medium");
         std::fs::write(file.path(), text).unwrap();
-        let decisions = Decisions::read(Some(file.path()), &mistakes);
+        let rulings = Rulings::read(Some(file.path()), &mistakes);
         assert_eq!(mistakes.take(), []);
         let class = |method: &str, path: &str| {
-            decisions.about(method, path, "class").map(|decided| decided.value.to_owned())
+            rulings.about(method, path, "class").map(|decided| decided.value.to_owned())
         };
         assert_eq!(class("GET", "/a/x").as_deref(), Some("high"));
         assert_eq!(class("POST", "/a/b/c").as_deref(), Some("medium"));

@@ -7,18 +7,18 @@ use rustls::pki_types::CertificateDer;
 
 /// The values of Client-Cert and Client-Cert-Chain: DER as byte sequences (RFC 8941 section 3.3.5). Made
 /// when a backend first needs them, and kept with the connection.
-pub struct Presented {
+pub struct CertificateFields {
     end_entity: HeaderValue,
     chain: Option<HeaderValue>,
 }
 
-impl std::fmt::Debug for Presented {
+impl std::fmt::Debug for CertificateFields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Presented(..)")
+        f.write_str("CertificateFields(..)")
     }
 }
 
-impl Presented {
+impl CertificateFields {
     /// Writes an end entity and the issuers of its path.
     pub(super) fn new(
         end_entity: &CertificateDer<'_>,

@@ -19,7 +19,7 @@ pub enum Progress {
 
 /// What happened on a connection since it was taken for an exchange.
 #[derive(Debug, Default)]
-pub struct Turn {
+pub struct Ledger {
     sent: Progress,
     got: Progress,
     ends: bool,
@@ -29,7 +29,7 @@ pub struct Turn {
 /// That a connection may carry another exchange. Only a ledger makes one:
 ///
 /// ```compile_fail,E0423
-/// let forged = portaria::http1::turn::Reusable(());
+/// let forged = portaria::http1::ledger::Reusable(());
 /// ```
 #[derive(Debug)]
 pub struct Reusable(());
@@ -45,7 +45,7 @@ pub enum Seen {
     Answered,
 }
 
-impl Turn {
+impl Ledger {
     /// Bytes were taken by the transport. They count as sent, though they may wait there.
     pub fn note_sent(&mut self, bytes: usize) {
         if bytes > 0 {
@@ -100,48 +100,48 @@ impl Turn {
 mod tests {
     use super::*;
 
-    fn whole() -> Turn {
-        let mut turn = Turn::default();
-        turn.note_sent(10);
-        turn.note_sent_whole();
-        turn.note_got(10);
-        turn.note_got_whole();
-        turn
+    fn whole() -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.note_sent(10);
+        ledger.note_sent_whole();
+        ledger.note_got(10);
+        ledger.note_got_whole();
+        ledger
     }
 
     #[test]
     fn a_connection_is_reused_after_two_whole_messages_and_nothing_else() {
         assert!(whole().finish(0).is_some());
         assert!(whole().finish(1).is_none(), "a byte that belongs to nobody");
-        let spoilt: [fn(&mut Turn); 2] = [Turn::note_ends, Turn::note_broken];
+        let spoilt: [fn(&mut Ledger); 2] = [Ledger::note_ends, Ledger::note_broken];
         for spoil in spoilt {
-            let mut turn = whole();
-            spoil(&mut turn);
-            assert!(turn.finish(0).is_none());
+            let mut ledger = whole();
+            spoil(&mut ledger);
+            assert!(ledger.finish(0).is_none());
         }
-        let mut unsent = Turn::default();
+        let mut unsent = Ledger::default();
         unsent.note_sent(10);
         unsent.note_got(10);
         unsent.note_got_whole();
         assert!(unsent.finish(0).is_none(), "an answer to half of a request");
-        let mut unread = Turn::default();
+        let mut unread = Ledger::default();
         unread.note_sent(10);
         unread.note_sent_whole();
         unread.note_got(10);
         assert!(unread.finish(0).is_none(), "half of an answer");
-        assert!(Turn::default().finish(0).is_none());
+        assert!(Ledger::default().finish(0).is_none());
     }
 
     #[test]
     fn what_a_backend_saw_is_what_the_transport_took() {
-        let mut turn = Turn::default();
-        turn.note_sent(0);
-        assert_eq!(turn.seen(), Seen::Nothing);
-        turn.note_sent(1);
-        assert_eq!(turn.seen(), Seen::Request);
-        turn.note_got(0);
-        assert_eq!(turn.seen(), Seen::Request);
-        turn.note_got(1);
-        assert_eq!(turn.seen(), Seen::Answered);
+        let mut ledger = Ledger::default();
+        ledger.note_sent(0);
+        assert_eq!(ledger.seen(), Seen::Nothing);
+        ledger.note_sent(1);
+        assert_eq!(ledger.seen(), Seen::Request);
+        ledger.note_got(0);
+        assert_eq!(ledger.seen(), Seen::Request);
+        ledger.note_got(1);
+        assert_eq!(ledger.seen(), Seen::Answered);
     }
 }

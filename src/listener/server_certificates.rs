@@ -20,22 +20,25 @@ pub struct ServerIdentity {
 
 impl ServerIdentity {
     /// Checks that the key belongs to the certificate.
-    pub fn certified(self, provider: &CryptoProvider) -> Result<Presented, rustls::Error> {
+    pub fn certified(
+        self,
+        provider: &CryptoProvider,
+    ) -> Result<PresentedCertificate, rustls::Error> {
         let names = self.chain.first().map(|der| names_of(der)).unwrap_or_default();
         let key = CertifiedKey::from_der(self.chain, self.key, provider)?;
-        Ok(Presented { names, key: Arc::new(key) })
+        Ok(PresentedCertificate { names, key: Arc::new(key) })
     }
 }
 
 /// A certificate and its key, ready to present.
 #[derive(Clone, Debug)]
-pub struct Presented {
+pub struct PresentedCertificate {
     /// The host names that it is for, in lower case; wildcards as they stand.
     pub names: Vec<String>,
     key: Arc<CertifiedKey>,
 }
 
-impl Presented {
+impl PresentedCertificate {
     /// The certificate itself.
     pub fn end_entity(&self) -> Option<&CertificateDer<'static>> {
         self.key.cert.first()
@@ -59,13 +62,13 @@ fn names_of(der: &[u8]) -> Vec<String> {
 /// without SNI, or with a name that is not known here, sees at once whom it reached.
 #[derive(Debug)]
 pub struct ByName {
-    first: Presented,
-    by_name: HashMap<String, Presented>,
+    first: PresentedCertificate,
+    by_name: HashMap<String, PresentedCertificate>,
 }
 
 impl ByName {
     /// The first is for whoever asks for none of the others.
-    pub fn new(first: Presented, others: Vec<Presented>) -> Self {
+    pub fn new(first: PresentedCertificate, others: Vec<PresentedCertificate>) -> Self {
         let mut by_name = HashMap::new();
         for presented in std::iter::once(&first).chain(&others) {
             for name in &presented.names {
@@ -75,7 +78,7 @@ impl ByName {
         Self { first, by_name }
     }
 
-    fn find(&self, name: &str) -> &Presented {
+    fn find(&self, name: &str) -> &PresentedCertificate {
         let name = name.to_ascii_lowercase();
         let wildcard = || {
             let (_, parent) = name.split_once('.')?;
