@@ -31,7 +31,7 @@ use answer::text;
 pub const INTENDED: &str = "x-portaria-admin";
 
 /// One endpoint.
-pub struct Endpoint {
+pub struct AdminEndpoint {
     /// The one method that it has.
     pub method: Method,
     /// Where it is.
@@ -73,7 +73,7 @@ pub enum AskedBy {
 }
 
 /// Every endpoint, each in a file of its own.
-pub const ENDPOINTS: [Endpoint; 7] = [
+pub const ENDPOINTS: [AdminEndpoint; 7] = [
     metrics::ENDPOINT,
     health::ENDPOINT,
     readiness::ENDPOINT,

@@ -54,7 +54,7 @@ use keys::KeysOf;
 pub use listeners::ListenerSettings;
 pub use lists::{Authorities, Filed, LISTS};
 pub use points::PointSettings;
-pub use policy::{Policies, offline};
+pub use policy::{PolicySettings, offline};
 pub use secret::Secret;
 pub use services::{Authentication, IntrospectionSettings};
 pub use tls::ServerCertificate;
@@ -116,7 +116,7 @@ pub struct Settings {
     /// Where the policies are.
     pub policies_directory: Part<PathBuf>,
     /// The policies.
-    pub policies: Part<Policies>,
+    pub policies: Part<PolicySettings>,
     /// Whether answers are kept for those who ask twice.
     pub idempotency: Part<Option<IdempotencySettings>>,
 }
@@ -188,7 +188,7 @@ fn read_policies(
     directory: Option<&Located<PathBuf>>,
     consent: Option<&ConsentSettings>,
     mistakes: &Mistakes,
-) -> Part<Policies> {
+) -> Part<PolicySettings> {
     let webhook = consent.and_then(|consent| consent.webhook.as_ref());
     let events = webhook.and_then(|webhook| Some((webhook.route()?, mistakes.at(webhook.at()))));
     let stale_for = consent.map(|consent| consent.stale_for).unwrap_or_default();

@@ -3,9 +3,9 @@
 use http::{Method, Response};
 
 use super::answer::purge;
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::DELETE,
     path: Path::Below("/consents/", "digest"),
     says: "ends what is kept of the consent whose id has this SHA-256",

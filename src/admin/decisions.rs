@@ -3,12 +3,12 @@
 use http::{Method, Response, StatusCode};
 
 use super::answer::{json, text};
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 
 /// Where the last refusals are found, by interaction id.
 pub const DECISIONS: &str = "/decisions/";
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::GET,
     path: Path::Below(DECISIONS, "interaction id"),
     says: "the last refusals of requests with this x-fapi-interaction-id",

@@ -3,9 +3,9 @@
 use http::{Method, Response, StatusCode};
 
 use super::answer::json;
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::GET,
     path: Path::At("/healthz"),
     says: "200 while the process lives",

@@ -3,10 +3,10 @@
 use http::{Method, Response, StatusCode};
 
 use super::answer::text;
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 use crate::moment::Moment;
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::GET,
     path: Path::At("/metrics"),
     says: "metrics, in the text format of Prometheus",

@@ -3,9 +3,9 @@
 use http::{Method, Response, StatusCode};
 
 use super::answer::json;
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::GET,
     path: Path::At("/readyz"),
     says: "200 while requests can be decided; else 503, and what is missing",

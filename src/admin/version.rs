@@ -3,10 +3,10 @@
 use http::{Method, Response, StatusCode};
 
 use super::answer::json;
-use super::{Admin, AskedBy, Endpoint, Path};
+use super::{Admin, AdminEndpoint, AskedBy, Path};
 use crate::report::build;
 
-pub(super) const ENDPOINT: Endpoint = Endpoint {
+pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
     method: Method::GET,
     path: Path::At("/version"),
     says: "version, commit and the day of the commit",

@@ -119,7 +119,7 @@ pub struct Table<'a> {
     is_partial: Cell<bool>,
 }
 
-type Value<'a> = Spanned<DeValue<'a>>;
+type TomlValue<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Table<'a> {
     /// Whoever reads the table for one of its keys leaves the others to who reads it whole.
@@ -149,7 +149,7 @@ impl<'a> Table<'a> {
         &self.document.directory
     }
 
-    fn entry(&self, key: &'static str) -> Option<(&'a Value<'a>, Place)> {
+    fn entry(&self, key: &'static str) -> Option<(&'a TomlValue<'a>, Place)> {
         self.asked.borrow_mut().push(key);
         let (name, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
         let line = self.document.line_of(name.span().start);

@@ -11,7 +11,7 @@ mod services;
 
 use std::sync::LazyLock;
 
-pub use kind::{Kind, Span};
+pub use kind::{Kind, ValueBounds};
 
 use super::words::DefaultWord;
 
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn bounds_can_be_read() {
         for key in all() {
-            let read = |span: Span, read: fn(&str) -> bool| {
+            let read = |span: ValueBounds, read: fn(&str) -> bool| {
                 let bounds = span.bounds().unwrap_or_default();
                 bounds
                     .split(' ')

@@ -31,7 +31,7 @@ use access::{read_access, read_consent_parameter, read_kind};
 use content::read_content;
 use parameters::{read_other_query, read_parameters};
 use release::Release;
-use upstreams::{UPSTREAM, Upstreams};
+use upstreams::{NamedUpstreams, UPSTREAM};
 
 const DIRECTORY: &str = "a directory of policy files (*.toml)";
 const CLASS: &str = "\"high\", \"medium\" or \"admin\"";
@@ -40,7 +40,7 @@ const TEMPLATE: &str = "a path such as \"/request/{consentId}\"";
 
 /// All policies, and what they need.
 #[derive(Debug)]
-pub struct Policies {
+pub struct PolicySettings {
     /// The routes.
     pub routes: Routes,
     /// Where the first route stands that needs somebody who tells of consents.
@@ -63,9 +63,9 @@ pub(super) fn read_policies(
     stale_for: StaleFor,
     events: Option<(Route, Place)>,
     mistakes: &Mistakes,
-) -> Option<Policies> {
+) -> Option<PolicySettings> {
     let files = policy_files(directory)?;
-    let upstreams = upstreams.map_or(Upstreams::Unknown, Upstreams::Configured);
+    let upstreams = upstreams.map_or(NamedUpstreams::Unknown, NamedUpstreams::Configured);
     let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };
     let reader = reader.read_all(&files, events, mistakes);
     let first = |wanted: fn(&Route) -> bool| {
@@ -84,7 +84,7 @@ pub(super) fn read_policies(
     let routes = reader.routes.into_iter().map(|(route, _)| route).collect();
     // Overlaps were reported with their places; the table says no more than that there are some.
     let routes = Routes::new(routes, reader.versions).ok()?;
-    Some(Policies { routes, needs_consents, needs_registry, needs_certificates, bodies })
+    Some(PolicySettings { routes, needs_consents, needs_registry, needs_certificates, bodies })
 }
 
 /// The `.toml` files of the directory, in the order of their names.
@@ -147,7 +147,7 @@ fn list(directory: &Path) -> std::io::Result<Listed> {
 }
 
 struct Reader<'a> {
-    upstreams: Upstreams<'a>,
+    upstreams: NamedUpstreams<'a>,
     stale_for: StaleFor,
     routes: Vec<(Route, Place)>,
     versions: Vec<(Box<str>, HeaderValue)>,

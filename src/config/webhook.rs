@@ -30,13 +30,13 @@ pub struct WebhookSettings {
     listener: usize,
     path: String,
     at: Spot,
-    key: Key,
+    key: EventKeySettings,
     /// The claim that names the consent.
     pub claim: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Key {
+enum EventKeySettings {
     /// The JSON of a key set that was parsed once.
     Keys(Vec<u8>),
     Secret(Secret<String>),
@@ -89,11 +89,11 @@ fn read_listener(
     found
 }
 
-fn read_keys(table: &Table<'_>) -> Option<Key> {
+fn read_keys(table: &Table<'_>) -> Option<EventKeySettings> {
     let file = pem::path(table, "keys", KEYS)?;
     let json = pem::read(&file.value, &file.place, KEYS)?;
     match KeySet::parse(&json, &ALGORITHMS) {
-        Ok(_) => Some(Key::Keys(json)),
+        Ok(_) => Some(EventKeySettings::Keys(json)),
         Err(error) => {
             let shown = file.value.display();
             file.place.reject(format!("{shown} is not usable ({error}), accepted: {KEYS}"));
@@ -103,21 +103,21 @@ fn read_keys(table: &Table<'_>) -> Option<Key> {
 }
 
 /// RFC 7518 section 3.2: a key for HS256 is no shorter than its hash.
-fn read_secret(table: &Table<'_>) -> Option<Key> {
+fn read_secret(table: &Table<'_>) -> Option<EventKeySettings> {
     let secret = pem::secret(table, "secret_file")?;
     if secret.len() < 32 {
         table.place("secret_file").reject(format!("is too short, accepted: {SECRET}"));
         return None;
     }
-    Some(Key::Secret(Secret(secret)))
+    Some(EventKeySettings::Secret(Secret(secret)))
 }
 
 impl WebhookSettings {
     /// What events are verified with.
     pub fn key(&self) -> Option<EventKey> {
         Some(match &self.key {
-            Key::Keys(json) => EventKey::Keys(KeySet::parse(json, &ALGORITHMS).ok()?),
-            Key::Secret(Secret(secret)) => {
+            EventKeySettings::Keys(json) => EventKey::Keys(KeySet::parse(json, &ALGORITHMS).ok()?),
+            EventKeySettings::Secret(Secret(secret)) => {
                 EventKey::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
             }
         })

@@ -17,11 +17,11 @@ pub enum Kind {
     /// A text of a form (a regular expression that need not be anchored).
     Form(&'static str),
     /// A duration such as "250ms".
-    Duration(Span),
+    Duration(ValueBounds),
     /// A word such as "refuse", or a duration.
-    WordOrDuration(&'static str, Span),
+    WordOrDuration(&'static str, ValueBounds),
     /// A size such as "64KiB".
-    Size(Span),
+    Size(ValueBounds),
     /// One of some names.
     OneOf(Vec<&'static str>),
     /// An array of texts.
@@ -36,25 +36,25 @@ pub enum Kind {
 
 /// Between which durations or sizes, as they are written; nothing where there is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct ValueBounds {
     least: &'static str,
     most: &'static str,
 }
 
 /// Without bounds: above zero.
-pub(super) const ANY: Span = Span { least: "", most: "" };
+pub(super) const ANY: ValueBounds = ValueBounds { least: "", most: "" };
 
 /// Up to a bound.
-pub(super) const fn up_to(most: &'static str) -> Span {
-    Span { least: "", most }
+pub(super) const fn up_to(most: &'static str) -> ValueBounds {
+    ValueBounds { least: "", most }
 }
 
 /// Between two bounds.
-pub(super) const fn between(least: &'static str, most: &'static str) -> Span {
-    Span { least, most }
+pub(super) const fn between(least: &'static str, most: &'static str) -> ValueBounds {
+    ValueBounds { least, most }
 }
 
-impl Span {
+impl ValueBounds {
     /// Whether something lies between the bounds, as `read` understands them.
     fn has<T: PartialOrd>(self, what: &T, read: fn(&str) -> Option<T>) -> bool {
         let (least, most) = (read(self.least), read(self.most));

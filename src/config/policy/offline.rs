@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use super::content::CONTENT_METHODS;
-use super::{Reader, Upstreams, list};
+use super::{NamedUpstreams, Reader, list};
 use crate::config::consent::StaleFor;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::route::{Destination, Route, Routes};
@@ -48,7 +48,7 @@ pub fn read(path: &Path) -> Result<Policies, Vec<Mistake>> {
     if files.is_empty() && !mistakes.prevent_loading() {
         reject(format!("has no policy file, accepted: {ACCEPTED}"));
     }
-    let upstreams = Upstreams::Named(RefCell::default());
+    let upstreams = NamedUpstreams::Named(RefCell::default());
     // Without a configuration an outage is a refusal, and the registry tells of no changes.
     let stale_for = StaleFor::default();
     let reader = Reader { upstreams, stale_for, routes: Vec::new(), versions: Vec::new() };

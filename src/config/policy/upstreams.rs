@@ -7,7 +7,7 @@ use crate::config::values;
 
 pub(super) const UPSTREAM: &str = "the name of an [[upstreams]] table";
 
-pub(super) enum Upstreams<'a> {
+pub(super) enum NamedUpstreams<'a> {
     /// Those of a configuration, in their order.
     Configured(&'a [&'a str]),
     /// Any: what the configuration says of them cannot be read, and is told there.
@@ -16,7 +16,7 @@ pub(super) enum Upstreams<'a> {
     Named(RefCell<Vec<String>>),
 }
 
-impl Upstreams<'_> {
+impl NamedUpstreams<'_> {
     /// The upstream that a table names, as its place among those that there are.
     pub(super) fn read(&self, table: &Table<'_>) -> Option<usize> {
         match self {
