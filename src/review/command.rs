@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::cases;
 use super::difference;
-use super::replay::{Replay, Sets};
+use super::replay::{Replay, ReplayError, Replayer, Sets};
 use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
-use super::trial;
+use super::trial::{self, SetUpError};
 use crate::config::document::{Mistakes, Place};
 use crate::config::offline::{self, Policies};
 use crate::config::{self, Judging, Mistake};
@@ -168,8 +168,13 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
         ReviewCommand::Diff { before, after, json } => diff(before, after, *json, config),
         ReviewCommand::Replay { log, policies, before, json } => {
             let source = Source { policies: before.clone() };
-            let (before, after) = both(source.read(config), offline::read(policies))?;
-            let replay = replay(log, Sets { before: &before, after: &after })?;
+            let sets = both(source.read(config), offline::read(policies));
+            let ((before, after), settings) = both(sets, judging_or_defaults(config))?;
+            let mut replayer = Replayer::new(Sets { before: &before, after: &after }, settings);
+            let replay = match replay(log, &mut replayer)? {
+                Ok(replay) => replay,
+                Err(error) => return Ok(Answer::No(error.to_string())),
+            };
             let text = if *json { to_json(&replay.to_json()) } else { replay.to_string() };
             Ok(Answer::Said(text, replay.is_unchanged()))
         }
@@ -183,22 +188,35 @@ pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mist
     }
 }
 
-fn replay(log: &Path, sets: Sets<'_>) -> Result<Replay, Vec<Mistake>> {
+fn replay(
+    log: &Path,
+    replayer: &mut Replayer<'_>,
+) -> Result<Result<Replay, SetUpError>, Vec<Mistake>> {
     let replayed = match log.as_os_str() == "-" {
-        true => Replay::of(std::io::stdin().lock(), sets),
-        false => std::fs::File::open(log).and_then(|f| Replay::of(BufReader::new(f), sets)),
+        true => replayer.replay(std::io::stdin().lock()),
+        false => std::fs::File::open(log)
+            .map_err(ReplayError::Log)
+            .and_then(|file| replayer.replay(BufReader::new(file))),
     };
-    replayed.map_err(|error| {
-        let mistakes = Mistakes::default();
-        let text = format!("cannot be read ({error}), accepted: an access log, JSON lines");
-        Place::of_file(&log.display().to_string(), &mistakes).reject(text);
-        mistakes.take()
-    })
+    match replayed {
+        Ok(replay) => Ok(Ok(replay)),
+        Err(ReplayError::SetUp(error)) => Ok(Err(error)),
+        Err(ReplayError::Log(error)) => {
+            let mistakes = Mistakes::default();
+            let text = format!("cannot be read ({error}), accepted: an access log, JSON lines");
+            Place::of_file(&log.display().to_string(), &mistakes).reject(text);
+            Err(mistakes.take())
+        }
+    }
 }
 
-/// With the limits, bounds and rules of the configuration; if there is none, with the defaults.
+/// The limits, bounds and rules of the configuration; if there is none, the defaults.
+fn judging_or_defaults(config: &Path) -> Result<Judging, Vec<Mistake>> {
+    if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) }
+}
+
 fn diff(before: &Path, after: &Path, json: bool, config: &Path) -> Result<Answer, Vec<Mistake>> {
-    let settings = if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) };
+    let settings = judging_or_defaults(config);
     let sets = both(offline::read(before), offline::read(after));
     let ((before, after), settings) = both(sets, settings)?;
     let difference = match difference::compare(&before, &after, settings) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::columns;
-use super::decision::{self, Becomes, Decision, Question};
+use super::rule_difference::{self, Among, Becomes, RuleDifference};
 use super::statement::{Statement, covers, shape};
 use super::trial::{Bench, SetUpError};
 use crate::config::Judging;
@@ -28,7 +28,7 @@ pub struct Difference {
     /// Routes of which something else is said.
     pub changed: Vec<Changed>,
     /// What becomes of requests.
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<RuleDifference>,
 }
 
 /// A route of which something else is said.
@@ -69,8 +69,8 @@ pub fn compare(
         if !decides_nothing(rules) {
             let (named, rules) = (&named.route, rules.map(route));
             let now = OffsetDateTime::now_utc();
-            let question = Question { named, rules, literals: &literals, now };
-            difference.decisions.extend(decision::compare(&question, &mut bench)?);
+            let among = Among { named, literals: &literals, now };
+            difference.decisions.extend(rule_difference::compare(rules, among, &mut bench)?);
         }
         difference.add(was, is);
     }
@@ -92,7 +92,7 @@ fn pairs<'a>(before: &'a Policies, after: &'a Policies) -> Vec<[Option<&'a Entry
 }
 
 /// Segments that stand in templates as they are.
-fn literals(policies: &Policies) -> impl Iterator<Item = String> {
+pub(super) fn literals(policies: &Policies) -> impl Iterator<Item = String> {
     let segments = policies.entries.iter().flat_map(|entry| entry.route.published.label.split('/'));
     segments.filter(|segment| !segment.starts_with('{')).map(str::to_owned)
 }
@@ -101,7 +101,7 @@ fn literals(policies: &Policies) -> impl Iterator<Item = String> {
 const WITHOUT_VERDICT: [&str; 5] = ["api", "class", "upstream", "deprecated_from", "errors"];
 
 /// Whether two rules say the same of what decides.
-fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
+pub(super) fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
     let [Some(before), Some(after)] = rules.map(|rule| rule.map(Statement::of)) else {
         return false;
     };
@@ -204,8 +204,8 @@ fn told(route: &Statement) -> String {
     format!("{}  ({})", route.path, asked.join(", "))
 }
 
-fn cells(decision: &Decision) -> Vec<String> {
-    let Decision { method, path, request, before, after, .. } = decision;
+fn cells(decision: &RuleDifference) -> Vec<String> {
+    let RuleDifference { method, path, request, before, after, .. } = decision;
     let verdicts = format!("{before} -> {after}");
     vec![format!("  {method}"), path.clone(), request.clone(), verdicts]
 }

@@ -23,11 +23,12 @@ use std::time::Instant;
 use crate::config::document::{Document, Mistakes, Place};
 use crate::config::offline::Policies;
 use crate::config::{Judging, Mistake};
-pub(super) use bench::{Answer, Bench};
+pub(super) use bench::{Answer, Bench, Side};
 use case::Case;
 use gateway::Gateway;
+pub(super) use gateway::Logged;
 pub use gateway::SetUpError;
-pub(super) use probe::{Credential, Probe};
+pub(super) use probe::{Credential, Probe, only};
 pub use report::{Failure, Report};
 pub use verdict::Verdict;
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::gateway::{Gateway, SetUpError};
+use super::gateway::{Gateway, Judged, Logged, SetUpError};
 use super::probe::Probe;
 use super::verdict::Verdict;
+use crate::admission::Step;
 use crate::config::Judging;
 use crate::route::Routes;
 
@@ -17,6 +18,17 @@ pub(in crate::review) struct Answer {
     pub(in crate::review) by_rules: Verdict,
     /// What becomes of the request.
     pub(in crate::review) in_force: Verdict,
+    /// At which question the rules refuse it.
+    pub(in crate::review) step: Option<Step>,
+    /// What else the access log says of it.
+    pub(in crate::review) logged: Logged,
+}
+
+/// One of two sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::review) enum Side {
+    Before,
+    After,
 }
 
 /// The gateways.
@@ -46,21 +58,29 @@ impl Bench {
 
     /// Asks both.
     pub(in crate::review) fn ask(&mut self, probe: &Probe) -> Result<[Answer; 2], SetUpError> {
+        Ok([self.ask_one(Side::Before, probe)?, self.ask_one(Side::After, probe)?])
+    }
+
+    /// Asks one of the two.
+    pub(in crate::review) fn ask_one(
+        &mut self,
+        side: Side,
+        probe: &Probe,
+    ) -> Result<Answer, SetUpError> {
         let prefix = self.gateway.settings().profile.organisation_prefixes.first();
         let prefix = prefix.map_or("", String::as_str).to_owned();
         let case = probe.case(&prefix).ok_or(SetUpError::Request)?;
-        let (gateway, [before, after]) = (&mut self.gateway, &self.sets);
-        self.runtime.block_on(async {
-            let mut answer = async |routes| {
-                gateway.serve(routes);
-                let judged = gateway.judge(&case).await?;
-                let in_force = match judged.goes_on {
-                    true => Verdict::Allow,
-                    false => judged.verdict.clone(),
-                };
-                Ok(Answer { by_rules: judged.verdict, in_force })
-            };
-            Ok([answer(before).await?, answer(after).await?])
-        })
+        let [before, after] = &self.sets;
+        self.gateway.serve(match side {
+            Side::Before => before,
+            Side::After => after,
+        });
+        let judged = self.runtime.block_on(self.gateway.judge(&case))?;
+        let in_force = match judged.goes_on {
+            true => Verdict::Allow,
+            false => judged.verdict.clone(),
+        };
+        let Judged { verdict, step, logged, .. } = judged;
+        Ok(Answer { by_rules: verdict, in_force, step, logged })
     }
 }

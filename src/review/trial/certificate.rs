@@ -83,6 +83,13 @@ pub(super) fn good(prefix: &str, clock: OffsetDateTime) -> Certificate {
     }
 }
 
+/// The same, which names no participant.
+pub(super) fn nameless(prefix: &str, clock: OffsetDateTime) -> Certificate {
+    let mut certificate = good(prefix, clock);
+    certificate.subject.retain(|(known, _)| *known != oid!(2.5.4.97));
+    certificate
+}
+
 fn change(certificate: &mut Certificate, table: &Table<'_>, clock: OffsetDateTime) {
     for (key, oid, _) in SUBJECT {
         let accepted = "a text; an empty one stands for an attribute that is not there";

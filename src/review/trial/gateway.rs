@@ -19,11 +19,11 @@ use super::certificate::Certificate;
 use super::registry::{self, Registry};
 use super::token::{AUDIENCE, ISSUER, Token};
 use super::verdict::Verdict;
-use crate::admission::{Admission, Arriving, Comparison, Refused};
+use crate::admission::{Admission, Arriving, Comparison, Refused, Step};
 use crate::config::Judging;
 use crate::consent::{Aftermath, ConsentUse, Consents, Memory, Preset, Teller, Witness};
 use crate::identity::{Peer, Trust, TrustDomain};
-use crate::interaction::Interaction;
+use crate::interaction::{Form, Interaction};
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
@@ -64,6 +64,19 @@ pub(super) struct Judged {
     pub(super) route: Option<Arc<Route>>,
     /// Whether it goes on though the rules refuse it: shadow mode.
     pub(super) goes_on: bool,
+    /// At which question it was refused.
+    pub(super) step: Option<Step>,
+    /// What else its line in the access log would say.
+    pub(super) logged: Logged,
+}
+
+/// What the access log says of a request beside its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::review) struct Logged {
+    /// Whether a participant was known by its certificate.
+    pub(in crate::review) has_participant: bool,
+    /// Whether the interaction id is a UUID.
+    pub(in crate::review) has_uuid: bool,
 }
 
 /// The gateway.
@@ -306,19 +319,31 @@ async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) 
 async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
     let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
+    let logged = Logged {
+        has_participant: request.peer.participant(now).is_ok(),
+        has_uuid: Form::Uuid.admits(request.interaction.id().as_value().as_bytes()),
+    };
     // Cases judge the rules, whether or not they are enforced yet.
     let refused = match &admitted {
         Ok(permit) => permit.would_refuse(),
         Err(refused) => Some(refused),
     };
-    let Some(Refused { refusal, .. }) = refused else {
-        let verdict = Verdict::Allow;
-        return Judged { verdict, reason: None, compared: None, route, goes_on: true };
+    let Some(Refused { refusal, step }) = refused else {
+        let (verdict, goes_on) = (Verdict::Allow, true);
+        return Judged {
+            verdict,
+            reason: None,
+            compared: None,
+            route,
+            goes_on,
+            step: None,
+            logged,
+        };
     };
-    let goes_on = admitted.is_ok();
+    let (goes_on, step) = (admitted.is_ok(), Some(*step));
     let compared = admission.explain(request, refusal, now).await.compared;
     let (verdict, reason) = (told(refusal), Some(refusal.to_string()));
-    Judged { verdict, reason, compared, route, goes_on }
+    Judged { verdict, reason, compared, route, goes_on, step, logged }
 }
 
 fn told(refusal: &Refusal) -> Verdict {
@@ -328,6 +353,14 @@ fn told(refusal: &Refusal) -> Verdict {
 impl Judged {
     fn without_connection(reason: String) -> Self {
         let verdict = Verdict::NoHandshake { reason };
-        Self { verdict, reason: None, compared: None, route: None, goes_on: false }
+        Self {
+            verdict,
+            reason: None,
+            compared: None,
+            route: None,
+            goes_on: false,
+            step: None,
+            logged: Logged::default(),
+        }
     }
 }

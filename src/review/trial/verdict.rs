@@ -26,6 +26,15 @@ pub(super) const ACCEPTED: &str =
     "\"allow\", a refusal such as \"403 scope_insufficient\", or \"handshake expired\"";
 
 impl Verdict {
+    /// The code of a refusal, or why there is no connection.
+    pub(in crate::review) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Allow => None,
+            Self::Refuse { code, .. } => Some(code),
+            Self::NoHandshake { reason } => Some(reason),
+        }
+    }
+
     /// Parses what is displayed.
     pub fn parse(text: &str) -> Option<Self> {
         let is_word = |word: &str| {

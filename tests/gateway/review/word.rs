@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use portaria::config::{Judging, offline};
-use portaria::review::decision::Becomes;
+use portaria::review::rule_difference::Becomes;
 use portaria::review::{difference, trial};
 
 const PAIRS: u64 = 24;

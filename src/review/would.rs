@@ -1,0 +1,482 @@
+//! What a set of policies would say to requests of which something is known, and something is not.
+//!
+//! Takes two rules of one route, and asks both sets of policies (`Bench`) about good requests that are otherwise in one
+//! thing ([`Survey`]). Gives what both said of each, and, of a request of which only its line in the access log is
+//! known, what becomes of it ([`Survey::would`]): whatever it was, as far as the first set would have said what the log
+//! says, is put to the second set. If that says the same of all, it is what becomes of the request; if not, the log does
+//! not tell, and what tells those from each other is what is missing. Nothing here knows what a rule means.
+
+use std::collections::{BTreeMap, HashMap};
+
+use time::OffsetDateTime;
+
+use super::deviation::{Dimension, Rules, Variation};
+use super::trial::{Answer, Bench, Logged, Probe, SetUpError, Side, Verdict};
+use crate::admission::Step;
+use crate::refusal::codes;
+
+/// What nobody knows of a line that the policies before would not have written.
+const UNEXPLAINED: &str = "why the policies before said so";
+/// No request is known that a rule admits.
+const PATH: &str = "what the path was";
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Word {
+    /// It goes on.
+    Pass,
+    /// It is refused, with this code if it is certain.
+    Refuse(Option<String>),
+    /// What is known does not tell; this is missing.
+    Unknown(String),
+}
+
+impl Word {
+    /// The word on a request that the policies before would not have said so of.
+    pub(super) fn unexplained() -> Self {
+        Self::Unknown(UNEXPLAINED.to_owned())
+    }
+}
+
+/// What is known of a request: what its line says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    /// What the rules said, if they refused it.
+    pub(super) code: Option<&'a str>,
+    /// Whether it went on all the same.
+    pub(super) is_borne: bool,
+    /// Whether the rules alone are compared, enforced or not.
+    pub(super) is_about_rules: bool,
+    /// What else the line says.
+    pub(super) logged: Logged,
+}
+
+impl Facts<'_> {
+    fn went_on(&self) -> bool {
+        self.code.is_none() || self.is_borne
+    }
+
+    /// A refusal, if it is known to be another answer: one with another code, or of what went on.
+    fn refuse(&self, code: Option<String>, question: String) -> Word {
+        match code {
+            None if !self.went_on() => Word::Unknown(question),
+            code => Word::Refuse(code),
+        }
+    }
+}
+
+/// What both sets say of requests that are good but for one thing.
+pub(super) struct Survey {
+    /// Good requests of each.
+    good: [Probe; 2],
+    answers: [Answer; 2],
+    pub(super) dimensions: Vec<Surveyed>,
+    /// What a set says to requests that are otherwise in two things.
+    pairs: HashMap<(Side, [Place; 2]), Option<String>>,
+}
+
+/// A dimension, and what both said of each of its variations.
+pub(super) struct Surveyed {
+    question: String,
+    pub(super) is_one_enough: bool,
+    pub(super) variations: Vec<(Variation, [Answer; 2])>,
+}
+
+/// A variation: of which dimension, and which of them.
+type Place = (usize, usize);
+
+/// A request of which some is known.
+struct Suspect {
+    /// For each dimension, what it may be.
+    may_be: Vec<Vec<usize>>,
+    /// For which dimension the first set refused it.
+    cause: Option<usize>,
+}
+
+/// At which question a request is refused, and with which code if it is certain.
+type Fault = (Step, Option<String>);
+
+impl Survey {
+    /// Asks both sets about requests at a time.
+    pub(super) fn new(
+        rules: &Rules<'_>,
+        dimensions: Vec<Dimension>,
+        clock: OffsetDateTime,
+        bench: &mut Bench,
+    ) -> Result<Self, SetUpError> {
+        let good = [Side::Before, Side::After].map(|side| rules.good(side, clock));
+        let [before, after] = &good;
+        let mut both = |before: &Probe, after: &Probe| -> Result<[Answer; 2], SetUpError> {
+            Ok([bench.ask_one(Side::Before, before)?, bench.ask_one(Side::After, after)?])
+        };
+        let answers = both(before, after)?;
+        let mut surveyed = Vec::new();
+        for Dimension { question, variations, is_one_enough } in dimensions {
+            let mut told = Vec::new();
+            for variation in variations {
+                let answers = both(&variation.of(before), &variation.of(after))?;
+                told.push((variation, answers));
+            }
+            surveyed.push(Surveyed { question, is_one_enough, variations: told });
+        }
+        Ok(Self { good, answers, dimensions: surveyed, pairs: HashMap::new() })
+    }
+
+    /// Requests that each set admits; the same, but for what they cannot have in common.
+    pub(super) fn common(&self) -> [Probe; 2] {
+        let common = |probe: &Probe| {
+            let all = self.dimensions.iter().filter_map(Surveyed::common);
+            all.fold(probe.clone(), |probe, variation| variation.of(&probe))
+        };
+        let [before, after] = &self.good;
+        [common(before), common(after)]
+    }
+
+    /// Whether some request is admitted by both.
+    pub(super) fn is_common(&self) -> bool {
+        self.dimensions.iter().all(|dimension| dimension.common().is_some())
+    }
+
+    /// What becomes of a request to the first set that is one to the second.
+    pub(super) fn would(
+        &mut self,
+        facts: &Facts<'_>,
+        bench: &mut Bench,
+    ) -> Result<Word, SetUpError> {
+        let [before, after] = &self.answers;
+        match after.by_rules.code() {
+            Some(code) if after.step == Some(Step::Route) => {
+                return Ok(Word::Refuse(Some(code.to_owned())));
+            }
+            Some(_) => return Ok(Word::Unknown(PATH.to_owned())),
+            None => {}
+        }
+        let suspects = match (before.by_rules.code(), facts.code) {
+            (None, None) => vec![self.suspect(facts, None, bench)?],
+            (None, Some(code)) => self.refused(code, facts, bench)?,
+            // Nothing was asked of it yet.
+            (Some(said), Some(code)) if said == code && before.step == Some(Step::Route) => {
+                let all = |of: &Surveyed| of.logged(facts);
+                vec![Suspect { may_be: self.dimensions.iter().map(all).collect(), cause: None }]
+            }
+            (Some(_), _) => Vec::new(),
+        };
+        let mut words = Vec::new();
+        for suspect in suspects.iter().filter(|suspect| suspect.is_possible()) {
+            words.push((self.word(facts, suspect, bench)?, suspect));
+        }
+        let question = |(_, suspect): &(Word, &Suspect)| self.question(suspect.cause);
+        let question = words.first().map_or_else(|| UNEXPLAINED.to_owned(), question);
+        Ok(agreed(words.into_iter().map(|(word, _)| word).collect(), facts, question))
+    }
+
+    fn question(&self, dimension: Option<usize>) -> String {
+        let dimension = dimension.and_then(|at| self.dimensions.get(at));
+        dimension.map_or(UNEXPLAINED, |of| &of.question).to_owned()
+    }
+
+    /// What a request may be that was refused with a code: once for each question that may have refused it.
+    fn refused(
+        &mut self,
+        code: &str,
+        facts: &Facts<'_>,
+        bench: &mut Bench,
+    ) -> Result<Vec<Suspect>, SetUpError> {
+        let stage = codes::ALL.iter().find(|row| row.code == code).map(|row| row.stage.as_str());
+        let exactly = |_: &Variation, (_, said): (Step, &str)| said == code;
+        let like_it = |variation: &Variation, (step, _): (Step, &str)| {
+            variation.is_any_fault && Some(step.stage()) == stage
+        };
+        let mut causes = self.causes(facts, exactly);
+        if causes.is_empty() {
+            causes = self.causes(facts, like_it);
+        }
+        let mut suspects = Vec::new();
+        for ((dimension, step), variations) in causes {
+            suspects.push(self.suspect(facts, Some((dimension, step, variations)), bench)?);
+        }
+        Ok(suspects)
+    }
+
+    /// The variations that the first set refuses so.
+    fn causes(
+        &self,
+        facts: &Facts<'_>,
+        is_so: impl Fn(&Variation, (Step, &str)) -> bool,
+    ) -> BTreeMap<(usize, Step), Vec<usize>> {
+        let mut causes: BTreeMap<(usize, Step), Vec<usize>> = BTreeMap::new();
+        for (at, dimension) in self.dimensions.iter().enumerate() {
+            for which in dimension.logged(facts) {
+                let Some((variation, [before, _])) = dimension.variations.get(which) else {
+                    continue;
+                };
+                let goes_on = before.in_force == Verdict::Allow;
+                let fits = facts.is_about_rules || goes_on == facts.is_borne;
+                if let Some((step, said)) = fault(before).filter(|_| fits)
+                    && is_so(variation, (step, said))
+                {
+                    causes.entry((at, step)).or_default().push(which);
+                }
+            }
+        }
+        causes
+    }
+
+    /// What a request may be that the first set admitted, or refused for one dimension, being one of these.
+    fn suspect(
+        &mut self,
+        facts: &Facts<'_>,
+        cause: Option<(usize, Step, Vec<usize>)>,
+        bench: &mut Bench,
+    ) -> Result<Suspect, SetUpError> {
+        let mut may_be = Vec::new();
+        for at in 0..self.dimensions.len() {
+            let logged: Vec<usize> =
+                self.dimensions.get(at).map(|of| of.logged(facts)).unwrap_or_default();
+            let mut possible = Vec::new();
+            for which in logged {
+                let is_possible = match &cause {
+                    Some((dimension, _, which_of)) if *dimension == at => which_of.contains(&which),
+                    Some((dimension, step, which_of)) => {
+                        let causes = which_of.iter().map(|which| (*dimension, *which)).collect();
+                        self.is_beside(facts, (at, which), (*step, causes), bench)?
+                    }
+                    None => self.fault(Side::Before, (at, which)).is_none(),
+                };
+                if is_possible {
+                    possible.push(which);
+                }
+            }
+            may_be.push(possible);
+        }
+        Ok(Suspect { may_be, cause: cause.map(|(dimension, ..)| dimension) })
+    }
+
+    /// Whether a request that is refused for another dimension at a step may be this, too.
+    fn is_beside(
+        &mut self,
+        facts: &Facts<'_>,
+        place: Place,
+        (step, causes): (Step, Vec<Place>),
+        bench: &mut Bench,
+    ) -> Result<bool, SetUpError> {
+        let goes_on =
+            self.answer(Side::Before, place).is_some_and(|a| a.in_force == Verdict::Allow);
+        let Some((at, _)) = self.fault(Side::Before, place) else { return Ok(true) };
+        if at < step {
+            // What is borne first is what the line says.
+            return Ok(goes_on && !facts.is_borne && !facts.is_about_rules);
+        }
+        if facts.is_borne && !goes_on {
+            return Ok(false);
+        }
+        if at > step {
+            return Ok(true);
+        }
+        for cause in causes {
+            let said = self.fault(Side::Before, cause).map(|(_, code)| code.to_owned());
+            if self.pair(Side::Before, [cause, place], bench)? == said {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the second set says to whatever a request may be.
+    fn word(
+        &mut self,
+        facts: &Facts<'_>,
+        suspect: &Suspect,
+        bench: &mut Bench,
+    ) -> Result<Word, SetUpError> {
+        let becomes = self.becomes(facts, suspect);
+        let all = || becomes.iter().flatten().flatten();
+        let Some(step) = all().map(|(step, _)| *step).min() else { return Ok(Word::Pass) };
+        let is_here = |fault: &Option<Fault>| matches!(fault, Some((at, _)) if *at == step);
+        let sure: Vec<usize> = positions(&becomes, |all| all.iter().all(is_here));
+        let open = positions(&becomes, |all| all.iter().any(is_here) && !all.iter().all(is_here));
+        let is_changed = |at: &&usize| self.dimensions.get(**at).is_some_and(Surveyed::is_changed);
+        let asked = open.iter().find(is_changed).or(open.first()).or(sure.first());
+        let question = self.question(asked.copied());
+        if sure.is_empty() {
+            let is_refused = becomes.iter().any(|all| all.iter().all(Option::is_some));
+            let word = || facts.refuse(None, question.clone());
+            return Ok(if is_refused { word() } else { Word::Unknown(question) });
+        }
+        let mut codes = all().filter(|(at, _)| *at == step).map(|(_, code)| code);
+        let first = codes.next().cloned().flatten();
+        if codes.all(|code| *code == first) {
+            return Ok(facts.refuse(first, question));
+        }
+        for at in sure {
+            if let Some(code) = self.said_first(suspect, at, step, &becomes, bench)? {
+                return Ok(Word::Refuse(Some(code)));
+            }
+        }
+        Ok(facts.refuse(None, question))
+    }
+
+    /// What the second set says to each that a request may be.
+    fn becomes(&self, facts: &Facts<'_>, suspect: &Suspect) -> Vec<Vec<Option<Fault>>> {
+        let of = |(at, all): (usize, &Vec<usize>)| {
+            let becomes = |which: &usize| {
+                let surveyed = self.dimensions.get(at)?;
+                let (variation, [before, after]) = surveyed.variations.get(*which)?;
+                let (step, code) = fault(after)?;
+                let goes_on = after.in_force == Verdict::Allow && !facts.is_about_rules;
+                let is_again = suspect.cause == Some(at) && before.by_rules.code() == Some(code);
+                let code = match (variation.is_any_fault, is_again) {
+                    (true, true) => facts.code,
+                    (true, false) => None,
+                    (false, _) => Some(code),
+                };
+                (!goes_on).then(|| (step, code.map(str::to_owned)))
+            };
+            all.iter().map(becomes).collect()
+        };
+        suspect.may_be.iter().enumerate().map(of).collect()
+    }
+
+    /// What the second set says to a request that it refuses for a dimension at a step, if whatever else it may refuse
+    /// it for there comes later.
+    fn said_first(
+        &mut self,
+        suspect: &Suspect,
+        at: usize,
+        step: Step,
+        becomes: &[Vec<Option<Fault>>],
+        bench: &mut Bench,
+    ) -> Result<Option<String>, SetUpError> {
+        let places = |of: usize| {
+            let all = suspect.may_be.get(of).into_iter().flatten();
+            all.map(move |which| (of, *which))
+        };
+        let own = becomes.get(at).into_iter().flatten().flatten();
+        let mut codes = own.map(|(_, code)| code.clone());
+        let Some(Some(code)) = codes.next().filter(|first| codes.all(|code| code == *first)) else {
+            return Ok(None);
+        };
+        let others = (0..suspect.may_be.len()).filter(|of| *of != at).flat_map(places);
+        for other in others {
+            if self.fault(Side::After, other).is_none_or(|(there, _)| there != step) {
+                continue;
+            }
+            for place in places(at) {
+                let alone = self.fault(Side::After, place).map(|(_, code)| code.to_owned());
+                if self.pair(Side::After, [place, other], bench)? != alone {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(code))
+    }
+
+    fn answer(&self, side: Side, (at, which): Place) -> Option<&Answer> {
+        let (_, [before, after]) = self.dimensions.get(at)?.variations.get(which)?;
+        Some(match side {
+            Side::Before => before,
+            Side::After => after,
+        })
+    }
+
+    fn fault(&self, side: Side, place: Place) -> Option<(Step, &str)> {
+        fault(self.answer(side, place)?)
+    }
+
+    /// With which code a set refuses requests that are otherwise in two things.
+    fn pair(
+        &mut self,
+        side: Side,
+        mut places: [Place; 2],
+        bench: &mut Bench,
+    ) -> Result<Option<String>, SetUpError> {
+        places.sort_unstable();
+        if let Some(known) = self.pairs.get(&(side, places)) {
+            return Ok(known.clone());
+        }
+        let [before, after] = &self.good;
+        let good = if side == Side::Before { before } else { after };
+        let variation = |(at, which): Place| self.dimensions.get(at)?.variations.get(which);
+        let both = places.into_iter().filter_map(variation);
+        let probe = both.fold(good.clone(), |probe, (variation, _)| variation.of(&probe));
+        let answer = bench.ask_one(side, &probe)?;
+        let code = answer.by_rules.code().map(str::to_owned);
+        self.pairs.insert((side, places), code.clone());
+        Ok(code)
+    }
+}
+
+impl Surveyed {
+    /// The first variation that both admit.
+    fn common(&self) -> Option<&Variation> {
+        let mut both = self.variations.iter().filter(|(_, answers)| admitted(answers) == [true; 2]);
+        both.next().map(|(variation, _)| variation)
+    }
+
+    /// The variations whose requests the log would tell so of, as far as it tells them from others; of those that both
+    /// judge alike, the first.
+    fn logged(&self, facts: &Facts<'_>) -> Vec<usize> {
+        let logged = |answers: &[Answer; 2]| {
+            let [before, _] = answers;
+            before.logged
+        };
+        let all = || self.variations.iter();
+        let has = |is: fn(Logged) -> bool| all().any(|(_, a)| is(logged(a)) == is(facts.logged));
+        let (participants, uuids) = (has(|l| l.has_participant), has(|l| l.has_uuid));
+        let fits = |(_, answers): &&(Variation, [Answer; 2])| {
+            let logged = logged(answers);
+            (!participants || logged.has_participant == facts.logged.has_participant)
+                && (!uuids || logged.has_uuid == facts.logged.has_uuid)
+        };
+        let is_new = |at: usize, (variation, answers): &(Variation, [Answer; 2])| {
+            all().take(at).all(|(other, others)| {
+                other.is_any_fault != variation.is_any_fault || others != answers
+            })
+        };
+        let fitting = all().enumerate().filter(|(at, of)| fits(of) && is_new(*at, of));
+        fitting.map(|(at, _)| at).collect()
+    }
+
+    fn is_changed(&self) -> bool {
+        self.variations.iter().any(|(_, [before, after])| fault(before) != fault(after))
+    }
+}
+
+impl Suspect {
+    /// Whether some request is so.
+    fn is_possible(&self) -> bool {
+        self.may_be.iter().all(|all| !all.is_empty())
+    }
+}
+
+/// Which sets admit a request by their rules.
+pub(super) fn admitted(answers: &[Answer; 2]) -> [bool; 2] {
+    let [before, after] = answers;
+    [before, after].map(|answer| answer.by_rules == Verdict::Allow)
+}
+
+/// A refusal by the rules, and at which question.
+fn fault(answer: &Answer) -> Option<(Step, &str)> {
+    let code = answer.by_rules.code()?;
+    // Whoever gets no connection is not asked anything.
+    Some((answer.step.unwrap_or(Step::Trust), code))
+}
+
+fn positions<T>(all: &[T], is_so: impl Fn(&T) -> bool) -> Vec<usize> {
+    all.iter().enumerate().filter(|(_, one)| is_so(one)).map(|(at, _)| at).collect()
+}
+
+/// What becomes of a request that may be one of several, of which the question tells them from each other.
+fn agreed(mut words: Vec<Word>, facts: &Facts<'_>, question: String) -> Word {
+    words.sort();
+    words.dedup();
+    let unknown = words.iter().find(|word| matches!(word, Word::Unknown(_)));
+    match (&*words, unknown) {
+        ([only], _) => only.clone(),
+        (_, Some(unknown)) => unknown.clone(),
+        (all, None) if !all.is_empty() && !all.contains(&Word::Pass) => {
+            facts.refuse(None, question)
+        }
+        _ => Word::Unknown(question),
+    }
+}
