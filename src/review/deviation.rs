@@ -83,7 +83,7 @@ impl Dimension {
 }
 
 /// Two rules of one route.
-pub(super) struct Rules<'a> {
+pub(super) struct RulePair<'a> {
     /// The route that is meant.
     pub(super) named: &'a Route,
     /// What decides in the first set and in the second.
@@ -92,7 +92,7 @@ pub(super) struct Rules<'a> {
     pub(super) literals: &'a HashSet<String>,
 }
 
-impl Rules<'_> {
+impl RulePair<'_> {
     /// A request that one of the rules admits, and the other if it can.
     pub(super) fn good(&self, side: Side, clock: OffsetDateTime) -> Probe {
         let [before, after] = self.both;

@@ -26,25 +26,25 @@ pub struct Difference {
     /// Routes of the first set only.
     pub removed: Vec<Statement>,
     /// Routes of which something else is said.
-    pub changed: Vec<Changed>,
+    pub changed: Vec<ChangedStatement>,
     /// What becomes of requests.
     pub decisions: Vec<RuleDifference>,
 }
 
 /// A route of which something else is said.
 #[derive(Debug, Serialize)]
-pub struct Changed {
+pub struct ChangedStatement {
     /// The method.
     pub method: String,
     /// The template, as the second set has it.
     pub path: String,
     /// What is said differently.
-    pub changes: Vec<Change>,
+    pub changes: Vec<KeyChange>,
 }
 
 /// One key.
 #[derive(Debug, Serialize)]
-pub struct Change {
+pub struct KeyChange {
     /// As in policy files.
     pub key: &'static str,
     /// What the first set says.
@@ -130,7 +130,7 @@ impl Difference {
                 let changes = changes(&before, &after);
                 if !changes.is_empty() {
                     let Statement { method, path, .. } = after;
-                    self.changed.push(Changed { method, path, changes });
+                    self.changed.push(ChangedStatement { method, path, changes });
                 }
             }
             (None, None) => {}
@@ -143,7 +143,7 @@ impl Difference {
     }
 }
 
-fn changes(before: &Statement, after: &Statement) -> Vec<Change> {
+fn changes(before: &Statement, after: &Statement) -> Vec<KeyChange> {
     let path = ("path", Some(before.path.as_str()), Some(after.path.as_str()));
     let facts = before.facts().into_iter().zip(after.facts());
     let facts = facts.map(|((key, before), (_, after))| (key, before, after));
@@ -152,7 +152,7 @@ fn changes(before: &Statement, after: &Statement) -> Vec<Change> {
         .filter(|(_, before, after)| before != after)
         .map(|(key, before, after)| {
             let (before, after) = (before.map(str::to_owned), after.map(str::to_owned));
-            Change { key, before, after }
+            KeyChange { key, before, after }
         })
         .collect()
 }
@@ -167,9 +167,9 @@ impl fmt::Display for Difference {
             routes.iter().map(move |route| vec![format!("{sign} {}", route.method), told(route)])
         });
         f.write_str(&columns::align(&rows.collect::<Vec<_>>()))?;
-        for Changed { method, path, changes } in &self.changed {
+        for ChangedStatement { method, path, changes } in &self.changed {
             writeln!(f, "~ {method} {path}")?;
-            let rows: Vec<_> = changes.iter().map(Change::cells).collect();
+            let rows: Vec<_> = changes.iter().map(KeyChange::cells).collect();
             f.write_str(&columns::align(&rows))?;
         }
         for (becomes, title) in [
@@ -210,7 +210,7 @@ fn cells(decision: &RuleDifference) -> Vec<String> {
     vec![format!("  {method}"), path.clone(), request.clone(), verdicts]
 }
 
-impl Change {
+impl KeyChange {
     fn cells(&self) -> Vec<String> {
         let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
         let change = format!("{} -> {}", shown(&self.before), shown(&self.after));

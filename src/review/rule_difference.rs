@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::deviation::{Rules, describe};
-use super::trial::{Answer, Bench, Probe, SetUpError, Side, Verdict};
+use super::deviation::{RulePair, describe};
+use super::trial::{Bench, BenchAnswer, Probe, SetUpError, Side, TrialVerdict};
 use super::when::{self, Instants};
 use super::would::{Survey, admitted};
 use crate::refusal::codes;
@@ -53,8 +53,8 @@ pub enum Becomes {
 }
 
 impl Becomes {
-    fn of(before: &Verdict, after: &Verdict) -> Option<Self> {
-        match (before == &Verdict::Allow, after == &Verdict::Allow) {
+    fn of(before: &TrialVerdict, after: &TrialVerdict) -> Option<Self> {
+        match (before == &TrialVerdict::Allow, after == &TrialVerdict::Allow) {
             (false, true) => Some(Self::Allowed),
             (true, false) => Some(Self::Refused),
             (false, false) if before != after => Some(Self::Otherwise),
@@ -121,7 +121,7 @@ impl<'a> Asking<'a> {
             let probes = good.iter().map(|good| Probe { clock: at, ..good.clone() });
             for ((side, is_open), probe) in is_open.iter_mut().enumerate().zip(probes) {
                 let answers = self.bench.ask(&probe)?;
-                *is_open = answers.get(side).is_some_and(|a| a.by_rules == Verdict::Allow);
+                *is_open = answers.get(side).is_some_and(|a| a.by_rules == TrialVerdict::Allow);
             }
             open.push((at, is_open));
         }
@@ -136,11 +136,11 @@ impl<'a> Asking<'a> {
         self.shadow(both, &survey, &in_force)
     }
 
-    fn rules<'r>(&self, both: [&'r Route; 2]) -> Rules<'r>
+    fn rules<'r>(&self, both: [&'r Route; 2]) -> RulePair<'r>
     where
         'a: 'r,
     {
-        Rules { named: self.among.named, both, literals: self.among.literals }
+        RulePair { named: self.among.named, both, literals: self.among.literals }
     }
 
     /// From when and until when only one of the two is in force.
@@ -242,8 +242,10 @@ impl<'a> Asking<'a> {
     /// What a revocation does, it does after its answer and to other requests: no stage is asked about it.
     fn revocation(&mut self, both: [&Route; 2], survey: &Survey) {
         let [before, after] = both.map(|route| match route.answers.revokes_tokens {
-            true => Verdict::Refuse { status: 401, code: codes::token::REVOKED.code.to_owned() },
-            false => Verdict::Allow,
+            true => {
+                TrialVerdict::Refuse { status: 401, code: codes::token::REVOKED.code.to_owned() }
+            }
+            false => TrialVerdict::Allow,
         });
         let [probe, _] = survey.common();
         let label = "afterwards, with a token that was revoked by it";
@@ -256,7 +258,7 @@ impl<'a> Asking<'a> {
         request: &str,
         held: Option<&Access>,
         probe: &Probe,
-        [before, after]: [&Verdict; 2],
+        [before, after]: [&TrialVerdict; 2],
     ) -> bool {
         let Some(becomes) = Becomes::of(before, after) else { return false };
         let (scope, permission) = held.map(asked).unwrap_or_default();
@@ -275,16 +277,16 @@ impl<'a> Asking<'a> {
     }
 }
 
-fn verdicts([before, after]: &[Answer; 2]) -> [&Verdict; 2] {
+fn verdicts([before, after]: &[BenchAnswer; 2]) -> [&TrialVerdict; 2] {
     [&before.in_force, &after.in_force]
 }
 
-fn becomes(answers: &[Answer; 2]) -> Option<Becomes> {
+fn becomes(answers: &[BenchAnswer; 2]) -> Option<Becomes> {
     let [before, after] = verdicts(answers);
     Becomes::of(before, after)
 }
 
-fn by_rules(answers: &[Answer; 2]) -> Option<Becomes> {
+fn by_rules(answers: &[BenchAnswer; 2]) -> Option<Becomes> {
     let [before, after] = answers;
     Becomes::of(&before.by_rules, &after.by_rules)
 }

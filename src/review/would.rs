@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use time::OffsetDateTime;
 
-use super::deviation::{Dimension, Rules, Variation};
-use super::trial::{Answer, Bench, Logged, Probe, SetUpError, Side, Verdict};
+use super::deviation::{Dimension, RulePair, Variation};
+use super::trial::{Bench, BenchAnswer, Logged, Probe, SetUpError, Side, TrialVerdict};
 use crate::admission::Step;
 use crate::refusal::codes;
 
@@ -40,7 +40,7 @@ impl Word {
 
 /// What is known of a request: what its line says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct LineFacts<'a> {
     /// What the rules said, if they refused it.
     pub(super) code: Option<&'a str>,
     /// Whether it went on all the same.
@@ -51,7 +51,7 @@ pub(super) struct Facts<'a> {
     pub(super) logged: Logged,
 }
 
-impl Facts<'_> {
+impl LineFacts<'_> {
     fn went_on(&self) -> bool {
         self.code.is_none() || self.is_borne
     }
@@ -69,21 +69,21 @@ impl Facts<'_> {
 pub(super) struct Survey {
     /// Good requests of each.
     good: [Probe; 2],
-    answers: [Answer; 2],
-    pub(super) dimensions: Vec<Surveyed>,
+    answers: [BenchAnswer; 2],
+    pub(super) dimensions: Vec<AskedDimension>,
     /// What a set says to requests that are otherwise in two things.
-    pairs: HashMap<(Side, [Place; 2]), Option<String>>,
+    pairs: HashMap<(Side, [VariationAt; 2]), Option<String>>,
 }
 
 /// A dimension, and what both said of each of its variations.
-pub(super) struct Surveyed {
+pub(super) struct AskedDimension {
     question: String,
     pub(super) is_one_enough: bool,
-    pub(super) variations: Vec<(Variation, [Answer; 2])>,
+    pub(super) variations: Vec<(Variation, [BenchAnswer; 2])>,
 }
 
 /// A variation: of which dimension, and which of them.
-type Place = (usize, usize);
+type VariationAt = (usize, usize);
 
 /// A request of which some is known.
 struct Suspect {
@@ -94,19 +94,19 @@ struct Suspect {
 }
 
 /// At which question a request is refused, and with which code if it is certain.
-type Fault = (Step, Option<String>);
+type RefusedAt = (Step, Option<String>);
 
 impl Survey {
     /// Asks both sets about requests at a time.
     pub(super) fn new(
-        rules: &Rules<'_>,
+        rules: &RulePair<'_>,
         dimensions: Vec<Dimension>,
         clock: OffsetDateTime,
         bench: &mut Bench,
     ) -> Result<Self, SetUpError> {
         let good = [Side::Before, Side::After].map(|side| rules.good(side, clock));
         let [before, after] = &good;
-        let mut both = |before: &Probe, after: &Probe| -> Result<[Answer; 2], SetUpError> {
+        let mut both = |before: &Probe, after: &Probe| -> Result<[BenchAnswer; 2], SetUpError> {
             Ok([bench.ask_one(Side::Before, before)?, bench.ask_one(Side::After, after)?])
         };
         let answers = both(before, after)?;
@@ -117,7 +117,7 @@ impl Survey {
                 let answers = both(&variation.of(before), &variation.of(after))?;
                 told.push((variation, answers));
             }
-            surveyed.push(Surveyed { question, is_one_enough, variations: told });
+            surveyed.push(AskedDimension { question, is_one_enough, variations: told });
         }
         Ok(Self { good, answers, dimensions: surveyed, pairs: HashMap::new() })
     }
@@ -125,7 +125,7 @@ impl Survey {
     /// Requests that each set admits; the same, but for what they cannot have in common.
     pub(super) fn common(&self) -> [Probe; 2] {
         let common = |probe: &Probe| {
-            let all = self.dimensions.iter().filter_map(Surveyed::common);
+            let all = self.dimensions.iter().filter_map(AskedDimension::common);
             all.fold(probe.clone(), |probe, variation| variation.of(&probe))
         };
         let [before, after] = &self.good;
@@ -140,7 +140,7 @@ impl Survey {
     /// What becomes of a request to the first set that is one to the second.
     pub(super) fn would(
         &mut self,
-        facts: &Facts<'_>,
+        facts: &LineFacts<'_>,
         bench: &mut Bench,
     ) -> Result<Word, SetUpError> {
         let [before, after] = &self.answers;
@@ -156,7 +156,7 @@ impl Survey {
             (None, Some(code)) => self.refused(code, facts, bench)?,
             // Nothing was asked of it yet.
             (Some(said), Some(code)) if said == code && before.step == Some(Step::Route) => {
-                let all = |of: &Surveyed| of.logged(facts);
+                let all = |of: &AskedDimension| of.logged(facts);
                 vec![Suspect { may_be: self.dimensions.iter().map(all).collect(), cause: None }]
             }
             (Some(_), _) => Vec::new(),
@@ -179,7 +179,7 @@ impl Survey {
     fn refused(
         &mut self,
         code: &str,
-        facts: &Facts<'_>,
+        facts: &LineFacts<'_>,
         bench: &mut Bench,
     ) -> Result<Vec<Suspect>, SetUpError> {
         let stage = codes::ALL.iter().find(|row| row.code == code).map(|row| row.stage.as_str());
@@ -201,7 +201,7 @@ impl Survey {
     /// The variations that the first set refuses so.
     fn causes(
         &self,
-        facts: &Facts<'_>,
+        facts: &LineFacts<'_>,
         is_so: impl Fn(&Variation, (Step, &str)) -> bool,
     ) -> BTreeMap<(usize, Step), Vec<usize>> {
         let mut causes: BTreeMap<(usize, Step), Vec<usize>> = BTreeMap::new();
@@ -210,7 +210,7 @@ impl Survey {
                 let Some((variation, [before, _])) = dimension.variations.get(which) else {
                     continue;
                 };
-                let goes_on = before.in_force == Verdict::Allow;
+                let goes_on = before.in_force == TrialVerdict::Allow;
                 let fits = facts.is_about_rules || goes_on == facts.is_borne;
                 if let Some((step, said)) = fault(before).filter(|_| fits)
                     && is_so(variation, (step, said))
@@ -225,7 +225,7 @@ impl Survey {
     /// What a request may be that the first set admitted, or refused for one dimension, being one of these.
     fn suspect(
         &mut self,
-        facts: &Facts<'_>,
+        facts: &LineFacts<'_>,
         cause: Option<(usize, Step, Vec<usize>)>,
         bench: &mut Bench,
     ) -> Result<Suspect, SetUpError> {
@@ -255,13 +255,13 @@ impl Survey {
     /// Whether a request that is refused for another dimension at a step may be this, too.
     fn is_beside(
         &mut self,
-        facts: &Facts<'_>,
-        place: Place,
-        (step, causes): (Step, Vec<Place>),
+        facts: &LineFacts<'_>,
+        place: VariationAt,
+        (step, causes): (Step, Vec<VariationAt>),
         bench: &mut Bench,
     ) -> Result<bool, SetUpError> {
         let goes_on =
-            self.answer(Side::Before, place).is_some_and(|a| a.in_force == Verdict::Allow);
+            self.answer(Side::Before, place).is_some_and(|a| a.in_force == TrialVerdict::Allow);
         let Some((at, _)) = self.fault(Side::Before, place) else { return Ok(true) };
         if at < step {
             // What is borne first is what the line says.
@@ -285,17 +285,18 @@ impl Survey {
     /// What the second set says to whatever a request may be.
     fn word(
         &mut self,
-        facts: &Facts<'_>,
+        facts: &LineFacts<'_>,
         suspect: &Suspect,
         bench: &mut Bench,
     ) -> Result<Word, SetUpError> {
         let becomes = self.becomes(facts, suspect);
         let all = || becomes.iter().flatten().flatten();
         let Some(step) = all().map(|(step, _)| *step).min() else { return Ok(Word::Pass) };
-        let is_here = |fault: &Option<Fault>| matches!(fault, Some((at, _)) if *at == step);
+        let is_here = |fault: &Option<RefusedAt>| matches!(fault, Some((at, _)) if *at == step);
         let sure: Vec<usize> = positions(&becomes, |all| all.iter().all(is_here));
         let open = positions(&becomes, |all| all.iter().any(is_here) && !all.iter().all(is_here));
-        let is_changed = |at: &&usize| self.dimensions.get(**at).is_some_and(Surveyed::is_changed);
+        let is_changed =
+            |at: &&usize| self.dimensions.get(**at).is_some_and(AskedDimension::is_changed);
         let asked = open.iter().find(is_changed).or(open.first()).or(sure.first());
         let question = self.question(asked.copied());
         if sure.is_empty() {
@@ -317,13 +318,13 @@ impl Survey {
     }
 
     /// What the second set says to each that a request may be.
-    fn becomes(&self, facts: &Facts<'_>, suspect: &Suspect) -> Vec<Vec<Option<Fault>>> {
+    fn becomes(&self, facts: &LineFacts<'_>, suspect: &Suspect) -> Vec<Vec<Option<RefusedAt>>> {
         let of = |(at, all): (usize, &Vec<usize>)| {
             let becomes = |which: &usize| {
                 let surveyed = self.dimensions.get(at)?;
                 let (variation, [before, after]) = surveyed.variations.get(*which)?;
                 let (step, code) = fault(after)?;
-                let goes_on = after.in_force == Verdict::Allow && !facts.is_about_rules;
+                let goes_on = after.in_force == TrialVerdict::Allow && !facts.is_about_rules;
                 let is_again = suspect.cause == Some(at) && before.by_rules.code() == Some(code);
                 let code = match (variation.is_any_fault, is_again) {
                     (true, true) => facts.code,
@@ -344,7 +345,7 @@ impl Survey {
         suspect: &Suspect,
         at: usize,
         step: Step,
-        becomes: &[Vec<Option<Fault>>],
+        becomes: &[Vec<Option<RefusedAt>>],
         bench: &mut Bench,
     ) -> Result<Option<String>, SetUpError> {
         let places = |of: usize| {
@@ -371,7 +372,7 @@ impl Survey {
         Ok(Some(code))
     }
 
-    fn answer(&self, side: Side, (at, which): Place) -> Option<&Answer> {
+    fn answer(&self, side: Side, (at, which): VariationAt) -> Option<&BenchAnswer> {
         let (_, [before, after]) = self.dimensions.get(at)?.variations.get(which)?;
         Some(match side {
             Side::Before => before,
@@ -379,7 +380,7 @@ impl Survey {
         })
     }
 
-    fn fault(&self, side: Side, place: Place) -> Option<(Step, &str)> {
+    fn fault(&self, side: Side, place: VariationAt) -> Option<(Step, &str)> {
         fault(self.answer(side, place)?)
     }
 
@@ -387,7 +388,7 @@ impl Survey {
     fn pair(
         &mut self,
         side: Side,
-        mut places: [Place; 2],
+        mut places: [VariationAt; 2],
         bench: &mut Bench,
     ) -> Result<Option<String>, SetUpError> {
         places.sort_unstable();
@@ -396,7 +397,7 @@ impl Survey {
         }
         let [before, after] = &self.good;
         let good = if side == Side::Before { before } else { after };
-        let variation = |(at, which): Place| self.dimensions.get(at)?.variations.get(which);
+        let variation = |(at, which): VariationAt| self.dimensions.get(at)?.variations.get(which);
         let both = places.into_iter().filter_map(variation);
         let probe = both.fold(good.clone(), |probe, (variation, _)| variation.of(&probe));
         let answer = bench.ask_one(side, &probe)?;
@@ -406,7 +407,7 @@ impl Survey {
     }
 }
 
-impl Surveyed {
+impl AskedDimension {
     /// The first variation that both admit.
     fn common(&self) -> Option<&Variation> {
         let mut both = self.variations.iter().filter(|(_, answers)| admitted(answers) == [true; 2]);
@@ -415,20 +416,20 @@ impl Surveyed {
 
     /// The variations whose requests the log would tell so of, as far as it tells them from others; of those that both
     /// judge alike, the first.
-    fn logged(&self, facts: &Facts<'_>) -> Vec<usize> {
-        let logged = |answers: &[Answer; 2]| {
+    fn logged(&self, facts: &LineFacts<'_>) -> Vec<usize> {
+        let logged = |answers: &[BenchAnswer; 2]| {
             let [before, _] = answers;
             before.logged
         };
         let all = || self.variations.iter();
         let has = |is: fn(Logged) -> bool| all().any(|(_, a)| is(logged(a)) == is(facts.logged));
         let (participants, uuids) = (has(|l| l.has_participant), has(|l| l.has_uuid));
-        let fits = |(_, answers): &&(Variation, [Answer; 2])| {
+        let fits = |(_, answers): &&(Variation, [BenchAnswer; 2])| {
             let logged = logged(answers);
             (!participants || logged.has_participant == facts.logged.has_participant)
                 && (!uuids || logged.has_uuid == facts.logged.has_uuid)
         };
-        let is_new = |at: usize, (variation, answers): &(Variation, [Answer; 2])| {
+        let is_new = |at: usize, (variation, answers): &(Variation, [BenchAnswer; 2])| {
             all().take(at).all(|(other, others)| {
                 other.is_any_fault != variation.is_any_fault || others != answers
             })
@@ -450,13 +451,13 @@ impl Suspect {
 }
 
 /// Which sets admit a request by their rules.
-pub(super) fn admitted(answers: &[Answer; 2]) -> [bool; 2] {
+pub(super) fn admitted(answers: &[BenchAnswer; 2]) -> [bool; 2] {
     let [before, after] = answers;
-    [before, after].map(|answer| answer.by_rules == Verdict::Allow)
+    [before, after].map(|answer| answer.by_rules == TrialVerdict::Allow)
 }
 
 /// A refusal by the rules, and at which question.
-fn fault(answer: &Answer) -> Option<(Step, &str)> {
+fn fault(answer: &BenchAnswer) -> Option<(Step, &str)> {
     let code = answer.by_rules.code()?;
     // Whoever gets no connection is not asked anything.
     Some((answer.step.unwrap_or(Step::Trust), code))
@@ -467,7 +468,7 @@ fn positions<T>(all: &[T], is_so: impl Fn(&T) -> bool) -> Vec<usize> {
 }
 
 /// What becomes of a request that may be one of several, of which the question tells them from each other.
-fn agreed(mut words: Vec<Word>, facts: &Facts<'_>, question: String) -> Word {
+fn agreed(mut words: Vec<Word>, facts: &LineFacts<'_>, question: String) -> Word {
     words.sort();
     words.dedup();
     let unknown = words.iter().find(|word| matches!(word, Word::Unknown(_)));

@@ -12,12 +12,12 @@ use super::line::LogLine;
 use crate::config::Judging;
 use crate::config::offline::Entry;
 use crate::refusal::codes::{self, Stage, identity, request, route};
-use crate::review::deviation::Rules;
+use crate::review::deviation::RulePair;
 use crate::review::difference::{decides_nothing, literals};
 use crate::review::statement::{covers, shape};
 use crate::review::trial::{Bench, Logged, SetUpError};
 use crate::review::when::midnights;
-use crate::review::would::{Facts, Survey, Word};
+use crate::review::would::{LineFacts, Survey, Word};
 use crate::route::Route;
 
 /// Judges lines.
@@ -38,21 +38,21 @@ enum Meets<'a> {
     /// The same rule.
     Same,
     /// Another rule.
-    Other(Box<Changed<'a>>),
+    Other(Box<ChangedRoute<'a>>),
 }
 
 /// A route of which something else is said.
-struct Changed<'a> {
+struct ChangedRoute<'a> {
     both: [&'a Route; 2],
     /// When one of the rules changes by itself: between two of them every day is like the next.
     midnights: Vec<OffsetDateTime>,
     surveys: HashMap<usize, Survey>,
-    words: HashMap<Known, Word>,
+    words: HashMap<LineKey, Word>,
 }
 
 /// What a line says.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Known {
+struct LineKey {
     /// After how many of the midnights it came.
     day: Option<usize>,
     code: Option<String>,
@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
         let after_policies = code.filter(|code| is_after_policies(code));
         let code = code.filter(|_| after_policies.is_none()).map(str::to_owned);
         let day = line.time().map(|time| changed.day(time));
-        let known = Known { day, code, is_borne: line.is_borne(), logged: line.logged() };
+        let known = LineKey { day, code, is_borne: line.is_borne(), logged: line.logged() };
         let bench = match &mut self.bench {
             Some(bench) => bench,
             None => {
@@ -105,7 +105,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-impl Changed<'_> {
+impl ChangedRoute<'_> {
     fn day(&self, time: OffsetDateTime) -> usize {
         self.midnights.iter().filter(|midnight| **midnight <= time).count()
     }
@@ -118,7 +118,7 @@ impl Changed<'_> {
 
     fn word(
         &mut self,
-        known: Known,
+        known: LineKey,
         time: Option<OffsetDateTime>,
         literals: &HashSet<String>,
         bench: &mut Bench,
@@ -136,7 +136,7 @@ impl Changed<'_> {
 
     fn word_of_day(
         &mut self,
-        known: &Known,
+        known: &LineKey,
         day: usize,
         time: OffsetDateTime,
         literals: &HashSet<String>,
@@ -144,12 +144,12 @@ impl Changed<'_> {
     ) -> Result<Word, SetUpError> {
         if !self.surveys.contains_key(&day) {
             let [named, _] = self.both;
-            let rules = Rules { named, both: self.both, literals };
+            let rules = RulePair { named, both: self.both, literals };
             let dimensions = rules.unknowns(bench.max_body());
             self.surveys.insert(day, Survey::new(&rules, dimensions, time, bench)?);
         }
         let Some(survey) = self.surveys.get_mut(&day) else { return Err(SetUpError::Request) };
-        let facts = Facts {
+        let facts = LineFacts {
             code: known.code.as_deref(),
             is_borne: known.is_borne,
             is_about_rules: known.day.is_none(),
@@ -161,7 +161,7 @@ impl Changed<'_> {
     /// Of a line without a day the rules alone are compared, as they are on any day on which it can have come.
     fn word_of_any_day(
         &mut self,
-        known: &Known,
+        known: &LineKey,
         literals: &HashSet<String>,
         bench: &mut Bench,
     ) -> Result<Word, SetUpError> {
@@ -230,7 +230,7 @@ impl<'a> Sets<'a> {
             return Meets::Same;
         }
         let both = [&before.route, &after.route];
-        Meets::Other(Box::new(Changed {
+        Meets::Other(Box::new(ChangedRoute {
             both,
             midnights: midnights(both),
             surveys: HashMap::new(),

@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use super::gateway::{Gateway, Judged, Logged, SetUpError};
+use super::gateway::{JudgedCase, Logged, SetUpError, TrialGateway};
 use super::probe::Probe;
-use super::verdict::Verdict;
+use super::verdict::TrialVerdict;
 use crate::admission::Step;
 use crate::config::Judging;
 use crate::route::Routes;
 
 /// What a gateway said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::review) struct Answer {
+pub(in crate::review) struct BenchAnswer {
     /// What the rules say, whether or not they are enforced yet.
-    pub(in crate::review) by_rules: Verdict,
+    pub(in crate::review) by_rules: TrialVerdict,
     /// What becomes of the request.
-    pub(in crate::review) in_force: Verdict,
+    pub(in crate::review) in_force: TrialVerdict,
     /// At which question the rules refuse it.
     pub(in crate::review) step: Option<Step>,
     /// What else the access log says of it.
@@ -34,7 +34,7 @@ pub(in crate::review) enum Side {
 /// The gateways.
 pub(in crate::review) struct Bench {
     runtime: Runtime,
-    gateway: Gateway,
+    gateway: TrialGateway,
     sets: [Arc<Routes>; 2],
 }
 
@@ -47,7 +47,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(SetUpError::Runtime)?;
         let [first, _] = &sets;
-        let gateway = Gateway::new(first.clone(), settings)?;
+        let gateway = TrialGateway::new(first.clone(), settings)?;
         Ok(Self { runtime, gateway, sets })
     }
 
@@ -57,7 +57,7 @@ impl Bench {
     }
 
     /// Asks both.
-    pub(in crate::review) fn ask(&mut self, probe: &Probe) -> Result<[Answer; 2], SetUpError> {
+    pub(in crate::review) fn ask(&mut self, probe: &Probe) -> Result<[BenchAnswer; 2], SetUpError> {
         Ok([self.ask_one(Side::Before, probe)?, self.ask_one(Side::After, probe)?])
     }
 
@@ -66,7 +66,7 @@ impl Bench {
         &mut self,
         side: Side,
         probe: &Probe,
-    ) -> Result<Answer, SetUpError> {
+    ) -> Result<BenchAnswer, SetUpError> {
         let prefix = self.gateway.settings().profile.organisation_prefixes.first();
         let prefix = prefix.map_or("", String::as_str).to_owned();
         let case = probe.case(&prefix).ok_or(SetUpError::Request)?;
@@ -77,10 +77,10 @@ impl Bench {
         });
         let judged = self.runtime.block_on(self.gateway.judge(&case))?;
         let in_force = match judged.goes_on {
-            true => Verdict::Allow,
+            true => TrialVerdict::Allow,
             false => judged.verdict.clone(),
         };
-        let Judged { verdict, step, logged, .. } = judged;
-        Ok(Answer { by_rules: verdict, in_force, step, logged })
+        let JudgedCase { verdict, step, logged, .. } = judged;
+        Ok(BenchAnswer { by_rules: verdict, in_force, step, logged })
     }
 }

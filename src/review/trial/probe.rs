@@ -5,10 +5,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::{Duration, OffsetDateTime};
 
-use super::case::{Before, CLIENT, Case, HOST, KINDS, KnownConsent};
+use super::case::{Before, CLIENT, HOST, KINDS, KnownConsent, TrialCase};
 use super::certificate;
 use super::token::{Binding, Token, good_claims};
-use super::verdict::Verdict;
+use super::verdict::TrialVerdict;
 use crate::config::document::{Mistakes, Place};
 use crate::consent::ConsentKind;
 use crate::interaction::{self, Attempt};
@@ -89,12 +89,12 @@ impl Probe {
     }
 
     /// The case, with a participant of this prefix.
-    pub(super) fn case(&self, prefix: &str) -> Option<Case> {
+    pub(super) fn case(&self, prefix: &str) -> Option<TrialCase> {
         let exposure = match self.credential {
             Credential::Nothing => Exposure::Public,
             _ => Exposure::Mutual,
         };
-        Some(Case {
+        Some(TrialCase {
             place: Place::of_file("", &Mistakes::default()),
             name: String::new(),
             clock: self.clock,
@@ -112,7 +112,7 @@ impl Probe {
             token: self.token(),
             consents: Some(self.consents()),
             before: Before { is_created: self.is_created, ..Before::default() },
-            expected: Verdict::Allow,
+            expected: TrialVerdict::Allow,
         })
     }
 
