@@ -126,6 +126,9 @@ impl Replay {
         };
         let becomes = match word {
             Word::Pass => Foretold::Will(Treatment::Allowed),
+            Word::Refuse(None) if was != Treatment::Allowed => {
+                Foretold::Untold("with which code it is refused".to_owned())
+            }
             Word::Refuse(code) => Foretold::Will(Treatment::Refused(code)),
             Word::Unknown(what) => Foretold::Untold(what),
         };

@@ -146,7 +146,8 @@ impl Survey {
         let [before, after] = &self.answers;
         match after.by_rules.code() {
             Some(code) if after.step == Some(Step::Route) => {
-                return Ok(Word::Refuse(Some(code.to_owned())));
+                let is_certain = self.is_said_on_every_listener(facts, code);
+                return Ok(facts.refuse(is_certain.then(|| code.to_owned()), PATH.to_owned()));
             }
             Some(_) => return Ok(Word::Unknown(PATH.to_owned())),
             None => {}
@@ -168,6 +169,16 @@ impl Survey {
         let question = |(_, suspect): &(Word, &Suspect)| self.question(suspect.cause);
         let question = words.first().map_or_else(|| UNEXPLAINED.to_owned(), question);
         Ok(agreed(words.into_iter().map(|(word, _)| word).collect(), facts, question))
+    }
+
+    /// Whether the second set says no other of the route, wherever the request may have come in.
+    fn is_said_on_every_listener(&self, facts: &LineFacts<'_>, code: &str) -> bool {
+        (0..).zip(&self.dimensions).all(|(at, dimension)| {
+            dimension.logged(facts).into_iter().all(|which| {
+                let said = self.fault(Side::After, (at, which));
+                said.is_none_or(|(step, said)| step != Step::Route || said == code)
+            })
+        })
     }
 
     fn question(&self, dimension: Option<usize>) -> String {

@@ -97,10 +97,13 @@ impl<'a> Judge<'a> {
             }
         };
         let word = changed.word(known, line.time(), &self.literals, bench)?;
-        Ok(match after_policies {
-            Some(_) if word == Word::Pass && changed.treats_bodies_alike() => again(),
-            Some(_) if word == Word::Pass => Word::Unknown("what its body was".to_owned()),
-            _ => word,
+        let is_about_body = after_policies.is_some() || line.is_repetition();
+        Ok(match word {
+            Word::Pass if is_about_body && !changed.treats_bodies_alike() => {
+                Word::Unknown("what its body was".to_owned())
+            }
+            Word::Pass if after_policies.is_some() => again(),
+            word => word,
         })
     }
 }
@@ -192,7 +195,7 @@ fn is_before_policies(code: &str) -> bool {
         request::BODY_TOO_LARGE,
     ];
     let row = codes::ALL.iter().find(|row| row.code == code);
-    row.is_none_or(|row| match row.stage {
+    row.is_some_and(|row| match row.stage {
         Stage::Limits | Stage::Gateway => true,
         Stage::Request => !asked.contains(row) && !is_after_policies(code),
         _ => *row == identity::UNTRUSTED,

@@ -79,4 +79,9 @@ impl LogLine {
         let went_on = self.route.is_some() && (self.upstream.is_some() || !broke_off);
         went_on || self.code.is_some() || self.shadow_code.is_some()
     }
+
+    /// Whether it was given the answer of an earlier request.
+    pub(super) fn is_repetition(&self) -> bool {
+        self.outcome.as_deref() == Some("replayed")
+    }
 }

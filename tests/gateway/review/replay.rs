@@ -659,6 +659,34 @@ fn what_a_line_does_not_prove_is_unknown() {
             on("2026-03-01", line("GET", Some("/own"), Some("token_grant"))),
             "unknown \"which x-v was sent\"",
         ),
+        // An answer that was given again is none of the consent that was used up.
+        (
+            POLICY,
+            &*to(SEND, "idempotency_key = \"ignored\""),
+            line("POST", Some("/send/{consentId}/now"), None)
+                .swap("\"event\"", "\"portaria.outcome\":\"replayed\",\"event\""),
+            "unknown \"what its body was\"",
+        ),
+        // On a public listener nobody reads of a day of what is not open.
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\"\nretired_from = \"2026-01-01\""),
+            on("2026-03-01", nobody(line("GET", Some("/open"), None))),
+            "\"allowed\" -> {\"refused\":null}",
+        ),
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\"\nretired_from = \"2026-01-01\""),
+            on("2026-03-01", line("GET", Some("/open"), None)),
+            "\"allowed\" -> {\"refused\":\"route_retired\"}",
+        ),
+        // A code that this version does not know.
+        (
+            POLICY,
+            &*to(OWN, "path = \"/own\"\naccess = \"open\""),
+            line("GET", Some("/own"), Some("token_of_tomorrow")),
+            "unknown \"why the policies before said so\"",
+        ),
         // No such line is of these policies.
         (
             POLICY,
@@ -673,4 +701,20 @@ fn what_a_line_does_not_prove_is_unknown() {
             "{line}{after}"
         );
     }
+}
+
+#[test]
+fn a_request_that_broke_off_before_a_backend_was_asked_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("policy.toml"), POLICY).unwrap();
+    let aborted = line("POST", Some("/plain"), None)
+        .swap("\"event\"", "\"portaria.outcome\":\"client_abort\",\"event\"");
+    let went_on = aborted.swap("\"event\"", "\"portaria.upstream\":\"legacy\",\"event\"");
+    std::fs::write(at.join("access.log"), [aborted, went_on].concat()).unwrap();
+    let policies = ["--policies", "policy.toml", "--before", "policy.toml"];
+    let told = said(at, &[&["policy", "replay", "access.log"], &policies[..]].concat(), 0);
+    let expected = "1 exchanges: 0 become allowed, 0 become refused, 0 are refused otherwise, 0 cannot be told, 1 stay as they are\n\
+                    left out: 1 that ended undecided, 0 lines of something else\n";
+    assert_eq!(told, expected);
 }
