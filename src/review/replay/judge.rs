@@ -185,6 +185,12 @@ impl ChangedRoute<'_> {
     }
 }
 
+/// Which segment of its path names a consent.
+fn consent_place(route: &Route) -> Option<usize> {
+    let named = format!("{{{}}}", route.asks.consent_parameter.as_deref()?);
+    route.published.label.split('/').position(|segment| segment == named)
+}
+
 /// Whether a code is of what no policy has a part in, for it is decided before the route is.
 fn is_before_policies(code: &str) -> bool {
     let asked = [
@@ -248,6 +254,9 @@ impl<'a> Sets<'a> {
                 before.route.published.method == after.route.published.method
                     && covers(&before.route.published.label, &after.route.published.label)
                     && before.route.asks.access.is_open() == after.route.asks.access.is_open()
+                    // What names a consent may have what no other part of a path may.
+                    && consent_place(&after.route)
+                        .is_none_or(|place| consent_place(&before.route) == Some(place))
             })
         };
         match self.after.entries.iter().all(is_known) {
