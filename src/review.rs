@@ -14,6 +14,7 @@ pub mod trial;
 mod deviation;
 pub mod rule_difference;
 mod when;
+mod survey;
 mod would;
 pub mod difference;
 pub mod cases;

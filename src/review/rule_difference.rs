@@ -11,9 +11,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::deviation::{RulePair, describe};
+use super::survey::{Survey, admitted};
 use super::trial::{Bench, BenchAnswer, Probe, SetUpError, Side, TrialVerdict};
 use super::when::{self, Instants};
-use super::would::{Survey, admitted};
 use crate::refusal::codes;
 use crate::route::{Access, Route};
 

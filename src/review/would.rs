@@ -1,17 +1,20 @@
 //! What a set of policies would say to requests of which something is known, and something is not.
 //!
-//! Takes two rules of one route, and asks both sets of policies (`Bench`) about good requests that are otherwise in one
-//! thing ([`Survey`]). Gives what both said of each, and, of a request of which only its line in the access log is
-//! known, what becomes of it ([`Survey::would`]): whatever it was, as far as the first set would have said what the log
-//! says, is put to the second set. If that says the same of all, it is what becomes of the request; if not, the log does
-//! not tell, and what tells those from each other is what is missing. Nothing here knows what a rule means.
+//! Takes what its line in the access log says of a request ([`LineFacts`]), and what both sets say of all that it may
+//! have been ([`Survey`]). Gives what becomes of it ([`Survey::would`]): whatever it was, as far as the first set would
+//! have said what the log says, is put to the second set. If that says the same of all, it is what becomes of the request;
+//! if not, the log does not tell, and what tells those from each other is what is missing. Nothing here knows what a rule
+//! means.
+//!
+//! Every stage asks for something of its own, so what a request is in one dimension says nothing of the others, and
+//! the first question that refuses it for any is the one that it is refused at. Where one question is about several
+//! dimensions, both sets are asked about requests that are otherwise in two of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use time::OffsetDateTime;
-
-use super::deviation::{Dimension, RulePair, Variation};
-use super::trial::{Bench, BenchAnswer, Logged, Probe, SetUpError, Side, TrialVerdict};
+use super::deviation::Variation;
+use super::survey::{AskedDimension, Survey, VariationAt, fault};
+use super::trial::{Bench, Logged, SetUpError, Side, TrialVerdict};
 use crate::admission::Step;
 use crate::refusal::codes;
 
@@ -65,26 +68,6 @@ impl LineFacts<'_> {
     }
 }
 
-/// What both sets say of requests that are good but for one thing.
-pub(super) struct Survey {
-    /// Good requests of each.
-    good: [Probe; 2],
-    answers: [BenchAnswer; 2],
-    pub(super) dimensions: Vec<AskedDimension>,
-    /// What a set says to requests that are otherwise in two things.
-    pairs: HashMap<(Side, [VariationAt; 2]), Option<String>>,
-}
-
-/// A dimension, and what both said of each of its variations.
-pub(super) struct AskedDimension {
-    question: String,
-    pub(super) is_one_enough: bool,
-    pub(super) variations: Vec<(Variation, [BenchAnswer; 2])>,
-}
-
-/// A variation: of which dimension, and which of them.
-type VariationAt = (usize, usize);
-
 /// A request of which some is known.
 struct Suspect {
     /// For each dimension, what it may be.
@@ -97,46 +80,6 @@ struct Suspect {
 type RefusedAt = (Step, Option<String>);
 
 impl Survey {
-    /// Asks both sets about requests at a time.
-    pub(super) fn new(
-        rules: &RulePair<'_>,
-        dimensions: Vec<Dimension>,
-        clock: OffsetDateTime,
-        bench: &mut Bench,
-    ) -> Result<Self, SetUpError> {
-        let good = [Side::Before, Side::After].map(|side| rules.good(side, clock));
-        let [before, after] = &good;
-        let mut both = |before: &Probe, after: &Probe| -> Result<[BenchAnswer; 2], SetUpError> {
-            Ok([bench.ask_one(Side::Before, before)?, bench.ask_one(Side::After, after)?])
-        };
-        let answers = both(before, after)?;
-        let mut surveyed = Vec::new();
-        for Dimension { question, variations, is_one_enough } in dimensions {
-            let mut told = Vec::new();
-            for variation in variations {
-                let answers = both(&variation.of(before), &variation.of(after))?;
-                told.push((variation, answers));
-            }
-            surveyed.push(AskedDimension { question, is_one_enough, variations: told });
-        }
-        Ok(Self { good, answers, dimensions: surveyed, pairs: HashMap::new() })
-    }
-
-    /// Requests that each set admits; the same, but for what they cannot have in common.
-    pub(super) fn common(&self) -> [Probe; 2] {
-        let common = |probe: &Probe| {
-            let all = self.dimensions.iter().filter_map(AskedDimension::common);
-            all.fold(probe.clone(), |probe, variation| variation.of(&probe))
-        };
-        let [before, after] = &self.good;
-        [common(before), common(after)]
-    }
-
-    /// Whether some request is admitted by both.
-    pub(super) fn is_common(&self) -> bool {
-        self.dimensions.iter().all(|dimension| dimension.common().is_some())
-    }
-
     /// What becomes of a request to the first set that is one to the second.
     pub(super) fn would(
         &mut self,
@@ -157,7 +100,7 @@ impl Survey {
             (None, Some(code)) => self.refused(code, facts, bench)?,
             // Nothing was asked of it yet.
             (Some(said), Some(code)) if said == code && before.step == Some(Step::Route) => {
-                let all = |of: &AskedDimension| of.logged(facts);
+                let all = |of: &AskedDimension| of.logged(facts.logged);
                 vec![Suspect { may_be: self.dimensions.iter().map(all).collect(), cause: None }]
             }
             (Some(_), _) => Vec::new(),
@@ -174,7 +117,7 @@ impl Survey {
     /// Whether the second set says no other of the route, wherever the request may have come in.
     fn is_said_on_every_listener(&self, facts: &LineFacts<'_>, code: &str) -> bool {
         (0..).zip(&self.dimensions).all(|(at, dimension)| {
-            dimension.logged(facts).into_iter().all(|which| {
+            dimension.logged(facts.logged).into_iter().all(|which| {
                 let said = self.fault(Side::After, (at, which));
                 said.is_none_or(|(step, said)| step != Step::Route || said == code)
             })
@@ -217,7 +160,7 @@ impl Survey {
     ) -> BTreeMap<(usize, Step), Vec<usize>> {
         let mut causes: BTreeMap<(usize, Step), Vec<usize>> = BTreeMap::new();
         for (at, dimension) in self.dimensions.iter().enumerate() {
-            for which in dimension.logged(facts) {
+            for which in dimension.logged(facts.logged) {
                 let Some((variation, [before, _])) = dimension.variations.get(which) else {
                     continue;
                 };
@@ -243,7 +186,7 @@ impl Survey {
         let mut may_be = Vec::new();
         for at in 0..self.dimensions.len() {
             let logged: Vec<usize> =
-                self.dimensions.get(at).map(|of| of.logged(facts)).unwrap_or_default();
+                self.dimensions.get(at).map(|of| of.logged(facts.logged)).unwrap_or_default();
             let mut possible = Vec::new();
             for which in logged {
                 let is_possible = match &cause {
@@ -382,76 +325,6 @@ impl Survey {
         }
         Ok(Some(code))
     }
-
-    fn answer(&self, side: Side, (at, which): VariationAt) -> Option<&BenchAnswer> {
-        let (_, [before, after]) = self.dimensions.get(at)?.variations.get(which)?;
-        Some(match side {
-            Side::Before => before,
-            Side::After => after,
-        })
-    }
-
-    fn fault(&self, side: Side, place: VariationAt) -> Option<(Step, &str)> {
-        fault(self.answer(side, place)?)
-    }
-
-    /// With which code a set refuses requests that are otherwise in two things.
-    fn pair(
-        &mut self,
-        side: Side,
-        mut places: [VariationAt; 2],
-        bench: &mut Bench,
-    ) -> Result<Option<String>, SetUpError> {
-        places.sort_unstable();
-        if let Some(known) = self.pairs.get(&(side, places)) {
-            return Ok(known.clone());
-        }
-        let [before, after] = &self.good;
-        let good = if side == Side::Before { before } else { after };
-        let variation = |(at, which): VariationAt| self.dimensions.get(at)?.variations.get(which);
-        let both = places.into_iter().filter_map(variation);
-        let probe = both.fold(good.clone(), |probe, (variation, _)| variation.of(&probe));
-        let answer = bench.ask_one(side, &probe)?;
-        let code = answer.by_rules.code().map(str::to_owned);
-        self.pairs.insert((side, places), code.clone());
-        Ok(code)
-    }
-}
-
-impl AskedDimension {
-    /// The first variation that both admit.
-    fn common(&self) -> Option<&Variation> {
-        let mut both = self.variations.iter().filter(|(_, answers)| admitted(answers) == [true; 2]);
-        both.next().map(|(variation, _)| variation)
-    }
-
-    /// The variations whose requests the log would tell so of, as far as it tells them from others; of those that both
-    /// judge alike, the first.
-    fn logged(&self, facts: &LineFacts<'_>) -> Vec<usize> {
-        let logged = |answers: &[BenchAnswer; 2]| {
-            let [before, _] = answers;
-            before.logged
-        };
-        let all = || self.variations.iter();
-        let has = |is: fn(Logged) -> bool| all().any(|(_, a)| is(logged(a)) == is(facts.logged));
-        let (participants, uuids) = (has(|l| l.has_participant), has(|l| l.has_uuid));
-        let fits = |(_, answers): &&(Variation, [BenchAnswer; 2])| {
-            let logged = logged(answers);
-            (!participants || logged.has_participant == facts.logged.has_participant)
-                && (!uuids || logged.has_uuid == facts.logged.has_uuid)
-        };
-        let is_new = |at: usize, (variation, answers): &(Variation, [BenchAnswer; 2])| {
-            all().take(at).all(|(other, others)| {
-                other.is_any_fault != variation.is_any_fault || others != answers
-            })
-        };
-        let fitting = all().enumerate().filter(|(at, of)| fits(of) && is_new(*at, of));
-        fitting.map(|(at, _)| at).collect()
-    }
-
-    fn is_changed(&self) -> bool {
-        self.variations.iter().any(|(_, [before, after])| fault(before) != fault(after))
-    }
 }
 
 impl Suspect {
@@ -459,19 +332,6 @@ impl Suspect {
     fn is_possible(&self) -> bool {
         self.may_be.iter().all(|all| !all.is_empty())
     }
-}
-
-/// Which sets admit a request by their rules.
-pub(super) fn admitted(answers: &[BenchAnswer; 2]) -> [bool; 2] {
-    let [before, after] = answers;
-    [before, after].map(|answer| answer.by_rules == TrialVerdict::Allow)
-}
-
-/// A refusal by the rules, and at which question.
-fn fault(answer: &BenchAnswer) -> Option<(Step, &str)> {
-    let code = answer.by_rules.code()?;
-    // Whoever gets no connection is not asked anything.
-    Some((answer.step.unwrap_or(Step::Trust), code))
 }
 
 fn positions<T>(all: &[T], is_so: impl Fn(&T) -> bool) -> Vec<usize> {

@@ -15,9 +15,10 @@ use crate::refusal::codes::{self, Stage, identity, request, route};
 use crate::review::deviation::RulePair;
 use crate::review::difference::{decides_nothing, literals};
 use crate::review::statement::{covers, shape};
+use crate::review::survey::Survey;
 use crate::review::trial::{Bench, Logged, SetUpError};
 use crate::review::when::midnights;
-use crate::review::would::{LineFacts, Survey, Word};
+use crate::review::would::{LineFacts, Word};
 use crate::route::Route;
 
 /// Judges lines.
