@@ -9,8 +9,10 @@ use clap::{Args, Subcommand};
 use portaria::authoring;
 use portaria::config::Mistake;
 use portaria::inspect::{InspectError, import};
-use portaria::review::command::{self as review, Answer, ReviewCommand, TestArguments};
-use portaria::review::explain::{self as offline, Question, Told, Untold};
+use portaria::review::command::{self as review, CommandAnswer, ReviewCommand, TestArguments};
+use portaria::review::explain::{
+    self as offline, ExplainArguments, NotExplained, OfflineExplanation,
+};
 use portaria::review::schema::Subject;
 
 use super::{BAD_CONFIGURATION, answer, complain, fail, give_up, say};
@@ -37,7 +39,7 @@ pub(super) struct Explain {
     id: Option<String>,
     /// The request.
     #[command(flatten)]
-    question: Question,
+    question: ExplainArguments,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -123,10 +125,10 @@ pub(super) fn import_anchors(arguments: TrustImport) -> ExitCode {
     imported.map_or_else(|error| give_up(&error), |table| say(table.trim_end()))
 }
 
-fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
+fn review_says(said: Result<CommandAnswer, Vec<Mistake>>) -> ExitCode {
     match said {
-        Ok(Answer::Said(text, is_yes)) => answer(&text, is_yes),
-        Ok(Answer::No(reason)) => fail(&reason),
+        Ok(CommandAnswer::Said(text, is_yes)) => answer(&text, is_yes),
+        Ok(CommandAnswer::No(reason)) => fail(&reason),
         Err(mistakes) => {
             complain(&mistakes);
             ExitCode::from(BAD_CONFIGURATION)
@@ -134,18 +136,18 @@ fn review_says(said: Result<Answer, Vec<Mistake>>) -> ExitCode {
     }
 }
 
-fn foretell(config: &Path, question: &Question, json: bool) -> ExitCode {
+fn foretell(config: &Path, question: &ExplainArguments, json: bool) -> ExitCode {
     if !question.is_asked() {
         let accepted = "accepted: --id, or --method and --path";
         return give_up(&InspectError::Argument(format!("nothing is asked, {accepted}")));
     }
     match offline::explain(question, config) {
-        Ok(Told { record, is_allowed, warnings }) => {
+        Ok(OfflineExplanation { record, is_allowed, warnings }) => {
             complain(&warnings);
             answer(&if json { record.to_json() } else { record.to_string() }, is_allowed)
         }
-        Err(Untold::Question(error)) => give_up(&error),
-        Err(Untold::Configuration(mistakes)) => {
+        Err(NotExplained::Question(error)) => give_up(&error),
+        Err(NotExplained::Configuration(mistakes)) => {
             complain(&mistakes);
             ExitCode::from(BAD_CONFIGURATION)
         }

@@ -36,7 +36,7 @@ const METHODS: [Method; 5] =
 
 /// The cases of one policy file.
 #[derive(Debug)]
-pub struct File {
+pub struct CaseFile {
     /// Its name, which is that of the policy file.
     pub name: PathBuf,
     /// Its text.
@@ -46,19 +46,19 @@ pub struct File {
 }
 
 /// Writes the cases of policies, a file for each policy file. `rules` are those of consents.
-pub fn of(policies: &Policies, rules: &ConsentRules) -> Vec<File> {
-    let mut files: Vec<File> = Vec::new();
+pub fn of(policies: &Policies, rules: &ConsentRules) -> Vec<CaseFile> {
+    let mut files: Vec<CaseFile> = Vec::new();
     for entry in &policies.entries {
         let name = Path::new(entry.place.file()).file_name().map(PathBuf::from);
         let name = name.unwrap_or_default();
         if files.last().is_none_or(|file| file.name != name) {
-            files.push(File { text: head(entry.place.file()), name, cases: 0 });
+            files.push(CaseFile { text: head(entry.place.file()), name, cases: 0 });
         }
         let Some(file) = files.last_mut() else { continue };
         let cases = of_route(entry, policies, rules);
         let title =
             format!("\n# {} {}\n", entry.route.published.method, entry.route.published.label);
-        let cases_in_toml: Vec<String> = cases.iter().map(Case::to_toml).collect();
+        let cases_in_toml: Vec<String> = cases.iter().map(DraftCase::to_toml).collect();
         file.cases += cases.len();
         file.text += &(title + &cases_in_toml.join("\n"));
     }
@@ -66,7 +66,7 @@ pub fn of(policies: &Policies, rules: &ConsentRules) -> Vec<File> {
 }
 
 /// Puts files into a directory. A file that is somebody's own work is a mistake, and nothing is written.
-pub fn write(files: &[File], directory: &Path) -> Result<(), Vec<Mistake>> {
+pub fn write(files: &[CaseFile], directory: &Path) -> Result<(), Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let reject = |path: &Path, text: &str| {
         Place::of_file(&path.display().to_string(), &mistakes).reject(text);
@@ -99,7 +99,7 @@ fn head(policy: &str) -> String {
 
 /// A case in the making: what it changes of the good request.
 #[derive(Clone, Debug)]
-struct Case {
+struct DraftCase {
     name: &'static str,
     method: Method,
     path: String,
@@ -110,7 +110,7 @@ struct Case {
     expect: String,
 }
 
-impl Case {
+impl DraftCase {
     fn named(&self, name: &'static str, expect: &str) -> Self {
         Self { name, expect: expect.to_owned(), ..self.clone() }
     }
@@ -147,7 +147,7 @@ fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<Case> {
+fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<DraftCase> {
     let route = &entry.route;
     let Some(clock) = in_force(route) else {
         // Its first day is its last.
@@ -169,7 +169,7 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<Cas
         matches!(route.asks.access, Access::Open | Access::Certificate | Access::Event);
     if let Some(method) = other_method(entry, policies).filter(|_| is_without_token) {
         let other = good.named("another method", "405 route_method");
-        cases.push(Case {
+        cases.push(DraftCase {
             method,
             token: None,
             consents: Vec::new(),
@@ -199,12 +199,12 @@ fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<Cas
 }
 
 /// What clients send and the gateway understands: docs/decisions/0013.
-fn of_leniences(good: &Case, route: &Route) -> Vec<Case> {
+fn of_leniences(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
     let mut slash = good.named("a slash at the end of the path", "allow");
     slash.path.push('/');
     let mut cases = vec![slash];
     if route.published.method == Method::GET {
-        cases.push(Case { method: Method::HEAD, ..good.named("HEAD", "allow") });
+        cases.push(DraftCase { method: Method::HEAD, ..good.named("HEAD", "allow") });
     }
     let version = route.answers.version.to_str().unwrap_or_default();
     let major = version.split('.').next().and_then(|major| major.parse::<u64>().ok());
@@ -222,7 +222,7 @@ fn of_leniences(good: &Case, route: &Route) -> Vec<Case> {
 }
 
 /// The days before the first and after the last one.
-fn of_days(good: &Case, route: &Route) -> Vec<Case> {
+fn of_days(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
     let lifetime = &route.bounds.lifetime;
     let before = lifetime.available_from.map(|day| (day, -Duration::SECOND));
     let after = lifetime.retired_from.map(|day| (day, Duration::ZERO));
@@ -270,7 +270,7 @@ fn rejected(to: ConsentUse, rules: &ConsentRules) -> String {
 }
 
 /// A request that the policy admits.
-fn good(route: &Route) -> Case {
+fn good(route: &Route) -> DraftCase {
     let (consent, _) = consents_of(route);
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
@@ -309,7 +309,7 @@ fn good(route: &Route) -> Case {
             (Some(customers(scope.as_str(), route)), vec![consent])
         }
     };
-    Case {
+    DraftCase {
         name: "allowed",
         method: route.published.method.clone(),
         path: path.join("/"),
@@ -348,17 +348,17 @@ fn customers(scope: &str, route: &Route) -> String {
     format!("{{ sub = \"customer\", scope = {scope:?} }}")
 }
 
-fn with_token(case: Case, token: String) -> Case {
-    Case { token: Some(token), ..case }
+fn with_token(case: DraftCase, token: String) -> DraftCase {
+    DraftCase { token: Some(token), ..case }
 }
 
-fn of_open(good: &Case) -> Vec<Case> {
+fn of_open(good: &DraftCase) -> Vec<DraftCase> {
     let mut public = good.named("allowed on a public listener", "allow");
     public.lines.push("listener = \"public\"".to_owned());
     vec![good.clone(), public]
 }
 
-fn of_certificate(good: &Case) -> Vec<Case> {
+fn of_certificate(good: &DraftCase) -> Vec<DraftCase> {
     let mut public = good.named("a public listener", "404 route_not_found");
     public.lines.push("listener = \"public\"".to_owned());
     let mut nobody = good.named("a certificate that names nobody", "401 identity_organisation");
@@ -367,7 +367,7 @@ fn of_certificate(good: &Case) -> Vec<Case> {
 }
 
 /// What every route with a token refuses. A consent is known, but none of these comes so far.
-fn of_token(good: &Case, other_scope: String, other_grant: String) -> Vec<Case> {
+fn of_token(good: &DraftCase, other_scope: String, other_grant: String) -> Vec<DraftCase> {
     let mut without = good.named("no token", "401 token_missing");
     without.token = None;
     vec![
@@ -378,7 +378,7 @@ fn of_token(good: &Case, other_scope: String, other_grant: String) -> Vec<Case> 
     ]
 }
 
-fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
+fn of_client(good: &DraftCase, scope: &str, route: &Route) -> Vec<DraftCase> {
     let other = format!("{scope}-not");
     let mut cases = of_token(good, own(&other), customers(scope, route));
     if route.asks.consent_parameter.is_some() {
@@ -394,7 +394,7 @@ fn of_client(good: &Case, scope: &str, route: &Route) -> Vec<Case> {
 }
 
 /// `refused` is what a consent that is not in force is answered.
-fn of_consented(good: &Case, scope: &str, refused: String, route: &Route) -> Vec<Case> {
+fn of_consented(good: &DraftCase, scope: &str, refused: String, route: &Route) -> Vec<DraftCase> {
     let (consent, another) = consents_of(route);
     let other = format!("{scope}-not");
     let mut cases = of_token(good, customers(&other, route), own(scope));

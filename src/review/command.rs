@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 
 use super::cases;
 use super::difference;
-use super::replay::{Replay, Sets};
+use super::replay::{Replay, ReplayError, Replayer, Sets};
 use super::schema::{self, Subject};
 use super::show::{self, Filter, NotShown};
-use super::trial;
+use super::trial::{self, SetUpError};
 use crate::config::document::{Mistakes, Place};
 use crate::config::offline::{self, Policies};
 use crate::config::{self, Judging, Mistake};
@@ -26,7 +26,7 @@ pub enum ReviewCommand {
         path: String,
         /// Which policies.
         #[command(flatten)]
-        source: Source,
+        source: PolicySource,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -44,7 +44,7 @@ pub enum ReviewCommand {
         api: Option<String>,
         /// Which policies.
         #[command(flatten)]
-        source: Source,
+        source: PolicySource,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -82,7 +82,7 @@ pub enum ReviewCommand {
     Cases {
         /// Which policies.
         #[command(flatten)]
-        source: Source,
+        source: PolicySource,
         /// The directory that they go to.
         #[arg(short, long, value_name = "DIRECTORY")]
         output: PathBuf,
@@ -97,7 +97,7 @@ pub struct TestArguments {
     files: Vec<PathBuf>,
     /// Which policies.
     #[command(flatten)]
-    source: Source,
+    source: PolicySource,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -105,13 +105,13 @@ pub struct TestArguments {
 
 /// Which policies are meant.
 #[derive(Args, Debug)]
-pub struct Source {
+pub struct PolicySource {
     /// A policy file or a directory of them [default: policies.directory of the configuration]
     #[arg(long, value_name = "PATH")]
     policies: Option<PathBuf>,
 }
 
-impl Source {
+impl PolicySource {
     fn path(&self, config: &Path) -> Result<PathBuf, Vec<Mistake>> {
         self.policies.clone().map_or_else(|| config::policies_directory(config), Ok)
     }
@@ -131,82 +131,105 @@ impl Source {
 
 /// What a command has to say.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CommandAnswer {
     /// The answer, and whether it is a yes: exit code 0 or 1.
     Said(String, bool),
     /// There is none: exit code 1.
     No(String),
 }
 
-impl From<NotShown> for Answer {
+impl From<NotShown> for CommandAnswer {
     fn from(reason: NotShown) -> Self {
         Self::No(reason.to_string())
     }
 }
 
 /// Runs a command. Mistakes of policies and of the configuration are exit code 64.
-pub fn policy(command: &ReviewCommand, config: &Path) -> Result<Answer, Vec<Mistake>> {
+pub fn policy(command: &ReviewCommand, config: &Path) -> Result<CommandAnswer, Vec<Mistake>> {
     match command {
         ReviewCommand::Show { method, path, source, json } => {
             let found = show::find(&source.read(config)?, method, path);
-            Ok(found.map_or_else(Answer::from, |statement| {
+            Ok(found.map_or_else(CommandAnswer::from, |statement| {
                 let text = if *json { to_json(&statement) } else { show::describe(&statement) };
-                Answer::Said(text, true)
+                CommandAnswer::Said(text, true)
             }))
         }
         ReviewCommand::List { scope, permission, api, source, json } => {
             let (scope, permission, api) = (scope.clone(), permission.clone(), api.clone());
             let found = show::list(&source.read(config)?, &Filter { scope, permission, api });
-            Ok(found.map_or_else(Answer::from, |listing| {
+            Ok(found.map_or_else(CommandAnswer::from, |listing| {
                 let text = match json {
                     true => to_json(&listing.statements()),
                     false => listing.to_string(),
                 };
-                Answer::Said(text, true)
+                CommandAnswer::Said(text, true)
             }))
         }
         ReviewCommand::Diff { before, after, json } => diff(before, after, *json, config),
         ReviewCommand::Replay { log, policies, before, json } => {
-            let source = Source { policies: before.clone() };
-            let (before, after) = both(source.read(config), offline::read(policies))?;
-            let replay = replay(log, Sets { before: &before, after: &after })?;
+            let source = PolicySource { policies: before.clone() };
+            let sets = both(source.read(config), offline::read(policies));
+            let ((before, after), settings) = both(sets, judging_or_defaults(config))?;
+            let mut replayer = Replayer::new(Sets { before: &before, after: &after }, settings);
+            let replay = match replay(log, &mut replayer)? {
+                Ok(replay) => replay,
+                Err(error) => return Ok(CommandAnswer::No(error.to_string())),
+            };
             let text = if *json { to_json(&replay.to_json()) } else { replay.to_string() };
-            Ok(Answer::Said(text, replay.is_unchanged()))
+            Ok(CommandAnswer::Said(text, replay.is_unchanged()))
         }
         ReviewCommand::Cases { source, output } => {
             let (policies, settings) = both(source.read(config), source.judging(config))?;
             let files = cases::of(&policies, &settings.consent_rules);
             cases::write(&files, output)?;
             let cases: usize = files.iter().map(|file| file.cases).sum();
-            Ok(Answer::Said(format!("{cases} cases in {} files", files.len()), true))
+            Ok(CommandAnswer::Said(format!("{cases} cases in {} files", files.len()), true))
         }
     }
 }
 
-fn replay(log: &Path, sets: Sets<'_>) -> Result<Replay, Vec<Mistake>> {
+fn replay(
+    log: &Path,
+    replayer: &mut Replayer<'_>,
+) -> Result<Result<Replay, SetUpError>, Vec<Mistake>> {
     let replayed = match log.as_os_str() == "-" {
-        true => Replay::of(std::io::stdin().lock(), sets),
-        false => std::fs::File::open(log).and_then(|f| Replay::of(BufReader::new(f), sets)),
+        true => replayer.replay(std::io::stdin().lock()),
+        false => std::fs::File::open(log)
+            .map_err(ReplayError::Log)
+            .and_then(|file| replayer.replay(BufReader::new(file))),
     };
-    replayed.map_err(|error| {
-        let mistakes = Mistakes::default();
-        let text = format!("cannot be read ({error}), accepted: an access log, JSON lines");
-        Place::of_file(&log.display().to_string(), &mistakes).reject(text);
-        mistakes.take()
-    })
+    match replayed {
+        Ok(replay) => Ok(Ok(replay)),
+        Err(ReplayError::SetUp(error)) => Ok(Err(error)),
+        Err(ReplayError::Log(error)) => {
+            let mistakes = Mistakes::default();
+            let text = format!("cannot be read ({error}), accepted: an access log, JSON lines");
+            Place::of_file(&log.display().to_string(), &mistakes).reject(text);
+            Err(mistakes.take())
+        }
+    }
 }
 
-/// With the limits, bounds and rules of the configuration; if there is none, with the defaults.
-fn diff(before: &Path, after: &Path, json: bool, config: &Path) -> Result<Answer, Vec<Mistake>> {
-    let settings = if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) };
+/// The limits, bounds and rules of the configuration; if there is none, the defaults.
+fn judging_or_defaults(config: &Path) -> Result<Judging, Vec<Mistake>> {
+    if config.exists() { Judging::of(config) } else { Ok(Judging::defaults()) }
+}
+
+fn diff(
+    before: &Path,
+    after: &Path,
+    json: bool,
+    config: &Path,
+) -> Result<CommandAnswer, Vec<Mistake>> {
+    let settings = judging_or_defaults(config);
     let sets = both(offline::read(before), offline::read(after));
     let ((before, after), settings) = both(sets, settings)?;
     let difference = match difference::compare(&before, &after, settings) {
         Ok(difference) => difference,
-        Err(error) => return Ok(Answer::No(error.to_string())),
+        Err(error) => return Ok(CommandAnswer::No(error.to_string())),
     };
     let text = if json { to_json(&difference) } else { difference.to_string() };
-    Ok(Answer::Said(text, difference.is_empty()))
+    Ok(CommandAnswer::Said(text, difference.is_empty()))
 }
 
 /// Both, or the mistakes of both.
@@ -226,21 +249,21 @@ fn both<A, B>(
 
 /// Runs policy tests, with the limits and the profile of the configuration; if there is none, with the
 /// defaults.
-pub fn test(arguments: &TestArguments, config: &Path) -> Result<Answer, Vec<Mistake>> {
+pub fn test(arguments: &TestArguments, config: &Path) -> Result<CommandAnswer, Vec<Mistake>> {
     let settings = arguments.source.judging(config)?;
     let cases = trial::read(&arguments.files, &settings);
     let (policies, cases) = both(arguments.source.read(config), cases)?;
     let report = match trial::run(cases, policies, settings) {
         Ok(report) => report,
-        Err(error) => return Ok(Answer::No(error.to_string())),
+        Err(error) => return Ok(CommandAnswer::No(error.to_string())),
     };
     let text = if arguments.json { to_json(&report) } else { report.to_string() };
-    Ok(Answer::Said(text, report.is_passed()))
+    Ok(CommandAnswer::Said(text, report.is_passed()))
 }
 
 /// Prints a JSON Schema.
-pub fn schema(of: Subject) -> Answer {
-    Answer::Said(to_json(&schema::schema(of)), true)
+pub fn schema(of: Subject) -> CommandAnswer {
+    CommandAnswer::Said(to_json(&schema::schema(of)), true)
 }
 
 fn to_json(answer: &impl serde::Serialize) -> String {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::columns;
-use super::decision::{self, Becomes, Decision, Question};
+use super::rule_difference::{self, Among, Becomes, RuleDifference};
 use super::statement::{Statement, covers, shape};
 use super::trial::{Bench, SetUpError};
 use crate::config::Judging;
@@ -26,25 +26,25 @@ pub struct Difference {
     /// Routes of the first set only.
     pub removed: Vec<Statement>,
     /// Routes of which something else is said.
-    pub changed: Vec<Changed>,
+    pub changed: Vec<ChangedStatement>,
     /// What becomes of requests.
-    pub decisions: Vec<Decision>,
+    pub decisions: Vec<RuleDifference>,
 }
 
 /// A route of which something else is said.
 #[derive(Debug, Serialize)]
-pub struct Changed {
+pub struct ChangedStatement {
     /// The method.
     pub method: String,
     /// The template, as the second set has it.
     pub path: String,
     /// What is said differently.
-    pub changes: Vec<Change>,
+    pub changes: Vec<KeyChange>,
 }
 
 /// One key.
 #[derive(Debug, Serialize)]
-pub struct Change {
+pub struct KeyChange {
     /// As in policy files.
     pub key: &'static str,
     /// What the first set says.
@@ -69,8 +69,8 @@ pub fn compare(
         if !decides_nothing(rules) {
             let (named, rules) = (&named.route, rules.map(route));
             let now = OffsetDateTime::now_utc();
-            let question = Question { named, rules, literals: &literals, now };
-            difference.decisions.extend(decision::compare(&question, &mut bench)?);
+            let among = Among { named, literals: &literals, now };
+            difference.decisions.extend(rule_difference::compare(rules, among, &mut bench)?);
         }
         difference.add(was, is);
     }
@@ -92,7 +92,7 @@ fn pairs<'a>(before: &'a Policies, after: &'a Policies) -> Vec<[Option<&'a Entry
 }
 
 /// Segments that stand in templates as they are.
-fn literals(policies: &Policies) -> impl Iterator<Item = String> {
+pub(super) fn literals(policies: &Policies) -> impl Iterator<Item = String> {
     let segments = policies.entries.iter().flat_map(|entry| entry.route.published.label.split('/'));
     segments.filter(|segment| !segment.starts_with('{')).map(str::to_owned)
 }
@@ -101,7 +101,7 @@ fn literals(policies: &Policies) -> impl Iterator<Item = String> {
 const WITHOUT_VERDICT: [&str; 5] = ["api", "class", "upstream", "deprecated_from", "errors"];
 
 /// Whether two rules say the same of what decides.
-fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
+pub(super) fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
     let [Some(before), Some(after)] = rules.map(|rule| rule.map(Statement::of)) else {
         return false;
     };
@@ -130,7 +130,7 @@ impl Difference {
                 let changes = changes(&before, &after);
                 if !changes.is_empty() {
                     let Statement { method, path, .. } = after;
-                    self.changed.push(Changed { method, path, changes });
+                    self.changed.push(ChangedStatement { method, path, changes });
                 }
             }
             (None, None) => {}
@@ -143,7 +143,7 @@ impl Difference {
     }
 }
 
-fn changes(before: &Statement, after: &Statement) -> Vec<Change> {
+fn changes(before: &Statement, after: &Statement) -> Vec<KeyChange> {
     let path = ("path", Some(before.path.as_str()), Some(after.path.as_str()));
     let facts = before.facts().into_iter().zip(after.facts());
     let facts = facts.map(|((key, before), (_, after))| (key, before, after));
@@ -152,7 +152,7 @@ fn changes(before: &Statement, after: &Statement) -> Vec<Change> {
         .filter(|(_, before, after)| before != after)
         .map(|(key, before, after)| {
             let (before, after) = (before.map(str::to_owned), after.map(str::to_owned));
-            Change { key, before, after }
+            KeyChange { key, before, after }
         })
         .collect()
 }
@@ -167,9 +167,9 @@ impl fmt::Display for Difference {
             routes.iter().map(move |route| vec![format!("{sign} {}", route.method), told(route)])
         });
         f.write_str(&columns::align(&rows.collect::<Vec<_>>()))?;
-        for Changed { method, path, changes } in &self.changed {
+        for ChangedStatement { method, path, changes } in &self.changed {
             writeln!(f, "~ {method} {path}")?;
-            let rows: Vec<_> = changes.iter().map(Change::cells).collect();
+            let rows: Vec<_> = changes.iter().map(KeyChange::cells).collect();
             f.write_str(&columns::align(&rows))?;
         }
         for (becomes, title) in [
@@ -204,13 +204,13 @@ fn told(route: &Statement) -> String {
     format!("{}  ({})", route.path, asked.join(", "))
 }
 
-fn cells(decision: &Decision) -> Vec<String> {
-    let Decision { method, path, request, before, after, .. } = decision;
+fn cells(decision: &RuleDifference) -> Vec<String> {
+    let RuleDifference { method, path, request, before, after, .. } = decision;
     let verdicts = format!("{before} -> {after}");
     vec![format!("  {method}"), path.clone(), request.clone(), verdicts]
 }
 
-impl Change {
+impl KeyChange {
     fn cells(&self) -> Vec<String> {
         let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_owned());
         let change = format!("{} -> {}", shown(&self.before), shown(&self.after));

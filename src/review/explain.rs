@@ -32,13 +32,13 @@ use crate::report::Metrics;
 use crate::report::refusal_log::RefusedRequest;
 use crate::request::form::HeadParts;
 use crate::route::{Access, Door, Exposure, Route};
-use known::{Known, KnownServices};
-pub use question::Question;
-use question::Request;
+use known::{GivenAnswers, GivenServices};
+use question::AskedRequest;
+pub use question::ExplainArguments;
 
 /// What would become of a request.
 #[derive(Debug)]
-pub struct Told {
+pub struct OfflineExplanation {
     /// The record, as a gateway would keep it.
     pub record: Records,
     /// Whether it would reach the backend.
@@ -49,30 +49,34 @@ pub struct Told {
 
 /// Why nothing can be told.
 #[derive(Debug)]
-pub enum Untold {
+pub enum NotExplained {
     /// What is asked.
     Question(InspectError),
     /// The configuration.
     Configuration(Vec<Mistake>),
 }
 
-impl From<InspectError> for Untold {
+impl From<InspectError> for NotExplained {
     fn from(error: InspectError) -> Self {
         Self::Question(error)
     }
 }
 
 /// Tells what would become of a request.
-pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
+pub fn explain(
+    question: &ExplainArguments,
+    config: &Path,
+) -> Result<OfflineExplanation, NotExplained> {
     let (request, at) = (question.request()?, question.time()?);
-    let known = KnownServices::new(Known::new(question.consent()?, question.introspection()?));
+    let known =
+        GivenServices::new(GivenAnswers::new(question.consent()?, question.introspection()?));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(InspectError::Runtime)?;
     runtime.block_on(async {
         let stand_in = Given { services: known.clone(), key_set: question.key_set() };
-        let metrics = Metrics::new().map_err(|_| Untold::Configuration(Vec::new()))?;
+        let metrics = Metrics::new().map_err(|_| NotExplained::Configuration(Vec::new()))?;
         let loaded = assembly::load_offline(config, &metrics, &stand_in);
-        let Loaded { configuration, warnings } = loaded.map_err(Untold::Configuration)?;
+        let Loaded { configuration, warnings } = loaded.map_err(NotExplained::Configuration)?;
         let listeners = &configuration.listeners;
         let (position, listener) = choose(listeners, question.listener(), &request)?;
         let (request, known) = (&request, &known);
@@ -83,13 +87,13 @@ pub fn explain(question: &Question, config: &Path) -> Result<Told, Untold> {
         let record = rehearsal.run(&configuration.serving.admission).await;
         let verdict = record.get("verdict").and_then(Value::as_str);
         let is_allowed = matches!(verdict, Some("allowed" | "would_refuse"));
-        Ok(Told { record: Records::of(record), is_allowed, warnings })
+        Ok(OfflineExplanation { record: Records::of(record), is_allowed, warnings })
     })
 }
 
 /// What was given instead of the services that the configuration names.
 struct Given {
-    services: KnownServices,
+    services: GivenServices,
     key_set: Option<PathBuf>,
 }
 
@@ -106,7 +110,7 @@ impl StandIn for Given {
 fn choose<'a>(
     listeners: &'a [ListenerConfiguration],
     name: Option<&str>,
-    request: &Request,
+    request: &AskedRequest,
 ) -> Result<(usize, &'a ListenerConfiguration), InspectError> {
     let exposure = match request.chain.is_empty() {
         true => Exposure::Public,
@@ -128,14 +132,14 @@ fn choose<'a>(
 struct Rehearsal<'a> {
     position: usize,
     listener: &'a ListenerConfiguration,
-    request: &'a Request,
-    known: &'a KnownServices,
+    request: &'a AskedRequest,
+    known: &'a GivenServices,
     now: Moment,
 }
 
 impl Rehearsal<'_> {
     async fn run(&self, admission: &Admission) -> Value {
-        let Request { method, path, fields, has_body, address, .. } = self.request;
+        let AskedRequest { method, path, fields, has_body, address, .. } = self.request;
         let mut interaction = Interaction::read(fields);
         let peer = match self.connect() {
             Ok(peer) => peer,
@@ -182,7 +186,11 @@ impl Rehearsal<'_> {
             return Ok(Peer::Anonymous);
         };
         let server_name = self.request.server_name.as_deref();
-        shake_hands(&rehearsal::Door { trust, domain, server_name }, &self.request.chain, self.now)
+        shake_hands(
+            &rehearsal::MutualDoor { trust, domain, server_name },
+            &self.request.chain,
+            self.now,
+        )
     }
 
     /// The record of what became of the request.

@@ -18,7 +18,7 @@ use crate::moment::Moment;
 const INTERACTION_ID: &str = "d78fc4e5-37ca-4da3-adf2-9b082bf92280";
 
 /// A listener that asks for certificates.
-pub(super) struct Door<'a> {
+pub(super) struct MutualDoor<'a> {
     pub(super) trust: &'a Trust,
     pub(super) domain: &'a Arc<TrustDomain>,
     /// The host that the client asks for in its handshake.
@@ -28,7 +28,7 @@ pub(super) struct Door<'a> {
 /// The handshake: what the listener's verifier says of a chain, and the connection. A failure is named as
 /// `portaria cert verify` names it.
 pub(super) fn shake_hands(
-    door: &Door<'_>,
+    door: &MutualDoor<'_>,
     chain: &[CertificateDer<'static>],
     now: Moment,
 ) -> Result<Peer, String> {

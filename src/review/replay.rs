@@ -14,25 +14,26 @@ use std::fmt;
 use std::io::BufRead;
 
 use serde::Serialize;
+use thiserror::Error;
 
 use super::columns;
-use super::statement::{covers, shape};
-use crate::config::offline::{Entry, Policies};
-use crate::refusal::codes::route;
-use crate::route::Route;
-use judge::{Word, judge};
-use line::{End, Line};
+use super::trial::SetUpError;
+use super::would::Word;
+use crate::config::Judging;
+use crate::config::offline::Policies;
+use judge::Judge;
+use line::LogLine;
 
 /// What became of requests, or would.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Fate {
+enum Treatment {
     Allowed,
     /// With this code, if it is certain.
     Refused(Option<String>),
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for Treatment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allowed => f.write_str("allowed"),
@@ -47,15 +48,15 @@ impl fmt::Display for Fate {
 struct Group {
     route: Option<String>,
     method: String,
-    was: Fate,
+    was: Treatment,
     #[serde(flatten)]
-    becomes: Becomes,
+    becomes: Foretold,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Becomes {
-    Will(Fate),
+enum Foretold {
+    Will(Treatment),
     /// What the log does not say.
     Untold(String),
 }
@@ -78,43 +79,64 @@ pub struct Sets<'a> {
     pub after: &'a Policies,
 }
 
-impl Replay {
+/// Holds lines of access logs against two sets of policies.
+pub struct Replayer<'a>(Judge<'a>);
+
+/// Why a log was not replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Log(#[from] std::io::Error),
+    /// Nobody can be asked.
+    #[error("{0}")]
+    SetUp(#[from] SetUpError),
+}
+
+impl<'a> Replayer<'a> {
+    /// Of two sets, with what else `settings` judges requests by.
+    pub fn new(sets: Sets<'a>, settings: Judging) -> Self {
+        Self(Judge::new(sets, settings))
+    }
+
     /// Replays a log.
-    pub fn of(log: impl BufRead, sets: Sets<'_>) -> std::io::Result<Self> {
-        let mut replay = Self::default();
+    pub fn replay(&mut self, log: impl BufRead) -> Result<Replay, ReplayError> {
+        let mut replay = Replay::default();
         for line in log.split(b'\n') {
             let text = line?;
-            match std::str::from_utf8(&text).ok().and_then(Line::parse) {
-                Some(line) => replay.take(line, sets),
+            match std::str::from_utf8(&text).ok().and_then(LogLine::parse) {
+                Some(line) if !line.is_decided() => replay.undecided += 1,
+                Some(line) => {
+                    let word = self.0.word(&line)?;
+                    replay.take(line, word);
+                }
                 None if text.trim_ascii().is_empty() => {}
                 None => replay.others += 1,
             }
         }
         Ok(replay)
     }
+}
 
-    fn take(&mut self, line: Line, sets: Sets<'_>) {
-        let was = match line.end() {
-            End::Undecided => {
-                self.undecided += 1;
-                return;
-            }
-            End::Admitted => Fate::Allowed,
-            End::At(..) if line.is_borne() => Fate::Allowed,
-            End::At(..) | End::NoRoute | End::Anyway => {
-                Fate::Refused(line.code().map(str::to_owned))
-            }
+impl Replay {
+    fn take(&mut self, line: LogLine, word: Word) {
+        let was = match line.code() {
+            Some(code) if !line.is_borne() => Treatment::Refused(Some(code.to_owned())),
+            _ => Treatment::Allowed,
         };
-        let becomes = match sets.word(&line) {
-            Word::Pass => Becomes::Will(Fate::Allowed),
-            Word::Refuse(code) => Becomes::Will(Fate::Refused(code)),
-            Word::Unknown(what) | Word::UnknownRule(what) => Becomes::Untold(what),
+        let becomes = match word {
+            Word::Pass => Foretold::Will(Treatment::Allowed),
+            Word::Refuse(None) if was != Treatment::Allowed => {
+                Foretold::Untold("with which code it is refused".to_owned())
+            }
+            Word::Refuse(code) => Foretold::Will(Treatment::Refused(code)),
+            Word::Unknown(what) => Foretold::Untold(what),
         };
-        if becomes == Becomes::Will(was.clone()) {
+        if becomes == Foretold::Will(was.clone()) {
             self.unchanged += 1;
             return;
         }
-        let Line { route, method, .. } = line;
+        let LogLine { route, method, .. } = line;
         *self.groups.entry(Group { route, method, was, becomes }).or_default() += 1;
     }
 
@@ -126,14 +148,14 @@ impl Replay {
     fn counts(&self) -> [u64; 4] {
         let becomes = |was_allowed: bool, will_be_allowed: bool| {
             self.count(|group| match &group.becomes {
-                Becomes::Will(fate) => {
-                    (group.was == Fate::Allowed) == was_allowed
-                        && (*fate == Fate::Allowed) == will_be_allowed
+                Foretold::Will(decided) => {
+                    (group.was == Treatment::Allowed) == was_allowed
+                        && (*decided == Treatment::Allowed) == will_be_allowed
                 }
-                Becomes::Untold(_) => false,
+                Foretold::Untold(_) => false,
             })
         };
-        let untold = self.count(|group| matches!(group.becomes, Becomes::Untold(_)));
+        let untold = self.count(|group| matches!(group.becomes, Foretold::Untold(_)));
         [becomes(false, true), becomes(true, false), becomes(false, false), untold]
     }
 
@@ -166,68 +188,9 @@ impl Replay {
     }
 }
 
-impl Sets<'_> {
-    /// What would be said to the request of a line.
-    fn word(&self, line: &Line) -> Word {
-        if line.end() == End::Anyway {
-            return Word::Refuse(line.code().map(str::to_owned));
-        }
-        let Some(label) = &line.route else {
-            return self.word_without_route(line);
-        };
-        let same = |entry: &&Entry| {
-            entry.route.published.method == *line.method_of_route()
-                && shape(&entry.route.published.label) == shape(label)
-        };
-        let Some(before) = self.before.entries.iter().find(same) else {
-            return Word::Unknown("the policies before do not list the route".to_owned());
-        };
-        let covering = |entry: &&Entry| {
-            entry.route.published.method == *line.method_of_route()
-                && covers(&entry.route.published.label, label)
-        };
-        match self.after.entries.iter().find(covering) {
-            Some(after) => judge(line, &before.route, &after.route),
-            None => self.word_without_rule(&before.route),
-        }
-    }
-
-    /// The path of a request that met no route is not in the log.
-    fn word_without_route(&self, line: &Line) -> Word {
-        let is_known = |after: &Entry| {
-            self.before.entries.iter().any(|before| {
-                before.route.published.method == after.route.published.method
-                    && covers(&before.route.published.label, &after.route.published.label)
-                    && before.route.asks.access.is_open() == after.route.asks.access.is_open()
-            })
-        };
-        match self.after.entries.iter().all(is_known) {
-            true => Word::Refuse(line.code().map(str::to_owned)),
-            false => Word::Unknown("what the path was".to_owned()),
-        }
-    }
-
-    /// No rule covers the whole route: it is gone, has other methods, or only some of its paths are left.
-    fn word_without_rule(&self, before: &Route) -> Word {
-        let meets =
-            |entry: &&Entry| entry.route.published.template.overlaps(&before.published.template);
-        let met: Vec<&Entry> = self.after.entries.iter().filter(meets).collect();
-        if met.iter().any(|entry| entry.route.published.method == before.published.method) {
-            return Word::Unknown("what the path was".to_owned());
-        }
-        let other_methods =
-            met.iter().any(|entry| covers(&entry.route.published.label, &before.published.label));
-        Word::Refuse(match (met.is_empty(), other_methods) {
-            (true, _) => Some(route::NOT_FOUND.code.to_owned()),
-            (false, true) => Some(route::METHOD.code.to_owned()),
-            (false, false) => None,
-        })
-    }
-}
-
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_untold = |group: &Group| matches!(group.becomes, Becomes::Untold(_));
+        let is_untold = |group: &Group| matches!(group.becomes, Foretold::Untold(_));
         for (title, untold) in [("changes:", false), ("cannot be told:", true)] {
             let groups = self.groups.iter().filter(|(group, _)| is_untold(group) == untold);
             let rows: Vec<_> = groups.map(|(group, count)| cells(group, *count)).collect();
@@ -256,8 +219,8 @@ impl fmt::Display for Replay {
 
 fn cells(group: &Group, count: u64) -> Vec<String> {
     let becomes = match &group.becomes {
-        Becomes::Will(fate) => fate.to_string(),
-        Becomes::Untold(what) => format!("unknown: {what}"),
+        Foretold::Will(decided) => decided.to_string(),
+        Foretold::Untold(what) => format!("unknown: {what}"),
     };
     let route = group.route.clone().unwrap_or_else(|| "-".to_owned());
     vec![format!("  {count}"), group.method.clone(), route, format!("{} -> {becomes}", group.was)]

@@ -25,15 +25,15 @@ pub struct Statement {
     pub consent: Option<&'static str>,
     pub consent_parameter: Option<String>,
     pub class: &'static str,
-    pub interaction_id: InteractionId,
+    pub interaction_id: StatedInteractionId,
     pub idempotency_key: Option<&'static str>,
     pub request_body: Option<&'static str>,
     pub token_revocation: Option<&'static str>,
     pub upstream: String,
     #[serde(flatten)]
-    pub bounds: Bounds,
+    pub bounds: StatedBounds,
     #[serde(flatten)]
-    pub published: Published,
+    pub published: StatedPublication,
     pub file: String,
     pub line: usize,
 }
@@ -41,7 +41,7 @@ pub struct Statement {
 /// What requests may have in path, query and body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the keys of a policy file")]
-pub struct Bounds {
+pub struct StatedBounds {
     pub path_parameters: Option<String>,
     pub query: Option<String>,
     pub other_query: &'static str,
@@ -51,7 +51,7 @@ pub struct Bounds {
 /// What the API publishes of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the keys of a policy file")]
-pub struct Published {
+pub struct StatedPublication {
     pub x_v: &'static str,
     pub available_from: Option<String>,
     pub deprecated_from: Option<String>,
@@ -63,7 +63,7 @@ pub struct Published {
 /// The rule of the interaction id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are the keys of a policy file")]
-pub struct InteractionId {
+pub struct StatedInteractionId {
     pub form: &'static str,
     pub missing: &'static str,
     pub malformed: &'static str,
@@ -106,13 +106,13 @@ impl Statement {
             consent: consent_of(inquiry.kind),
             consent_parameter: consent_parameter.as_deref().map(str::to_owned),
             class: class.as_str(),
-            interaction_id: InteractionId::of(interaction),
+            interaction_id: StatedInteractionId::of(interaction),
             idempotency_key: content.then(|| need_of(*idempotency_key)),
             request_body: content.then(|| body_of(*media)),
             token_revocation: revokes_tokens.then_some("true"),
             upstream: entry.upstream.clone(),
-            bounds: Bounds::of(parameters, *max_body),
-            published: Published::of(negotiated.is_some(), lifetime, *shadow, *errors),
+            bounds: StatedBounds::of(parameters, *max_body),
+            published: StatedPublication::of(negotiated.is_some(), lifetime, *shadow, *errors),
             file: entry.place.file().to_owned(),
             line: entry.place.line(),
         }
@@ -120,7 +120,7 @@ impl Statement {
 
     /// Everything that is stated beside method, path and place.
     pub fn facts(&self) -> [(&'static str, Option<&str>); 27] {
-        let InteractionId { form, missing, malformed, also } = self.interaction_id;
+        let StatedInteractionId { form, missing, malformed, also } = self.interaction_id;
         [
             ("api", Some(&self.api)),
             ("version", Some(&self.version)),
@@ -170,7 +170,7 @@ fn body_of(media: Media) -> &'static str {
     }
 }
 
-impl Bounds {
+impl StatedBounds {
     fn of(rules: &ParameterRules, max_body: Option<u64>) -> Self {
         Self {
             path_parameters: path_of(rules),
@@ -181,7 +181,7 @@ impl Bounds {
     }
 }
 
-impl Published {
+impl StatedPublication {
     fn of(is_negotiated: bool, lifetime: &Lifetime, shadow: ShadowMode, errors: ErrorForm) -> Self {
         let [available, deprecated, retired] =
             lifetime.days().map(|day| day.map(|day| day.to_string()));
@@ -230,9 +230,9 @@ fn consent_of(kind: ConsentKind) -> Option<&'static str> {
     }
 }
 
-type Told = (&'static str, Option<String>, Option<String>, Option<&'static str>);
+type AccessKeys = (&'static str, Option<String>, Option<String>, Option<&'static str>);
 
-fn told(access: &Access) -> Told {
+fn told(access: &Access) -> AccessKeys {
     match access {
         Access::Open => ("open", None, None, None),
         Access::Certificate => ("certificate", None, None, None),
@@ -249,7 +249,7 @@ fn told(access: &Access) -> Told {
     }
 }
 
-impl InteractionId {
+impl StatedInteractionId {
     fn of(rule: &InteractionRule) -> Self {
         let unusable = |what| match what {
             Unusable::Refuse => "refuse",

@@ -23,13 +23,14 @@ use std::time::Instant;
 use crate::config::document::{Document, Mistakes, Place};
 use crate::config::offline::Policies;
 use crate::config::{Judging, Mistake};
-pub(super) use bench::{Answer, Bench};
-use case::Case;
-use gateway::Gateway;
+pub(super) use bench::{Bench, BenchAnswer, Side};
+use case::TrialCase;
+pub(super) use gateway::Logged;
 pub use gateway::SetUpError;
-pub(super) use probe::{Credential, Probe};
-pub use report::{Failure, Report};
-pub use verdict::Verdict;
+use gateway::TrialGateway;
+pub(super) use probe::{Credential, Probe, only};
+pub use report::{FailedCase, TestReport};
+pub use verdict::TrialVerdict;
 
 const ACCEPTED: &str = "a file of cases, or a directory of them (*.toml)";
 
@@ -37,7 +38,7 @@ const ACCEPTED: &str = "a file of cases, or a directory of them (*.toml)";
 #[derive(Debug)]
 pub struct Cases {
     files: usize,
-    cases: Vec<Case>,
+    cases: Vec<TrialCase>,
 }
 
 /// Reads the cases of files and directories; all of them, or what is wrong with any.
@@ -81,14 +82,14 @@ fn list(path: &Path, mistakes: &Mistakes) -> Vec<PathBuf> {
 }
 
 /// Judges all cases, one after another.
-pub fn run(cases: Cases, policies: Policies, settings: Judging) -> Result<Report, SetUpError> {
+pub fn run(cases: Cases, policies: Policies, settings: Judging) -> Result<TestReport, SetUpError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(SetUpError::Runtime)?;
     runtime.block_on(async {
         let began = Instant::now();
         let routes = policies.entries.len();
-        let mut gateway = Gateway::new(policies.routes, settings)?;
-        let mut report = Report::new(cases.files, routes);
+        let mut gateway = TrialGateway::new(policies.routes, settings)?;
+        let mut report = TestReport::new(cases.files, routes);
         for case in &cases.cases {
             let judged = gateway.judge(case).await?;
             report.note(case, judged);

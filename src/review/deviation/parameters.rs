@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Dimension, Value};
+use super::{Dimension, Variation};
 use crate::parameters::{Admitted, PathForm, PathRule, QueryRule};
 use crate::review::trial::Probe;
 use crate::route::Route;
@@ -10,11 +10,14 @@ use crate::route::Route;
 /// What good requests have in the place of a parameter, the first of them that fits.
 const GOOD: [&str; 6] = ["urn:portaria:consent:1", "1", "urn:a:1", "7", "x1", "urn:p:x1"];
 
+/// What is not known of a request whose path and query are not.
+const TARGET: &str = "what the path and query were";
+
 /// How a text begins that has the form of one.
 const URN: &str = "urn:p:";
 
 /// The values of two rules of one route.
-pub(in crate::review) struct Values<'a> {
+pub(super) struct Values<'a> {
     /// The segments of the template that is meant.
     segments: Vec<&'a str>,
     both: [&'a Route; 2],
@@ -24,7 +27,7 @@ pub(in crate::review) struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// The values of requests to `named`.
-    pub(in crate::review) fn of(
+    pub(super) fn of(
         named: &'a Route,
         both: [&'a Route; 2],
         literals: &'a HashSet<String>,
@@ -61,7 +64,7 @@ impl<'a> Values<'a> {
     }
 
     /// The path of a good request to `own`, which fits the other rule, too, if it can; and the consent.
-    pub(in crate::review) fn good(&self, own: &Route) -> (Vec<String>, String) {
+    pub(super) fn good(&self, own: &Route) -> (Vec<String>, String) {
         let mut path: Vec<String> = self.segments.iter().map(|part| (*part).to_owned()).collect();
         let consents = self.consents();
         let mut consent = GOOD.map(str::to_owned).into_iter().next().unwrap_or_default();
@@ -100,7 +103,7 @@ impl<'a> Values<'a> {
             let is_consent = consents.contains(&at);
             let put = |label: Option<String>, text: String| {
                 let places = if is_consent { consents.clone() } else { vec![at] };
-                Value::new(label, move |probe| {
+                Variation::new(label, move |probe| {
                     for place in &places {
                         if let Some(part) = probe.path.get_mut(*place) {
                             part.clone_from(&text);
@@ -111,17 +114,19 @@ impl<'a> Values<'a> {
                     }
                 })
             };
-            let mut values = vec![Value::silent(|_| ())];
-            values.push(put(Some(format!("with {name} that is no URN")), self.filled("", 1)));
+            let mut variations = vec![Variation::none()];
+            variations.push(put(Some(format!("with {name} that is no URN")), self.filled("", 1)));
             let mut bounds: Vec<usize> = self.rules(at).iter().map(|rule| rule.longest).collect();
             bounds.sort_unstable();
             for length in bounds.into_iter().flat_map(|bound| [bound, bound.saturating_add(1)]) {
                 let label = Some(format!("with {name} of {length} characters"));
-                values.push(put(label.clone(), self.filled("", length)));
-                values.extend((length > URN.len()).then(|| put(label, self.filled(URN, length))));
+                variations.push(put(label.clone(), self.filled("", length)));
+                variations
+                    .extend((length > URN.len()).then(|| put(label, self.filled(URN, length))));
             }
-            values.push(put(Some(format!("with {name} that has a slash")), "urn:a:b/c".to_owned()));
-            Dimension::one(values)
+            variations
+                .push(put(Some(format!("with {name} that has a slash")), "urn:a:b/c".to_owned()));
+            Dimension::one(TARGET, variations)
         };
         self.parameters().map(dimension).collect()
     }
@@ -137,10 +142,10 @@ impl<'a> Values<'a> {
     }
 
     /// The path names somebody else's consent, where either rule looks.
-    pub(super) fn foreign(&self) -> Vec<Value> {
+    pub(super) fn foreign(&self) -> Vec<Variation> {
         let label = "for a consent of the path that is not the token's or the client's own";
         let put = |at: usize| {
-            Value::told(label, move |probe: &mut Probe| {
+            Variation::told(label, move |probe: &mut Probe| {
                 let mut foreign = probe.consent.clone();
                 let last = if foreign.ends_with('2') { "3" } else { "2" };
                 foreign.pop();
@@ -152,7 +157,7 @@ impl<'a> Values<'a> {
             })
         };
         let others = self.consents().into_iter().map(put);
-        std::iter::once(Value::silent(|_| ())).chain(others).collect()
+        std::iter::once(Variation::none()).chain(others).collect()
     }
 
     /// One dimension for each name of a query that either rule knows, and one for all others.
@@ -169,7 +174,7 @@ impl<'a> Values<'a> {
             "with an unknown name in its query",
             vec![("x".repeat(longest + 1), "1".to_owned())],
         );
-        dimensions.push(Dimension::one(vec![Value::silent(|_| ()), unknown]));
+        dimensions.push(Dimension::one(TARGET, vec![Variation::none(), unknown]));
         dimensions
     }
 
@@ -177,23 +182,23 @@ impl<'a> Values<'a> {
         let of_name =
             |route: &&'a Route| route.asks.parameters.query.iter().find(|r| *r.name == *name);
         let rules: Vec<&QueryRule> = self.both.iter().filter_map(of_name).collect();
-        let mut values = vec![Value::silent(|_| ())];
+        let mut variations = vec![Variation::none()];
         let texts = candidates(&rules);
         for text in &texts {
             let label = format!("with {name}={text} in its query");
-            values.push(pairs(&label, vec![(name.to_owned(), text.clone())]));
+            variations.push(pairs(&label, vec![(name.to_owned(), text.clone())]));
         }
         for text in texts {
             let pair = (name.to_owned(), text);
             let label = format!("with {name} twice in its query");
-            values.push(pairs(&label, vec![pair.clone(), pair]));
+            variations.push(pairs(&label, vec![pair.clone(), pair]));
         }
-        Dimension::one(values)
+        Dimension::one(TARGET, variations)
     }
 }
 
-fn pairs(label: &str, pairs: Vec<(String, String)>) -> Value {
-    Value::told(label, move |probe| probe.query.extend(pairs.iter().cloned()))
+fn pairs(label: &str, pairs: Vec<(String, String)>) -> Variation {
+    Variation::told(label, move |probe| probe.query.extend(pairs.iter().cloned()))
 }
 
 /// What a route calls the parameter in this place.

@@ -15,7 +15,7 @@ use crate::token::TokenError;
 
 /// What a service says.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub(super) enum GivenAnswer {
     /// This.
     Answer(String),
     /// That it knows no such thing.
@@ -24,9 +24,9 @@ pub(super) enum Said {
 
 /// What is known of the services.
 #[derive(Debug)]
-pub(super) struct Known {
-    consent: Option<Said>,
-    introspection: Option<Said>,
+pub(super) struct GivenAnswers {
+    consent: Option<GivenAnswer>,
+    introspection: Option<GivenAnswer>,
     /// What was asked for in vain.
     missing: Vec<Missing>,
 }
@@ -54,9 +54,9 @@ impl Missing {
     }
 }
 
-impl Known {
+impl GivenAnswers {
     /// What was given.
-    pub(super) fn new(consent: Option<Said>, introspection: Option<Said>) -> Self {
+    pub(super) fn new(consent: Option<GivenAnswer>, introspection: Option<GivenAnswer>) -> Self {
         Self { consent, introspection, missing: Vec::new() }
     }
 
@@ -74,11 +74,11 @@ impl Known {
 
 /// What is known, as the services of the configuration say it.
 #[derive(Clone, Debug)]
-pub(super) struct KnownServices(Arc<Mutex<Known>>);
+pub(super) struct GivenServices(Arc<Mutex<GivenAnswers>>);
 
-impl KnownServices {
+impl GivenServices {
     /// What was given.
-    pub(super) fn new(known: Known) -> Self {
+    pub(super) fn new(known: GivenAnswers) -> Self {
         Self(Arc::new(Mutex::new(known)))
     }
 
@@ -94,19 +94,19 @@ impl KnownServices {
             "token.introspection" => Missing::Introspection,
             _ => Missing::KeySet,
         };
-        Arc::new(KnownService { known: self.clone(), missing })
+        Arc::new(GivenService { known: self.clone(), missing })
     }
 }
 
 #[derive(Debug)]
-struct KnownService {
-    known: KnownServices,
+struct GivenService {
+    known: GivenServices,
     /// What lacks where nothing was given.
     missing: Missing,
 }
 
 #[async_trait]
-impl Ask for KnownService {
+impl Ask for GivenService {
     async fn ask(&self, _: Question<'_>) -> Result<Reply, RemoteError> {
         let mut known = self.known.0.lock();
         let said = match self.missing {
@@ -115,8 +115,8 @@ impl Ask for KnownService {
             Missing::KeySet => None,
         };
         let (status, text) = match said {
-            Some(Said::Answer(text)) => (StatusCode::OK, text),
-            Some(Said::Unknown) => (StatusCode::NOT_FOUND, String::new()),
+            Some(GivenAnswer::Answer(text)) => (StatusCode::OK, text),
+            Some(GivenAnswer::Unknown) => (StatusCode::NOT_FOUND, String::new()),
             None => {
                 known.missing.push(self.missing);
                 (StatusCode::SERVICE_UNAVAILABLE, String::new())

@@ -9,7 +9,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use rustls::pki_types::CertificateDer;
 
-use super::known::Said;
+use super::known::GivenAnswer;
 use crate::config::offline::CONTENT_METHODS;
 use crate::identity::pem;
 use crate::inspect::{InspectError, cert, read};
@@ -23,7 +23,7 @@ const UNKNOWN: &str = "none";
 
 /// The request, and what is known of its token and its consent.
 #[derive(Args, Debug)]
-pub struct Question {
+pub struct ExplainArguments {
     /// The request's method.
     #[arg(long, value_name = "METHOD")]
     method: Option<String>,
@@ -66,7 +66,7 @@ pub struct Question {
 }
 
 /// The same, read.
-pub(super) struct Request {
+pub(super) struct AskedRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) fields: HeaderMap,
@@ -80,7 +80,7 @@ fn reject(text: impl Into<String>) -> InspectError {
     InspectError::Argument(text.into())
 }
 
-impl Question {
+impl ExplainArguments {
     /// Whether a request is asked about at all.
     pub fn is_asked(&self) -> bool {
         self.method.is_some() && self.path.is_some()
@@ -103,17 +103,17 @@ impl Question {
     }
 
     /// What the registry says.
-    pub(super) fn consent(&self) -> Result<Option<Said>, InspectError> {
+    pub(super) fn consent(&self) -> Result<Option<GivenAnswer>, InspectError> {
         self.consent.as_deref().map(said).transpose()
     }
 
     /// What the authorization server says.
-    pub(super) fn introspection(&self) -> Result<Option<Said>, InspectError> {
+    pub(super) fn introspection(&self) -> Result<Option<GivenAnswer>, InspectError> {
         self.introspection.as_deref().map(said).transpose()
     }
 
     /// Reads the request.
-    pub(super) fn request(&self) -> Result<Request, InspectError> {
+    pub(super) fn request(&self) -> Result<AskedRequest, InspectError> {
         let method = self.method.as_deref().unwrap_or_default();
         let unknown = || reject(format!("--method {method:?} is none, accepted: such as GET"));
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| unknown())?;
@@ -131,7 +131,7 @@ impl Question {
             fields.append(header::AUTHORIZATION, token);
         }
         let chain = self.cert.as_deref().map(chain).transpose()?.unwrap_or_default();
-        Ok(Request { method, path, fields, has_body, chain, server_name, address: ADDRESS })
+        Ok(AskedRequest { method, path, fields, has_body, chain, server_name, address: ADDRESS })
     }
 
     /// The fields of a good request, but for what the arguments say.
@@ -183,11 +183,11 @@ fn host_of(field: &HeaderValue) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn said(file: &Path) -> Result<Said, InspectError> {
+fn said(file: &Path) -> Result<GivenAnswer, InspectError> {
     if file.as_os_str() == UNKNOWN {
-        return Ok(Said::Unknown);
+        return Ok(GivenAnswer::Unknown);
     }
-    Ok(Said::Answer(String::from_utf8_lossy(&read(file)?).into_owned()))
+    Ok(GivenAnswer::Answer(String::from_utf8_lossy(&read(file)?).into_owned()))
 }
 
 fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, InspectError> {

@@ -1,316 +1,285 @@
-//! What a stage would say to a request of which only its line in the access log is known.
+//! What other policies would have said to the request of a line.
 //!
-//! A stage whose rule did not change says what it said. One whose rule did change is decided from what the
-//! old verdict proves of the request; what it does not prove is not guessed.
+//! Takes the two sets and a line. Where the rule of its route is another one, both sets are asked about whatever the
+//! request may have been ([`Survey`]); requests of which their lines say the same have one answer.
 
-use http::{HeaderMap, HeaderValue};
+use std::collections::{HashMap, HashSet};
 
-use super::line::{End, Line, Stage};
-use crate::interaction::{FIELD, Form, Interaction, InteractionRule};
-use crate::moment::Moment;
-use crate::refusal::Refusal;
-use crate::refusal::codes::{consent, interaction, request, scope, token};
-use crate::route::{Access, Route};
+use time::{Duration, OffsetDateTime};
 
-const TOKEN_GRANT: &str = token::GRANT.code;
-const INTERACTION_MISSING: &str = interaction::MISSING.code;
-const OTHER_CONSENT: &str = consent::OTHER_CONSENT.code;
-const PERMISSION: &str = consent::PERMISSION.code;
-const SCOPE_INSUFFICIENT: &str = scope::INSUFFICIENT.code;
-/// About whose consent it is: never borne.
-const OF_WHOSE: [&str; 3] = [consent::UNNAMED.code, OTHER_CONSENT, consent::OTHER_CLIENT.code];
+use super::Sets;
+use super::line::LogLine;
+use crate::config::Judging;
+use crate::config::offline::Entry;
+use crate::refusal::codes::{self, Stage, identity, request, route};
+use crate::review::deviation::RulePair;
+use crate::review::difference::{decides_nothing, literals};
+use crate::review::statement::{covers, shape};
+use crate::review::survey::Survey;
+use crate::review::trial::{Bench, Logged, SetUpError};
+use crate::review::when::midnights;
+use crate::review::would::{LineFacts, Word};
+use crate::route::Route;
 
-/// What a stage would say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Word {
-    /// Go on.
-    Pass,
-    /// No, with this code if it is certain.
-    Refuse(Option<String>),
-    /// The log does not tell.
-    Unknown(String),
-    /// The log does not tell of something that shadow mode bears in any case.
-    UnknownRule(String),
+/// Judges lines.
+pub(super) struct Judge<'a> {
+    sets: Sets<'a>,
+    literals: HashSet<String>,
+    settings: Judging,
+    /// Set up when it is needed first: of sets that say the same nobody is asked.
+    bench: Option<Bench>,
+    /// What the routes of lines are, by method and template.
+    routes: HashMap<(String, String), Meets<'a>>,
 }
 
-/// What a stage said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said<'a> {
-    Passed,
-    Refused(&'a str),
-    /// That it may go on, in shadow mode, whatever the rules said.
-    Borne,
-    /// Nothing: the request did not come so far.
-    Nothing,
+/// What a route of the log is under both sets.
+enum Meets<'a> {
+    /// The same word for all its requests.
+    Word(Word),
+    /// The same rule.
+    Same,
+    /// Another rule.
+    Other(Box<ChangedRoute<'a>>),
 }
 
-impl Said<'_> {
-    /// What a stage says again whose rule did not change.
-    fn again(self, unknown: &str) -> Word {
-        match self {
-            Self::Passed => Word::Pass,
-            Self::Refused(code) => refuse(code),
-            Self::Borne => Word::UnknownRule(unknown.to_owned()),
-            Self::Nothing => unknown_if(unknown),
-        }
+/// A route of which something else is said.
+struct ChangedRoute<'a> {
+    both: [&'a Route; 2],
+    /// When one of the rules changes by itself: between two of them every day is like the next.
+    midnights: Vec<OffsetDateTime>,
+    surveys: HashMap<usize, Survey>,
+    words: HashMap<LineKey, Word>,
+}
+
+/// What a line says.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct LineKey {
+    /// After how many of the midnights it came.
+    day: Option<usize>,
+    code: Option<String>,
+    is_borne: bool,
+    logged: Logged,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(sets: Sets<'a>, settings: Judging) -> Self {
+        let literals = [sets.before, sets.after].into_iter().flat_map(literals).collect();
+        Self { sets, literals, settings, bench: None, routes: HashMap::new() }
     }
-}
 
-fn refuse(code: &str) -> Word {
-    Word::Refuse(Some(code.to_owned()))
-}
-
-fn unknown_if(what: &str) -> Word {
-    Word::Unknown(what.to_owned())
-}
-
-/// What becomes of a request to `before` that is one to `after`, on the day on which it came.
-pub(super) fn judge(line: &Line, before: &Route, after: &Route) -> Word {
-    let day = line.moment();
-    let bears = day.is_some_and(|day| after.bounds.shadow.is_on(day));
-    for stage in Stage::ALL {
-        let said = match line.end() {
-            End::At(at, code) if at == stage => Said::Refused(code),
-            End::At(at, _) if at < stage && line.is_borne() => Said::Borne,
-            End::At(at, _) if at < stage => Said::Nothing,
-            _ => Said::Passed,
+    /// What would be said to the request of a line.
+    pub(super) fn word(&mut self, line: &LogLine) -> Result<Word, SetUpError> {
+        let code = line.code();
+        let again = || Word::Refuse(code.map(str::to_owned));
+        if code.is_some_and(is_before_policies) {
+            return Ok(again());
+        }
+        let Some(label) = &line.route else {
+            return Ok(self.sets.word_without_route(code));
         };
-        let word = match stage {
-            Stage::Lifetime => match day {
-                Some(day) => lifetime(after, day),
-                None => rule(
-                    said,
-                    &before.bounds.lifetime,
-                    &after.bounds.lifetime,
-                    "on which day it came",
-                ),
-            },
-            Stage::Version => {
-                rule(said, &before.asks.negotiated, &after.asks.negotiated, "which x-v was sent")
+        let method = line.method_of_route();
+        let sets = self.sets;
+        let key = (method.to_owned(), label.clone());
+        let changed = match self.routes.entry(key).or_insert_with(|| sets.meets(method, label)) {
+            Meets::Word(word) => return Ok(word.clone()),
+            Meets::Same if line.code().is_some() && !line.is_borne() => return Ok(again()),
+            Meets::Same => return Ok(Word::Pass),
+            Meets::Other(changed) => changed,
+        };
+        let after_policies = code.filter(|code| is_after_policies(code));
+        let code = code.filter(|_| after_policies.is_none()).map(str::to_owned);
+        let day = line.time().map(|time| changed.day(time));
+        let known = LineKey { day, code, is_borne: line.is_borne(), logged: line.logged() };
+        let bench = match &mut self.bench {
+            Some(bench) => bench,
+            None => {
+                let sets = [sets.before, sets.after].map(|set| set.routes.clone());
+                self.bench.insert(Bench::new(sets, self.settings.clone())?)
             }
-            Stage::Parameters => rule(
-                said,
-                &before.asks.parameters,
-                &after.asks.parameters,
-                "what the path and query were",
-            ),
-            Stage::Media => media(said, before, after),
-            Stage::Access => access(said, line, &before.asks.access, &after.asks.access),
-            Stage::Interaction => interaction(said, line, before, after),
-            Stage::Idempotency => idempotency(said, before, after),
-            Stage::Consent => consent(said, before, after),
         };
-        if word != Word::Pass && !(bears && is_borne(stage, &word, after)) {
-            return word;
+        let word = changed.word(known, line.time(), &self.literals, bench)?;
+        let is_about_body = after_policies.is_some() || line.is_repetition();
+        Ok(match word {
+            Word::Pass if is_about_body && !changed.treats_bodies_alike() => {
+                Word::Unknown("what its body was".to_owned())
+            }
+            Word::Pass if after_policies.is_some() => again(),
+            word => word,
+        })
+    }
+}
+
+impl ChangedRoute<'_> {
+    fn day(&self, time: OffsetDateTime) -> usize {
+        self.midnights.iter().filter(|midnight| **midnight <= time).count()
+    }
+
+    /// Whether what comes after admission is the same.
+    fn treats_bodies_alike(&self) -> bool {
+        let [before, after] = self.both.map(|route| (route.asks.media, route.asks.idempotency_key));
+        before == after
+    }
+
+    fn word(
+        &mut self,
+        known: LineKey,
+        time: Option<OffsetDateTime>,
+        literals: &HashSet<String>,
+        bench: &mut Bench,
+    ) -> Result<Word, SetUpError> {
+        if let Some(word) = self.words.get(&known) {
+            return Ok(word.clone());
         }
-    }
-    Word::Pass
-}
-
-fn lifetime(after: &Route, day: Moment) -> Word {
-    match after.bounds.lifetime.check(day) {
-        Ok(()) => Word::Pass,
-        Err(error) => refuse(Refusal::from(error).code()),
-    }
-}
-
-/// Whether a request of which a stage says this goes on in shadow mode.
-fn is_borne(stage: Stage, word: &Word, after: &Route) -> bool {
-    match (stage, word) {
-        (stage, _) if stage.is_rule_of_policy() => true,
-        (_, Word::UnknownRule(_)) => true,
-        (Stage::Access, Word::Refuse(Some(code))) => code == SCOPE_INSUFFICIENT,
-        (Stage::Consent, Word::Refuse(Some(code))) => {
-            is_consented(&after.asks.access) && !OF_WHOSE.contains(&code.as_str())
-        }
-        _ => false,
-    }
-}
-
-/// A rule whose default asks nothing.
-fn rule<T: Default + PartialEq>(said: Said<'_>, before: &T, after: &T, what: &str) -> Word {
-    if *after == T::default() {
-        Word::Pass
-    } else if before == after {
-        said.again(what)
-    } else {
-        unknown_if(what)
-    }
-}
-
-fn media(said: Said<'_>, before: &Route, after: &Route) -> Word {
-    let what = "what the body was written in";
-    // It went on: what it was written in fitted.
-    let said = if said == Said::Borne { Said::Passed } else { said };
-    match said {
-        Said::Refused(code) if code == request::NOT_ACCEPTABLE.code => refuse(code),
-        Said::Passed
-            if before.bounds.max_body != after.bounds.max_body
-                && after.bounds.max_body.is_some() =>
-        {
-            unknown_if("how long the body was")
-        }
-        said if before.asks.media == after.asks.media => said.again(what),
-        _ => unknown_if(what),
-    }
-}
-
-/// Certificate, token, grant and scope. Permissions are the consent's.
-fn access(said: Said<'_>, line: &Line, before: &Access, after: &Access) -> Word {
-    if is_same_token(before, after) {
-        return match (said, needs_token(after)) {
-            // It went on, so certificate and token were good.
-            (Said::Borne, false) => Word::Pass,
-            (Said::Borne, true) => Word::UnknownRule("whether the token has the scope".to_owned()),
-            (said, _) => said.again("what the token was"),
+        let word = match (known.day, time) {
+            (Some(day), Some(time)) => self.word_of_day(&known, day, time, literals, bench)?,
+            _ => self.word_of_any_day(&known, literals, bench)?,
         };
+        self.words.insert(known, word.clone());
+        Ok(word)
     }
-    if after.is_open() {
-        return Word::Pass;
-    }
-    match said {
-        Said::Refused(code) => after_refusal(code, before, after),
-        Said::Passed | Said::Borne => after_passing(line, before, after),
-        Said::Nothing if line.has_participant() && needs_token(after) => {
-            unknown_if("what the token was")
+
+    fn word_of_day(
+        &mut self,
+        known: &LineKey,
+        day: usize,
+        time: OffsetDateTime,
+        literals: &HashSet<String>,
+        bench: &mut Bench,
+    ) -> Result<Word, SetUpError> {
+        if !self.surveys.contains_key(&day) {
+            let [named, _] = self.both;
+            let rules = RulePair { named, both: self.both, literals };
+            let dimensions = rules.unknowns(bench.max_body());
+            self.surveys.insert(day, Survey::new(&rules, dimensions, time, bench)?);
         }
-        Said::Nothing => after_passing(line, before, after),
+        let Some(survey) = self.surveys.get_mut(&day) else { return Err(SetUpError::Request) };
+        let facts = LineFacts {
+            code: known.code.as_deref(),
+            is_borne: known.is_borne,
+            is_about_rules: known.day.is_none(),
+            logged: known.logged,
+        };
+        survey.would(&facts, bench)
     }
-}
 
-fn after_passing(line: &Line, before: &Access, after: &Access) -> Word {
-    if !line.has_participant() {
-        return Word::Refuse(None);
-    }
-    match (before, after) {
-        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
-        (Access::Client { .. }, Access::Consented { .. })
-        | (Access::Consented { .. }, Access::Client { .. }) => refuse(TOKEN_GRANT),
-        (Access::Open | Access::Certificate | Access::Event, _) => {
-            unknown_if("whether there was a token")
-        }
-        (_, Access::Client { scope } | Access::Consented { scope, .. }) => {
-            Word::UnknownRule(format!("whether the token has scope {} too", scope.as_str()))
-        }
-    }
-}
-
-fn after_refusal(code: &str, before: &Access, after: &Access) -> Word {
-    let is_other_grant = is_consented(before) != is_consented(after);
-    match (code, after) {
-        (code, _) if code.starts_with("identity_") => refuse(code),
-        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
-        (TOKEN_GRANT, Access::Client { scope } | Access::Consented { scope, .. })
-            if is_other_grant =>
-        {
-            Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
-        }
-        (SCOPE_INSUFFICIENT, _) if is_other_grant => refuse(TOKEN_GRANT),
-        (SCOPE_INSUFFICIENT, Access::Client { scope } | Access::Consented { scope, .. }) => {
-            Word::UnknownRule(format!("whether the token has scope {}", scope.as_str()))
-        }
-        (code, _) => refuse(code),
-    }
-}
-
-fn needs_token(access: &Access) -> bool {
-    matches!(access, Access::Client { .. } | Access::Consented { .. })
-}
-
-fn is_consented(access: &Access) -> bool {
-    matches!(access, Access::Consented { .. })
-}
-
-fn is_same_token(before: &Access, after: &Access) -> bool {
-    match (before, after) {
-        (Access::Consented { scope, .. }, Access::Consented { scope: other, .. }) => scope == other,
-        (before, after) => before == after,
-    }
-}
-
-/// Nothing sent, a UUID, another known form, none.
-const IDS: [Option<&str>; 4] =
-    [None, Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"), Some("a-1"), Some("-")];
-
-fn interaction(said: Said<'_>, line: &Line, before: &Route, after: &Route) -> Word {
-    let (before, after) = (&before.asks.interaction, &after.asks.interaction);
-    let what = "which x-fapi-interaction-id was sent";
-    if before == after && !matches!(said, Said::Nothing | Said::Borne) {
-        return said.again(what);
-    }
-    // What was minted is a UUID; anything else in the log is what was sent.
-    let is_uuid = Form::Uuid.admits(line.interaction_id.as_bytes());
-    let could_be = |id: &Option<&'static str>| match said {
-        _ if !is_uuid => *id == Some("a-1"),
-        Said::Passed => passes_interaction(before, *id),
-        Said::Refused(INTERACTION_MISSING) => id.is_none(),
-        Said::Refused(_) => id.is_some() && !passes_interaction(before, *id),
-        Said::Borne | Said::Nothing => true,
-    };
-    let mut verdicts =
-        IDS.iter().filter(|id| could_be(id)).map(|id| passes_interaction(after, *id));
-    let first = verdicts.next();
-    match first {
-        Some(first) if verdicts.all(|other| other == first) => match (first, said) {
-            (true, _) => Word::Pass,
-            (false, Said::Refused(code)) => refuse(code),
-            (false, _) => Word::Refuse(None),
-        },
-        _ => unknown_if(what),
-    }
-}
-
-/// Asks the gateway's own code.
-fn passes_interaction(rule: &InteractionRule, id: Option<&'static str>) -> bool {
-    let mut headers = HeaderMap::new();
-    if let Some(id) = id {
-        headers.insert(FIELD, HeaderValue::from_static(id));
-    }
-    Interaction::read(&headers).satisfies(rule).is_ok()
-}
-
-fn idempotency(said: Said<'_>, before: &Route, after: &Route) -> Word {
-    let what = "whether there was an x-idempotency-key";
-    match (before.asks.idempotency_key, after.asks.idempotency_key) {
-        (_, false) => Word::Pass,
-        (true, true) => said.again(what),
-        (false, true) => unknown_if(what),
-    }
-}
-
-fn consent(said: Said<'_>, before: &Route, after: &Route) -> Word {
-    let parameters =
-        (before.asks.consent_parameter.is_some(), after.asks.consent_parameter.is_some());
-    match (&before.asks.access, &after.asks.access) {
-        (_, Access::Open | Access::Certificate | Access::Event) => Word::Pass,
-        (_, Access::Client { .. }) if !parameters.1 => Word::Pass,
-        (Access::Client { .. }, Access::Client { .. })
-            if parameters.0 && before.asks.inquiry.kind == after.asks.inquiry.kind =>
-        {
-            said.again("what the consent was")
-        }
-        (_, Access::Client { .. }) => unknown_if("whose consent the path names"),
-        (Access::Consented { permission: old, .. }, Access::Consented { permission: new, .. }) => {
-            let has_new = if old == new { None } else { Some(new.as_str()) };
-            match before.asks.inquiry.kind == after.asks.inquiry.kind {
-                true => customer(said, parameters, has_new),
-                false => unknown_if("what the token's other consent is"),
+    /// Of a line without a day the rules alone are compared, as they are on any day on which it can have come.
+    fn word_of_any_day(
+        &mut self,
+        known: &LineKey,
+        literals: &HashSet<String>,
+        bench: &mut Bench,
+    ) -> Result<Word, SetUpError> {
+        let first = self.midnights.first().copied().unwrap_or_else(OffsetDateTime::now_utc);
+        let days = std::iter::once(first - Duration::DAY).chain(self.midnights.clone());
+        let mut words = Vec::new();
+        for (day, time) in days.enumerate() {
+            let word = self.word_of_day(known, day, time, literals, bench)?;
+            if word != Word::unexplained() && !words.contains(&word) {
+                words.push(word);
             }
         }
-        (_, Access::Consented { .. }) => unknown_if("what the consent was"),
+        Ok(match &*words {
+            [] => Word::unexplained(),
+            [only] => only.clone(),
+            _ => Word::Unknown("on which day it came".to_owned()),
+        })
     }
 }
 
-/// `other` is the permission that is asked for instead of the one that was.
-fn customer(said: Said<'_>, parameters: (bool, bool), other: Option<&str>) -> Word {
-    match (said, other) {
-        (Said::Refused(OTHER_CONSENT), _) if !parameters.1 => unknown_if("what the consent was"),
-        (Said::Refused(PERMISSION) | Said::Passed | Said::Borne, Some(permission)) => {
-            Word::UnknownRule(format!("whether the consent has permission {permission}"))
+/// Which segment of its path names a consent.
+fn consent_place(route: &Route) -> Option<usize> {
+    let named = format!("{{{}}}", route.asks.consent_parameter.as_deref()?);
+    route.published.label.split('/').position(|segment| segment == named)
+}
+
+/// Whether a code is of what no policy has a part in, for it is decided before the route is.
+fn is_before_policies(code: &str) -> bool {
+    let asked = [
+        request::IDEMPOTENCY_KEY_MISSING,
+        request::IDEMPOTENCY_KEY_MALFORMED,
+        request::NOT_ACCEPTABLE,
+        request::MEDIA_TYPE,
+        request::BODY_TOO_LARGE,
+    ];
+    let row = codes::ALL.iter().find(|row| row.code == code);
+    row.is_some_and(|row| match row.stage {
+        Stage::Limits | Stage::Gateway => true,
+        Stage::Request => !asked.contains(row) && !is_after_policies(code),
+        _ => *row == identity::UNTRUSTED,
+    })
+}
+
+/// Whether a code is of what is decided of requests that are admitted: the body, and whether it was carried out before.
+fn is_after_policies(code: &str) -> bool {
+    let of_body = [request::BODY_TIMEOUT, request::BODY_INCOMPLETE, request::LENGTH_REQUIRED];
+    let row = codes::ALL.iter().find(|row| row.code == code);
+    row.is_some_and(|row| {
+        row.stage == Stage::Idempotency
+            || of_body.contains(row)
+            || code.starts_with("request_json_")
+    })
+}
+
+impl<'a> Sets<'a> {
+    fn meets(self, method: &str, label: &str) -> Meets<'a> {
+        let is_same = |entry: &&Entry| {
+            entry.route.published.method == *method
+                && shape(&entry.route.published.label) == shape(label)
+        };
+        let covers_it = |entry: &&Entry| {
+            entry.route.published.method == *method && covers(&entry.route.published.label, label)
+        };
+        let Some(before) = self.before.entries.iter().find(is_same) else {
+            let what = "the policies before do not list the route";
+            return Meets::Word(Word::Unknown(what.to_owned()));
+        };
+        let Some(after) = self.after.entries.iter().find(covers_it) else {
+            return Meets::Word(self.word_without_rule(&before.route));
+        };
+        if decides_nothing([Some(before), Some(after)]) {
+            return Meets::Same;
         }
-        (Said::Passed | Said::Borne, None) if !parameters.0 && parameters.1 => {
-            unknown_if("whose consent the path names")
+        let both = [&before.route, &after.route];
+        Meets::Other(Box::new(ChangedRoute {
+            both,
+            midnights: midnights(both),
+            surveys: HashMap::new(),
+            words: HashMap::new(),
+        }))
+    }
+
+    /// The path of a request that met no route is not in the log.
+    fn word_without_route(&self, code: Option<&str>) -> Word {
+        let is_known = |after: &Entry| {
+            self.before.entries.iter().any(|before| {
+                before.route.published.method == after.route.published.method
+                    && covers(&before.route.published.label, &after.route.published.label)
+                    && before.route.asks.access.is_open() == after.route.asks.access.is_open()
+                    // What names a consent may have what no other part of a path may.
+                    && consent_place(&after.route)
+                        .is_none_or(|place| consent_place(&before.route) == Some(place))
+            })
+        };
+        match self.after.entries.iter().all(is_known) {
+            true => Word::Refuse(code.map(str::to_owned)),
+            false => Word::Unknown("what the path was".to_owned()),
         }
-        (said, _) => said.again("what the consent was"),
+    }
+
+    /// No rule covers the whole route: it is gone, has other methods, or only some of its paths are left.
+    fn word_without_rule(&self, before: &Route) -> Word {
+        let meets =
+            |entry: &&Entry| entry.route.published.template.overlaps(&before.published.template);
+        let met: Vec<&Entry> = self.after.entries.iter().filter(meets).collect();
+        if met.iter().any(|entry| entry.route.published.method == before.published.method) {
+            return Word::Unknown("what the path was".to_owned());
+        }
+        let other_methods =
+            met.iter().any(|entry| covers(&entry.route.published.label, &before.published.label));
+        Word::Refuse(match (met.is_empty(), other_methods) {
+            (true, _) => Some(route::NOT_FOUND.code.to_owned()),
+            (false, true) => Some(route::METHOD.code.to_owned()),
+            (false, false) => None,
+        })
     }
 }

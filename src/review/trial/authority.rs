@@ -19,8 +19,8 @@ use x509_parser::der_parser::asn1_rs::{Oid, oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::certificate::{Certificate, Purpose};
-use super::der::{self, Name};
+use super::certificate::{ClientCertificate, KeyPurpose};
+use super::der::{self, IssuerName};
 use super::token::{Binding, Token};
 use crate::identity::verifier::ClientVerifier;
 use crate::identity::{PathRules, PathVerifier, Profile, Thumbprint, Trust, TrustAnchors};
@@ -33,28 +33,28 @@ const FROM: OffsetDateTime = datetime!(1970-01-01 00:00 UTC);
 const UNTIL: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
 /// The authority.
-pub(super) struct Authority {
+pub(super) struct TrialAuthority {
     key: RsaKeyPair,
     public_key: Vec<u8>,
-    own: Issuer,
+    own: CertificateIssuer,
     /// One that nobody trusts.
-    stranger: Issuer,
+    stranger: CertificateIssuer,
     issued: AtomicU32,
 }
 
 /// In whose name certificates are issued.
-struct Issuer {
-    name: Name,
+struct CertificateIssuer {
+    name: IssuerName,
     root: CertificateDer<'static>,
 }
 
-impl Authority {
+impl TrialAuthority {
     /// An authority of the organisation that certificates must be issued by.
     pub(super) fn new(organisation: &str) -> Result<Self, Unspecified> {
         let key = RsaKeyPair::generate(KeySize::Rsa2048)?;
         let public_key: PublicKeyX509Der<'_> = key.public_key().as_der()?;
         let public_key = public_key.as_ref().to_vec();
-        let issuer = |name| Issuer::new(&key, &public_key, name);
+        let issuer = |name| CertificateIssuer::new(&key, &public_key, name);
         let own = issuer(authority_name(organisation, "portaria test"))?;
         let stranger = issuer(authority_name(organisation, "a stranger"))?;
         Ok(Self { key, public_key, own, stranger, issued: AtomicU32::new(1) })
@@ -74,16 +74,16 @@ impl Authority {
     /// Issues a client's certificate, and gives the chain that the client sends.
     pub(super) fn issue(
         &self,
-        certificate: &Certificate,
+        certificate: &ClientCertificate,
     ) -> Result<Vec<CertificateDer<'static>>, Unspecified> {
         let issuer = if certificate.is_trusted { &self.own } else { &self.stranger };
         let client: Oid<'_> = oid!(1.3.6.1.5.5.7.3.2);
         let server: Oid<'_> = oid!(1.3.6.1.5.5.7.3.1);
         let purpose = certificate.purpose.map(|purpose| match purpose {
-            Purpose::Client => &client,
-            Purpose::Server => &server,
+            KeyPurpose::Client => &client,
+            KeyPurpose::Server => &server,
         });
-        let to_be_signed = der::Certificate {
+        let to_be_signed = der::CertificateFields {
             serial: self.issued.fetch_add(1, Ordering::Relaxed) + 1,
             issuer: &issuer.name,
             subject: &certificate.subject,
@@ -137,9 +137,9 @@ impl Authority {
     }
 }
 
-impl Issuer {
-    fn new(key: &RsaKeyPair, public_key: &[u8], name: Name) -> Result<Self, Unspecified> {
-        let to_be_signed = der::Certificate {
+impl CertificateIssuer {
+    fn new(key: &RsaKeyPair, public_key: &[u8], name: IssuerName) -> Result<Self, Unspecified> {
+        let to_be_signed = der::CertificateFields {
             serial: 1,
             issuer: &name,
             subject: &name,
@@ -153,7 +153,7 @@ impl Issuer {
     }
 }
 
-fn authority_name(organisation: &str, common_name: &str) -> Name {
+fn authority_name(organisation: &str, common_name: &str) -> IssuerName {
     vec![
         (oid!(2.5.4.6), "BR".to_owned()),
         (oid!(2.5.4.10), organisation.to_owned()),

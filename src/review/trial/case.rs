@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderName, Method};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::certificate::{Certificate, read_certificate, reject_certificate};
+use super::certificate::{ClientCertificate, read_certificate, reject_certificate};
 use super::token::{Token, read_token};
-use super::verdict::{self, Verdict};
+use super::verdict::{self, TrialVerdict};
 use crate::config::document::{Document, Located, Mistakes, Place, Table};
 use crate::config::offline::CONTENT_METHODS;
 use crate::config::values;
@@ -31,13 +31,13 @@ pub(super) const TIME: &str = "a time such as \"2026-11-22T12:00:00Z\", or one b
 
 /// One case.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct TrialCase {
     pub(super) place: Place,
     pub(super) name: String,
     pub(super) clock: OffsetDateTime,
     pub(super) exposure: Exposure,
     pub(super) address: IpAddr,
-    pub(super) certificate: Option<Certificate>,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
@@ -46,7 +46,7 @@ pub(super) struct Case {
     /// What the registry knows; nothing if it does not answer.
     pub(super) consents: Option<Vec<KnownConsent>>,
     pub(super) before: Before,
-    pub(super) expected: Verdict,
+    pub(super) expected: TrialVerdict,
 }
 
 /// A consent as the registry knows it.
@@ -78,7 +78,7 @@ pub(super) struct Before {
 }
 
 /// Reads the cases of a file. `prefix` is that of organizationIdentifier.
-pub(super) fn read(document: &Document, prefix: &str, mistakes: &Mistakes) -> Vec<Case> {
+pub(super) fn read(document: &Document, prefix: &str, mistakes: &Mistakes) -> Vec<TrialCase> {
     let cases = document.with_root(|root| {
         let clock = root.parsed("clock", CLOCK, parse_clock).map(|clock| clock.value);
         let clock = clock.unwrap_or_else(OffsetDateTime::now_utc);
@@ -89,11 +89,11 @@ pub(super) fn read(document: &Document, prefix: &str, mistakes: &Mistakes) -> Ve
         tables.iter().map(|table| read_case(table, clock, prefix)).collect::<Vec<_>>()
     });
     let cases = cases.unwrap_or_default();
-    let read: Option<Vec<Case>> = cases.into_iter().collect();
+    let read: Option<Vec<TrialCase>> = cases.into_iter().collect();
     read.filter(|_| !mistakes.prevent_loading()).unwrap_or_default()
 }
 
-fn read_case(table: &Table<'_>, clock: OffsetDateTime, prefix: &str) -> Option<Case> {
+fn read_case(table: &Table<'_>, clock: OffsetDateTime, prefix: &str) -> Option<TrialCase> {
     let name = table.required("name", "a name");
     let own_clock = table.parsed("clock", CLOCK, parse_clock).map(|clock| clock.value);
     let clock = own_clock.unwrap_or(clock);
@@ -117,8 +117,8 @@ fn read_case(table: &Table<'_>, clock: OffsetDateTime, prefix: &str) -> Option<C
     let token = table.table("token").map(|table| read_token(&table, clock));
     let consents = read_consents(table, clock);
     let before = table.table("before").map(|table| read_before(&table)).unwrap_or_default();
-    let expected = table.required_parsed("expect", verdict::ACCEPTED, Verdict::parse);
-    Some(Case {
+    let expected = table.required_parsed("expect", verdict::ACCEPTED, TrialVerdict::parse);
+    Some(TrialCase {
         place: table.place(""),
         name: name?.value,
         clock,

@@ -8,19 +8,19 @@ use crate::config::document::Table;
 
 /// The certificate of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Certificate {
+pub(super) struct ClientCertificate {
     /// Attributes of the subject that are there.
     pub(super) subject: Vec<(Oid<'static>, String)>,
     pub(super) not_before: OffsetDateTime,
     pub(super) not_after: OffsetDateTime,
-    pub(super) purpose: Option<Purpose>,
+    pub(super) purpose: Option<KeyPurpose>,
     /// Whether the listener's anchor issued it.
     pub(super) is_trusted: bool,
 }
 
 /// What extendedKeyUsage names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Purpose {
+pub(super) enum KeyPurpose {
     Client,
     Server,
 }
@@ -49,7 +49,7 @@ pub(super) fn read_certificate(
     table: &Table<'_>,
     prefix: &str,
     clock: OffsetDateTime,
-) -> Option<Certificate> {
+) -> Option<ClientCertificate> {
     if table.raw_is("certificate", "none") {
         return None;
     }
@@ -69,21 +69,28 @@ pub(super) fn reject_certificate(table: &Table<'_>) {
 }
 
 /// That of a good participant.
-pub(super) fn good(prefix: &str, clock: OffsetDateTime) -> Certificate {
+pub(super) fn good(prefix: &str, clock: OffsetDateTime) -> ClientCertificate {
     let attribute = |(key, oid, value): (&str, Oid<'static>, &str)| match key {
         "organisation_id" => (oid, format!("{prefix}{value}")),
         _ => (oid, value.to_owned()),
     };
-    Certificate {
+    ClientCertificate {
         subject: SUBJECT.map(attribute).to_vec(),
         not_before: clock - Duration::days(30),
         not_after: clock + Duration::days(300),
-        purpose: Some(Purpose::Client),
+        purpose: Some(KeyPurpose::Client),
         is_trusted: true,
     }
 }
 
-fn change(certificate: &mut Certificate, table: &Table<'_>, clock: OffsetDateTime) {
+/// The same, which names no participant.
+pub(super) fn nameless(prefix: &str, clock: OffsetDateTime) -> ClientCertificate {
+    let mut certificate = good(prefix, clock);
+    certificate.subject.retain(|(known, _)| *known != oid!(2.5.4.97));
+    certificate
+}
+
+fn change(certificate: &mut ClientCertificate, table: &Table<'_>, clock: OffsetDateTime) {
     for (key, oid, _) in SUBJECT {
         let accepted = "a text; an empty one stands for an attribute that is not there";
         if let Some(given) = table.string(key, accepted) {
@@ -98,8 +105,8 @@ fn change(certificate: &mut Certificate, table: &Table<'_>, clock: OffsetDateTim
     certificate.not_after = time("not_after").unwrap_or(certificate.not_after);
     let purpose =
         table.parsed("purpose", "\"client\", \"server\" or \"none\"", |text| match text {
-            "client" => Some(Some(Purpose::Client)),
-            "server" => Some(Some(Purpose::Server)),
+            "client" => Some(Some(KeyPurpose::Client)),
+            "server" => Some(Some(KeyPurpose::Server)),
             "none" => Some(None),
             _ => None,
         });

@@ -27,13 +27,13 @@ const OF_CLIENT: &[u8] = &[BIT_STRING, 0x02, 0x05, 0xa0];
 const OF_AUTHORITY: &[u8] = &[BIT_STRING, 0x02, 0x01, 0x06];
 
 /// A name: attributes in their order.
-pub(super) type Name = Vec<(Oid<'static>, String)>;
+pub(super) type IssuerName = Vec<(Oid<'static>, String)>;
 
 /// What is signed.
-pub(super) struct Certificate<'a> {
+pub(super) struct CertificateFields<'a> {
     pub(super) serial: u32,
-    pub(super) issuer: &'a Name,
-    pub(super) subject: &'a Name,
+    pub(super) issuer: &'a IssuerName,
+    pub(super) subject: &'a IssuerName,
     pub(super) not_before: OffsetDateTime,
     pub(super) not_after: OffsetDateTime,
     /// SubjectPublicKeyInfo.
@@ -41,7 +41,7 @@ pub(super) struct Certificate<'a> {
     pub(super) extensions: Vec<Vec<u8>>,
 }
 
-impl Certificate<'_> {
+impl CertificateFields<'_> {
     /// TBSCertificate, to be signed with RSA and SHA-256.
     pub(super) fn to_be_signed(&self) -> Vec<u8> {
         let validity = [moment(self.not_before), moment(self.not_after)].concat();
@@ -101,7 +101,7 @@ fn algorithm() -> Vec<u8> {
     value(SEQUENCE, &[&identifier, NULL].concat())
 }
 
-fn name(name: &Name) -> Vec<u8> {
+fn name(name: &IssuerName) -> Vec<u8> {
     let attribute = |(oid, text): &(Oid<'static>, String)| {
         let text = value(UTF8_STRING, text.as_bytes());
         value(SET, &value(SEQUENCE, &[identifier(oid), text].concat()))

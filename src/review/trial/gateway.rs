@@ -2,7 +2,7 @@
 //! through them as it does in service.
 //!
 //! Nothing is forged: the certificate is verified up to an anchor, the token by its signature, the consent by
-//! asking a registry. What is new is only who vouches: [`Authority`] and [`Registry`].
+//! asking a registry. What is new is only who vouches: [`TrialAuthority`] and [`TrialRegistry`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,24 +13,24 @@ use http::{HeaderValue, Version, header};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
-use super::authority::Authority;
-use super::case::{Before, Case, HOST};
-use super::certificate::Certificate;
-use super::registry::{self, Registry};
+use super::authority::TrialAuthority;
+use super::case::{Before, HOST, TrialCase};
+use super::certificate::ClientCertificate;
+use super::registry::{self, TrialRegistry};
 use super::token::{AUDIENCE, ISSUER, Token};
-use super::verdict::Verdict;
-use crate::admission::{Admission, Arriving, Comparison, Refused};
+use super::verdict::TrialVerdict;
+use crate::admission::{Admission, Arriving, Comparison, Refused, Step};
 use crate::config::Judging;
 use crate::consent::{
     Aftermath, ConsentPreset, ConsentSource, ConsentUse, Consents, Memory, RegistryWitness,
 };
 use crate::identity::{Peer, Trust, TrustDomain};
-use crate::interaction::Interaction;
+use crate::interaction::{Form, Interaction};
 use crate::limits::Limits;
 use crate::moment::{Moment, Stopwatch};
 use crate::refusal::Refusal;
 use crate::request::form::HeadParts;
-use crate::review::rehearsal::{self, Door, shake_hands};
+use crate::review::rehearsal::{self, MutualDoor, shake_hands};
 use crate::route::{self, Access, Exposure, Route, Routes};
 use crate::token::jwks::source::Setup;
 use crate::token::jwks::{KeySource, Origin, Pace};
@@ -58,40 +58,53 @@ pub enum SetUpError {
 
 /// What became of a case.
 #[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) verdict: Verdict,
+pub(super) struct JudgedCase {
+    pub(super) verdict: TrialVerdict,
     /// What the log would say of a refusal.
     pub(super) reason: Option<String>,
     pub(super) compared: Option<Comparison>,
     pub(super) route: Option<Arc<Route>>,
     /// Whether it goes on though the rules refuse it: shadow mode.
     pub(super) goes_on: bool,
+    /// At which question it was refused.
+    pub(super) step: Option<Step>,
+    /// What else its line in the access log would say.
+    pub(super) logged: Logged,
+}
+
+/// What the access log says of a request beside its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(in crate::review) struct Logged {
+    /// Whether a participant was known by its certificate.
+    pub(in crate::review) has_participant: bool,
+    /// Whether the interaction id is a UUID.
+    pub(in crate::review) has_uuid: bool,
 }
 
 /// The gateway.
-pub(super) struct Gateway {
+pub(super) struct TrialGateway {
     routes: Arc<Routes>,
     settings: Judging,
-    authority: Authority,
+    authority: TrialAuthority,
     trust: Arc<Trust>,
     domain: Arc<TrustDomain>,
     tokens: Arc<Tokens>,
-    registry: Arc<Registry>,
+    registry: Arc<TrialRegistry>,
     /// Certificates that were issued: most cases have the same.
-    issued: HashMap<Certificate, Chain>,
+    issued: HashMap<ClientCertificate, Chain>,
     /// Tokens that were signed, by what they say: many requests of a comparison have the same.
     signed: HashMap<(Option<CertificateDer<'static>>, String), HeaderValue>,
 }
 
 type Chain = Vec<CertificateDer<'static>>;
 
-impl Gateway {
+impl TrialGateway {
     pub(super) fn new(routes: Arc<Routes>, settings: Judging) -> Result<Self, SetUpError> {
         let organisation = &settings.profile.issuer_organisation;
-        let authority = Authority::new(organisation).map_err(|_| SetUpError::Keys)?;
+        let authority = TrialAuthority::new(organisation).map_err(|_| SetUpError::Keys)?;
         let trust = authority.trust(&settings.profile).ok_or(SetUpError::Keys)?;
         let tokens = Arc::new(tokens(&authority).ok_or(SetUpError::Keys)?);
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(TrialRegistry::default());
         let domain = Arc::new(TrustDomain::new(trust.clone()));
         let (issued, signed) = (HashMap::new(), HashMap::new());
         Ok(Self { routes, settings, authority, trust, domain, tokens, registry, issued, signed })
@@ -108,13 +121,13 @@ impl Gateway {
     }
 
     /// Judges a case. Each has limits and a memory of consents of its own.
-    pub(super) async fn judge(&mut self, case: &Case) -> Result<Judged, SetUpError> {
+    pub(super) async fn judge(&mut self, case: &TrialCase) -> Result<JudgedCase, SetUpError> {
         let wall = SystemTime::from(case.clock);
         let now = Moment::at(UPTIME, wall);
         let chain = self.chain(case.certificate.as_ref())?;
         let peer = match self.connect(case.exposure, &chain, now) {
             Ok(peer) => peer,
-            Err(reason) => return Ok(Judged::without_connection(reason)),
+            Err(reason) => return Ok(JudgedCase::without_connection(reason)),
         };
         let mut headers = case.headers.clone();
         if let Some(token) = &case.token {
@@ -169,7 +182,7 @@ impl Gateway {
     }
 
     /// What the client sends of certificates: nothing, if it has none.
-    fn chain(&mut self, certificate: Option<&Certificate>) -> Result<Chain, SetUpError> {
+    fn chain(&mut self, certificate: Option<&ClientCertificate>) -> Result<Chain, SetUpError> {
         let Some(certificate) = certificate else {
             return Ok(Vec::new());
         };
@@ -187,14 +200,14 @@ impl Gateway {
         chain: &[CertificateDer<'static>],
         now: Moment,
     ) -> Result<Peer, String> {
-        let door = Door { trust: &self.trust, domain: &self.domain, server_name: Some(HOST) };
+        let door = MutualDoor { trust: &self.trust, domain: &self.domain, server_name: Some(HOST) };
         match exposure {
             Exposure::Public => Ok(Peer::Anonymous),
             Exposure::Mutual => shake_hands(&door, chain, now),
         }
     }
 
-    fn admission(&self, case: &Case, wall: SystemTime) -> Admission {
+    fn admission(&self, case: &TrialCase, wall: SystemTime) -> Admission {
         let limits = self.settings.limits();
         count(&limits, case, wall);
         // Kept for the length of the case: a wall clock that stands still ages nothing.
@@ -224,7 +237,7 @@ impl Gateway {
 }
 
 /// Counts the requests that came before. The limits come first, so whatever they were, they counted.
-fn count(limits: &Limits, case: &Case, wall: SystemTime) {
+fn count(limits: &Limits, case: &TrialCase, wall: SystemTime) {
     let Before { of_address, of_others, within, ago, is_created: _ } = case.before;
     let most = of_address.max(of_others);
     let began = UPTIME.saturating_sub(ago).saturating_sub(within);
@@ -246,7 +259,7 @@ fn other_address(number: u32) -> IpAddr {
 }
 
 /// As a configuration without settings of its own has them, with the authority's keys.
-fn tokens(authority: &Authority) -> Option<Tokens> {
+fn tokens(authority: &TrialAuthority) -> Option<Tokens> {
     let rules = ClaimRules {
         issuers: vec![ISSUER.to_owned()],
         audiences: vec![AUDIENCE.to_owned()],
@@ -305,31 +318,51 @@ async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) 
     }
 }
 
-async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> Judged {
+async fn judge(admission: &Admission, request: &mut Arriving<'_>, now: Moment) -> JudgedCase {
     let admitted = rehearsal::judge(admission, request, now).await;
     let route = request.route.clone();
+    let logged = Logged {
+        has_participant: request.peer.participant(now).is_ok(),
+        has_uuid: Form::Uuid.admits(request.interaction.id().as_value().as_bytes()),
+    };
     // Cases judge the rules, whether or not they are enforced yet.
     let refused = match &admitted {
         Ok(permit) => permit.would_refuse(),
         Err(refused) => Some(refused),
     };
-    let Some(Refused { refusal, .. }) = refused else {
-        let verdict = Verdict::Allow;
-        return Judged { verdict, reason: None, compared: None, route, goes_on: true };
+    let Some(Refused { refusal, step }) = refused else {
+        let (verdict, goes_on) = (TrialVerdict::Allow, true);
+        return JudgedCase {
+            verdict,
+            reason: None,
+            compared: None,
+            route,
+            goes_on,
+            step: None,
+            logged,
+        };
     };
-    let goes_on = admitted.is_ok();
+    let (goes_on, step) = (admitted.is_ok(), Some(*step));
     let compared = admission.explain(request, refusal, now).await.compared;
     let (verdict, reason) = (told(refusal), Some(refusal.to_string()));
-    Judged { verdict, reason, compared, route, goes_on }
+    JudgedCase { verdict, reason, compared, route, goes_on, step, logged }
 }
 
-fn told(refusal: &Refusal) -> Verdict {
-    Verdict::Refuse { status: refusal.status().as_u16(), code: refusal.code().to_owned() }
+fn told(refusal: &Refusal) -> TrialVerdict {
+    TrialVerdict::Refuse { status: refusal.status().as_u16(), code: refusal.code().to_owned() }
 }
 
-impl Judged {
+impl JudgedCase {
     fn without_connection(reason: String) -> Self {
-        let verdict = Verdict::NoHandshake { reason };
-        Self { verdict, reason: None, compared: None, route: None, goes_on: false }
+        let verdict = TrialVerdict::NoHandshake { reason };
+        Self {
+            verdict,
+            reason: None,
+            compared: None,
+            route: None,
+            goes_on: false,
+            step: None,
+            logged: Logged::default(),
+        }
     }
 }

@@ -5,10 +5,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::{Duration, OffsetDateTime};
 
-use super::case::{Before, CLIENT, Case, HOST, KINDS, KnownConsent};
+use super::case::{Before, CLIENT, HOST, KINDS, KnownConsent, TrialCase};
 use super::certificate;
 use super::token::{Binding, Token, good_claims};
-use super::verdict::Verdict;
+use super::verdict::TrialVerdict;
 use crate::config::document::{Mistakes, Place};
 use crate::consent::ConsentKind;
 use crate::interaction::{self, Attempt};
@@ -25,8 +25,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 pub(in crate::review) enum Credential {
     /// Nothing: it comes to a public listener.
     Nothing,
+    /// A certificate that names no participant.
+    Nameless,
     /// Its certificate.
     Certificate,
+    /// A token that is another's: no rule takes it.
+    Unbound,
     /// A token of its own.
     Own { scopes: Vec<String> },
     /// A customer's token and consent.
@@ -47,14 +51,22 @@ pub(in crate::review) struct Probe {
     pub(in crate::review) consent: String,
     /// What the token names it as, and the registry knows it as.
     pub(in crate::review) kinds: &'static [ConsentKind],
-    pub(in crate::review) status: &'static str,
+    /// Its state; nothing, if the registry does not know it.
+    pub(in crate::review) status: Option<&'static str>,
+    /// Whether it is the client's own.
+    pub(in crate::review) is_own: bool,
+    /// As what it is all that; as anything else it is a good one, which has `all_permissions`.
+    pub(in crate::review) judged_as: &'static [ConsentKind],
+    pub(in crate::review) all_permissions: Vec<String>,
     /// Another client's, which the registry knows too.
     pub(in crate::review) foreign: String,
     pub(in crate::review) interaction_id: Option<&'static str>,
-    /// Whether it has the ids of an attempt to notify.
-    pub(in crate::review) has_attempt: bool,
-    pub(in crate::review) has_idempotency_key: bool,
+    /// The ids of an attempt to notify that it has.
+    pub(in crate::review) attempts: Vec<Attempt>,
+    pub(in crate::review) idempotency_key: Option<&'static str>,
     pub(in crate::review) x_v: Option<String>,
+    /// Whether it takes an answer of JSON.
+    pub(in crate::review) accepts_json: bool,
     /// The media type of its body and how many bytes it has.
     pub(in crate::review) body: Option<(&'static str, u64)>,
     /// Whether it was sent before, and answered 201.
@@ -77,19 +89,22 @@ impl Probe {
     }
 
     /// The case, with a participant of this prefix.
-    pub(super) fn case(&self, prefix: &str) -> Option<Case> {
+    pub(super) fn case(&self, prefix: &str) -> Option<TrialCase> {
         let exposure = match self.credential {
             Credential::Nothing => Exposure::Public,
             _ => Exposure::Mutual,
         };
-        let is_known = exposure == Exposure::Mutual;
-        Some(Case {
+        Some(TrialCase {
             place: Place::of_file("", &Mistakes::default()),
             name: String::new(),
             clock: self.clock,
             exposure,
             address: super::case::ADDRESS,
-            certificate: is_known.then(|| certificate::good(prefix, self.clock)),
+            certificate: match self.credential {
+                Credential::Nothing => None,
+                Credential::Nameless => Some(certificate::nameless(prefix, self.clock)),
+                _ => Some(certificate::good(prefix, self.clock)),
+            },
             method: self.method.clone(),
             path: self.target(),
             headers: self.fields()?,
@@ -97,7 +112,7 @@ impl Probe {
             token: self.token(),
             consents: Some(self.consents()),
             before: Before { is_created: self.is_created, ..Before::default() },
-            expected: Verdict::Allow,
+            expected: TrialVerdict::Allow,
         })
     }
 
@@ -111,13 +126,14 @@ impl Probe {
         if let Some(id) = self.interaction_id {
             add(interaction::FIELD, id)?;
         }
-        if self.has_attempt {
-            for attempt in Attempt::ALL {
-                add(attempt.field(), "d78fc4e5-37ca-4da3-adf2-9b082bf92280")?;
-            }
+        for attempt in &self.attempts {
+            add(attempt.field(), "d78fc4e5-37ca-4da3-adf2-9b082bf92280")?;
         }
-        if self.has_idempotency_key {
-            add(HeaderName::from_static("x-idempotency-key"), "key-1")?;
+        if let Some(key) = self.idempotency_key {
+            add(HeaderName::from_static("x-idempotency-key"), key)?;
+        }
+        if !self.accepts_json {
+            add(header::ACCEPT, "text/html")?;
         }
         if let Some(version) = &self.x_v {
             add(version::FIELD, version)?;
@@ -130,10 +146,13 @@ impl Probe {
     }
 
     fn token(&self) -> Option<Token> {
-        let (scopes, subject) = match &self.credential {
-            Credential::Nothing | Credential::Certificate => return None,
-            Credential::Own { scopes } => (scopes, None),
-            Credential::Customers { scopes, .. } => (scopes, Some("customer")),
+        let (scopes, subject, bound_to): (&[String], _, _) = match &self.credential {
+            Credential::Nothing | Credential::Nameless | Credential::Certificate => return None,
+            Credential::Unbound => (&[], None, Binding::Another),
+            Credential::Own { scopes } => (scopes, None, Binding::Certificate),
+            Credential::Customers { scopes, .. } => {
+                (scopes, Some("customer"), Binding::Certificate)
+            }
         };
         let mut claims = good_claims(self.clock);
         let mut words: Vec<String> = Vec::new();
@@ -145,24 +164,43 @@ impl Probe {
         }
         words.extend(scopes.iter().cloned());
         claims.insert("scope".to_owned(), words.join(" ").into());
-        Some(Token { claims, bound_to: Binding::Certificate })
+        Some(Token { claims, bound_to })
     }
 
     fn consents(&self) -> Vec<KnownConsent> {
-        let permissions = match &self.credential {
-            Credential::Customers { permissions, .. } => permissions.clone(),
-            _ => Vec::new(),
+        let permissions: &[String] = match &self.credential {
+            Credential::Customers { permissions, .. } => permissions,
+            _ => &[],
         };
         let known = |id: &String, client: &str, kinds| KnownConsent {
             id: id.clone(),
-            status: self.status.to_owned(),
-            permissions: permissions.clone(),
+            status: "AUTHORISED".to_owned(),
+            permissions: permissions.to_vec(),
             client_id: client.to_owned(),
             expires: self.clock + Duration::DAY,
             kinds,
         };
+        let client = if self.is_own { CLIENT } else { ANOTHER_CLIENT };
+        let own = self.kinds.iter().filter_map(|kind| match self.judged_as.contains(kind) {
+            true => Some(KnownConsent {
+                status: self.status?.to_owned(),
+                ..known(&self.consent, client, only(*kind))
+            }),
+            false => Some(KnownConsent {
+                permissions: self.all_permissions.clone(),
+                ..known(&self.consent, CLIENT, only(*kind))
+            }),
+        });
         let foreign = known(&self.foreign, ANOTHER_CLIENT, &KINDS);
-        vec![foreign, known(&self.consent, CLIENT, self.kinds)]
+        std::iter::once(foreign).chain(own).collect()
+    }
+}
+
+/// One kind of consents.
+pub(in crate::review) fn only(kind: ConsentKind) -> &'static [ConsentKind] {
+    match kind {
+        ConsentKind::Consent => &[ConsentKind::Consent],
+        ConsentKind::Enrollment => &[ConsentKind::Enrollment],
     }
 }
 

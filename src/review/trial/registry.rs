@@ -19,10 +19,10 @@ use crate::terms::{MemberPointers, Reading};
 
 /// Answers by path; nothing if the registry is out of order.
 #[derive(Debug, Default)]
-pub(super) struct Registry(Mutex<Option<HashMap<String, String>>>);
+pub(super) struct TrialRegistry(Mutex<Option<HashMap<String, String>>>);
 
 #[async_trait]
-impl Ask for Registry {
+impl Ask for TrialRegistry {
     async fn ask(&self, question: Question<'_>) -> Result<Reply, RemoteError> {
         let path = question.segments().join("/");
         let (status, text) = match &*self.0.lock() {
@@ -36,7 +36,7 @@ impl Ask for Registry {
     }
 }
 
-impl Registry {
+impl TrialRegistry {
     /// Answers this from now on.
     pub(super) fn tell(&self, consents: Option<&[KnownConsent]>) {
         let told = |consents: &[KnownConsent]| {
@@ -55,7 +55,7 @@ impl Registry {
 }
 
 /// How the gateway asks it.
-pub(super) fn stage(registry: &Arc<Registry>, settings: &Judging) -> crate::consent::Registry {
+pub(super) fn stage(registry: &Arc<TrialRegistry>, settings: &Judging) -> crate::consent::Registry {
     let reading = |kind| Reading {
         kind,
         members: MemberPointers::of(kind),

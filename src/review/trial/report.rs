@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::case::Case;
-use super::gateway::Judged;
+use super::case::TrialCase;
+use super::gateway::JudgedCase;
 use crate::admission::Comparison;
 
 /// What a test run found.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct TestReport {
     /// Files of cases.
     files: usize,
     /// Cases.
@@ -25,13 +25,13 @@ pub struct Report {
     /// Those that some case met.
     routes_met: usize,
     /// The cases that did not become what they expected.
-    failures: Vec<Failure>,
+    failures: Vec<FailedCase>,
     milliseconds: u128,
 }
 
 /// A case that did not become what it expected.
 #[derive(Debug, Serialize)]
-pub struct Failure {
+pub struct FailedCase {
     /// Where the case stands.
     pub file: String,
     /// Where the case stands.
@@ -50,18 +50,18 @@ pub struct Failure {
     pub compared: Option<Comparison>,
 }
 
-impl Report {
+impl TestReport {
     pub(super) fn new(files: usize, routes: usize) -> Self {
         let (met, failures) = (BTreeSet::new(), Vec::new());
         Self { files, cases: 0, routes, met, routes_met: 0, failures, milliseconds: 0 }
     }
 
-    pub(super) fn note(&mut self, case: &Case, judged: Judged) {
+    pub(super) fn note(&mut self, case: &TrialCase, judged: JudgedCase) {
         self.cases += 1;
         self.met.extend(judged.route.map(|route| route.index));
         self.routes_met = self.met.len();
         if judged.verdict != case.expected {
-            self.failures.push(Failure {
+            self.failures.push(FailedCase {
                 file: case.place.file().to_owned(),
                 line: case.place.line(),
                 name: case.name.clone(),
@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// Those that did not.
-    pub fn failures(&self) -> &[Failure] {
+    pub fn failures(&self) -> &[FailedCase] {
         &self.failures
     }
 
@@ -94,7 +94,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for FailedCase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "FAILED {}:{} {}: {}", self.file, self.line, self.request, self.name)?;
         writeln!(f, "  expected  {}", self.expected)?;
@@ -109,7 +109,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for TestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in &self.failures {
             writeln!(f, "{failure}")?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TrialVerdict {
     /// It reaches the backend.
     Allow,
     /// It is refused.
@@ -25,7 +25,16 @@ pub enum Verdict {
 pub(super) const ACCEPTED: &str =
     "\"allow\", a refusal such as \"403 scope_insufficient\", or \"handshake expired\"";
 
-impl Verdict {
+impl TrialVerdict {
+    /// The code of a refusal, or why there is no connection.
+    pub(in crate::review) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Allow => None,
+            Self::Refuse { code, .. } => Some(code),
+            Self::NoHandshake { reason } => Some(reason),
+        }
+    }
+
     /// Parses what is displayed.
     pub fn parse(text: &str) -> Option<Self> {
         let is_word = |word: &str| {
@@ -44,7 +53,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for TrialVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allow => f.write_str("allow"),

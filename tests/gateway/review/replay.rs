@@ -1,9 +1,11 @@
 //! `portaria policy replay` against the gateway itself: what it foretells from the log of one set of
 //! policies is what becomes of the same requests under another.
 
-use portaria::config::offline;
+use std::path::Path;
+
+use portaria::config::{Judging, offline};
 use portaria::lab::client::Http1Client;
-use portaria::review::replay::{Replay, Sets};
+use portaria::review::replay::{Replayer, Sets};
 use serde_json::Value;
 
 use super::said;
@@ -210,10 +212,24 @@ fn code(line: &Value) -> Option<&str> {
     line["portaria.refusal.code"].as_str()
 }
 
+/// What replays foretell of each line by itself. They have a runtime of their own.
+fn foretell_each(
+    log: &[Value],
+    [before, after]: [&Path; 2],
+) -> Vec<Result<Option<Option<String>>, String>> {
+    let foretell = || {
+        let [before, after] = [before, after].map(|path| offline::read(path).unwrap());
+        let sets = Sets { before: &before, after: &after };
+        let mut replayer = Replayer::new(sets, Judging::defaults());
+        log.iter().map(|line| foretold(line, &mut replayer)).collect()
+    };
+    std::thread::scope(|scope| scope.spawn(foretell).join().unwrap())
+}
+
 /// What a replay of one line foretells; an error if it cannot be told.
-fn foretold(line: &Value, sets: Sets<'_>) -> Result<Option<Option<String>>, String> {
+fn foretold(line: &Value, replayer: &mut Replayer<'_>) -> Result<Option<Option<String>>, String> {
     let text = format!("{line}\n");
-    let replay = Replay::of(text.as_bytes(), sets).unwrap().to_json();
+    let replay = replayer.replay(text.as_bytes()).unwrap().to_json();
     let Some(group) = replay["groups"].as_array().unwrap().first() else {
         return Ok(code(line).map(|code| Some(code.to_owned())));
     };
@@ -249,7 +265,7 @@ async fn what_a_replay_foretells_is_what_the_gateway_does() {
     round.send("public", &public).await;
     round.send("mtls", &mutual).await;
     let log = lab.gateway.access_log();
-    let before = offline::read(&write("before.toml", POLICY)).unwrap();
+    let before = write("before.toml", POLICY);
     let (mut foretold_changes, mut untold_changes) = (0, 0);
     for changes in CHANGES {
         let mut policy = POLICY.to_owned();
@@ -257,7 +273,7 @@ async fn what_a_replay_foretells_is_what_the_gateway_does() {
             assert!(policy.contains(good), "{good}");
             policy = policy.replacen(good, other, 1);
         }
-        let after = offline::read(&write("after.toml", &policy)).unwrap();
+        let after = write("after.toml", &policy);
         serve(&policy);
         reload(&lab, "configuration reloaded").await;
         let start = round.sent;
@@ -265,10 +281,11 @@ async fn what_a_replay_foretells_is_what_the_gateway_does() {
         round.send("mtls", &mutual).await;
         let actual = lab.gateway.access_log()[start..].to_vec();
         assert_eq!(actual.len(), log.len());
-        for (line, actual) in log.iter().zip(&actual) {
+        let foretold = foretell_each(&log, [&before, &after]);
+        for ((line, actual), foretold) in log.iter().zip(&actual).zip(foretold) {
             assert_eq!(line["http.request.method"], actual["http.request.method"]);
             let is_changed = code(line).is_none() != code(actual).is_none();
-            match foretold(line, Sets { before: &before, after: &after }) {
+            match foretold {
                 Ok(told) => {
                     foretold_changes += usize::from(is_changed);
                     let holds = match &told {
@@ -401,15 +418,16 @@ fn replayed(before: &str, after: &str, lines: &[String]) -> Vec<String> {
     };
     let (before, after) = (read("before.toml", before), read("after.toml", after));
     let sets = Sets { before: &before, after: &after };
-    let told = |line: &String| {
-        let replay = Replay::of(line.as_bytes(), sets).unwrap().to_json();
+    let mut replayer = Replayer::new(sets, Judging::defaults());
+    let mut told = |line: &String| {
+        let replay = replayer.replay(line.as_bytes()).unwrap().to_json();
         match replay["groups"].as_array().unwrap().first() {
             None => "the same".to_owned(),
             Some(group) if group["untold"].is_string() => format!("unknown {}", group["untold"]),
             Some(group) => format!("{} -> {}", group["was"], group["will"]),
         }
     };
-    lines.iter().map(told).collect()
+    lines.iter().map(&mut told).collect()
 }
 
 /// What was available, retired or in shadow mode is what would have been on the day of the line.
@@ -458,7 +476,7 @@ fn a_line_is_replayed_on_its_own_day() {
             "\"allowed\" -> {\"refused\":\"route_retired\"}",
         ),
         (&lived, &lived, on(late, retired.clone()), "the same"),
-        (&lived, POLICY, on(late, retired), "unknown \"what the body was written in\""),
+        (&lived, POLICY, on(late, retired), "unknown \"which Accept was sent\""),
         (&lived, POLICY, on(early, allowed.clone()), "the same"),
         (POLICY, &lived, allowed.clone(), "unknown \"on which day it came\""),
         // What the rules refuse goes on before the day of shadow mode, and what nobody may pass does not.
@@ -504,4 +522,199 @@ fn a_log_that_no_decision_of_changes_is_a_yes() {
     assert!(complaint.starts_with("nowhere.log:0: cannot be read ("), "{complaint}");
     // Nothing comes of standard input here: it is empty.
     assert!(replay("-", 0).starts_with("0 exchanges: "));
+}
+
+const PLAIN: &str =
+    "path = \"/plain\"\naccess = \"client\"\nscope = \"demo\"\nidempotency_key = \"ignored\"";
+const SEND: &str = "idempotency_key = \"required\"";
+
+/// What the log does not tell is not guessed, however likely it is.
+#[test]
+fn what_a_line_does_not_prove_is_unknown() {
+    let with = |good: &str, keys: &str| {
+        assert!(POLICY.contains(good), "{good}");
+        POLICY.replacen(good, &format!("{good}\n{keys}"), 1)
+    };
+    let to = |good: &str, other: &str| {
+        assert!(POLICY.contains(good), "{good}");
+        POLICY.replacen(good, other, 1)
+    };
+    let borne = |code: &str, line: String| {
+        on(
+            "2026-03-01",
+            line.replacen('{', &format!("{{\"portaria.would_refuse.code\":\"{code}\","), 1),
+        )
+    };
+    let nobody = |line: String| line.swap("organisation_id", "organisation");
+    let shadow = "shadow_until = \"2026-06-01\"";
+    let enrollment = to(READ, &format!("{READ}\nconsent = \"enrollment\""));
+    let attempt =
+        |id: &str| to("missing = \"mint\", ", &format!("missing = \"mint\", also = \"{id}\", "));
+    let (callback, webhook) =
+        (attempt("x-callback-interaction-id"), attempt("x-webhook-interaction-id"));
+    for (before, after, line, expected) in [
+        // It may have had no body.
+        (
+            POLICY,
+            &*with(PLAIN, "request_body = \"form\""),
+            line("POST", Some("/plain"), None),
+            "unknown \"what the body was written in\"",
+        ),
+        // Bodies.
+        (
+            &*with(PLAIN, "max_body_size = \"1KiB\""),
+            &*with(PLAIN, "max_body_size = \"2KiB\""),
+            line("POST", Some("/plain"), Some("request_body_too_large")),
+            "unknown \"how long the body was\"",
+        ),
+        (
+            &*with(PLAIN, "max_body_size = \"2KiB\""),
+            &*with(PLAIN, "max_body_size = \"1KiB\""),
+            line("POST", Some("/plain"), Some("request_body_too_large")),
+            "the same",
+        ),
+        (
+            &*with(PLAIN, "max_body_size = \"1KiB\""),
+            &*to(
+                PLAIN,
+                "path = \"/plain\"\naccess = \"certificate\"\nidempotency_key = \"ignored\"\nmax_body_size = \"1KiB\"",
+            ),
+            line("POST", Some("/plain"), Some("request_body_too_large")),
+            "the same",
+        ),
+        (
+            POLICY,
+            &*to(SEND, "idempotency_key = \"ignored\""),
+            line("POST", Some("/send/{consentId}/now"), Some("idempotency_other_content")),
+            "unknown \"what its body was\"",
+        ),
+        (
+            POLICY,
+            &*to(OWN, "path = \"/own\"\naccess = \"open\""),
+            line("GET", Some("/own"), Some("limits_address")),
+            "the same",
+        ),
+        // Nobody was known: neither a public listener nor a certificate that names nobody is enough.
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\""),
+            nobody(line("GET", Some("/open"), None)),
+            "\"allowed\" -> {\"refused\":null}",
+        ),
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\""),
+            line("GET", Some("/open"), None),
+            "the same",
+        ),
+        // What the consent had become may not be so of the enrollment.
+        (
+            POLICY,
+            &enrollment,
+            line("GET", Some("/read"), None),
+            "unknown \"whether an enrollment was named\"",
+        ),
+        (
+            POLICY,
+            &enrollment,
+            line("GET", Some("/read"), Some("consent_expired")),
+            "unknown \"whether an enrollment was named\"",
+        ),
+        (
+            &*with(READ, shadow),
+            &enrollment,
+            borne("consent_expired", line("GET", Some("/read"), None)),
+            "unknown \"whether an enrollment was named\"",
+        ),
+        (
+            &*with(READ, shadow),
+            POLICY,
+            borne("consent_expired", line("GET", Some("/read"), None)),
+            "\"allowed\" -> {\"refused\":\"consent_expired\"}",
+        ),
+        // An initiation uses a consent up.
+        (
+            POLICY,
+            &*to("\"read\"", "\"initiate\""),
+            line("GET", Some("/read"), None),
+            "unknown \"what was done under the consent before\"",
+        ),
+        (
+            POLICY,
+            &*to("\"read\"", "\"initiate\""),
+            line("GET", Some("/read"), Some("consent_expired")),
+            "the same",
+        ),
+        // Who sent one of two ids need not have sent the other.
+        (
+            &callback,
+            &webhook,
+            line("GET", Some("/own"), None),
+            "unknown \"which id of an attempt was sent\"",
+        ),
+        // What was borne before it was refused is in no line.
+        (
+            &*with(OWN, shadow),
+            &*to("class = \"medium\"", "class = \"medium\"\nx_v = \"negotiated\""),
+            on("2026-03-01", line("GET", Some("/own"), Some("token_grant"))),
+            "unknown \"which x-v was sent\"",
+        ),
+        // An answer that was given again is none of the consent that was used up.
+        (
+            POLICY,
+            &*to(SEND, "idempotency_key = \"ignored\""),
+            line("POST", Some("/send/{consentId}/now"), None)
+                .swap("\"event\"", "\"portaria.outcome\":\"replayed\",\"event\""),
+            "unknown \"what its body was\"",
+        ),
+        // On a public listener nobody reads of a day of what is not open.
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\"\nretired_from = \"2026-01-01\""),
+            on("2026-03-01", nobody(line("GET", Some("/open"), None))),
+            "\"allowed\" -> {\"refused\":null}",
+        ),
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\"\nretired_from = \"2026-01-01\""),
+            on("2026-03-01", line("GET", Some("/open"), None)),
+            "\"allowed\" -> {\"refused\":\"route_retired\"}",
+        ),
+        // A code that this version does not know.
+        (
+            POLICY,
+            &*to(OWN, "path = \"/own\"\naccess = \"open\""),
+            line("GET", Some("/own"), Some("token_of_tomorrow")),
+            "unknown \"why the policies before said so\"",
+        ),
+        // No such line is of these policies.
+        (
+            POLICY,
+            &*to(OPEN, "path = \"/open\"\naccess = \"certificate\""),
+            line("GET", Some("/open"), Some("consent_expired")),
+            "unknown \"why the policies before said so\"",
+        ),
+    ] {
+        assert_eq!(
+            replayed(before, after, std::slice::from_ref(&line)),
+            [expected],
+            "{line}{after}"
+        );
+    }
+}
+
+#[test]
+fn a_request_that_broke_off_before_a_backend_was_asked_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("policy.toml"), POLICY).unwrap();
+    let aborted = line("POST", Some("/plain"), None)
+        .swap("\"event\"", "\"portaria.outcome\":\"client_abort\",\"event\"");
+    let went_on = aborted.swap("\"event\"", "\"portaria.upstream\":\"legacy\",\"event\"");
+    std::fs::write(at.join("access.log"), [aborted, went_on].concat()).unwrap();
+    let policies = ["--policies", "policy.toml", "--before", "policy.toml"];
+    let told = said(at, &[&["policy", "replay", "access.log"], &policies[..]].concat(), 0);
+    let expected = "1 exchanges: 0 become allowed, 0 become refused, 0 are refused otherwise, 0 cannot be told, 1 stay as they are\n\
+                    left out: 1 that ended undecided, 0 lines of something else\n";
+    assert_eq!(told, expected);
 }

@@ -1,12 +1,20 @@
-//! `portaria policy diff` keeps its word: of policies that are drawn at random, two gateways say nothing
-//! differently to requests that are drawn at random but what it told.
+//! `portaria policy diff` and `portaria policy replay` keep their word: of policies that are drawn at random, two gateways
+//! say nothing differently to requests that are drawn at random but what was told of the policies, and what was
+//! foretold of the line that the first would have written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use portaria::config::{Judging, offline};
-use portaria::review::decision::Becomes;
+use portaria::review::replay::{Replayer, Sets};
+use portaria::review::rule_difference::Becomes;
 use portaria::review::{difference, trial};
+
+use crate::harness::INTERACTION_ID;
 
 const PAIRS: u64 = 24;
 const REQUESTS: usize = 100;
@@ -198,12 +206,64 @@ fn request(draw: &mut Draw) -> (&'static str, String) {
     (method, text)
 }
 
-/// The cases that one set of policies refuses, by their lines.
-fn refused(cases: &Path, policy: &Path) -> BTreeSet<usize> {
+/// The cases that one set of policies refuses, by their lines, and the codes.
+fn refused(cases: &Path, policy: &Path) -> BTreeMap<usize, String> {
     let settings = Judging::defaults();
     let cases = trial::read(&[cases.to_owned()], &settings).unwrap();
     let report = trial::run(cases, offline::read(policy).unwrap(), settings).unwrap();
-    report.failures().iter().map(|failure| failure.line).collect()
+    let code = |got: &str| got.split_once(' ').unwrap().1.to_owned();
+    report.failures().iter().map(|failure| (failure.line, code(&failure.got))).collect()
+}
+
+/// The line that a gateway of a policy would write of a case that it refuses with a code, or admits.
+fn line(case: &str, method: &str, code: Option<&str>, policy: &str) -> String {
+    let route = match method {
+        "POST" => "/sent/{urn}",
+        _ if policy.contains("{thingId}") => "/things/{thingId}",
+        _ if policy.contains("{other}") => "/things/{other}",
+        _ => "/things/all",
+    };
+    let is_found = !matches!(code, Some("route_not_found" | "route_method"));
+    let keeps_id = case.contains("interaction-id: a-1") && policy.contains("alphanumeric");
+    let mut line = serde_json::json!({
+        "event": "exchange",
+        "timestamp": OffsetDateTime::now_utc().format(&Rfc3339).unwrap(),
+        "http.request.method": method,
+        "http.route": is_found.then(|| format!("/open-insurance/demo/v1{route}")),
+        "portaria.refusal.code": code,
+        "portaria.interaction_id": if keeps_id { "a-1" } else { INTERACTION_ID },
+    });
+    if !case.contains("listener = \"public\"") {
+        line["portaria.organisation_id"] = "d7384bd0-842f-43c5-be02-9d2b2d5efc2c".into();
+    }
+    format!("{line}\n")
+}
+
+/// Holds what a replay foretells of a line against what became of its request; whether it foretold a change.
+fn is_foretold(
+    replayer: &mut Replayer<'_>,
+    line: &str,
+    became: Option<&str>,
+    context: &dyn Fn() -> String,
+) -> Option<bool> {
+    let replay = replayer.replay(line.as_bytes()).unwrap().to_json();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let was = line["portaria.refusal.code"].as_str();
+    let Some(group) = replay["groups"].as_array().unwrap().first() else {
+        assert_eq!(was, became, "it stays as it is: {line} {}", context());
+        return Some(false);
+    };
+    if group["untold"].is_string() {
+        return None;
+    }
+    match &group["will"] {
+        Value::String(_) => assert_eq!(became, None, "{group} {line} {}", context()),
+        will => match will["refused"].as_str() {
+            Some(code) => assert_eq!(became, Some(code), "{group} {line} {}", context()),
+            None => assert!(became.is_some(), "{group} {line} {}", context()),
+        },
+    }
+    Some(was.is_none() != became.is_none())
 }
 
 #[test]
@@ -213,6 +273,7 @@ fn two_gateways_say_nothing_differently_but_what_was_told() {
         ["one.toml", "other.toml", "cases.toml"].map(|name| directory.path().join(name));
     let mut draw = Draw(20_261_127);
     let (mut told, mut seen) = (0, 0);
+    let (mut foretold, mut changed) = (0, 0);
     for pair in 0..PAIRS {
         let mut choice: Vec<&str> = KEYS
             .iter()
@@ -240,8 +301,22 @@ fn two_gateways_say_nothing_differently_but_what_was_told() {
             difference.decisions.iter().map(|d| (d.method.as_str(), d.becomes)).collect();
         let (was, is) = (refused(&cases, &one), refused(&cases, &other));
         let mut found = BTreeSet::new();
+        let mut replayer =
+            Replayer::new(Sets { before: &before, after: &after }, Judging::defaults());
+        let policies = [&one, &other].map(|path| std::fs::read_to_string(path).unwrap());
+        for (at, method) in methods.iter().filter(|(_, method)| !method.is_empty()) {
+            let case: Vec<&str> = text.lines().skip(at - 1).collect();
+            let case = case.join("\n");
+            let case = case.split("[[cases]]").nth(1).unwrap();
+            let [was, is] = [&was, &is].map(|all| all.get(at).map(String::as_str));
+            let line = line(case, method, was, &policies[0]);
+            let context = || format!("pair {pair}: {case}{}\n{}", policies[0], policies[1]);
+            let is_told = is_foretold(&mut replayer, &line, is, &context);
+            foretold += usize::from(is_told == Some(true));
+            changed += usize::from(was.is_none() != is.is_none());
+        }
         for (line, method) in &methods {
-            let becomes = match (was.contains(line), is.contains(line)) {
+            let becomes = match (was.contains_key(line), is.contains_key(line)) {
                 (false, true) => Becomes::Refused,
                 (true, false) => Becomes::Allowed,
                 _ => continue,
@@ -260,6 +335,7 @@ fn two_gateways_say_nothing_differently_but_what_was_told() {
         told += words.iter().filter(|(_, becomes)| *becomes != Becomes::Otherwise).count();
         seen += found.len();
     }
+    assert!(foretold >= 10, "{foretold} of {changed} changes foretold");
     // What is told is met, too, as far as so few requests can meet it.
     assert!(seen >= 20 && seen * 3 >= told, "{told} told, {seen} seen");
 }

@@ -15,15 +15,8 @@ pub(super) struct Instants(Vec<OffsetDateTime>);
 
 impl Instants {
     pub(super) fn of(now: OffsetDateTime, both: [&Route; 2]) -> Self {
-        let days = both.iter().flat_map(|route| {
-            route.bounds.lifetime.days().into_iter().chain([route.bounds.shadow.until()]).flatten()
-        });
-        let mut instants: Vec<OffsetDateTime> =
-            days.map(midnight).filter(|midnight| *midnight > now).collect();
-        instants.push(now);
-        instants.sort();
-        instants.dedup();
-        Self(instants)
+        let coming = midnights(both).into_iter().filter(|midnight| *midnight > now);
+        Self(std::iter::once(now).chain(coming).collect())
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = OffsetDateTime> {
@@ -61,6 +54,17 @@ impl Instants {
             (Some(began), Some(ends)) => format!("from {began} until {ends}"),
         }
     }
+}
+
+/// The midnights at which one of two rules changes, in their order.
+pub(super) fn midnights(both: [&Route; 2]) -> Vec<OffsetDateTime> {
+    let days = both.iter().flat_map(|route| {
+        route.bounds.lifetime.days().into_iter().chain([route.bounds.shadow.until()]).flatten()
+    });
+    let mut midnights: Vec<OffsetDateTime> = days.map(midnight).collect();
+    midnights.sort();
+    midnights.dedup();
+    midnights
 }
 
 fn midnight(day: Date) -> OffsetDateTime {
