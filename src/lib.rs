@@ -44,6 +44,7 @@
 //! 4. Every exchange ends in exactly one sample.
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
+pub mod packs;
 pub mod moment;
 pub mod printed;
 pub mod pseudonym;

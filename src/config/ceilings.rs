@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use super::document::{Place, Table};
 use crate::limits::Ceilings;
 use crate::listener::descriptors::{self, RESERVE};
+use crate::packs::OPIN;
 
 /// Connections, where descriptors suffice for them.
 const MOST_CONNECTIONS: u32 = 10_000;
 /// Requests under way, where they do.
 const MOST_UNDER_WAY: u32 = 4096;
 /// Those of one caller: as many as the law admits in a minute, for they may all come at once.
-const MOST_OF_ONE: u32 = 500;
+const MOST_OF_ONE: u32 = OPIN.limits.address.requests.get();
 
 /// Whoever keeps to its quota must never be refused for its number: it may send all of it at once.
 pub(super) fn warn_below_quota(place: &Place, under_way: Ceilings, quota: u32) {

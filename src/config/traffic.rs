@@ -13,6 +13,7 @@ use crate::headers::caller::{self, Passing};
 use crate::limits::{Ceilings, Limits, Quota};
 use crate::links::PublicUrl;
 use crate::listener::WireLimits;
+use crate::packs::{Floor, OPIN};
 use crate::request::framing::HeadLimits;
 use crate::request::json::JsonBounds;
 use crate::upstream::{UpstreamSettings, UpstreamTls};
@@ -85,18 +86,17 @@ impl LimitSettings {
 /// Reads `[limits]`. The defaults are the legal floors; less is a warning, because it breaks them.
 pub(super) fn read_limits(root: &Table<'_>) -> LimitSettings {
     let table = root.table("limits");
-    let quota = |key, requests, seconds| {
-        let floor = Quota { requests, per: Duration::from_secs(seconds) };
+    let quota = |key, Floor { requests, per }| {
+        let floor = Quota { requests, per };
         table.as_ref().and_then(|t| t.table(key)).map_or(floor, |t| read_quota(&t, floor))
     };
-    let three_hundred = NonZeroU32::MIN.saturating_add(299);
-    let five_hundred = NonZeroU32::MIN.saturating_add(499);
+    let floors = OPIN.limits;
     let (connections, under_way) = read_ceilings(table.as_ref());
-    let address = quota("per_address", five_hundred, 60);
+    let address = quota("per_address", floors.address);
     // A quota above the floor is the operator's own: only the floor is owed to whoever comes at once.
-    let owed = address.requests.min(five_hundred).get();
+    let owed = address.requests.min(floors.address.requests).get();
     warn_below_quota(&root.place("limits"), under_way, owed);
-    LimitSettings { connections, under_way, everyone: quota("global", three_hundred, 1), address }
+    LimitSettings { connections, under_way, everyone: quota("global", floors.everyone), address }
 }
 
 fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {

@@ -1,13 +1,12 @@
 //! The rules of an ecosystem's consents: a preset decides all of them, single settings some.
 //!
-//! Sources: OPIN consents API 2.7.0 and 3.0.0 and the state machines of OPIN; Open Finance Brasil, guide of
-//! the consents API (60 minutes, no CONSUMED, consents without end) and FAPI profile 7.2.2. The two
-//! versions of OPIN agree in everything that is decided here; each accepts the other's names of
-//! permissions, because consents of both live side by side.
+//! What an ecosystem's consents are stands in its pack ([`crate::packs`]). The two versions of OPIN agree in everything
+//! that is decided here; each accepts the other's names of permissions, because consents of both live side by side.
 
 use std::time::Duration;
 
 use super::ConsentUse;
+use crate::packs::{OFB, OPIN, Pack};
 use crate::terms::permission::Renamed;
 use crate::terms::{MissingExpiration, States};
 
@@ -57,8 +56,6 @@ pub struct ConsentRules {
     pub initiation_lapse: Lapse,
 }
 
-const ONE_HOUR: Duration = Duration::from_secs(3600);
-
 impl ConsentPreset {
     /// Every preset.
     pub const ALL: [Self; 3] = [Self::OpinV2, Self::OpinV3, Self::Ofb];
@@ -72,45 +69,49 @@ impl ConsentPreset {
         }
     }
 
+    /// The ecosystem.
+    fn pack(self) -> Pack {
+        match self {
+            Self::OpinV2 | Self::OpinV3 => OPIN,
+            Self::Ofb => OFB,
+        }
+    }
+
     /// Its rules.
     pub fn rules(self) -> ConsentRules {
-        match self {
-            Self::OpinV2 | Self::OpinV3 => ConsentRules {
-                authorisation_window: Some(ONE_HOUR),
-                consumption: Consumption::CreatedOrDeclined,
-                renamed: Renamed::Accept,
-                initiation_lapse: Lapse::InsufficientScope,
+        let facts = self.pack().consents;
+        ConsentRules {
+            authorisation_window: Some(facts.authorisation_window),
+            consumption: match facts.are_consumed {
+                true => Consumption::CreatedOrDeclined,
+                false => Consumption::Never,
             },
-            Self::Ofb => ConsentRules {
-                authorisation_window: Some(ONE_HOUR),
-                consumption: Consumption::Never,
-                renamed: Renamed::Refuse,
-                initiation_lapse: Lapse::InvalidToken,
+            renamed: match facts.renamed_permissions {
+                [] => Renamed::Refuse,
+                _ => Renamed::Accept,
+            },
+            initiation_lapse: match facts.lapse_leaves_the_token {
+                true => Lapse::InsufficientScope,
+                false => Lapse::InvalidToken,
             },
         }
     }
 
     /// Where descriptions name the consent that shares their fate, as a JSON pointer.
     pub fn linked_member(self) -> Option<&'static str> {
-        match self {
-            Self::OpinV2 | Self::OpinV3 => None,
-            Self::Ofb => Some("/data/journey/linkId"),
-        }
+        self.pack().consents.linked_member
     }
 
-    /// How long access tokens live at most: the FAPI profile of Open Banking Brasil, 5.2.2 item 13 (300 to 900
-    /// seconds), which OPIN took over.
+    /// How long access tokens live at most.
     pub fn longest_token_lifetime(self) -> Duration {
-        match self {
-            Self::OpinV2 | Self::OpinV3 | Self::Ofb => Duration::from_secs(900),
-        }
+        self.pack().tokens.longest_lifetime
     }
 
     /// What it makes of a consent without expiration.
     pub fn missing_expiration(self) -> MissingExpiration {
-        match self {
-            Self::OpinV2 | Self::OpinV3 => MissingExpiration::Refuse,
-            Self::Ofb => MissingExpiration::NeverExpires,
+        match self.pack().consents.always_end {
+            true => MissingExpiration::Refuse,
+            false => MissingExpiration::NeverExpires,
         }
     }
 }

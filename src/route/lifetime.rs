@@ -10,13 +10,15 @@
 use std::fmt::Display;
 
 use http::HeaderValue;
-use time::macros::{format_description, offset};
+use time::macros::format_description;
 use time::{Date, UtcOffset};
 
 use super::RouteError;
 use crate::moment::Moment;
+use crate::packs::OPIN;
 
-const BRASILIA: UtcOffset = offset!(-3);
+/// By which clock the days of policies begin.
+pub const DAY: UtcOffset = OPIN.day;
 
 /// The days on which an endpoint begins to be available, deprecated and retired, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +96,7 @@ pub fn disorder<T: PartialOrd + Display>(days: &[Option<T>; 3]) -> Option<(usize
 
 /// Seconds since 1970 at which a day begins.
 pub(super) fn begin(day: Date) -> u64 {
-    let seconds = day.midnight().assume_offset(BRASILIA).unix_timestamp();
+    let seconds = day.midnight().assume_offset(DAY).unix_timestamp();
     u64::try_from(seconds).unwrap_or(0)
 }
 
@@ -106,7 +108,7 @@ fn sunset(day: Date) -> Option<HeaderValue> {
     let form = format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );
-    let midnight = day.midnight().assume_offset(BRASILIA).to_offset(UtcOffset::UTC);
+    let midnight = day.midnight().assume_offset(DAY).to_offset(UtcOffset::UTC);
     HeaderValue::try_from(midnight.format(form).ok()?).ok()
 }
 

@@ -1,13 +1,6 @@
 //! Permissions: what the customer allowed, one name per endpoint (OPIN consents API).
 
-/// Permissions that version 3 of the OPIN consents API names otherwise than version 2: old name, new
-/// name. Customers' consents of both versions live side by side, and so do policies of both.
-/// Source: the permission enumerations of OPIN consents 2.7.0 and 3.0.0.
-const RENAMED: [(&str, &str); 3] = [
-    ("LIFE_PENSION_CLAIM", "LIFE_PENSION_CLAIM_READ"),
-    ("PENSION_PLAN_CLAIM", "PENSION_PLAN_CLAIM_READ"),
-    ("QUOTE_CAPITALIZATION_TITLE_RAFFLE_CREATE", "CAPITALIZATION_TITLE_RAFFLE_CREATE"),
-];
+use crate::packs::OPIN;
 
 /// The permission that a route requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +16,13 @@ impl Permission {
     pub fn new(text: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(allowed);
-        let elsewhere = RENAMED.iter().find_map(|(old, new)| match text {
-            _ if text == *old => Some(*new),
-            _ if text == *new => Some(*old),
-            _ => None,
-        });
+        // Whether another name counts is the consent's rules' to say; no other ecosystem has these names.
+        let elsewhere =
+            OPIN.consents.renamed_permissions.iter().find_map(|(old, new)| match text {
+                _ if text == *old => Some(*new),
+                _ if text == *new => Some(*old),
+                _ => None,
+            });
         fits.then(|| Self { name: text.into(), elsewhere })
     }
 
@@ -102,13 +97,14 @@ mod tests {
 
     #[test]
     fn renamed_permissions_are_the_same_either_way() {
-        for (old, new) in RENAMED {
+        for (old, new) in OPIN.consents.renamed_permissions {
             for (held, wanted) in [(old, new), (new, old)] {
                 assert!(contain(&[held], wanted, Renamed::Accept), "{held} for {wanted}");
                 assert!(!contain(&[held], wanted, Renamed::Refuse), "{held} for {wanted}");
             }
         }
-        let (first, second) = (RENAMED[0].0, RENAMED[1].1);
+        let renamed = OPIN.consents.renamed_permissions;
+        let (first, second) = (renamed[0].0, renamed[1].1);
         assert!(!contain(&[first], second, Renamed::Accept));
     }
 }

@@ -1,11 +1,7 @@
 //! The profiles that exist, one for each ecosystem and environment.
 
-use std::time::Duration;
-
 use super::{Level, Levels, Profile, Rule};
-
-/// 398 days: what public authorities may issue for, and more than ICP-Brasil's type A1 has.
-const LONGEST_VALIDITY: Duration = Duration::from_secs(398 * 86_400);
+use crate::packs::{OFB, OPIN};
 
 /// A profile by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +38,18 @@ impl Preset {
 
     /// What it asks.
     pub fn profile(self) -> Profile {
-        let (prefix, issuer, levels) = match self {
-            Self::OpinProduction => ("OPIBR-", "ICP-Brasil", production()),
-            Self::OpinSandbox => ("OPIBR-", "Open Insurance Brasil", sandbox()),
-            Self::OfbProduction => ("OFBBR-", "ICP-Brasil", production()),
-            Self::OfbSandbox => ("OFBBR-", "Open Banking Brasil", sandbox()),
+        let facts = match self {
+            Self::OpinProduction | Self::OpinSandbox => OPIN.certificates,
+            Self::OfbProduction | Self::OfbSandbox => OFB.certificates,
+        };
+        let (issuer, levels) = match self {
+            Self::OpinProduction | Self::OfbProduction => (facts.production_issuer, production()),
+            Self::OpinSandbox | Self::OfbSandbox => (facts.sandbox_issuer, sandbox()),
         };
         Profile {
-            organisation_prefixes: vec![prefix.to_owned()],
+            organisation_prefixes: vec![facts.organisation_prefix.to_owned()],
             issuer_organisation: issuer.to_owned(),
-            longest_validity: LONGEST_VALIDITY,
+            longest_validity: facts.longest_validity,
             levels,
         }
     }
