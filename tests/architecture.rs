@@ -247,6 +247,31 @@ fn no_stage_imports_the_configuration_or_reads_a_clock() {
     }
 }
 
+/// Content can be guessed from a name only where it stands for one thing.
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut seen: std::collections::HashMap<String, PathBuf> = std::collections::HashMap::new();
+    for source in sources() {
+        for line in &source.code {
+            let line = line.trim_start();
+            let line = line.strip_prefix("pub").map_or(line, |rest| {
+                rest.strip_prefix('(')
+                    .and_then(|rest| rest.split_once(')'))
+                    .map_or(rest, |(_, rest)| rest)
+            });
+            let declared = ["struct ", "enum ", "trait "]
+                .into_iter()
+                .find_map(|word| line.trim_start().strip_prefix(word));
+            let Some(declared) = declared else { continue };
+            let name: String = declared.chars().take_while(char::is_ascii_alphanumeric).collect();
+            if let Some(other) = seen.insert(name.clone(), source.path.clone()) {
+                panic!("{name}: {} and {}", other.display(), source.path.display());
+            }
+        }
+    }
+    assert!(seen.len() > 500, "{}", seen.len());
+}
+
 /// A second ecosystem must not be a search: what is a fact of one stands in its pack.
 #[test]
 fn facts_of_an_ecosystem_stand_in_its_pack() {

@@ -6,7 +6,7 @@ use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::listeners::ListenerSettings;
 use super::webhook::{WebhookSettings, read_webhook};
-use super::words::Word;
+use super::words::Keyword;
 use super::{breaker, traffic};
 use crate::consent::{ConsentKind, ConsentPreset, ConsentRules, ConsentSource, Memory};
 use crate::remote::BreakerSettings;
@@ -150,7 +150,7 @@ fn read_rules(table: &Table<'_>, settings: &mut ConsentSettings) {
 }
 
 /// What a key says, or else the preset.
-fn of_preset<T: Word>(table: &Table<'_>, key: &'static str, preset: T) -> T {
+fn of_preset<T: Keyword>(table: &Table<'_>, key: &'static str, preset: T) -> T {
     table.word(key).map_or(preset, |word| word.value)
 }
 

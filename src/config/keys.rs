@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 pub use kind::{Kind, ValueBounds};
 
-use super::words::DefaultWord;
+use super::words::DefaultKeyword;
 
 /// What keys are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn absent(path: &str, kind: Kind, means: &'static str, says: &'static str) -> Ke
 }
 
 /// A key that holds a word; without it, it is the type's default.
-fn word<T: DefaultWord>(path: &str, says: &'static str) -> Key {
+fn word<T: DefaultKeyword>(path: &str, says: &'static str) -> Key {
     required(path, Kind::words::<T>(), says).with(Absent::Is(T::DEFAULT.word()))
 }
 

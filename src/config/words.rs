@@ -16,7 +16,7 @@ use crate::terms::permission::Renamed;
 use crate::token::{GrantRule, ParticipantRule};
 
 /// What a word of a configuration can mean.
-pub trait Word: Copy + PartialEq + 'static {
+pub trait Keyword: Copy + PartialEq + 'static {
     /// All words, in the order in which they are told.
     const WORDS: &'static [(&'static str, Self)];
 
@@ -32,17 +32,17 @@ pub trait Word: Copy + PartialEq + 'static {
 }
 
 /// A word that a key has where nothing is said.
-pub trait DefaultWord: Word {
+pub trait DefaultKeyword: Keyword {
     /// It.
     const DEFAULT: Self;
 }
 
-impl Word for Exposure {
+impl Keyword for Exposure {
     const WORDS: &'static [(&'static str, Self)] =
         &[("required", Self::Mutual), ("none", Self::Public)];
 }
 
-impl Word for Preset {
+impl Keyword for Preset {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::OpinProduction.name(), Self::OpinProduction),
         (Self::OpinSandbox.name(), Self::OpinSandbox),
@@ -51,11 +51,11 @@ impl Word for Preset {
     ];
 }
 
-impl DefaultWord for Preset {
+impl DefaultKeyword for Preset {
     const DEFAULT: Self = Self::OpinProduction;
 }
 
-impl Word for Level {
+impl Keyword for Level {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::Enforce.name(), Self::Enforce),
         (Self::Warn.name(), Self::Warn),
@@ -63,16 +63,16 @@ impl Word for Level {
     ];
 }
 
-impl Word for ForwardedCertificate {
+impl Keyword for ForwardedCertificate {
     const WORDS: &'static [(&'static str, Self)] =
         &[("none", Self::Nothing), ("end_entity", Self::EndEntity), ("chain", Self::Chain)];
 }
 
-impl DefaultWord for ForwardedCertificate {
+impl DefaultKeyword for ForwardedCertificate {
     const DEFAULT: Self = Self::Nothing;
 }
 
-impl Word for GrantRule {
+impl Keyword for GrantRule {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("consent_or_subject", Self::ConsentOrSubject),
         ("subject_present", Self::SubjectPresent),
@@ -80,29 +80,29 @@ impl Word for GrantRule {
     ];
 }
 
-impl DefaultWord for GrantRule {
+impl DefaultKeyword for GrantRule {
     const DEFAULT: Self = Self::ConsentOrSubject;
 }
 
-impl Word for ParticipantRule {
+impl Keyword for ParticipantRule {
     const WORDS: &'static [(&'static str, Self)] =
         &[("ignore", Self::Ignore), ("if_present", Self::IfPresent), ("require", Self::Require)];
 }
 
-impl DefaultWord for ParticipantRule {
+impl DefaultKeyword for ParticipantRule {
     const DEFAULT: Self = Self::Ignore;
 }
 
-impl Word for ConsentSource {
+impl Keyword for ConsentSource {
     const WORDS: &'static [(&'static str, Self)] =
         &[("registry", Self::Registry), ("token", Self::Token)];
 }
 
-impl DefaultWord for ConsentSource {
+impl DefaultKeyword for ConsentSource {
     const DEFAULT: Self = Self::Registry;
 }
 
-impl Word for ConsentPreset {
+impl Keyword for ConsentPreset {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::OpinV2.name(), Self::OpinV2),
         (Self::OpinV3.name(), Self::OpinV3),
@@ -110,31 +110,31 @@ impl Word for ConsentPreset {
     ];
 }
 
-impl DefaultWord for ConsentPreset {
+impl DefaultKeyword for ConsentPreset {
     const DEFAULT: Self = Self::OpinV3;
 }
 
-impl Word for Consumption {
+impl Keyword for Consumption {
     const WORDS: &'static [(&'static str, Self)] =
         &[("201_or_422", Self::CreatedOrDeclined), ("201", Self::Created), ("never", Self::Never)];
 }
 
-impl Word for Renamed {
+impl Keyword for Renamed {
     const WORDS: &'static [(&'static str, Self)] =
         &[("accept", Self::Accept), ("refuse", Self::Refuse)];
 }
 
-impl Word for Lapse {
+impl Keyword for Lapse {
     const WORDS: &'static [(&'static str, Self)] =
         &[("insufficient_scope", Self::InsufficientScope), ("invalid_token", Self::InvalidToken)];
 }
 
-impl Word for MissingExpiration {
+impl Keyword for MissingExpiration {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("never_expires", Self::NeverExpires)];
 }
 
-impl Word for LevelFilter {
+impl Keyword for LevelFilter {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("error", Self::ERROR),
         ("warn", Self::WARN),
@@ -143,11 +143,11 @@ impl Word for LevelFilter {
     ];
 }
 
-impl DefaultWord for LevelFilter {
+impl DefaultKeyword for LevelFilter {
     const DEFAULT: Self = Self::INFO;
 }
 
-impl Word for PriorityClass {
+impl Keyword for PriorityClass {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::High.as_str(), Self::High),
         (Self::Medium.as_str(), Self::Medium),
@@ -155,45 +155,45 @@ impl Word for PriorityClass {
     ];
 }
 
-impl Word for Form {
+impl Keyword for Form {
     const WORDS: &'static [(&'static str, Self)] =
         &[("uuid", Self::Uuid), ("alphanumeric", Self::Alphanumeric)];
 }
 
-impl Word for Unusable {
+impl Keyword for Unusable {
     const WORDS: &'static [(&'static str, Self)] =
         &[("refuse", Self::Refuse), ("mint", Self::Mint)];
 }
 
-impl Word for Attempt {
+impl Keyword for Attempt {
     const WORDS: &'static [(&'static str, Self)] =
         &[(Self::Callback.name(), Self::Callback), (Self::Webhook.name(), Self::Webhook)];
 }
 
 /// An event of the registry is a JWS, of which no policy speaks.
-impl Word for Media {
+impl Keyword for Media {
     const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("form", Self::Form)];
 }
 
-impl DefaultWord for Media {
+impl DefaultKeyword for Media {
     const DEFAULT: Self = Self::Json;
 }
 
-impl Word for ConsentUse {
+impl Keyword for ConsentUse {
     const WORDS: &'static [(&'static str, Self)] =
         &[("read", Self::Read), ("initiate", Self::Initiate)];
 }
 
-impl Word for ConsentKind {
+impl Keyword for ConsentKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("consent", Self::Consent), ("enrollment", Self::Enrollment)];
 }
 
-impl DefaultWord for ConsentKind {
+impl DefaultKeyword for ConsentKind {
     const DEFAULT: Self = Self::Consent;
 }
 
-impl Word for ErrorForm {
+impl Keyword for ErrorForm {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::Common.as_str(), Self::Common),
         (Self::Closed.as_str(), Self::Closed),
@@ -203,6 +203,6 @@ impl Word for ErrorForm {
     ];
 }
 
-impl DefaultWord for ErrorForm {
+impl DefaultKeyword for ErrorForm {
     const DEFAULT: Self = Self::Common;
 }

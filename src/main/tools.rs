@@ -13,7 +13,7 @@ use portaria::review::command::{self as review, CommandAnswer, ReviewCommand, Te
 use portaria::review::explain::{
     self as offline, ExplainArguments, NotExplained, OfflineExplanation,
 };
-use portaria::review::schema::Subject;
+use portaria::review::schema::SchemaOf;
 
 use super::{BAD_CONFIGURATION, answer, complain, fail, give_up, say};
 
@@ -24,7 +24,7 @@ pub(super) enum ToolsCommand {
     /// Print the JSON Schema of config.toml or of policy files, for editors.
     Schema {
         /// Of what.
-        of: Subject,
+        of: SchemaOf,
     },
     /// Write policies from specifications, and read, compare and test them.
     #[command(subcommand)]

@@ -20,6 +20,7 @@ use crate::interaction::Unusable;
 use crate::parameters::PathForm;
 use crate::refusal::Refusal;
 use crate::request::media::Media;
+use crate::route::lifetime::DAY;
 use crate::route::{Access, Route};
 
 /// How a file begins that may be written over.
@@ -251,7 +252,7 @@ fn in_force(route: &Route) -> Option<OffsetDateTime> {
 }
 
 fn midnight(day: Date) -> OffsetDateTime {
-    day.midnight().assume_offset(offset!(-3))
+    day.midnight().assume_offset(DAY)
 }
 
 fn written(at: OffsetDateTime) -> String {

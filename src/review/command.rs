@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::cases;
 use super::difference;
 use super::replay::{Replay, ReplayError, Replayer, Sets};
-use super::schema::{self, Subject};
+use super::schema::{self, SchemaOf};
 use super::show::{self, Filter, NotShown};
 use super::trial::{self, SetUpError};
 use crate::config::document::{Mistakes, Place};
@@ -262,7 +262,7 @@ pub fn test(arguments: &TestArguments, config: &Path) -> Result<CommandAnswer, V
 }
 
 /// Prints a JSON Schema.
-pub fn schema(of: Subject) -> CommandAnswer {
+pub fn schema(of: SchemaOf) -> CommandAnswer {
     CommandAnswer::Said(to_json(&schema::schema(of)), true)
 }
 

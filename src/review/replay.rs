@@ -22,7 +22,7 @@ use super::would::Word;
 use crate::config::Judging;
 use crate::config::offline::Policies;
 use judge::Judge;
-use line::LogLine;
+use line::AccessLogLine;
 
 /// What became of requests, or would.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -104,7 +104,7 @@ impl<'a> Replayer<'a> {
         let mut replay = Replay::default();
         for line in log.split(b'\n') {
             let text = line?;
-            match std::str::from_utf8(&text).ok().and_then(LogLine::parse) {
+            match std::str::from_utf8(&text).ok().and_then(AccessLogLine::parse) {
                 Some(line) if !line.is_decided() => replay.undecided += 1,
                 Some(line) => {
                     let word = self.0.word(&line)?;
@@ -119,7 +119,7 @@ impl<'a> Replayer<'a> {
 }
 
 impl Replay {
-    fn take(&mut self, line: LogLine, word: Word) {
+    fn take(&mut self, line: AccessLogLine, word: Word) {
         let was = match line.code() {
             Some(code) if !line.is_borne() => Treatment::Refused(Some(code.to_owned())),
             _ => Treatment::Allowed,
@@ -136,7 +136,7 @@ impl Replay {
             self.unchanged += 1;
             return;
         }
-        let LogLine { route, method, .. } = line;
+        let AccessLogLine { route, method, .. } = line;
         *self.groups.entry(Group { route, method, was, becomes }).or_default() += 1;
     }
 

@@ -14,7 +14,7 @@ use crate::config::keys::{self, Absent, Key, KeysOf};
 
 /// What a schema is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Subject {
+pub enum SchemaOf {
     /// config.toml.
     Config,
     /// A policy file.
@@ -22,10 +22,10 @@ pub enum Subject {
 }
 
 /// The keys of a kind of file.
-pub fn keys(of: Subject) -> &'static [Key] {
+pub fn keys(of: SchemaOf) -> &'static [Key] {
     keys::of(match of {
-        Subject::Config => KeysOf::Configuration,
-        Subject::Policy => KeysOf::Policy,
+        SchemaOf::Config => KeysOf::Configuration,
+        SchemaOf::Policy => KeysOf::Policy,
     })
 }
 
@@ -43,19 +43,19 @@ pub fn description(key: &Key) -> String {
 }
 
 /// The JSON Schema of a kind of file.
-pub fn schema(of: Subject) -> Value {
+pub fn schema(of: SchemaOf) -> Value {
     let mut schema = table();
     for key in keys(of) {
         add(&mut schema, key);
     }
     let title = match of {
-        Subject::Config => "portaria configuration",
-        Subject::Policy => "portaria policy",
+        SchemaOf::Config => "portaria configuration",
+        SchemaOf::Policy => "portaria policy",
     };
-    if let (Subject::Policy, Some(routes)) = (of, schema.pointer_mut("/properties/routes/items")) {
+    if let (SchemaOf::Policy, Some(routes)) = (of, schema.pointer_mut("/properties/routes/items")) {
         set(routes, "allOf", policy::rules_of_a_route());
     }
-    if of == Subject::Policy {
+    if of == SchemaOf::Policy {
         set(&mut schema, "allOf", policy::rules_of_a_file());
     }
     set(&mut schema, "$schema", "https://json-schema.org/draft/2020-12/schema".into());

@@ -2,13 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::macros::offset;
-use time::{Date, OffsetDateTime, UtcOffset};
+use time::{Date, OffsetDateTime};
 
 use crate::moment::Moment;
 use crate::route::Route;
-
-const BRASILIA: UtcOffset = offset!(-3);
+use crate::route::lifetime::DAY;
 
 /// Now, and the midnights to come at which one of two rules changes.
 pub(super) struct Instants(Vec<OffsetDateTime>);
@@ -68,11 +66,11 @@ pub(super) fn midnights(both: [&Route; 2]) -> Vec<OffsetDateTime> {
 }
 
 fn midnight(day: Date) -> OffsetDateTime {
-    day.midnight().assume_offset(BRASILIA)
+    day.midnight().assume_offset(DAY)
 }
 
 fn day(midnight: OffsetDateTime) -> Date {
-    midnight.to_offset(BRASILIA).date()
+    midnight.to_offset(DAY).date()
 }
 
 /// A time as the gateway judges it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Located, Place, Table};
 use crate::config::keys::{self, Key, Kind};
 use crate::config::values;
-use crate::config::words::{DefaultWord, Word};
+use crate::config::words::{DefaultKeyword, Keyword};
 
 impl<'a> Table<'a> {
     /// A table; one that says nothing, if it is not there.
@@ -69,17 +69,17 @@ impl<'a> Table<'a> {
     }
 
     /// A word.
-    pub fn word<T: Word>(&self, key: &'static str) -> Option<Located<T>> {
+    pub fn word<T: Keyword>(&self, key: &'static str) -> Option<Located<T>> {
         self.parsed(key, &self.row(key)?.kind.accepted(), T::parse)
     }
 
     /// A word that must be there.
-    pub fn required_word<T: Word>(&self, key: &'static str) -> Option<Located<T>> {
+    pub fn required_word<T: Keyword>(&self, key: &'static str) -> Option<Located<T>> {
         self.required_parsed(key, &self.row(key)?.kind.accepted(), T::parse)
     }
 
     /// A word, or the default.
-    pub fn word_or_default<T: DefaultWord>(&self, key: &'static str) -> T {
+    pub fn word_or_default<T: DefaultKeyword>(&self, key: &'static str) -> T {
         self.word(key).map_or(T::DEFAULT, |word| word.value)
     }
 

@@ -8,7 +8,7 @@ use super::kind::{ANY, between, up_to};
 use super::{
     Absent, Acts, Key, absent, acting, default, optional, required, services, within, word,
 };
-use crate::config::words::{DefaultWord, Word};
+use crate::config::words::{DefaultKeyword, Keyword};
 use crate::headers::caller::ForwardedCertificate;
 use crate::identity::{Preset, Rule};
 use crate::listener::parameters;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::values;
-use crate::config::words::Word;
+use crate::config::words::Keyword;
 
 /// What a key holds. A string may name a variable of the environment, `${NAME}`, instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl ValueBounds {
 
 impl Kind {
     /// One of the words of a type.
-    pub(super) fn words<T: Word>() -> Self {
+    pub(super) fn words<T: Keyword>() -> Self {
         Self::OneOf(T::WORDS.iter().map(|(word, _)| *word).collect())
     }
 

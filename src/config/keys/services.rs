@@ -6,7 +6,7 @@ use super::kind::Kind::{
 };
 use super::kind::{ANY, up_to};
 use super::{Absent, Key, absent, default, optional, required, within, word};
-use crate::config::words::{DefaultWord, Word};
+use crate::config::words::{DefaultKeyword, Keyword};
 use crate::consent::{ConsentPreset, ConsentSource};
 use crate::route::PriorityClass;
 use crate::token::{Algorithm, GrantRule, ParticipantRule};
@@ -292,7 +292,7 @@ fn consent_rules() -> [Key; 6] {
 }
 
 /// A word that is the preset's where nothing is said.
-fn of_preset<T: Word>(path: &str, of_opin: T, says: &'static str) -> Key {
+fn of_preset<T: Keyword>(path: &str, of_opin: T, says: &'static str) -> Key {
     optional(path, Kind::words::<T>(), says).with(Absent::IsOfPreset(of_opin.word()))
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use super::Sets;
-use super::line::LogLine;
+use super::line::AccessLogLine;
 use crate::config::Judging;
 use crate::config::offline::Entry;
 use crate::refusal::codes::{self, Stage, identity, request, route};
@@ -68,7 +68,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What would be said to the request of a line.
-    pub(super) fn word(&mut self, line: &LogLine) -> Result<Word, SetUpError> {
+    pub(super) fn word(&mut self, line: &AccessLogLine) -> Result<Word, SetUpError> {
         let code = line.code();
         let again = || Word::Refuse(code.map(str::to_owned));
         if code.is_some_and(is_before_policies) {

@@ -10,7 +10,7 @@ use crate::review::trial::Logged;
 
 /// What is read of a line.
 #[derive(Debug, Deserialize)]
-pub(super) struct LogLine {
+pub(super) struct AccessLogLine {
     event: String,
     timestamp: Option<String>,
     #[serde(rename = "http.request.method")]
@@ -31,7 +31,7 @@ pub(super) struct LogLine {
     upstream: Option<IgnoredAny>,
 }
 
-impl LogLine {
+impl AccessLogLine {
     /// Reads a line; anything but the line of an exchange is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let line: Self = serde_json::from_str(text).ok()?;

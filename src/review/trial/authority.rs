@@ -83,7 +83,7 @@ impl TrialAuthority {
             KeyPurpose::Client => &client,
             KeyPurpose::Server => &server,
         });
-        let to_be_signed = der::CertificateFields {
+        let to_be_signed = der::TbsCertificate {
             serial: self.issued.fetch_add(1, Ordering::Relaxed) + 1,
             issuer: &issuer.name,
             subject: &certificate.subject,
@@ -139,7 +139,7 @@ impl TrialAuthority {
 
 impl CertificateIssuer {
     fn new(key: &RsaKeyPair, public_key: &[u8], name: IssuerName) -> Result<Self, Unspecified> {
-        let to_be_signed = der::CertificateFields {
+        let to_be_signed = der::TbsCertificate {
             serial: 1,
             issuer: &name,
             subject: &name,

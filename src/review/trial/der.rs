@@ -30,7 +30,7 @@ const OF_AUTHORITY: &[u8] = &[BIT_STRING, 0x02, 0x01, 0x06];
 pub(super) type IssuerName = Vec<(Oid<'static>, String)>;
 
 /// What is signed.
-pub(super) struct CertificateFields<'a> {
+pub(super) struct TbsCertificate<'a> {
     pub(super) serial: u32,
     pub(super) issuer: &'a IssuerName,
     pub(super) subject: &'a IssuerName,
@@ -41,7 +41,7 @@ pub(super) struct CertificateFields<'a> {
     pub(super) extensions: Vec<Vec<u8>>,
 }
 
-impl CertificateFields<'_> {
+impl TbsCertificate<'_> {
     /// TBSCertificate, to be signed with RSA and SHA-256.
     pub(super) fn to_be_signed(&self) -> Vec<u8> {
         let validity = [moment(self.not_before), moment(self.not_after)].concat();

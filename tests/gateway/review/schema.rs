@@ -9,7 +9,7 @@ use portaria::assembly;
 use portaria::config::keys::{Absent, Key, Kind};
 use portaria::config::{self, Mistake, Mistakes, Severity};
 use portaria::report::Metrics;
-use portaria::review::schema::{Subject, keys, schema};
+use portaria::review::schema::{SchemaOf, keys, schema};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
@@ -18,7 +18,7 @@ use crate::config::{MISTAKES, POLICY, POLICY_MISTAKES, Sandbox};
 
 /// What the parser complains of in a document.
 trait Parser {
-    fn subject(&self) -> Subject;
+    fn subject(&self) -> SchemaOf;
     /// Good documents: together they have every table, and each key has an effect in one of them.
     fn documents(&self) -> Vec<Table>;
     fn complaints(&self, document: &Table) -> Vec<Mistake>;
@@ -117,8 +117,8 @@ directory = "."
 "#;
 
 impl Parser for Configurations {
-    fn subject(&self) -> Subject {
-        Subject::Config
+    fn subject(&self) -> SchemaOf {
+        SchemaOf::Config
     }
 
     fn documents(&self) -> Vec<Table> {
@@ -184,8 +184,8 @@ impl Parser for Configurations {
 }
 
 impl Parser for PolicyFiles {
-    fn subject(&self) -> Subject {
-        Subject::Policy
+    fn subject(&self) -> SchemaOf {
+        SchemaOf::Policy
     }
 
     fn documents(&self) -> Vec<Table> {
@@ -402,7 +402,7 @@ fn a_default_that_is_written_out_changes_nothing() {
         is_compared
     };
     let mut left = Vec::new();
-    for key in keys(Subject::Config) {
+    for key in keys(SchemaOf::Config) {
         if let Absent::Is(text) | Absent::IsOfPreset(text) = key.absent
             && !is_compared(key, text)
         {
@@ -440,7 +440,7 @@ struct Validator {
 }
 
 impl Validator {
-    fn new(of: Subject) -> Self {
+    fn new(of: SchemaOf) -> Self {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.add_resource("schema.json", schema(of)).unwrap();
         let index = compiler.compile("schema.json", &mut schemas).unwrap();
@@ -459,7 +459,7 @@ fn read(path: &Path) -> String {
 
 #[test]
 fn the_files_of_the_repository_fit_their_schemas() {
-    let policy = Validator::new(Subject::Policy);
+    let policy = Validator::new(SchemaOf::Policy);
     let mut files = 0;
     for entry in std::fs::read_dir(repository().join("policies")).unwrap() {
         let path = entry.unwrap().path();
@@ -469,7 +469,7 @@ fn the_files_of_the_repository_fit_their_schemas() {
         }
     }
     assert!(files > 5);
-    let config = Validator::new(Subject::Config);
+    let config = Validator::new(SchemaOf::Config);
     let text = read(&repository().join("config.toml"));
     assert_eq!(config.fault(&text), None);
     let whole: String = text.lines().map(|line| format!("{}\n", uncommented(line))).collect();
@@ -562,7 +562,7 @@ const UNTOLD: [&str; 34] = [
 #[test]
 fn what_the_parser_refuses_the_schema_refuses_as_far_as_it_can() {
     let sandbox = Sandbox::new();
-    let (config, policy) = (Validator::new(Subject::Config), Validator::new(Subject::Policy));
+    let (config, policy) = (Validator::new(SchemaOf::Config), Validator::new(SchemaOf::Policy));
     assert_eq!(config.fault(&sandbox.config), None);
     assert_eq!(policy.fault(POLICY), None);
     let cases = MISTAKES.iter().map(|case| (case, &config, sandbox.config.as_str()));
@@ -587,7 +587,7 @@ fn what_the_parser_refuses_the_schema_refuses_as_far_as_it_can() {
 
 #[test]
 fn the_command_prints_the_schema() {
-    for (name, subject) in [("config", Subject::Config), ("policy", Subject::Policy)] {
+    for (name, subject) in [("config", SchemaOf::Config), ("policy", SchemaOf::Policy)] {
         let printed: Json =
             serde_json::from_str(&said(repository(), &["schema", name], 0)).unwrap();
         assert_eq!(printed, schema(subject));
