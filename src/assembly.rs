@@ -23,9 +23,10 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::admission::Admission;
+use crate::ask::Ask;
 use crate::config::{
-    self, ConsentSettings, IssuerSettings, LimitSettings, LogSettings, Mistake, Mistakes,
-    PointSettings, SERVERS, ServerSettings, Settings, TokenSettings, UpstreamTable,
+    self, ConsentSettings, LimitSettings, LogSettings, Mistake, Mistakes, PointSettings, SERVERS,
+    ServerSettings, Settings, UpstreamTable,
 };
 use crate::consent::Consents;
 use crate::course::Serving;
@@ -33,15 +34,14 @@ use crate::idempotency::Idempotency;
 use crate::identity::TrustDomain;
 use crate::limits::{Ceilings, Limits};
 use crate::listener::WireLimits;
-use crate::listener::lists::Point;
 use crate::measure::Meter;
-use crate::remote::Ask;
 use crate::report::Metrics;
 use crate::route::Routes;
-use crate::token::Tokens;
-use crate::token::jwks::KeySource;
+use crate::services::key_sets::KeySource;
+use crate::services::lists::Point;
 use crate::upstream::{Upstream, Upstreams};
 pub use listeners::ListenerConfiguration;
+use tokens::BuiltTokens;
 
 /// Everything that a configuration makes.
 pub struct Configuration {
@@ -66,7 +66,7 @@ pub struct Configuration {
 /// Stages that a reload keeps if their settings do not change.
 pub struct Kept {
     limits: (LimitSettings, Arc<Limits>),
-    token: (TokenSettings, Arc<Tokens>),
+    token: BuiltTokens,
     consent: (ConsentSettings, Arc<Consents>),
     idempotency: Option<Arc<Idempotency>>,
     /// By the listener's name.
@@ -77,11 +77,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The key set that the same settings of an issuer built before.
-    fn key_source(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
-        let (before, tokens) = &self.token;
-        let position = before.issuers.iter().position(|issuer| issuer == settings)?;
-        tokens.issuers().at(position)?.keys.clone()
+    /// The key sets of the issuers that have one.
+    pub fn key_sets(&self) -> impl Iterator<Item = &Arc<KeySource>> {
+        self.token.key_sets.iter().flatten()
     }
 }
 
@@ -160,7 +158,7 @@ impl Assembler<'_> {
         let admission = Admission {
             routes: Arc::new(policies.routes),
             limits: limits.1.clone(),
-            tokens: token.1.clone(),
+            tokens: token.stage.clone(),
             consents: consent.1.clone(),
             max_fields: http.wire.head.fields,
             max_body: http.max_body,

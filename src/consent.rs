@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::ask::RemoteError;
 use crate::moment::Moment;
-use crate::remote::RemoteError;
 pub use crate::scope::{ConsentId, ConsentKind};
 use crate::terms::Terms;
 pub use crate::terms::{ConsentStatus, Permission};

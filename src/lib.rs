@@ -27,6 +27,9 @@
 //!    the ecosystem's error body in one place.
 //! 8. The exchange ends in one sample, which [`report`] counts, measures and logs; [`admin`] shows it.
 //!
+//! A stage that must know what another service knows asks through a seam ([`ask`], [`token::IssuerKeys`]); [`services`] are who
+//! answers, over the network.
+//!
 //! [`config`] reads the files and says everything that is wrong at once; [`assembly`] makes of its settings, and of
 //! what a reload keeps, what serves; [`server`] runs it and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
 //! [`inspect`] and [`review`] answer questions without a gateway.
@@ -56,7 +59,7 @@ pub mod interaction;
 pub mod http1;
 pub mod request;
 pub mod identity;
-pub mod remote;
+pub mod ask;
 pub mod last_good;
 pub mod scope;
 pub mod terms;
@@ -78,6 +81,7 @@ pub mod course;
 pub mod report;
 pub mod admin;
 pub mod listener;
+pub mod services;
 pub mod config;
 pub mod assembly;
 pub mod inspect;

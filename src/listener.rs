@@ -3,9 +3,8 @@
 //! Takes TCP connections; gives the course requests whose other end is known. A listener authenticates its
 //! clients or it does not; both kinds stand side by side on different addresses. Connections are accepted and given
 //! to threads ([`service`]); the TLS handshake has the cipher suites and the session settings of the FAPI profile
-//! ([`edge`], [`tls`]); then a connection speaks HTTP/1 (`http1`) or HTTP/2 (`http2`), within the same bounds. The
-//! revocation lists that a listener fetches are its own too ([`lists`]), and so is how its socket passes to the
-//! process that comes after ([`handover`]).
+//! ([`edge`], [`tls`]); then a connection speaks HTTP/1 (`http1`) or HTTP/2 (`http2`), within the same bounds. How
+//! a socket passes to the process that comes after is a listener's too ([`handover`]).
 
 pub mod tls;
 pub mod parameters;
@@ -18,7 +17,7 @@ pub mod guests;
 pub mod handover;
 mod http1;
 mod http2;
-pub mod lists;
+
 mod probe;
 mod proxy_protocol;
 pub mod service;

@@ -220,8 +220,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ask::RemoteError;
     use crate::limits::Holder;
-    use crate::remote::RemoteError;
 
     #[test]
     fn undecidable_is_never_the_callers_fault() {

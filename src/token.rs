@@ -17,6 +17,7 @@ pub mod bearer;
 pub mod claims;
 pub mod issuer;
 pub mod jwks;
+pub mod keys;
 pub mod jwt;
 pub mod introspection;
 pub mod binding;
@@ -47,6 +48,7 @@ use inquiry::Inquiries;
 pub use inquiry::{InquiryNotice, InquiryWitness, KEEP_INACTIVE};
 use introspection::Introspector;
 pub use issuer::{Issuer, Issuers};
+pub use keys::{IssuerKeys, KeysInForce};
 use memo::{RememberedToken, TokenMark};
 pub use revoked::{Revoked, TokenRevocation};
 
@@ -324,7 +326,7 @@ impl Tokens {
         let header = parts.header()?;
         let algorithm = header.algorithm(&self.signed_rules.algorithms)?;
         header.require_type(&self.signed_rules.types)?;
-        let set = keys.with_key(header.kid(), now).await?;
+        let set = keys.clone().with_key(header.kid(), now).await?;
         let named = set.keys.find(header.kid()).ok_or(TokenError::UnknownKey)?;
         parts.verify(named.key(algorithm)?, algorithm)?;
         let mut token = claims.judge(ClaimsSource::Jwt, &self.rules, now)?;
@@ -348,13 +350,13 @@ impl Tokens {
 
     /// Begins to read the key sets that are due.
     pub fn refresh_due(&self, now: Moment) {
-        self.issuers.key_sources().for_each(|keys| keys.refresh_if_due(now));
+        self.issuers.keys().for_each(|keys| keys.clone().refresh_if_due(now));
     }
 
     /// Reads all key sets, at the same time, and waits for them.
     pub async fn refresh(&self, now: Moment) {
         let mut reads = JoinSet::new();
-        for keys in self.issuers.key_sources() {
+        for keys in self.issuers.keys() {
             let keys = keys.clone();
             reads.spawn(async move { keys.refresh(now).await });
         }
@@ -363,6 +365,6 @@ impl Tokens {
 
     /// Whether the stage can decide: every issuer that has keys has some that count.
     pub fn is_ready(&self, now: Moment) -> bool {
-        self.issuers.key_sources().all(|keys| keys.is_ready(now))
+        self.issuers.keys().all(|keys| keys.is_ready(now))
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::Assembler;
 use super::witnesses::{BreakerWords, Causes};
+use crate::ask::Breakers;
 use crate::config::{ConsentSettings, EndpointSettings, WebhookSettings};
 use crate::consent::{Consents, Events, Registry, RegistryNotice, RegistryWitness};
 use crate::moment::Moment;
-use crate::remote::Breakers;
 use crate::report::Metrics;
 
 const BREAKER: BreakerWords = BreakerWords {

@@ -12,12 +12,12 @@ use super::trust::seconds;
 use crate::address::Networks;
 use crate::config::{ListenerSettings, ServerCertificate};
 use crate::identity::Profile;
-use crate::listener::lists::Point;
 use crate::listener::server_certificates::PresentedCertificate;
 use crate::listener::tls::{Acceptor, TlsSetup};
 use crate::listener::{ByName, Clients};
 use crate::moment::Moment;
 use crate::route::Exposure;
+use crate::services::lists::Point;
 
 /// One listener, ready to accept.
 pub struct ListenerConfiguration {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{Assembler, Kept};
 use crate::config::PointSettings;
 use crate::identity::ListIssuers;
-use crate::listener::lists::{Point, PointSetup};
 use crate::moment::Moment;
+use crate::services::lists::{Point, PointSetup};
 
 /// The points that a configuration has so far: listeners that say the same of a point share it.
 #[derive(Default)]

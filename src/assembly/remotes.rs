@@ -6,10 +6,11 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Assembler;
+use crate::ask::Ask;
 use crate::config::values::URL;
 use crate::config::{EndpointSettings, Secret};
 use crate::listener::tls::provider;
-use crate::remote::{Ask, Endpoint, Remote};
+use crate::services::{Endpoint, Remote};
 
 impl Assembler<'_> {
     /// The client of an endpoint, or who stands in for it.

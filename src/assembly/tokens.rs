@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use super::Assembler;
 use super::witnesses::{BreakerWords, Causes};
+use crate::ask::Breakers;
 use crate::config::{
     Authentication, IntrospectionSettings, IssuerSettings, KeySettings, OriginSettings, Place,
     Secret, TokenSettings, read_key_set,
 };
 use crate::moment::Moment;
-use crate::remote::Breakers;
 use crate::report::Metrics;
+use crate::services::key_sets::kept::{KeySetKeeper, Recalled};
+use crate::services::key_sets::origin::Metadata;
+use crate::services::key_sets::{KeySetEvent, KeySetWitness, KeySource, Origin, Setup};
 use crate::token::introspection::{Assertion, ClientAuthentication, Introspector};
-use crate::token::jwks::kept::{KeySetKeeper, Recalled};
-use crate::token::jwks::origin::Metadata;
-use crate::token::jwks::source::{self, Setup};
-use crate::token::jwks::{KeySet, KeySetEvent, KeySource, Origin};
-use crate::token::{InquiryNotice, InquiryWitness, Issuer, Issuers, Tokens};
+use crate::token::jwks::KeySet;
+use crate::token::{InquiryNotice, InquiryWitness, Issuer, IssuerKeys, Issuers, Tokens};
 
 const BREAKER: BreakerWords = BreakerWords {
     service: "introspection",
@@ -25,25 +25,48 @@ const BREAKER: BreakerWords = BreakerWords {
     closed: "the introspection endpoint is asked again, for one organisation",
 };
 
+/// The stage, what it was built of, and the key sets that it asks.
+pub(super) struct BuiltTokens {
+    pub(super) settings: TokenSettings,
+    pub(super) stage: Arc<Tokens>,
+    /// Of each issuer; nothing of one whose tokens are introspected.
+    pub(super) key_sets: Vec<Option<Arc<KeySource>>>,
+}
+
+impl BuiltTokens {
+    /// The key set that the same settings of an issuer built.
+    fn key_set(&self, settings: &IssuerSettings) -> Option<Arc<KeySource>> {
+        let position = self.settings.issuers.iter().position(|issuer| issuer == settings)?;
+        self.key_sets.get(position)?.clone()
+    }
+}
+
 impl Assembler<'_> {
     /// The stage that the same settings built before, or a new one that knows the same revoked tokens. Of a stage that
     /// changed, the key sets of issuers that did not are kept.
-    pub(super) fn tokens(&self, settings: TokenSettings) -> Option<(TokenSettings, Arc<Tokens>)> {
-        if let Some(kept) = self.before.filter(|kept| kept.token.0 == settings) {
-            return Some((settings, kept.token.1.clone()));
+    pub(super) fn tokens(&self, settings: TokenSettings) -> Option<BuiltTokens> {
+        if let Some(kept) = self.before.filter(|kept| kept.token.settings == settings) {
+            let (stage, key_sets) = (kept.token.stage.clone(), kept.token.key_sets.clone());
+            return Some(BuiltTokens { settings, stage, key_sets });
         }
-        let issuers: Vec<Option<Issuer>> =
-            settings.issuers.iter().map(|issuer| self.issuer(issuer)).collect();
+        let read: Vec<Option<Option<Arc<KeySource>>>> =
+            settings.issuers.iter().map(|issuer| self.keys_of(issuer)).collect();
+        let key_sets: Option<Vec<Option<Arc<KeySource>>>> = read.into_iter().collect();
         let introspection = match &settings.introspection {
             Some(introspection) => Some(self.introspector(introspection)?),
             None => None,
         };
-        let issuers = Issuers::new(issuers.into_iter().collect::<Option<_>>()?);
+        let key_sets = key_sets?;
+        let issuer = |(settings, keys): (&IssuerSettings, &Option<Arc<KeySource>>)| {
+            let keys = keys.clone().map(|keys| keys as Arc<dyn IssuerKeys>);
+            Issuer { name: settings.name.clone(), keys }
+        };
+        let issuers = Issuers::new(settings.issuers.iter().zip(&key_sets).map(issuer).collect());
         let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
-        let revoked = self.before.map(|kept| kept.token.1.revoked()).unwrap_or_default();
+        let revoked = self.before.map(|kept| kept.token.stage.revoked()).unwrap_or_default();
         let tokens =
             Tokens::new(rules, signed_rules, settings.limits, issuers, introspection, revoked);
-        Some((settings, Arc::new(tokens)))
+        Some(BuiltTokens { settings, stage: Arc::new(tokens), key_sets })
     }
 
     fn introspector(
@@ -60,14 +83,13 @@ impl Assembler<'_> {
         Some((Introspector::new(service, breakers, authentication), witness(self.metrics)))
     }
 
-    fn issuer(&self, settings: &IssuerSettings) -> Option<Issuer> {
-        let kept = self.before.and_then(|kept| kept.key_source(settings));
-        let keys = match (&settings.keys, kept) {
-            (_, Some(kept)) => Some(kept),
-            (Some(keys), None) => Some(self.key_source(&settings.name, keys)?),
-            (None, None) => None,
-        };
-        Some(Issuer { name: settings.name.clone(), keys })
+    /// The keys of an issuer: nothing if they are wrong, nothing inside if its tokens are introspected.
+    fn keys_of(&self, settings: &IssuerSettings) -> Option<Option<Arc<KeySource>>> {
+        match (&settings.keys, self.before.and_then(|kept| kept.token.key_set(settings))) {
+            (_, Some(kept)) => Some(Some(kept)),
+            (Some(keys), None) => Some(Some(self.key_source(&settings.name, keys)?)),
+            (None, None) => Some(None),
+        }
     }
 
     /// A source that begins with what is known: the file, or what was kept.
@@ -181,7 +203,7 @@ fn witness(metrics: &Metrics) -> InquiryWitness {
 }
 
 /// Counts and logs what happens to key sets.
-fn key_witness(metrics: &Metrics) -> source::KeySetWitness {
+fn key_witness(metrics: &Metrics) -> KeySetWitness {
     let key_sets = metrics.key_sets();
     Arc::new(move |issuer, event| match event {
         KeySetEvent::Read { cause, changed } => {

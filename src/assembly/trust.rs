@@ -12,10 +12,10 @@ use crate::identity::{
     Trust, TrustDomain,
 };
 use crate::listener::Clients;
-use crate::listener::lists::Point;
 use crate::listener::tls::provider;
 use crate::moment::Moment;
 use crate::report::Metrics;
+use crate::services::lists::Point;
 
 impl Assembler<'_> {
     /// What the listener `name` trusts, and from where its lists come. A domain of that name goes on with another

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::remote::{BreakerWitness, RemoteError};
+use crate::ask::{BreakerWitness, RemoteError};
 use crate::report::Metrics;
 
 /// What is said of the breaker of a service.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::Table;
-use crate::remote::BreakerSettings;
+use crate::ask::BreakerSettings;
 
 /// Unless configured.
 pub(super) const DEFAULT: BreakerSettings =

@@ -8,8 +8,8 @@ use super::listeners::ListenerSettings;
 use super::webhook::{WebhookSettings, read_webhook};
 use super::words::Keyword;
 use super::{breaker, traffic};
+use crate::ask::BreakerSettings;
 use crate::consent::{ConsentKind, ConsentPreset, ConsentRules, ConsentSource, Memory};
-use crate::remote::BreakerSettings;
 use crate::route::PriorityClass;
 use crate::terms::{MemberPointers, MissingExpiration, Reading, States};
 

@@ -10,8 +10,8 @@ use url::Url;
 use super::document::{Located, Spot, Table};
 use super::secret::Secret;
 use super::{pem, values};
+use crate::ask::is_loopback;
 use crate::listener::tls::provider;
-use crate::remote::is_loopback;
 
 /// What the configuration says of an endpoint.
 #[derive(PartialEq)]

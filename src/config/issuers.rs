@@ -8,8 +8,9 @@ use url::Url;
 use super::document::{Located, Place, Spot, Table};
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::{pem, values};
+use crate::services::key_sets::Pace;
 use crate::token::Algorithm;
-use crate::token::jwks::{KeySet, Pace};
+use crate::token::jwks::KeySet;
 
 const ISSUERS: &str = "one or more [[token.issuers]] tables";
 const ISSUER: &str = "the exact iss of its access tokens";

@@ -8,7 +8,7 @@ use super::document::Table;
 use super::endpoint::{self, EndpointSettings, Needs};
 use super::secret::Secret;
 use super::{breaker, pem};
-use crate::remote::BreakerSettings;
+use crate::ask::BreakerSettings;
 use crate::token::introspection::Assertion;
 
 /// What `[token.introspection]` says.

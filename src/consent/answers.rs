@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::registry::ChosenBy;
 use super::{ConsentError, ConsentId, ConsentKind, Memory, Registry};
+use crate::ask::RemoteError;
 use crate::digest::{Digest, Hashing, places};
 use crate::moment::Moment;
-use crate::remote::RemoteError;
 use crate::terms::{ConsentStatus, Terms};
 
 /// What there is to tell of the registry.

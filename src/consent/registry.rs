@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::{ConsentError, ConsentId, ConsentKind};
-use crate::remote::{Ask, Breakers, Question, RemoteError};
+use crate::ask::{Ask, Breakers, Question, RemoteError};
 use crate::strict;
 use crate::terms::{Reading, Terms};
 use crate::token::ClientId;

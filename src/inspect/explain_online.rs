@@ -12,8 +12,9 @@ use url::Url;
 use super::InspectError;
 use crate::admin::decisions::DECISIONS;
 use crate::admission::{Note, Step};
+use crate::ask::{Ask, Question};
 use crate::config;
-use crate::remote::{Ask, Endpoint, Question, Remote};
+use crate::services::{Endpoint, Remote};
 
 /// The verdict on what its rules would have refused.
 const SHADOW: &str = "would_refuse";

@@ -9,8 +9,9 @@ use crate::assembly;
 use crate::config::Mistake;
 use crate::moment::Moment;
 use crate::report::Metrics;
-use crate::token::jwks::kept::Recalled;
-use crate::token::jwks::{self, KeySource, Surveyed};
+use crate::services::key_sets::KeySource;
+use crate::services::key_sets::kept::Recalled;
+use crate::token::jwks::{self, Surveyed};
 
 /// What was found.
 pub struct KeySetTable {
@@ -31,12 +32,11 @@ pub fn status(config: &Path) -> Result<KeySetTable, Vec<Mistake>> {
         // Writing to a string does not fail.
         let _ = writeln!(status.text, "{warning}");
     }
-    let tokens = loaded.configuration.serving.admission.tokens;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
         return Err(Vec::new());
     };
-    for keys in tokens.issuers().key_sources() {
+    for keys in loaded.configuration.kept.key_sets() {
         status.is_good &= runtime.block_on(describe(keys, &mut status.text));
     }
     Ok(status)
@@ -50,7 +50,7 @@ async fn describe(keys: &KeySource, text: &mut String) -> bool {
     let _ = writeln!(text, "{}:", setup.issuer);
     let _ = writeln!(text, "  from  {kind}, read again after {again} s, counts for {counts} s");
     let surveyed = match keys.read().await {
-        Ok(read) => jwks::survey(&read.json, &setup.algorithms),
+        Ok(read) => jwks::survey(&read.json, &setup.algorithms).map_err(Into::into),
         Err(error) => Err(error),
     };
     let usable = match &surveyed {

@@ -10,9 +10,9 @@ use crate::assembly;
 use crate::config::Mistake;
 use crate::identity::RevocationList;
 use crate::identity::revocation::ListOrigin;
-use crate::listener::lists::Point;
 use crate::moment::Moment;
 use crate::report::Metrics;
+use crate::services::lists::Point;
 
 /// Shows the anchors and lists of a configuration, or what is wrong with it.
 pub fn run(config: &Path) -> Result<String, Vec<Mistake>> {

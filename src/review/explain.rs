@@ -19,6 +19,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::rehearsal::{self, shake_hands};
 use crate::admission::{Admission, Arriving, Note, Refused, Step};
+use crate::ask::Ask;
 use crate::assembly::{self, ListenerConfiguration, Loaded, StandIn};
 use crate::config::Mistake;
 use crate::identity::Peer;
@@ -27,7 +28,6 @@ use crate::inspect::explain_online::Records;
 use crate::interaction::Interaction;
 use crate::listener::Clients;
 use crate::moment::{Moment, Stopwatch};
-use crate::remote::Ask;
 use crate::report::Metrics;
 use crate::report::refusal_log::RefusedRequest;
 use crate::request::form::HeadParts;

@@ -10,6 +10,7 @@ mod case;
 mod certificate;
 mod der;
 mod gateway;
+mod keys;
 mod bench;
 mod probe;
 mod registry;

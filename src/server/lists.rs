@@ -3,7 +3,7 @@
 //! Takes the distribution points of the configuration in force; follows each in a task of its own, on a runtime
 //! of its own, so that a list of some megabytes delays no request and lists are here before the first one. A
 //! reload goes on following the points that it keeps. What becomes of a fetch is decided by the point
-//! ([`crate::listener::lists`]); here it is logged and counted.
+//! ([`crate::services::lists`]); here it is logged and counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tokio::task::AbortHandle;
 
 use crate::assembly::ListenerConfiguration;
 use crate::identity::{Leniency, Trust};
-use crate::listener::lists::{FetchError, Point, Refreshed};
 use crate::moment::Moment;
 use crate::report::Metrics;
+use crate::services::lists::{FetchError, Point, Refreshed};
 
 /// Fetches under way at a time: each may hold a list of the greatest size.
 const MOST_AT_A_TIME: usize = 8;

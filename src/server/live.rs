@@ -23,8 +23,8 @@ use crate::listener::{Guests, WireLimits};
 use crate::moment::Moment;
 use crate::report::{ApplicationLog, Metrics};
 use crate::route::Exposure;
+use crate::token::IssuerKeys;
 use crate::token::Tokens;
-use crate::token::jwks::KeySource;
 
 /// How long a start, or a reload, waits for lists that it does not have yet.
 pub(super) const FIRST_LISTS_WITHIN: Duration = Duration::from_secs(5);
@@ -180,8 +180,8 @@ impl Live {
         *self.kept.lock() = configuration.kept;
         let before = self.serving.swap(Arc::new(configuration.serving));
         let now_known = &self.serving.load_full().admission.tokens;
-        for issuer in before.admission.tokens.issuers().key_sources() {
-            let issuer = &issuer.setup().issuer;
+        for keys in before.admission.tokens.issuers().keys() {
+            let issuer = keys.issuer();
             if now_known.issuers().find(issuer).is_none() {
                 self.metrics.key_sets().forget(issuer);
             }
@@ -216,14 +216,14 @@ impl Live {
         let now = Moment::now();
         tokens.refresh(now).await;
         let before = self.serving.load_full();
-        let is_new = |keys: &&Arc<KeySource>| {
-            let mut known = before.admission.tokens.issuers().key_sources();
+        let is_new = |keys: &&Arc<dyn IssuerKeys>| {
+            let mut known = before.admission.tokens.issuers().keys();
             !known.any(|known| Arc::ptr_eq(known, keys))
         };
-        let mut lacking = tokens.issuers().key_sources().filter(is_new);
+        let mut lacking = tokens.issuers().keys().filter(is_new);
         let lacking = lacking.find(|keys| !keys.is_ready(now));
         if let Some(keys) = lacking {
-            tracing::error!(issuer = keys.setup().issuer, "the new key set cannot be read");
+            tracing::error!(issuer = keys.issuer(), "the new key set cannot be read");
         }
         lacking.is_none()
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::remote::RemoteError;
+use crate::ask::RemoteError;
 
 /// Why a token was refused, or why the gateway cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

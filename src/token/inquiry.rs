@@ -11,10 +11,10 @@ use std::time::Duration;
 use super::cache::{Cached, UntilExpiry};
 use super::introspection::{Introspection, Introspector};
 use super::{ClaimRules, TokenError, TokenLimits, VerifiedToken, jwt};
+use crate::ask::RemoteError;
 use crate::digest::{Digest, Hashing};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
-use crate::remote::RemoteError;
 
 /// What there is to tell of the authorization server's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

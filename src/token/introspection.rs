@@ -16,9 +16,9 @@ use url::form_urlencoded;
 
 use super::claims::{ClaimRules, Claims, ClaimsSource};
 use super::{TokenError, VerifiedToken};
+use crate::ask::{Ask, Breakers, Question, RemoteError};
 use crate::identity::OrganisationId;
 use crate::moment::Moment;
-use crate::remote::{Ask, Breakers, Question, RemoteError};
 pub use assertion::Assertion;
 
 /// How the gateway authenticates to the authorization server.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::jwks::KeySource;
+use super::keys::IssuerKeys;
 
 /// An authorization server.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Issuer {
     /// The exact `iss` of its tokens.
     pub name: String,
     /// Its keys; without, its tokens are introspected.
-    pub keys: Option<Arc<KeySource>>,
+    pub keys: Option<Arc<dyn IssuerKeys>>,
 }
 
 /// The configured issuers.
@@ -38,17 +38,17 @@ impl Issuers {
     }
 
     /// The keys of the issuer at a position.
-    pub fn keys_at(&self, position: usize) -> Option<&KeySource> {
+    pub fn keys_at(&self, position: usize) -> Option<&dyn IssuerKeys> {
         self.at(position)?.keys.as_deref()
     }
 
     /// Whether any issuer has keys.
     pub fn have_keys(&self) -> bool {
-        self.key_sources().next().is_some()
+        self.keys().next().is_some()
     }
 
     /// The keys of all issuers that have any.
-    pub fn key_sources(&self) -> impl Iterator<Item = &Arc<KeySource>> {
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<dyn IssuerKeys>> {
         self.0.iter().filter_map(|issuer| issuer.keys.as_ref())
     }
 }

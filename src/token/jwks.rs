@@ -1,6 +1,5 @@
-//! The key sets of authorization servers (RFC 7517): what a set says, where it comes from ([`origin`]),
-//! when it is read again ([`pace`]), for how long the last good one counts ([`source`]) and what is kept of it
-//! for the next start ([`kept`]).
+//! The key sets of authorization servers (RFC 7517): what a set says. Where it comes from, when it is read again and for
+//! how long the last good one counts is [`crate::services::key_sets`]'s.
 //!
 //! Keys that cannot verify a token here are left out, as RFC 7517 section 5 has it: another type, use,
 //! operation or algorithm, too short, malformed, or without a name among several. Keys may share a `kid` (RFC
@@ -9,12 +8,6 @@
 //!
 //! The library reads a key's members and not whether they stand twice, are long enough, or fit together: that is
 //! judged here.
-
-mod flight;
-pub mod kept;
-pub mod origin;
-pub mod pace;
-pub mod source;
 
 use std::collections::HashMap;
 
@@ -30,31 +23,18 @@ use thiserror::Error;
 
 use super::TokenError;
 use super::algorithm::Algorithm;
-use crate::remote::RemoteError;
 use crate::strict;
-pub use origin::Origin;
-pub use pace::Pace;
-pub use source::{Cause, KeySetEvent, KeySource};
 
 /// Keys of a set. Authorization servers have a handful.
 const MOST_KEYS: usize = 100;
 /// Bytes of a `kid`: what is longer names no key.
-const LONGEST_KID: usize = 256;
+pub const LONGEST_KID: usize = 256;
 const SHORTEST_RSA_BITS: usize = 2048;
 const LONGEST_RSA_BITS: usize = 8192;
 
-/// Why a key set was not taken.
+/// Why a text is no key set.
 #[derive(Debug, Error)]
 pub enum KeySetError {
-    /// The file cannot be read.
-    #[error("cannot read the file: {0}")]
-    File(#[from] std::io::Error),
-    /// The authorization server gave no usable answer.
-    #[error("cannot fetch: {0}")]
-    Remote(#[from] RemoteError),
-    /// The issuer's metadata is not JSON, is another issuer's, or names no acceptable `jwks_uri`.
-    #[error("the issuer's metadata {0}")]
-    Metadata(&'static str),
     /// Not a JSON Web Key Set.
     #[error("not a JSON Web Key Set: {0}")]
     Malformed(serde_json::Error),
@@ -73,9 +53,6 @@ impl KeySetError {
     /// The name in metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::File(_) => "file",
-            Self::Remote(error) => error.reason(),
-            Self::Metadata(_) => "metadata",
             Self::Malformed(_) => "malformed",
             Self::TooMany => "too_many",
             Self::Ambiguous => "ambiguous",

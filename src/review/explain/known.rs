@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use http::StatusCode;
 use parking_lot::Mutex;
 
+use crate::ask::{Ask, Question, RemoteError, Reply};
 use crate::consent::ConsentError;
 use crate::refusal::Refusal;
-use crate::remote::{Ask, Question, RemoteError, Reply};
 use crate::token::TokenError;
 
 /// What a service says.

@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::authority::TrialAuthority;
 use super::case::{Before, HOST, TrialCase};
 use super::certificate::ClientCertificate;
+use super::keys::TrialKeys;
 use super::registry::{self, TrialRegistry};
 use super::token::{AUDIENCE, ISSUER, Token};
 use super::verdict::TrialVerdict;
@@ -32,11 +33,9 @@ use crate::refusal::Refusal;
 use crate::request::form::HeadParts;
 use crate::review::rehearsal::{self, MutualDoor, shake_hands};
 use crate::route::{self, Access, Exposure, Route, Routes};
-use crate::token::jwks::source::Setup;
-use crate::token::jwks::{KeySource, Origin, Pace};
 use crate::token::{
-    Algorithm, ClaimRules, GrantRule, Issuer, Issuers, ParticipantRule, SignedRules, TokenLimits,
-    Tokens,
+    Algorithm, ClaimRules, GrantRule, Issuer, Issuers, KeysInForce, ParticipantRule, SignedRules,
+    TokenLimits, Tokens,
 };
 
 /// Since the start of a process that the limits count in: late enough for cases that look back.
@@ -276,10 +275,9 @@ fn tokens(authority: &TrialAuthority) -> Option<Tokens> {
         carrying: None,
     };
     let algorithms = vec![Algorithm::Ps256];
-    let keys = KeySource::new(key_setup(&algorithms));
-    let now = Moment::at(UPTIME, SystemTime::UNIX_EPOCH);
-    keys.begin_with(authority.keys(&algorithms)?, Duration::ZERO, now);
-    let issuer = Issuer { name: ISSUER.to_owned(), keys: Some(Arc::new(keys)) };
+    let keys = KeysInForce { keys: authority.keys(&algorithms)?, revision: 1 };
+    let keys = Arc::new(TrialKeys::new(keys));
+    let issuer = Issuer { name: ISSUER.to_owned(), keys: Some(keys) };
     let signed = SignedRules { algorithms, types: vec!["at+jwt".to_owned()] };
     let limits = TokenLimits {
         longest: 8 * 1024,
@@ -288,24 +286,6 @@ fn tokens(authority: &TrialAuthority) -> Option<Tokens> {
         keep_inactive: Duration::from_secs(5),
     };
     Some(Tokens::new(rules, signed, limits, Issuers::new(vec![issuer]), None, Arc::default()))
-}
-
-/// Of keys that are there from the beginning and count to the end of the run.
-fn key_setup(algorithms: &[Algorithm]) -> Setup {
-    let pace = Pace {
-        refresh_interval: Duration::from_secs(300),
-        stale_for: Duration::from_secs(3600),
-        lookup_cooldown: Duration::from_secs(1),
-        timeout: Duration::from_secs(2),
-    };
-    Setup {
-        issuer: ISSUER.to_owned(),
-        origin: Origin::File("of the test run".into()),
-        algorithms: algorithms.to_vec(),
-        pace,
-        keeper: None,
-        witness: None,
-    }
 }
 
 /// A request like this one was admitted, and a backend answered 201.

@@ -11,10 +11,10 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
 use super::case::KnownConsent;
+use crate::ask::{Ask, BreakerSettings, Breakers, Question, RemoteError, Reply};
 use crate::config::Judging;
 use crate::consent::ConsentKind;
 use crate::moment::Moment;
-use crate::remote::{Ask, BreakerSettings, Breakers, Question, RemoteError, Reply};
 use crate::terms::{MemberPointers, Reading};
 
 /// Answers by path; nothing if the registry is out of order.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderValue;
+use portaria::ask::RemoteError;
 use portaria::consent::{ConsentError, ConsentStatus, EventError, Lapse};
 use portaria::idempotency::IdempotencyError;
 use portaria::identity::{IdentityError, PathReason, Rule};
@@ -11,7 +12,6 @@ use portaria::interaction::{Form, InteractionError};
 use portaria::limits::{Crowded, Holder, LimitExceeded, Standing, Whose};
 use portaria::parameters::ParameterError;
 use portaria::refusal::{Refusal, UpstreamError};
-use portaria::remote::RemoteError;
 use portaria::request::{RequestError, TargetError};
 use portaria::route::{ErrorForm, RouteError};
 use portaria::scope::ScopeError;

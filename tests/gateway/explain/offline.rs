@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use portaria::admission::Step;
 use portaria::lab::authorization::{AuthorizationServer, ISSUER, Signer, TokenContent, now};
 use portaria::lab::consents::Store;
-use portaria::token::jwks::kept::KeySetKeeper;
+use portaria::services::key_sets::kept::KeySetKeeper;
 use serde_json::{Value, json};
 
 use crate::harness::*;

@@ -1,92 +1,20 @@
-//! The services that portaria asks: key sets, introspection, the consent registry, revocation lists.
+//! The client of a service: one endpoint, its anchors and its deadline.
 //!
 //! Takes a URL, anchors and a deadline; gives a bounded answer or one of a few named faults. Never
 //! follows a redirect, never trusts a root that the configuration does not name, never waits longer
-//! than the deadline, never keeps more than the bound. A fault here means "cannot decide", never "no".
-
-pub mod ask;
-pub mod breaker;
-pub mod breakers;
-pub mod connect;
+//! than the deadline, never keeps more than the bound.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
-use thiserror::Error;
 use url::Url;
 
-pub use ask::{Ask, Question};
-use ask::{AskedAt, QuestionKind};
-pub use breaker::{Breaker, BreakerSettings, BreakerWitness};
-pub use breakers::Breakers;
-pub use connect::ConnectFault;
-
-/// Why a service gave no usable answer. No variant carries the URL: it may name a consent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RemoteError {
-    /// The client could not be built from the TLS configuration.
-    #[error("the client cannot be built")]
-    Client,
-    /// No connection.
-    #[error(transparent)]
-    Connect(ConnectFault),
-    /// No complete answer before the deadline.
-    #[error("no answer in time")]
-    Timeout,
-    /// The connection broke.
-    #[error("the connection broke")]
-    Broken,
-    /// The answer is longer than the bound.
-    #[error("the answer is too long")]
-    TooLong,
-    /// A status that answers nothing.
-    #[error("status {0}")]
-    Status(StatusCode),
-    /// The answer is not what the standard describes.
-    #[error("the answer is malformed")]
-    Malformed,
-    /// The answer is not JSON.
-    #[error("the answer is not application/json")]
-    MediaType,
-    /// It failed repeatedly, and is not asked for a while.
-    #[error("it failed repeatedly and is left alone for a while")]
-    LeftAlone,
-}
-
-impl RemoteError {
-    /// Whether the service could not be asked, or said so itself; not that it was and gave an answer of
-    /// no use.
-    pub fn is_outage(self) -> bool {
-        match self {
-            Self::Connect(_) | Self::Timeout | Self::Broken | Self::LeftAlone => true,
-            Self::Status(status) => {
-                status.is_server_error() || matches!(status.as_u16(), 408 | 429)
-            }
-            Self::Client | Self::TooLong | Self::Malformed | Self::MediaType => false,
-        }
-    }
-}
-
-impl RemoteError {
-    /// The name in metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Connect(fault) => fault.as_str(),
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-            Self::TooLong => "too_long",
-            Self::Status(_) => "status",
-            Self::Malformed => "malformed",
-            Self::MediaType => "media_type",
-            Self::LeftAlone => "left_alone",
-        }
-    }
-}
+use super::connect;
+use crate::ask::{Ask, AskedAt, Question, QuestionKind, RemoteError, Reply};
 
 /// How to reach a service.
 #[derive(Clone)]
@@ -118,43 +46,6 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// An answer within the bound.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The status.
-    pub status: StatusCode,
-    /// The fields.
-    pub fields: HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    /// An answer of JSON.
-    pub fn json(status: StatusCode, text: String) -> Self {
-        let media_type = HeaderValue::from_static("application/json");
-        let fields = [(header::CONTENT_TYPE, media_type)].into_iter().collect();
-        Self { status, fields, body: text.into_bytes() }
-    }
-
-    /// The entity tag of this version, to ask with next time (RFC 9110 section 13.1.2).
-    pub fn etag(&self) -> Option<&HeaderValue> {
-        self.fields.get(header::ETAG)
-    }
-
-    /// Whether it says that it is `application/json`, or a type whose suffix says so (RFC 6839).
-    pub fn is_json(&self) -> bool {
-        let media_type =
-            self.fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = media_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
-        let subtype = essence.strip_prefix("application/");
-        subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
-    }
-}
-
-/// Bytes of an answer.
-pub const LONGEST_ANSWER: usize = 256 * 1024;
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
@@ -226,16 +117,6 @@ impl Ask for Remote {
     }
 }
 
-/// Whether a URL leads to this machine, where encryption adds nothing.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 /// For an `http` endpoint: a TLS configuration that trusts nobody, so that nothing on the way can turn
 /// the request into an `https` one to an unknown party.
 fn no_trust() -> Result<rustls::ClientConfig, RemoteError> {
@@ -262,29 +143,8 @@ fn named(error: reqwest::Error) -> RemoteError {
     if error.is_timeout() {
         RemoteError::Timeout
     } else if error.is_connect() {
-        RemoteError::Connect(ConnectFault::of(&error))
+        RemoteError::Connect(connect::fault_of(&error))
     } else {
         RemoteError::Broken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_type_that_is_json_says_so() {
-        let answer = |media_type: Option<&'static str>| {
-            let field =
-                media_type.map(|text| (header::CONTENT_TYPE, HeaderValue::from_static(text)));
-            Reply { status: StatusCode::OK, fields: field.into_iter().collect(), body: Vec::new() }
-        };
-        for good in ["application/json", "Application/JWK-Set+json ; charset=utf-8"] {
-            assert!(answer(Some(good)).is_json(), "{good}");
-        }
-        for bad in ["text/html", "text/json", "application/jsonp", "application/octet-stream", ""] {
-            assert!(!answer(Some(bad)).is_json(), "{bad}");
-        }
-        assert!(!answer(None).is_json());
     }
 }

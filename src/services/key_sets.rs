@@ -9,6 +9,11 @@
 //! A set that cannot be read never replaces one that could, but for one: a well-formed set without any usable
 //! key says that the keys are withdrawn.
 
+mod flight;
+pub mod kept;
+pub mod origin;
+pub mod pace;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -17,17 +22,51 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
-use super::flight::{Lookup, Plan};
-use super::kept::KeySetKeeper;
-use super::origin::Fetched;
-use super::{KeySet, KeySetError, LONGEST_KID, Origin, Pace};
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::ask::RemoteError;
 use crate::moment::Moment;
-use crate::remote::RemoteError;
-use crate::token::TokenError;
 use crate::token::algorithm::Algorithm;
+use crate::token::jwks::{KeySet, KeySetError, LONGEST_KID};
+use crate::token::{IssuerKeys, KeysInForce, TokenError};
+use flight::{Lookup, Plan};
+use kept::KeySetKeeper;
+use origin::Fetched;
+pub use origin::Origin;
+pub use pace::Pace;
 
 /// For how long after it was read a set says that there is no other key.
 const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// Why a key set could not be read.
+#[derive(Debug, Error)]
+pub enum KeySetFetchError {
+    /// The file cannot be read.
+    #[error("cannot read the file: {0}")]
+    File(#[from] io::Error),
+    /// The authorization server gave no usable answer.
+    #[error("cannot fetch: {0}")]
+    Remote(#[from] RemoteError),
+    /// The issuer's metadata is not JSON, is another issuer's, or names no acceptable `jwks_uri`.
+    #[error("the issuer's metadata {0}")]
+    Metadata(&'static str),
+    /// What was read is no key set.
+    #[error(transparent)]
+    KeySet(#[from] KeySetError),
+}
+
+impl KeySetFetchError {
+    /// The name in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Remote(error) => error.reason(),
+            Self::Metadata(_) => "metadata",
+            Self::KeySet(error) => error.reason(),
+        }
+    }
+}
 
 /// Why a set is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +105,7 @@ pub enum KeySetEvent<'a> {
         /// Why it was to be.
         cause: Cause,
         /// What was in the way.
-        error: &'a KeySetError,
+        error: &'a KeySetFetchError,
         /// Whether there is a set that counts all the same.
         counts_on: bool,
     },
@@ -95,12 +134,9 @@ pub struct Setup {
     pub witness: Option<KeySetWitness>,
 }
 
-/// A set in force.
-pub struct InForce {
-    /// The keys.
-    pub keys: KeySet,
-    /// Tells these keys from those before.
-    pub revision: u64,
+/// A set in force, and until when.
+struct InForce {
+    set: Arc<KeysInForce>,
     /// Until when it is as good as what a lookup would find.
     fresh_until: Duration,
     usable_until: Duration,
@@ -108,8 +144,8 @@ pub struct InForce {
 
 /// The key set of one issuer.
 pub struct KeySource {
-    pub(super) setup: Setup,
-    pub(super) plan: Mutex<Plan>,
+    setup: Setup,
+    plan: Mutex<Plan>,
     in_force: ArcSwapOption<InForce>,
 }
 
@@ -135,26 +171,64 @@ impl KeySource {
         self.put_in_force(&mut self.plan.lock(), keys, age, now);
     }
 
-    /// Whether what the keys of a revision verified still counts.
-    pub fn vouches_for(&self, revision: u64, now: Moment) -> bool {
+    /// Reads the set once, without putting it in force.
+    pub async fn read(&self) -> Result<Fetched, KeySetFetchError> {
+        let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
+        reading.await.unwrap_or(Err(KeySetFetchError::Remote(RemoteError::Timeout)))
+    }
+
+    fn tell(&self, event: &KeySetEvent<'_>) {
+        if let Some(witness) = &self.setup.witness {
+            witness(&self.setup.issuer, event);
+        }
+    }
+
+    fn usable(&self, now: Moment) -> Option<Arc<InForce>> {
+        self.in_force.load_full().filter(|set| set.counts(now))
+    }
+
+    /// Puts a set in force that was read `age` ago. Returns whether its keys are others than before.
+    fn put_in_force(&self, plan: &mut Plan, keys: KeySet, age: Duration, now: Moment) -> bool {
+        let before = self.in_force.load_full();
+        let changed = before.is_none_or(|before| !before.set.keys.is_same_as(&keys));
+        plan.revision += u64::from(changed);
+        let pace = &self.setup.pace;
+        let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
+        let (fresh_until, usable_until) = (after(FRESH_FOR), after(pace.stale_for));
+        let set = Arc::new(KeysInForce { keys, revision: plan.revision });
+        self.in_force.store(Some(Arc::new(InForce { set, fresh_until, usable_until })));
+        changed
+    }
+
+    /// Takes the set out of force: its keys were withdrawn.
+    fn withdraw(&self) {
+        self.in_force.store(None);
+    }
+}
+
+#[async_trait]
+impl IssuerKeys for KeySource {
+    fn issuer(&self) -> &str {
+        &self.setup.issuer
+    }
+
+    fn vouches_for(&self, revision: u64, now: Moment) -> bool {
         let in_force = self.in_force.load();
-        let counts = |set: &Arc<InForce>| set.revision == revision && set.counts(now);
+        let counts = |of: &Arc<InForce>| of.set.revision == revision && of.counts(now);
         in_force.as_ref().is_some_and(counts)
     }
 
-    /// Whether there is a set that counts.
-    pub fn is_ready(&self, now: Moment) -> bool {
+    fn is_ready(&self, now: Moment) -> bool {
         self.usable(now).is_some()
     }
 
-    /// The set that has the key of a name, looked up once more if need be.
-    pub async fn with_key(
-        self: &Arc<Self>,
+    async fn with_key(
+        self: Arc<Self>,
         kid: Option<&str>,
         now: Moment,
-    ) -> Result<Arc<InForce>, TokenError> {
+    ) -> Result<Arc<KeysInForce>, TokenError> {
         let cause = match self.usable(now) {
-            Some(set) if set.keys.find(kid).is_some() => return Ok(set),
+            Some(of) if of.set.keys.find(kid).is_some() => return Ok(of.set.clone()),
             Some(_) => {
                 self.tell(&KeySetEvent::UnknownKey);
                 // Nothing to look up: no name, or one that no key has.
@@ -166,48 +240,20 @@ impl KeySource {
             None => Cause::NoKeys,
         };
         let lookup = self.look_up(cause, now).await;
-        let set = self.usable(now).ok_or(TokenError::NoKeys)?;
-        if set.keys.find(kid).is_some() { Ok(set) } else { Err(set.lacks(lookup, now)) }
-    }
-
-    /// Reads the set once, without putting it in force.
-    pub async fn read(&self) -> Result<Fetched, KeySetError> {
-        let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
-        reading.await.unwrap_or(Err(KeySetError::Remote(RemoteError::Timeout)))
-    }
-
-    pub(super) fn tell(&self, event: &KeySetEvent<'_>) {
-        if let Some(witness) = &self.setup.witness {
-            witness(&self.setup.issuer, event);
+        let of = self.usable(now).ok_or(TokenError::NoKeys)?;
+        if of.set.keys.find(kid).is_some() {
+            Ok(of.set.clone())
+        } else {
+            Err(of.lacks(lookup, now))
         }
     }
 
-    fn usable(&self, now: Moment) -> Option<Arc<InForce>> {
-        self.in_force.load_full().filter(|set| set.counts(now))
+    fn refresh_if_due(self: Arc<Self>, now: Moment) {
+        self.begin_if_due(now);
     }
 
-    /// Puts a set in force that was read `age` ago. Returns whether its keys are others than before.
-    pub(super) fn put_in_force(
-        &self,
-        plan: &mut Plan,
-        keys: KeySet,
-        age: Duration,
-        now: Moment,
-    ) -> bool {
-        let before = self.in_force.load_full();
-        let changed = before.is_none_or(|before| !before.keys.is_same_as(&keys));
-        plan.revision += u64::from(changed);
-        let pace = &self.setup.pace;
-        let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
-        let (fresh_until, usable_until) = (after(FRESH_FOR), after(pace.stale_for));
-        let set = InForce { keys, revision: plan.revision, fresh_until, usable_until };
-        self.in_force.store(Some(Arc::new(set)));
-        changed
-    }
-
-    /// Takes the set out of force: its keys were withdrawn.
-    pub(super) fn withdraw(&self) {
-        self.in_force.store(None);
+    async fn refresh(self: Arc<Self>, now: Moment) {
+        self.read_and_wait(now).await;
     }
 }
 
@@ -270,7 +316,7 @@ mod tests {
 
     /// What becomes of a kid at some second.
     async fn ask(source: &Arc<KeySource>, kid: &str, second: u64) -> Result<u64, TokenError> {
-        source.with_key(Some(kid), at(second)).await.map(|set| set.revision)
+        source.clone().with_key(Some(kid), at(second)).await.map(|set| set.revision)
     }
 
     const UNKNOWN: Result<u64, TokenError> = Err(TokenError::UnknownKey);
@@ -328,16 +374,16 @@ mod tests {
         let file = directory.path().join("jwks.json");
         publish(&file, &["a"]);
         let source = source(&file);
-        source.refresh(at(0)).await;
+        source.clone().refresh(at(0)).await;
         publish(&file, &["b"]);
-        source.refresh_if_due(at(53));
+        source.clone().refresh_if_due(at(53));
         assert!(source.plan.lock().flight_cause().is_none(), "it is not due");
-        source.refresh_if_due(at(54));
+        source.clone().refresh_if_due(at(54));
         assert_eq!(source.plan.lock().flight_cause(), Some(Cause::Schedule));
-        source.refresh(at(54)).await;
+        source.clone().refresh(at(54)).await;
         assert!(source.vouches_for(2, at(55)));
         publish(&file, &[]);
-        source.refresh(at(56)).await;
+        source.clone().refresh(at(56)).await;
         assert!(!source.is_ready(at(56)));
     }
 }

@@ -6,9 +6,7 @@
 //! elsewhere (a redirect), not signed by an issuer, from the future, expired, older than what is in force or
 //! about something else: then the list in force stays.
 //!
-//! Stands in the listener because it is the listener that has lists, and because of the ladder: identity,
-//! where lists are judged, knows no network, and the configuration, which builds points, must be able to
-//! keep them over a reload. When they are fetched is up to the server.
+//! The identity stage, where lists are judged, knows no network. When they are fetched is up to the server.
 
 pub mod schedule;
 
@@ -24,10 +22,10 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::ask::{Ask, Question, RemoteError, Reply};
 use crate::identity::{FetchedList, ListFault, ListIssuers, RevocationList};
 use crate::last_good::LastGood;
 use crate::moment::Moment;
-use crate::remote::{Ask, Question, RemoteError, Reply};
 
 /// Bytes of a list.
 const LARGEST_LIST: usize = 64 * 1024 * 1024;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::source::{Cause, KeySetEvent, KeySource};
-use super::{KeySet, KeySetError};
+use super::{Cause, KeySetEvent, KeySetFetchError, KeySource};
 use crate::moment::Moment;
+use crate::token::IssuerKeys;
+use crate::token::jwks::{KeySet, KeySetError};
 
 /// Reads that a lookup waits for at most: one that began before its token arrived, and its own.
 const MOST_WAITS: usize = 2;
@@ -67,12 +68,12 @@ struct Fresh {
 
 impl KeySource {
     /// Begins a read if one is due.
-    pub fn refresh_if_due(self: &Arc<Self>, now: Moment) {
+    pub(super) fn begin_if_due(self: &Arc<Self>, now: Moment) {
         self.join_or_depart(Cause::Schedule, now, |plan| plan.due <= now.since_start());
     }
 
     /// Reads the set, and waits for it.
-    pub async fn refresh(self: &Arc<Self>, now: Moment) {
+    pub(super) async fn read_and_wait(self: &Arc<Self>, now: Moment) {
         for _ in 0..MOST_WAITS {
             let Some(flight) = self.join_or_depart(Cause::Schedule, now, |_| true) else {
                 return;
@@ -138,7 +139,7 @@ impl KeySource {
         Some(flight)
     }
 
-    async fn read_fresh(&self) -> Result<Fresh, KeySetError> {
+    async fn read_fresh(&self) -> Result<Fresh, KeySetFetchError> {
         let read = self.read().await?;
         let keys = KeySet::parse(&read.json, &self.setup.algorithms)?;
         Ok(Fresh { keys, json: read.json, max_age: read.max_age })
@@ -159,12 +160,12 @@ impl KeySource {
         fresh.json
     }
 
-    fn bear(&self, error: &KeySetError, cause: Cause, now: Moment) {
+    fn bear(&self, error: &KeySetFetchError, cause: Cause, now: Moment) {
         let mut plan = self.plan.lock();
         plan.failures = plan.failures.saturating_add(1);
         let pause = self.setup.pace.after_failure(plan.failures);
         plan.due = now.since_start().saturating_add(pause);
-        if let KeySetError::Empty = error {
+        if let KeySetFetchError::KeySet(KeySetError::Empty) = error {
             self.withdraw();
         }
         drop(plan);
@@ -204,7 +205,7 @@ impl Landing {
             Err(error) => {
                 source.bear(&error, cause, now);
                 drop(self);
-                if let KeySetError::Empty = error {
+                if let KeySetFetchError::KeySet(KeySetError::Empty) = error {
                     source.keep(None, now).await;
                 }
             }

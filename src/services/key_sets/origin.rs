@@ -13,8 +13,8 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use url::Url;
 
-use super::KeySetError;
-use crate::remote::{Ask, LONGEST_ANSWER, Question, RemoteError, Reply, is_loopback};
+use super::KeySetFetchError;
+use crate::ask::{Ask, LONGEST_ANSWER, Question, RemoteError, Reply, is_loopback};
 
 /// Where the set comes from.
 #[derive(Debug)]
@@ -65,10 +65,10 @@ impl Metadata {
         Self { issuer: issuer.to_owned(), service, places }
     }
 
-    async fn read(&self) -> Result<Fetched, KeySetError> {
+    async fn read(&self) -> Result<Fetched, KeySetFetchError> {
         let [openid, oauth] = &self.places;
         let answer = match ask(&*self.service, Question::get_at(openid.clone())).await {
-            Err(KeySetError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
+            Err(KeySetFetchError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
                 ask(&*self.service, Question::get_at(oauth.clone())).await?
             }
             answer => answer?,
@@ -79,11 +79,11 @@ impl Metadata {
 
     /// The metadata must be the issuer's own (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3), and
     /// lead to no place that is less protected than where it came from.
-    fn key_set_of(&self, json: &[u8]) -> Result<Url, KeySetError> {
+    fn key_set_of(&self, json: &[u8]) -> Result<Url, KeySetFetchError> {
         let document: ServerMetadata = serde_json::from_slice(json)
-            .map_err(|_| KeySetError::Metadata("is not JSON with an issuer and a jwks_uri"))?;
+            .map_err(|_| KeySetFetchError::Metadata("is not JSON with an issuer and a jwks_uri"))?;
         if document.issuer != self.issuer {
-            return Err(KeySetError::Metadata("is another issuer's"));
+            return Err(KeySetFetchError::Metadata("is another issuer's"));
         }
         let [openid, _] = &self.places;
         let is_acceptable = |url: &Url| match url.scheme() {
@@ -92,13 +92,13 @@ impl Metadata {
             _ => false,
         };
         let url = Url::parse(&document.jwks_uri).ok().filter(is_acceptable);
-        url.ok_or(KeySetError::Metadata("names no acceptable jwks_uri"))
+        url.ok_or(KeySetFetchError::Metadata("names no acceptable jwks_uri"))
     }
 }
 
 impl Origin {
     /// Reads the set.
-    pub async fn read(&self) -> Result<Fetched, KeySetError> {
+    pub async fn read(&self) -> Result<Fetched, KeySetFetchError> {
         match self {
             Self::File(path) => read_file(path).await,
             Self::Url(service) => read(&**service, Question::get(&[])).await,
@@ -116,7 +116,7 @@ impl Origin {
     }
 }
 
-async fn read_file(path: &PathBuf) -> Result<Fetched, KeySetError> {
+async fn read_file(path: &PathBuf) -> Result<Fetched, KeySetFetchError> {
     let file = tokio::fs::File::open(path).await?;
     let mut json = Vec::new();
     let bound = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
@@ -127,13 +127,13 @@ async fn read_file(path: &PathBuf) -> Result<Fetched, KeySetError> {
     Ok(Fetched { json, max_age: None })
 }
 
-async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Fetched, KeySetError> {
+async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Fetched, KeySetFetchError> {
     let answer = ask(service, question).await?;
     Ok(Fetched { max_age: max_age(&answer.fields), json: answer.body })
 }
 
 /// A JSON document.
-async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Reply, KeySetError> {
+async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Reply, KeySetFetchError> {
     let answer = service.ask(question).await?;
     if answer.status != StatusCode::OK {
         return Err(RemoteError::Status(answer.status).into());

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::{KeySet, KeySetError};
+use crate::ask::LONGEST_ANSWER;
 use crate::last_good::LastGood;
 use crate::moment::Moment;
-use crate::remote::LONGEST_ANSWER;
+
 use crate::token::algorithm::Algorithm;
+use crate::token::jwks::{KeySet, KeySetError};
 
 /// The clock may have been set back by so much since the set was kept.
 const SKEW: u64 = 60;
