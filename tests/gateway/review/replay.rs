@@ -680,6 +680,16 @@ fn what_a_line_does_not_prove_is_unknown() {
             on("2026-03-01", line("GET", Some("/open"), None)),
             "\"allowed\" -> {\"refused\":\"route_retired\"}",
         ),
+        // Which of two faults of a query comes first is not known.
+        (
+            &*with(OPEN, "query = [{ name = \"page\", values = [\"1\"] }]"),
+            &*with(
+                OPEN,
+                "query = [{ name = \"page\", values = [\"1\"] }]\nother_query = \"refused\"",
+            ),
+            line("GET", Some("/open"), Some("parameters_value")),
+            "unknown \"what the path and query were\"",
+        ),
         // A code that this version does not know.
         (
             POLICY,
