@@ -20,7 +20,7 @@ pub(super) struct Survey {
     pub(super) answers: [BenchAnswer; 2],
     pub(super) dimensions: Vec<AskedDimension>,
     /// What a set says to requests that are otherwise in two things.
-    pairs: HashMap<(Side, [VariationAt; 2]), Option<String>>,
+    pairs: HashMap<(Side, [VariationAt; 2]), Vec<Option<String>>>,
 }
 
 /// A dimension, and what both said of each of its variations.
@@ -89,26 +89,36 @@ impl Survey {
         fault(self.answer(side, place)?)
     }
 
-    /// With which code a set refuses requests that are otherwise in two things.
+    /// With which code a set refuses requests that are otherwise in two things: one code, or one for each order, of
+    /// what has an order in a request.
     pub(super) fn pair(
         &mut self,
         side: Side,
         mut places: [VariationAt; 2],
         bench: &mut Bench,
-    ) -> Result<Option<String>, SetUpError> {
+    ) -> Result<Vec<Option<String>>, SetUpError> {
         places.sort_unstable();
         if let Some(known) = self.pairs.get(&(side, places)) {
             return Ok(known.clone());
         }
         let [before, after] = &self.good;
         let good = if side == Side::Before { before } else { after };
-        let variation = |(at, which): VariationAt| self.dimensions.get(at)?.variations.get(which);
-        let both = places.into_iter().filter_map(variation);
-        let probe = both.fold(good.clone(), |probe, (variation, _)| variation.of(&probe));
-        let answer = bench.ask_one(side, &probe)?;
-        let code = answer.by_rules.code().map(str::to_owned);
-        self.pairs.insert((side, places), code.clone());
-        Ok(code)
+        let [one, other] = places;
+        let [first, last] = [[one, other], [other, one]].map(|places| {
+            let variation =
+                |(at, which): VariationAt| self.dimensions.get(at)?.variations.get(which);
+            let both = places.into_iter().filter_map(variation);
+            both.fold(good.clone(), |probe, (variation, _)| variation.of(&probe))
+        });
+        let mut code = |probe: &Probe| -> Result<Option<String>, SetUpError> {
+            Ok(bench.ask_one(side, probe)?.by_rules.code().map(str::to_owned))
+        };
+        let mut codes = vec![code(&first)?];
+        if first != last {
+            codes.push(code(&last)?);
+        }
+        self.pairs.insert((side, places), codes.clone());
+        Ok(codes)
     }
 }
 

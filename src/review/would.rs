@@ -229,7 +229,7 @@ impl Survey {
         }
         for cause in causes {
             let said = self.fault(Side::Before, cause).map(|(_, code)| code.to_owned());
-            if self.pair(Side::Before, [cause, place], bench)? == said {
+            if self.pair(Side::Before, [cause, place], bench)?.contains(&said) {
                 return Ok(true);
             }
         }
@@ -318,7 +318,8 @@ impl Survey {
             }
             for place in places(at) {
                 let alone = self.fault(Side::After, place).map(|(_, code)| code.to_owned());
-                if self.pair(Side::After, [place, other], bench)? != alone {
+                let codes = self.pair(Side::After, [place, other], bench)?;
+                if codes.iter().any(|code| *code != alone) {
                     return Ok(None);
                 }
             }

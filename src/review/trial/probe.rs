@@ -21,7 +21,7 @@ const ANOTHER_CLIENT: &str = "client-2";
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// By what a caller is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::review) enum Credential {
     /// Nothing: it comes to a public listener.
     Nothing,
@@ -38,7 +38,7 @@ pub(in crate::review) enum Credential {
 }
 
 /// What a request brings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::review) struct Probe {
     pub(in crate::review) method: Method,
     /// The segments, decoded.
