@@ -61,14 +61,15 @@ lab: build-lab
 
 lint: needs-cmake
 	cargo fmt --all --check
-	cargo clippy --quiet --all-targets --features lab -- -D warnings
+	cargo clippy --quiet --workspace --all-targets --features lab -- -D warnings
 	cargo clippy --quiet --lib --bin portaria -- -D warnings
 	cargo clippy --quiet --no-default-features --lib --bin portaria -- -D warnings
 	! cargo tree --quiet --no-default-features --edges normal | grep -E 'rcgen|saphyr|zip '
-	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features lab
+	! cargo tree --quiet --package portaria-decision --edges normal | grep -E 'pingora|reqwest|hyper|rusqlite|h2 |mio'
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --workspace --features lab
 
 test: lint
-	cargo test --quiet --features lab
+	cargo test --quiet --workspace --features lab
 
 # The independent suites of X.509 and of signatures, read from $$PORTARIA_SUITES.
 test-suites: needs-cmake

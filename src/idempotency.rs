@@ -27,10 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::moment::Moment;
+pub use crate::refusal::IdempotencyError;
 pub use keeper::{Keeper, StoreStanding};
 pub use operation::{AskedContent, Client, Fingerprint, Operation, OperationId};
 pub use record::{KeptAnswer, PassingAnswer, Record};
@@ -38,23 +38,6 @@ pub use seal::Secrets;
 pub use store::{StoreBounds, StoreError, examine};
 use under_way::{Claim, FoundOperation};
 use writer::{Keep, Occasion};
-
-/// Why an operation is not carried out and not answered again, or why the gateway cannot tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum IdempotencyError {
-    /// The key stands for another content.
-    #[error("the idempotency key was used with another content")]
-    OtherContent,
-    /// The operation was carried out, and its answer was not kept.
-    #[error("the operation was carried out, and its answer was not kept")]
-    AnswerNotKept,
-    /// The same operation is under way: cannot decide.
-    #[error("the same operation is under way")]
-    UnderWay,
-    /// The store does not answer, or too much waits for it: cannot decide.
-    #[error("the store of idempotent answers is not available")]
-    Store,
-}
 
 impl From<keeper::Unavailable> for IdempotencyError {
     fn from(_: keeper::Unavailable) -> Self {

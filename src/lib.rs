@@ -37,7 +37,8 @@
 //! # The ladder
 //!
 //! A module uses only modules that stand above it in the list; `tests/architecture.rs` holds this. Up to
-//! `admission` all is plain Rust on the types of the `http` crate: no socket, no framework, no clock.
+//! `admission` they are a crate of their own, `portaria-decision` (src/decision): plain Rust on the types of the `http` crate,
+//! without socket, framework, file or thread.
 //!
 //! # Invariants
 //!
@@ -47,31 +48,15 @@
 //! 4. Every exchange ends in exactly one sample.
 //! 5. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
-pub mod packs;
-pub mod moment;
-pub mod printed;
-pub mod pseudonym;
-pub mod digest;
-pub mod strict;
+// Named here as what they are: the first rungs of the ladder.
+pub use portaria_decision::{
+    address, admission, ask, consent, digest, http1, identity, interaction, limits, moment, packs,
+    parameters, printed, pseudonym, refusal, request, route, scope, strict, terms, token, version,
+};
+
 pub mod scratch;
-pub mod address;
-pub mod interaction;
-pub mod http1;
-pub mod request;
-pub mod identity;
-pub mod ask;
 pub mod last_good;
-pub mod scope;
-pub mod terms;
-pub mod token;
-pub mod consent;
-pub mod version;
-pub mod parameters;
-pub mod route;
-pub mod limits;
 pub mod idempotency;
-pub mod refusal;
-pub mod admission;
 pub mod headers;
 pub mod links;
 pub mod alarm;

@@ -23,6 +23,7 @@ use crate::listener::{Guests, WireLimits};
 use crate::moment::Moment;
 use crate::report::{ApplicationLog, Metrics};
 use crate::route::Exposure;
+use crate::services::key_sets;
 use crate::token::IssuerKeys;
 use crate::token::Tokens;
 
@@ -202,7 +203,7 @@ impl Live {
     /// Reads what requests cannot be decided without.
     pub(super) async fn get_ready(&self) -> Result<(), StartError> {
         let tokens = self.serving.load_full().admission.tokens.clone();
-        tokens.refresh(Moment::now()).await;
+        key_sets::read_all(&tokens, Moment::now()).await;
         let missing = self.missing();
         match missing.is_empty() {
             true => Ok(()),
@@ -214,7 +215,7 @@ impl Live {
     /// one; those that are in force already go on as they stand.
     async fn read_key_sets(&self, tokens: &Tokens) -> bool {
         let now = Moment::now();
-        tokens.refresh(now).await;
+        key_sets::read_all(tokens, now).await;
         let before = self.serving.load_full();
         let is_new = |keys: &&Arc<dyn IssuerKeys>| {
             let mut known = before.admission.tokens.issuers().keys();

@@ -24,12 +24,13 @@ use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 use crate::ask::RemoteError;
 use crate::moment::Moment;
 use crate::token::algorithm::Algorithm;
 use crate::token::jwks::{KeySet, KeySetError, LONGEST_KID};
-use crate::token::{IssuerKeys, KeysInForce, TokenError};
+use crate::token::{IssuerKeys, KeysInForce, TokenError, Tokens};
 use flight::{Lookup, Plan};
 use kept::KeySetKeeper;
 use origin::Fetched;
@@ -204,6 +205,15 @@ impl KeySource {
     fn withdraw(&self) {
         self.in_force.store(None);
     }
+}
+
+/// Reads all key sets of a stage, at the same time, and waits for them.
+pub async fn read_all(tokens: &Tokens, now: Moment) {
+    let mut reads = JoinSet::new();
+    for keys in tokens.issuers().keys().cloned() {
+        reads.spawn(keys.refresh(now));
+    }
+    reads.join_all().await;
 }
 
 #[async_trait]

@@ -5,9 +5,8 @@ use super::codes::{
     Row, consent, gateway, idempotency, identity, interaction, limits, parameters, request, route,
     scope, token, upstream, version,
 };
-use super::{Refusal, UpstreamError};
+use super::{IdempotencyError, Refusal, UpstreamError};
 use crate::consent::{ConsentError, EventError};
-use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Crowded, Holder, LimitExceeded, Whose};

@@ -28,8 +28,8 @@ pub struct Ledger {
 
 /// That a connection may carry another exchange. Only a ledger makes one:
 ///
-/// ```compile_fail,E0423
-/// let forged = portaria::http1::ledger::Reusable(());
+/// ```compile_fail,E0603
+/// let forged = portaria_decision::http1::ledger::Reusable(());
 /// ```
 #[derive(Debug)]
 pub struct Reusable(());

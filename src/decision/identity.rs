@@ -119,7 +119,7 @@ pub enum IdentityError {
 /// It can only come from a verified path:
 ///
 /// ```compile_fail,E0451
-/// use portaria::identity::Participant;
+/// use portaria_decision::identity::Participant;
 /// fn forge(participant: Participant) -> Participant { Participant { ..participant } }
 /// ```
 pub struct Participant {

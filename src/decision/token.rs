@@ -31,7 +31,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::task::JoinSet;
 
 use crate::digest::{Digest, Hashing};
 use crate::identity::{OrganisationId, Participant, Thumbprint};
@@ -351,16 +350,6 @@ impl Tokens {
     /// Begins to read the key sets that are due.
     pub fn refresh_due(&self, now: Moment) {
         self.issuers.keys().for_each(|keys| keys.clone().refresh_if_due(now));
-    }
-
-    /// Reads all key sets, at the same time, and waits for them.
-    pub async fn refresh(&self, now: Moment) {
-        let mut reads = JoinSet::new();
-        for keys in self.issuers.keys() {
-            let keys = keys.clone();
-            reads.spawn(async move { keys.refresh(now).await });
-        }
-        reads.join_all().await;
     }
 
     /// Whether the stage can decide: every issuer that has keys has some that count.

@@ -20,7 +20,6 @@ use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 
 use crate::consent::{ConsentError, EventError, Lapse};
-use crate::idempotency::IdempotencyError;
 use crate::identity::IdentityError;
 use crate::interaction::InteractionError;
 use crate::limits::{Crowded, LimitExceeded, Standing};
@@ -50,6 +49,23 @@ pub enum UpstreamError {
     /// What came is not an HTTP answer to this request.
     #[error("the upstream's answer is malformed")]
     Malformed,
+}
+
+/// Why an operation is not carried out and not answered again, or why the gateway cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum IdempotencyError {
+    /// The key stands for another content.
+    #[error("the idempotency key was used with another content")]
+    OtherContent,
+    /// The operation was carried out, and its answer was not kept.
+    #[error("the operation was carried out, and its answer was not kept")]
+    AnswerNotKept,
+    /// The same operation is under way: cannot decide.
+    #[error("the same operation is under way")]
+    UnderWay,
+    /// The store does not answer, or too much waits for it: cannot decide.
+    #[error("the store of idempotent answers is not available")]
+    Store,
 }
 
 /// A request that is not served, and why.

@@ -16,7 +16,7 @@ use crate::identity::Participant;
 /// makes one:
 ///
 /// ```compile_fail,E0451
-/// use portaria::token::BoundToken;
+/// use portaria_decision::token::BoundToken;
 /// fn forge(token: BoundToken) -> BoundToken { BoundToken { ..token } }
 /// ```
 #[derive(Clone, Debug)]

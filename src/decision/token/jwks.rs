@@ -1,5 +1,5 @@
 //! The key sets of authorization servers (RFC 7517): what a set says. Where it comes from, when it is read again and for
-//! how long the last good one counts is [`crate::services::key_sets`]'s.
+//! how long the last good one counts is `services::key_sets`'s.
 //!
 //! Keys that cannot verify a token here are left out, as RFC 7517 section 5 has it: another type, use,
 //! operation or algorithm, too short, malformed, or without a name among several. Keys may share a `kid` (RFC

@@ -48,7 +48,7 @@ pub struct Standing {
 /// Leave to go on. Only [`Limits`] issues one.
 ///
 /// ```compile_fail,E0451
-/// use portaria::limits::Ticket;
+/// use portaria_decision::limits::Ticket;
 /// fn forge(ticket: Ticket) -> Ticket { Ticket { ..ticket } }
 /// ```
 #[derive(Clone, Copy, Debug)]

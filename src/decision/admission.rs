@@ -61,7 +61,7 @@ impl fmt::Debug for Arriving<'_> {
 /// Leave to reach the backend. Only [`Admission`] issues one:
 ///
 /// ```compile_fail,E0451
-/// use portaria::admission::Permit;
+/// use portaria_decision::admission::Permit;
 /// fn forge(permit: Permit) -> Permit { Permit { ..permit } }
 /// ```
 pub struct Permit {
@@ -160,8 +160,8 @@ impl Permit {
 
 /// A permit of which time has passed. It is one again only when it was judged again ([`Admission::confirm`]):
 ///
-/// ```compile_fail,E0423
-/// use portaria::admission::{Permit, Waiting};
+/// ```compile_fail,E0532
+/// use portaria_decision::admission::{Permit, Waiting};
 /// fn forge(waiting: Waiting) -> Permit { let Waiting(permit) = waiting; permit }
 /// ```
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::token::BoundToken;
 /// A consent that was used up. Only [`Consents`] makes one:
 ///
 /// ```compile_fail,E0451
-/// use portaria::consent::SpentConsent;
+/// use portaria_decision::consent::SpentConsent;
 /// fn forge(consent: SpentConsent) -> SpentConsent { SpentConsent { ..consent } }
 /// ```
 #[derive(Clone, Debug)]

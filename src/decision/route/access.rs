@@ -6,7 +6,7 @@ use crate::scope::Scope;
 /// The access rule of a route. A permission without a token cannot be written:
 ///
 /// ```compile_fail,E0559
-/// use portaria::{consent::Permission, route::Access};
+/// use portaria_decision::{consent::Permission, route::Access};
 /// fn forge(permission: Permission) -> Access { Access::Open { permission } }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

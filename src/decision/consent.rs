@@ -120,7 +120,7 @@ impl ConsentError {
 /// A consent that was held against the route and the client. Only [`Consents`] makes one:
 ///
 /// ```compile_fail,E0451
-/// use portaria::consent::Consent;
+/// use portaria_decision::consent::Consent;
 /// fn forge(consent: Consent) -> Consent { Consent { ..consent } }
 /// ```
 #[derive(Clone, Debug)]

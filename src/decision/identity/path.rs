@@ -86,7 +86,7 @@ pub struct PathVerifier {
 /// A chain that was verified up to a trust anchor. Only this module makes one.
 ///
 /// ```compile_fail,E0451
-/// use portaria::identity::VerifiedPath;
+/// use portaria_decision::identity::VerifiedPath;
 /// fn forge(path: VerifiedPath<'_>) -> VerifiedPath<'_> { VerifiedPath { ..path } }
 /// ```
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The seam between a stage and another service: a question, and who answers it.
 //!
-//! In service it is a [`Remote`](crate::services::Remote) that answers, over the network. Where nobody is to be asked, as in a
+//! In service it is a client of the gateway that answers, over the network. Where nobody is to be asked, as in a
 //! test of policies or where it is explained what would become of a request, it is what was given.
 
 pub mod breaker;
@@ -35,23 +35,26 @@ pub trait Ask: fmt::Debug + Send + Sync {
 /// What is asked of a service. It may carry a token or name a consent, so that it cannot be printed.
 #[derive(Clone)]
 pub struct Question<'a> {
-    pub(crate) place: AskedAt<'a>,
-    pub(crate) what: QuestionKind<'a>,
+    /// Where it is asked.
+    pub place: AskedAt<'a>,
+    /// What is asked.
+    pub what: QuestionKind<'a>,
     /// Bytes of an answer.
-    pub(crate) most: usize,
+    pub most: usize,
 }
 
 /// Where it is asked.
 #[derive(Clone)]
-pub(crate) enum AskedAt<'a> {
+pub enum AskedAt<'a> {
     /// At the endpoint, or at a path below it whose segments are not encoded yet.
     Below(&'a [&'a str]),
     /// Elsewhere, by the same client.
     At(Url),
 }
 
+/// What is asked.
 #[derive(Clone)]
-pub(crate) enum QuestionKind<'a> {
+pub enum QuestionKind<'a> {
     /// GET of JSON.
     Json,
     /// GET, unless it is the version that is known.
