@@ -137,6 +137,7 @@ impl KeySource {
 
     /// Whether what the keys of a revision verified still counts.
     pub fn vouches_for(&self, revision: u64, now: Moment) -> bool {
+        // No lock and no count: every request with a known token comes by here.
         let in_force = self.in_force.load();
         let counts = |set: &Arc<InForce>| set.revision == revision && set.counts(now);
         in_force.as_ref().is_some_and(counts)
@@ -156,6 +157,7 @@ impl KeySource {
         let cause = match self.usable(now) {
             Some(set) if set.keys.find(kid).is_some() => return Ok(set),
             Some(_) => {
+                // Told before the lookup: a flood of made-up kids must show while the server does not answer.
                 self.tell(&KeySetEvent::UnknownKey);
                 // Nothing to look up: no name, or one that no key has.
                 if kid.is_none_or(|kid| kid.len() > LONGEST_KID) {
@@ -166,12 +168,14 @@ impl KeySource {
             None => Cause::NoKeys,
         };
         let lookup = self.look_up(cause, now).await;
+        // Whatever came of the lookup: a scheduled read may have brought the key meanwhile.
         let set = self.usable(now).ok_or(TokenError::NoKeys)?;
         if set.keys.find(kid).is_some() { Ok(set) } else { Err(set.lacks(lookup, now)) }
     }
 
     /// Reads the set once, without putting it in force.
     pub async fn read(&self) -> Result<Fetched, KeySetError> {
+        // Over all of it: discovery asks twice or three times, each with a deadline of its own.
         let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
         reading.await.unwrap_or(Err(KeySetError::Remote(RemoteError::Timeout)))
     }
@@ -196,8 +200,10 @@ impl KeySource {
     ) -> bool {
         let before = self.in_force.load_full();
         let changed = before.is_none_or(|before| !before.keys.is_same_as(&keys));
+        // Only with other keys: every revision makes each cached token be verified again.
         plan.revision += u64::from(changed);
         let pace = &self.setup.pace;
+        // `age` may exceed `time`: then it counts no longer, from now on.
         let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
         let (fresh_until, usable_until) = (after(FRESH_FOR), after(pace.stale_for));
         let set = InForce { keys, revision: plan.revision, fresh_until, usable_until };
