@@ -109,6 +109,7 @@ impl Profile {
             Rule::Validity => is_short(certificate, self.longest_validity),
             Rule::Issuer => {
                 let organisation = once(certificate.issuer(), &ORGANISATION_NAME);
+                // Sandbox and production differ by it alone, where one anchor file holds both.
                 organisation == Some(self.issuer_organisation.as_str())
             }
         }
@@ -122,11 +123,13 @@ impl Profile {
 }
 
 fn is_uuid(text: &str) -> bool {
+    // The library also takes braces, `urn:uuid:` and no hyphens; the directory writes none of them.
     text.len() == uuid::fmt::Hyphenated::LENGTH && uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// UTF8String or PrintableString: any order, either encoding (OPIN certificate standard 7.1.2).
 fn is_in_usual_encodings(subject: &X509Name<'_>) -> bool {
+    // Others mean nothing here, so their encoding does not either.
     let meant = subject.iter_attributes().filter(|a| MEANT.contains(a.attr_type()));
     let mut tags = meant.map(|attribute| attribute.attr_value().tag());
     tags.all(|tag| tag == Tag::Utf8String || tag == Tag::PrintableString)
@@ -151,6 +154,7 @@ fn has_both_usages(certificate: &X509Certificate<'_>) -> bool {
 fn is_short(certificate: &X509Certificate<'_>, longest: Duration) -> bool {
     let validity = certificate.validity();
     let seconds = validity.not_after.timestamp().saturating_sub(validity.not_before.timestamp());
+    // Negative if it ends before it begins: webpki has refused that.
     u64::try_from(seconds).is_ok_and(|seconds| seconds <= longest.as_secs())
 }
 
@@ -158,6 +162,7 @@ fn is_short(certificate: &X509Certificate<'_>, longest: Duration) -> bool {
 fn is_host(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_label = |label: &str| {
+        // RFC 1035 section 2.3.4, as the 253 below.
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')
