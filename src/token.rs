@@ -330,7 +330,7 @@ impl Tokens {
         let claims = Claims::parse(&parts.payload()?, &self.rules)?;
         let name = claims.issuer().ok_or(TokenError::Issuer)?;
         let (position, issuer) = self.issuers.find(name).ok_or(TokenError::Issuer)?;
-        // Judged by an answer, an unsigned claim counts for nothing: `issuer` only chose who is asked.
+        // What the token says of itself counts for nothing from here on: the answer is judged instead.
         let Some(keys) = &issuer.keys else {
             return self.introspect(key, text, caller, now).await;
         };

@@ -47,7 +47,6 @@ pub(super) fn judge(certificate: &X509Certificate<'_>, conforming: bool) -> Resu
 /// Whether each critical extension is one by which something is decided. webpki asks this of every certificate
 /// but the anchor.
 pub(super) fn is_understood(certificate: &X509Certificate<'_>) -> bool {
-    // webpki passes by an anchor's extensions, critical ones too.
     let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
     critical.all(|extension| DECIDING.contains(&extension.oid))
 }
@@ -68,7 +67,6 @@ fn is_read(extension: &X509Extension<'_>) -> bool {
 
 fn has_positive_serial(certificate: &X509Certificate<'_>) -> bool {
     let serial = certificate.raw_serial();
-    // The highest bit is the sign in DER.
     serial.first().is_some_and(|first| first & 0x80 == 0) && serial.iter().any(|byte| *byte != 0)
 }
 

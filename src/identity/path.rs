@@ -201,7 +201,6 @@ impl PathVerifier {
     ) -> Result<(), PathFault> {
         let leaf = EndEntityCert::try_from(end_entity).map_err(|e| PathReason::of(&e))?;
         let intermediates = &without_needless_choice(intermediates)?;
-        // webpki's callback is `Fn`: what it found must be kept in a cell.
         let found: RefCell<Option<PathFault>> = RefCell::default();
         let judge = |path: &Candidate<'_>| {
             self.judge_path(end_entity, path, at).map_err(|fault| {
@@ -370,7 +369,7 @@ pub(super) fn is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => bits(key.modulus) >= LEAST_RSA_BITS,
         Ok(PublicKey::EC(point)) => point.key_size() >= LEAST_CURVE_BITS,
-        // Ed25519 and DSA among them, which no certificate of the ecosystem has (CT32 page 20 asks for RSA).
+        // Ed25519 and DSA among them: technical security controls 3.2 page 20 asks for RSA.
         Ok(_) | Err(_) => false,
     }
 }

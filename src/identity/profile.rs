@@ -109,7 +109,8 @@ impl Profile {
             Rule::Validity => is_short(certificate, self.longest_validity),
             Rule::Issuer => {
                 let organisation = once(certificate.issuer(), &ORGANISATION_NAME);
-                // Sandbox and production differ by it alone, where one anchor file holds both.
+                // Sandbox authorities must not be trusted in production, even where a file of anchors has
+                // both.
                 organisation == Some(self.issuer_organisation.as_str())
             }
         }
@@ -129,7 +130,6 @@ fn is_uuid(text: &str) -> bool {
 
 /// UTF8String or PrintableString: any order, either encoding (OPIN certificate standard 7.1.2).
 fn is_in_usual_encodings(subject: &X509Name<'_>) -> bool {
-    // Others mean nothing here, so their encoding does not either.
     let meant = subject.iter_attributes().filter(|a| MEANT.contains(a.attr_type()));
     let mut tags = meant.map(|attribute| attribute.attr_value().tag());
     tags.all(|tag| tag == Tag::Utf8String || tag == Tag::PrintableString)

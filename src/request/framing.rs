@@ -58,7 +58,6 @@ pub fn check_head<'a>(
             return Err(RequestError::TooManyFields);
         }
         let (name, value) = split_field(line)?;
-        // Given before the whole head is judged: whoever takes it drops it with the refusal.
         field(name, line::span_in(start, line, value));
         lengths.note(name, value)?;
         // Even the same one twice: a list of hosts is read from either end (RFC 9112 section 3.2).

@@ -84,7 +84,6 @@ pub fn check_content(
     has_body: bool,
     media: Media,
 ) -> Result<(), RequestError> {
-    // The conformance suite sends Content-Type with GET.
     if !has_body {
         return Ok(());
     }

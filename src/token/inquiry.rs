@@ -64,7 +64,6 @@ impl Inquiries {
             .expire_after(UntilExpiry { ceiling: Some(limits.introspection_max_age) })
             .build_with_hasher(Hashing::default());
         let refused = moka::sync::Cache::builder()
-            // Each is a digest and an error, so that no weigher is needed.
             .max_capacity(limits.cached.min(MOST_REFUSED))
             .time_to_live(limits.keep_inactive)
             .build_with_hasher(Hashing::default());

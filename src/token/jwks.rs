@@ -229,8 +229,7 @@ impl KeySet {
             (0, true) => Err(KeySetError::Empty),
             // Told apart from `Empty`, which withdraws the keys: this set says only that it cannot be used.
             (0, false) => Err(KeySetError::Ambiguous),
-            // A token without `kid` is nobody's slip where there is one key (RFC 7515 section 4.1.4:
-            // optional).
+            // RFC 7515 section 4.1.4 has `kid` optional: where there is one key, it is the one.
             (1, true) => Ok(Self { by_kid, only: Some(all) }),
             _ => Ok(Self { by_kid, only: None }),
         }
@@ -312,7 +311,6 @@ fn judge(key: &RawValue, accepted: &[Algorithm]) -> Surveyed {
     };
     let verdict = usable(&jwk, accepted);
     let (kid, verdict) = match jwk.common.key_id {
-        // What is wrong with the key itself is the better explanation, so it comes first.
         Some(kid) if kid.len() > LONGEST_KID => (None, verdict.and(Err(LeftOut::LongName))),
         kid => (kid, verdict),
     };

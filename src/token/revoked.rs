@@ -150,8 +150,8 @@ impl Tokens {
             }
             // It does not hold now and will not: only answers under way could still say otherwise.
             Err(error) if error.is_verdict() => RememberedAs::Alleged(answers_end),
-            // Nobody could tell, so it may hold; no access token of the profile lives so long (900 s, BR
-            // 5.2.2).
+            // Nobody could tell, so it may hold; no access token of the profile lives so long (900 s, section
+            // 5.2.2 item 13).
             Err(_) => RememberedAs::Alleged(UNKNOWN_LIFE),
         }
     }
