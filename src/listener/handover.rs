@@ -164,7 +164,6 @@ impl MeetingPlace {
         if sent != GREETING.len() {
             return Err(HandoverError::Foreign);
         }
-        // Long, for the new process first reads key sets and lists.
         stream.set_read_timeout(Some(UNTIL_SERVING))?;
         let mut word = [0];
         match (&stream).read_exact(&mut word) {

@@ -225,7 +225,7 @@ impl Point {
     fn take(&self, document: Reply, now: Moment) -> Result<Refreshed, FetchError> {
         let etag = document.etag().cloned();
         let body = document.body;
-        // Many points send no entity tag: the same bytes need not be parsed and verified again.
+        // A point may send no entity tag: the same bytes need not be parsed and verified again.
         let digest = sha256(&body);
         let is_in_force = self.state.lock().digest == Some(digest);
         if !is_in_force {

@@ -137,7 +137,7 @@ fn check_fields_of_http2(headers: &HeaderMap) -> Result<(), RequestError> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(RequestError::TransferCoding);
     }
-    // The library compares the first with the body and passes on both.
+    // The library takes two that are equal, and passes on both.
     if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(RequestError::Length);
     }

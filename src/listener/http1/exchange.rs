@@ -344,8 +344,7 @@ impl<S: Socket> Caller for Http1Exchange<'_, S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<Result<usize, Gone>> {
         ready!(self.poll_room(cx))?;
-        // Short content is copied behind the head, so that both go in one record and one write (3.6 us a
-        // request).
+        // Short content is copied behind the head: one record and one write, where two cost 3.6 us more.
         if self.out.len() + content.len() > GATHERED {
             return self.poll_through(cx, content.get(..PIECE).unwrap_or(content));
         }
