@@ -19,15 +19,19 @@ impl Alarm {
     /// Ready at the deadline and not before.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let deadline = tokio::time::Instant::from_std(deadline);
+        // Boxed when it is first needed: most alarms never are.
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // Moved only to ring sooner: one that rings too early is set again then, which most never need.
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
         loop {
             ready!(sleep.as_mut().poll(cx));
+            // It may be an earlier deadline's ring, for one that was met.
             if tokio::time::Instant::now() >= deadline {
                 return Poll::Ready(());
             }
+            // And polled once more, by the loop: a timer that was reset wakes nobody before it was polled.
             sleep.as_mut().reset(deadline);
         }
     }

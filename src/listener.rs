@@ -80,8 +80,10 @@ pub struct Bound {
 impl Bound {
     /// Binds an address, or takes its socket from among those of the process before.
     pub fn bind(address: SocketAddr, inherited: &mut Vec<TcpListener>) -> std::io::Result<Self> {
+        // By the address that the system says, not by the one that came with it (decision 18).
         let is_it = |socket: &TcpListener| socket.local_addr().is_ok_and(|known| known == address);
         let socket = match inherited.iter().position(is_it) {
+            // Taken out, so that none is used twice; who calls closes what is left.
             Some(place) => inherited.swap_remove(place),
             None => TcpListener::bind(address)?,
         };
@@ -102,6 +104,7 @@ impl Bound {
         let address = self.address.to_string();
         let mut service = Service::new(name, app);
         service.threads = Some(threads);
+        // Of the admin endpoint alone: callers' connections never pass through the framework.
         let buffers = L4BufferSettings::default().read(READ_AHEAD);
         service.add_listener(ListenerConfig::tcp(address.clone()).l4_buffer(buffers));
         BoundService { service, address, socket: Some(self.socket) }
@@ -123,6 +126,7 @@ impl<S: PingoraService + Send + Sync> PingoraService for BoundService<S> {
         shutdown: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
+        // The framework looks for an address among handed-over sockets before it binds: so it takes this one.
         if let (Some(fds), Some(socket)) = (&fds, self.socket.take()) {
             fds.lock().add(self.address.clone(), socket.into_raw_fd());
         }

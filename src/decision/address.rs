@@ -28,11 +28,13 @@ impl Networks {
 
     /// Whether one of them is all of IPv4 or all of IPv6.
     pub fn are_everybody(&self) -> bool {
+        // Whichever version: `check` warns of it, for then everybody's word counts.
         self.0.iter().any(|network| network.prefix_len() == 0)
     }
 
     /// Whether an address is in one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
+        // A dual-stack socket shows IPv4 clients as ::ffff:a.b.c.d, and networks are written as IPv4.
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -44,6 +46,7 @@ fn canonical(network: IpNet) -> IpNet {
         return network;
     };
     let bits_of_mapping = network.max_prefix_len().saturating_sub(32);
+    // One that is wider than the mapping holds more than IPv4, and stays what it is.
     let prefix = network.prefix_len().checked_sub(bits_of_mapping);
     prefix.and_then(|prefix| Ipv4Net::new(mapped, prefix).ok()).map_or(network, IpNet::V4)
 }
@@ -51,6 +54,7 @@ fn canonical(network: IpNet) -> IpNet {
 /// Whose an address is: whoever has one of version 6 has 2^64 of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        // 64 bits: of such a network one host may take addresses at will (RFC 4862).
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         address => address,
     }
@@ -61,9 +65,11 @@ pub fn network(address: IpAddr) -> IpAddr {
 /// no address: then the hop that reported it is as far as the trail leads. So is the left-most address
 /// where all are trusted, and the connection's own where nothing is reported.
 pub fn told_by_hops(connection: IpAddr, fields: &HeaderMap, trusted: &Networks) -> IpAddr {
+    // Backwards: each hop writes behind what it got, so only the end is of those that are trusted.
     let lines = fields.get_all(FORWARDED_FOR).iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     let mut hop = connection;
+    // Ends at the first that is not: what that one reported is a stranger's word (RFC 7239 section 8.1).
     while trusted.contain(hop) {
         let Some(reported) = entries.next().and_then(parse_entry) else {
             break;
@@ -80,6 +86,7 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
         let address = text.strip_prefix('[')?.strip_suffix(']')?;
         address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
     };
+    // Addresses before ports: `::1:80` is an address, and no port is meant.
     let address = text.parse().ok().or_else(in_brackets);
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
     address.or_else(with_port).map(|address| address.to_canonical())

@@ -14,6 +14,7 @@ impl Digest {
     /// The digest of a text.
     pub fn of(text: &str) -> Self {
         let mut bytes = [0; 32];
+        // SHA-256 has 32 bytes: the lengths are equal, and the copy cannot panic.
         bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         Self(bytes)
     }
@@ -21,12 +22,14 @@ impl Digest {
     /// Parses 64 hexadecimal digits.
     pub fn parse(hex: &str) -> Option<Self> {
         let (mut bytes, digits) = ([0; 32], hex.as_bytes());
+        // Before the loop: `zip` would end with the shorter of the two, and leave zeros.
         if digits.len() != 64 {
             return None;
         }
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             let value = |digit: &u8| char::from(*digit).to_digit(16);
             let [high, low] = pair else { return None };
+            // Two digits are 255 at most: the conversion cannot fail.
             *byte = u8::try_from(value(high)? * 16 + value(low)?).ok()?;
         }
         Some(Self(bytes))
@@ -51,6 +54,7 @@ pub struct PrefixHasher(u64);
 
 impl Hasher for PrefixHasher {
     fn write(&mut self, bytes: &[u8]) {
+        // For keys that are bytes; a `Digest` comes by `write_u64`.
         self.0 = bytes.iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte));
     }
 
@@ -75,6 +79,7 @@ impl fmt::Debug for Digest {
 /// How many places of a cache something takes that is so large: one for each KiB that it begins. So a bound of places is
 /// one of bytes, too, whatever other parties make long.
 pub fn places(bytes: usize) -> u32 {
+    // As much as a cache can count: such a thing is never kept.
     u32::try_from(1 + bytes.saturating_sub(1) / 1024).unwrap_or(u32::MAX)
 }
 

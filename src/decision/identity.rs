@@ -64,6 +64,7 @@ macro_rules! directory_id {
             /// Accepts 1 to 64 letters, digits and hyphens, so that the id can stand in a field
             /// value and in a log as it is.
             pub fn new(text: &str) -> Option<Self> {
+                // Nothing that a backend's or a log's reader could take for a separator; UUIDs have 36.
                 let fits = (1..=64).contains(&text.len())
                     && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
                 if fits { HeaderValue::from_str(text).ok().map(Self) } else { None }
@@ -148,10 +149,13 @@ impl Participant {
         let der = path.end_entity();
         let (_, certificate) =
             X509Certificate::from_der(der).map_err(|_| IdentityError::Unreadable)?;
+        // Before anything is refused: who brings such a certificate is told all that is wrong with it.
         let findings = profile.examine(&certificate);
         if !findings.is_empty() {
             witness(&findings, &Culprit::of(&certificate));
         }
+        // Never a matter of level, and the better explanation: so it comes before the rules that are
+        // enforced.
         let subject = subject::read(certificate.subject(), profile)?;
         if let Some(broken) = findings.iter().find(|finding| finding.level == Level::Enforce) {
             return Err(IdentityError::Profile(broken.rule));
@@ -162,6 +166,7 @@ impl Participant {
             cnpj: subject.cnpj,
             organisation_name: subject.organisation_name,
             common_name: subject.common_name,
+            // Of the bytes that came, not of what was parsed: RFC 8705 section 3.1 hashes the DER.
             thumbprint: Thumbprint::of_certificate(der),
             not_after: certificate.validity().not_after.timestamp(),
         })
@@ -200,7 +205,9 @@ impl Participant {
     /// Refuses a certificate whose notAfter lies before `now`. Validity was checked in the handshake;
     /// a connection can outlive it.
     pub fn still_valid(&self, now: Moment) -> Result<(), IdentityError> {
+        // Beyond every notAfter, should it ever fail: then the certificate has expired.
         let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        // notAfter itself is still within (RFC 5280 section 4.1.2.5).
         if seconds > self.not_after { Err(IdentityError::Expired) } else { Ok(()) }
     }
 }
@@ -234,11 +241,14 @@ impl Certified {
         domain: Arc<TrustDomain>,
         now: Moment,
     ) -> Option<Self> {
+        // Without a chain rustls ended the handshake: nobody is made a participant of nothing.
         let path = VerifiedPath::from_handshake(chain)?;
         let tell = |findings: &[Finding], culprit: &Culprit| trust.tell(findings, culprit);
         let identity = Participant::from_verified_path(&path, &trust.profile, tell);
+        // By the trust that judged, not by the one in force now: a reload in between is noticed by it.
         let watch = Some(WatchedChain::new(chain, domain, trust, now));
         let server_name = server_name.map(Box::from);
+        // Written when a backend first wants them: most routes never do, and base64 of a chain is some KiB.
         let (certificate_fields, dismissed) = (OnceLock::new(), AtomicBool::new(false));
         Some(Self { identity, watch, certificate_fields, server_name, dismissed })
     }
@@ -274,6 +284,7 @@ impl Peer {
     /// Notes that a request was refused for who sent it: the connection is to end.
     pub fn dismiss(&self) {
         if let Self::Certified(certified) = self {
+            // Relaxed: the connection looks after its exchange, and nothing else is told by it.
             certified.dismissed.store(true, Ordering::Relaxed);
         }
     }
@@ -300,6 +311,7 @@ impl Peer {
             return None;
         };
         let watch = certified.watch.as_ref()?;
+        // Judged once more for the path, as a chain may have several: only the one that holds is shown.
         let present = || CertificateFields::new(watch.end_entity()?, &watch.issuers(now)?);
         certified.certificate_fields.get_or_init(present).as_ref()
     }
@@ -309,7 +321,9 @@ impl Peer {
         let Self::Certified(certified) = self else {
             return Err(IdentityError::Absent);
         };
+        // What the handshake found comes first: it does not change while the connection lives.
         let participant = certified.identity.as_ref().map_err(Clone::clone)?;
+        // Every time, and cheap: the chain is judged again only once a minute.
         participant.still_valid(now)?;
         certified.watch.as_ref().map_or(Ok(()), |watch| watch.still_identified(now))?;
         Ok(participant)

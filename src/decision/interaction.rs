@@ -38,6 +38,7 @@ impl InteractionId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        // Never the default: an id is letters, digits and hyphens.
         self.0.to_str().unwrap_or_default()
     }
 }
@@ -55,6 +56,7 @@ impl Form {
     /// Whether an id has this form.
     pub fn admits(self, value: &[u8]) -> bool {
         match self {
+            // The library also takes braces, `urn:uuid:` and no hyphens; the patterns take none of them.
             Self::Uuid => value.len() == 36 && Uuid::try_parse_ascii(value).is_ok(),
             Self::Alphanumeric => {
                 value.len() <= LONGEST
@@ -121,6 +123,7 @@ impl InteractionRule {
         let name = self.also?.field();
         let mut values = headers.get_all(&name).iter();
         let value = values.next().filter(|value| self.form.admits(value.as_bytes()))?.clone();
+        // Of two neither is echoed: a notification's sender could not tell which attempt was meant.
         values.next().is_none().then_some((name, value))
     }
 
@@ -165,10 +168,12 @@ impl Interaction {
     pub fn read(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(&FIELD).iter();
         match (values.next(), values.next()) {
+            // The wider form holds every UUID, and nothing that a log or a field would have to escape.
             (Some(value), None) if Form::Alphanumeric.admits(value.as_bytes()) => {
                 Self { id: InteractionId(value.clone()), received: Ok(()) }
             }
             (Some(_), None) => Self::minted(InteractionError::Malformed),
+            // Even two equal ones: which of them is echoed would be the reader's choice.
             (Some(_), Some(_)) => Self::minted(InteractionError::Repeated),
             (None, _) => Self::minted(InteractionError::Missing),
         }
@@ -187,6 +192,7 @@ impl Interaction {
     /// does not admit: not even one that is refused before the rule is asked for.
     pub fn suit(&mut self, form: Form) {
         if self.received.is_ok() && !form.admits(self.id.0.as_bytes()) {
+            // Minted rather than emptied: every answer has an id, a refusal's too.
             *self = Self::minted(InteractionError::Malformed);
         }
     }
@@ -199,6 +205,7 @@ impl Interaction {
         };
         let unusable = match error {
             InteractionError::Missing => rule.missing,
+            // The rule knows no third case: what cannot be used is malformed.
             InteractionError::Malformed
             | InteractionError::Repeated
             | InteractionError::Attempt => rule.malformed,

@@ -30,6 +30,7 @@ impl Moment {
 
     /// The present, of which the monotonic clock was read already.
     pub fn of(now: Instant) -> Self {
+        // Saturating, for `now` may have been read before START was made by this very call.
         Self::at(now.saturating_duration_since(*START), SystemTime::now())
     }
 
@@ -42,6 +43,7 @@ impl Moment {
 
     /// A later point in time, of which the monotonic clock was read: the wall clock went on as that did.
     pub fn later(self, now: Instant) -> Self {
+        // Not the wall clock anew: it may have been set in between, and a request would end before it began.
         let since_start = now.saturating_duration_since(*START);
         let passed = since_start.saturating_sub(self.since_start);
         Self { since_start, since_epoch: self.since_epoch.saturating_add(passed) }

@@ -23,6 +23,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
 pub fn all(text: &str) -> Cow<'_, str> {
     let json = |c: char| {
         let mut units = [0; 2];
+        // JSON escapes code units: a character beyond U+FFFF takes two (RFC 8259 section 7).
         c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
     };
     escaped(text, |c| c != '\n' && c != '\t' && is_obeyed(c), json)

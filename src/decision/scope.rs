@@ -29,6 +29,7 @@ impl Scope {
 
 fn is_scope_token(text: &str) -> bool {
     let allowed = |b: u8| (0x21..=0x7e).contains(&b) && b != b'"' && b != b'\\';
+    // Bytes, so that every character beyond ASCII is refused (RFC 6749 section 3.3).
     !text.is_empty() && text.bytes().all(allowed)
 }
 
@@ -54,12 +55,14 @@ impl ConsentId {
     /// Accepts 1 to 256 visible ASCII characters.
     pub fn new(text: &str) -> Option<Self> {
         let fits = (1..=256).contains(&text.len()) && is_scope_token(text);
+        // Visible ASCII is always a field value: the conversion cannot fail.
         let value = if fits { HeaderValue::from_str(text).ok()? } else { return None };
         Some(Self { value, digest: Digest::of(text) })
     }
 
     /// The id as text, for the registry.
     pub fn reveal(&self) -> &str {
+        // Never the default: `new` let nothing but visible ASCII in.
         self.value.to_str().unwrap_or_default()
     }
 
@@ -121,8 +124,10 @@ impl Scopes {
         let mut scopes = Vec::new();
         for token in tokens {
             if !is_scope_token(token) {
+                // The whole token and not this scope: a server that writes such a thing is not understood.
                 return Err(ScopesError::Character);
             }
+            // Before it is kept: who issues tokens decides how many there are, and each is cached.
             if scopes.len() == MOST {
                 return Err(ScopesError::TooMany);
             }
@@ -143,6 +148,7 @@ impl Scopes {
 
     /// Refuses a token without the scope of the route.
     pub fn require(&self, scope: &Scope) -> Result<(), ScopeError> {
+        // As it is written: scopes have case (RFC 6749 section 3.3).
         if self.0.contains(&scope.0) { Ok(()) } else { Err(ScopeError::Insufficient) }
     }
 
@@ -150,6 +156,7 @@ impl Scopes {
     pub fn consent(&self, prefix: &str) -> Result<Option<ConsentId>, ScopesError> {
         let mut found: Option<&str> = None;
         for id in self.0.iter().filter_map(|scope| scope.strip_prefix(prefix)) {
+            // The same one twice leaves nothing open.
             if found.is_some_and(|other| other != id) {
                 return Err(ScopesError::TwoConsents);
             }
@@ -157,6 +164,7 @@ impl Scopes {
         }
         match found {
             None => Ok(None),
+            // Not `None`: a consent that cannot be read must not make the token one without.
             Some(id) => ConsentId::new(id).map(Some).ok_or(ScopesError::Character),
         }
     }

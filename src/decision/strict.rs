@@ -20,6 +20,7 @@ pub trait Members: Sized {
 
 /// Reads past a value. It is parsed rather than ignored: what nests without bounds is refused too.
 pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    // serde's IgnoredAny would skip it without the library's bound of 128 levels.
     map.next_value::<Value>().map(drop)
 }
 
@@ -80,6 +81,7 @@ impl<'de> Visitor<'de> for WholeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some((name, Whole(value))) = map.next_entry()? {
+            // serde_json's own `Value` takes the last of two without a word.
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member stands twice"));
             }
@@ -98,6 +100,7 @@ pub fn read<T: Members>(json: &[u8], empty: T) -> Option<T> {
     let text = std::str::from_utf8(json).ok()?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let object = Object(empty).deserialize(&mut deserializer).ok()?;
+    // The library stops behind the object: what follows would be for another reader.
     deserializer.end().ok()?;
     Some(object)
 }
@@ -122,7 +125,10 @@ impl<'de, T: Members> Visitor<'de> for Object<T> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<T, A::Error> {
         let mut seen = HashSet::new();
+        // Owned, since an escaped name (`\u0061ud`) is the same name, and is compared as it reads.
         while let Some(name) = map.next_key::<String>()? {
+            // Before the name is noted: the value must be read off anyway, and a second one refuses all of
+            // it.
             self.0.take(&name, &mut map)?;
             if !seen.insert(name) {
                 return Err(A::Error::custom("a member stands twice"));
@@ -137,6 +143,7 @@ pub struct BoundedText(pub String);
 
 impl<'de> Deserialize<'de> for BoundedText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Bounded after it is read, for what is read is bounded as a whole (a token, an answer).
         let text = String::deserialize(deserializer)?;
         if text.len() <= LONGEST_TEXT {
             Ok(Self(text))

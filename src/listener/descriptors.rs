@@ -9,6 +9,7 @@ pub const RESERVE: u32 = 128;
 /// How many descriptors the process may have, once [`raise`] was called.
 pub fn limit() -> u32 {
     let limit = getrlimit(Resource::Nofile);
+    // No maximum is no limit (RLIM_INFINITY).
     let most = limit.maximum.or(limit.current);
     most.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX))
 }
@@ -18,6 +19,7 @@ pub fn limit() -> u32 {
 pub fn raise() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
+    // Told and borne: fewer connections are better than none.
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of descriptors (RLIMIT_NOFILE) cannot be raised");
     }

@@ -77,12 +77,14 @@ impl Edge {
         worker: Arc<Worker>,
         (shutdown, entered): (ShutdownWatch, Entered),
     ) {
+        // Once for the connection over HTTP/1: its bounds do not change in the middle of a head.
         let limits = **self.limits.load();
         // Boxed, because a connection lives long and what its handshake needed is much.
         let establishing = Box::pin(self.establish(tcp, peer, &mut guest));
         let Some(Established { stream, connection, address }) = establishing.await else {
             return;
         };
+        // Only what was negotiated: HTTP/2 in the clear or by prior knowledge is not spoken here.
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let mut transport = Transport::new(stream, limits.write_timeout);
         if is_http2 {
@@ -140,6 +142,7 @@ impl Edge {
         peer: SocketAddr,
         guest: &mut Guest,
     ) -> Option<Established> {
+        // Over all of it, the PROXY header too: a header that never comes holds a descriptor.
         let within = self.limits.load().handshake_timeout;
         let listener = &*self.listener;
         let mut client = ClientAddress(peer.ip().to_canonical());
@@ -151,6 +154,7 @@ impl Edge {
             }
             // As a load balancer looks whether anybody is there.
             Ok(Err(HandshakeError::NoByte)) => {
+                // Not at `info`: health checks come every few seconds.
                 tracing::debug!(listener, client.address = %client, "a connection without a byte");
                 "no_byte"
             }
@@ -177,20 +181,25 @@ impl Edge {
         client: &mut ClientAddress,
         guest: &mut Guest,
     ) -> Result<Established, HandshakeError> {
+        // A socket that can be prepared no more is one whose client has left.
         let mut tcp = prepare(tcp).map_err(|_| HandshakeError::NoByte)?;
+        // Looked at, not read: the byte belongs to the PROXY header or to TLS.
         match tcp.peek(&mut [0]).await {
             Ok(bytes) if bytes > 0 => {}
             _ => return Err(HandshakeError::NoByte),
         }
+        // Only from there: a header from anybody else is a wrong ClientHello, and believed by nobody.
         if self.comes_from_balancer(client.0) {
             // One that names nobody is the balancer's own.
             if let Some(named) = proxy_protocol::receive(&mut tcp).await? {
                 *client = ClientAddress(named.ip().to_canonical());
+                // One balancer behind another: then the client is named by the requests.
                 if !self.comes_from_balancer(client.0) {
                     guest.of_address(client.0)?;
                 }
             }
         }
+        // In full: arc-swap's guards are for short times, and a handshake waits for its client.
         let acceptor = self.acceptor.load_full();
         let (stream, connection) = acceptor.accept(tcp).await.map_err(HandshakeError::Tls)?;
         acknowledgement::hurry(stream.get_ref().0);
@@ -204,6 +213,7 @@ impl Edge {
 
 fn prepare(tcp: Accepted) -> io::Result<TcpStream> {
     tcp.set_nonblocking(true)?;
+    // The answer's head and content go in one write: to wait for more to send gains nothing.
     tcp.set_nodelay(true)?;
     TcpStream::from_std(tcp)
 }

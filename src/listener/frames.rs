@@ -51,6 +51,7 @@ impl Frames {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= u64::try_from(skipped).unwrap_or(0);
             bytes = bytes.get(skipped..).unwrap_or_default();
+            // `filled` is below the head's length here; the arm cuts the connection if it ever is not.
             let Some(room) = self.head.get_mut(self.filled..) else { return false };
             let part = room.len().min(bytes.len());
             let (now_here, rest) = bytes.split_at(part);
@@ -73,9 +74,12 @@ impl Frames {
         self.skip = u64::from(u32::from_be_bytes([0, high, middle, low]));
         self.filled = 0;
         match kind {
+            // Windows and the library's own count of tiny frames bound it.
             DATA => {}
+            // A newer number only: trailers, and heads of streams that were reset, are no requests.
             HEADERS if stream > self.newest => {
                 self.newest = stream;
+                // No stock beyond the first: a quiet hour must not pay for a flood.
                 self.left = (self.left + PER_REQUEST).min(MOST);
             }
             _ => match self.left.checked_sub(1) {
@@ -90,6 +94,7 @@ impl Frames {
     pub(super) fn note_sent(&mut self, bytes: usize) {
         self.sent += u64::try_from(bytes).unwrap_or(0);
         self.left = (self.left + self.sent / BYTES_PER_FRAME).min(MOST);
+        // The rest is kept: many small answers make a frame's worth together.
         self.sent %= BYTES_PER_FRAME;
     }
 

@@ -132,6 +132,7 @@ impl MeetingPlace {
             Err(error) => return Err(HandoverError::Directory { directory, error }),
         };
         let (mode, owner) = (facts.mode() & 0o7777, facts.uid());
+        // The directory, since a socket's own mode counts on Linux alone.
         if mode & 0o077 != 0 || owner != geteuid().as_raw() {
             return Err(HandoverError::Open { directory, mode, owner });
         }
@@ -144,10 +145,12 @@ impl MeetingPlace {
     /// Gives sockets to whoever waits, and returns when it serves them. Takes as long as that does.
     pub fn give(&self, sockets: &[TcpListener]) -> Result<Pid, HandoverError> {
         self.check()?;
+        // Refused as well: a socket whose process died is still there.
         let stream = UnixStream::connect(&self.0).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => HandoverError::Nobody,
             _ => error.into(),
         })?;
+        // Before anything is sent: whoever has the sockets can answer for the gateway.
         let pid = own_peer(&stream, geteuid())?;
         stream.set_write_timeout(Some(AT_ONCE))?;
         let sockets: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
@@ -156,6 +159,7 @@ impl MeetingPlace {
         if !control.push(SendAncillaryMessage::ScmRights(&sockets)) {
             return Err(HandoverError::TooMany);
         }
+        // One message: the sockets go with its first byte.
         let sent = sendmsg(&stream, &[IoSlice::new(GREETING)], &mut control, SendFlags::NOSIGNAL)?;
         if sent != GREETING.len() {
             return Err(HandoverError::Foreign);
@@ -164,6 +168,7 @@ impl MeetingPlace {
         let mut word = [0];
         match (&stream).read_exact(&mut word) {
             Ok(()) if word == [SERVING] => Ok(pid),
+            // However it ended: only the word counts, for this process must not end on a guess.
             _ => Err(HandoverError::Died(pid.as_raw_pid())),
         }
     }
@@ -178,6 +183,7 @@ impl MeetingPlace {
                 Ok((stream, _)) => match receive(stream) {
                     Ok(inheritance) => return Ok(inheritance),
                     Err(error) => {
+                        // And waits on: a stranger who connects first must not keep the real one away.
                         tracing::warn!("{}: a connection was refused: {error}", self.0.display());
                     }
                 },
@@ -198,6 +204,7 @@ impl MeetingPlace {
         if !facts.file_type().is_socket() {
             return Err(HandoverError::NoSocket);
         }
+        // Whoever waits there accepts: only a socket of nobody refuses.
         match UnixStream::connect(&self.0) {
             Ok(_) => Err(HandoverError::Taken),
             Err(_) => Ok(std::fs::remove_file(&self.0)?),
@@ -213,11 +220,14 @@ impl MeetingPlace {
     pub fn announce(&self) -> Result<Announced, HandoverError> {
         self.check()?;
         let own = std::process::id();
+        // Under a name of its own until it is locked: nobody reads an empty or an unlocked file.
         let new = self.0.with_extension(format!("pid.{own}"));
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // The lock ends with the process, however that ends; a number alone may be another's by now.
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(own.to_string().as_bytes())?;
+        // In one step; the file of the process before keeps its lock and is seen by nobody.
         std::fs::rename(&new, self.announcement())?;
         Ok(Announced { _locked: file })
     }
@@ -229,6 +239,7 @@ impl MeetingPlace {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
+        // Could it be locked, nobody holds it; what was got is given back with the file.
         match flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(rustix::io::Errno::WOULDBLOCK) => {}
             locked => return Ok(locked.map(|()| None)?),
@@ -265,6 +276,7 @@ impl<'a> WaitingSocket<'a> {
 
 impl Drop for WaitingSocket<'_> {
     fn drop(&mut self) {
+        // What stays behind is cleared by the next one that waits (`clear`).
         let _ = std::fs::remove_file(self.path);
     }
 }
@@ -284,8 +296,10 @@ fn receive(stream: UnixStream) -> Result<Inheritance, HandoverError> {
     stream.set_read_timeout(Some(AT_ONCE))?;
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
+    // One more than it is long: a longer message is seen to be another.
     let mut greeting = [0; GREETING.len() + 1];
     let mut parts = [IoSliceMut::new(&mut greeting)];
+    // At once: a program that is started in between would keep the ports open.
     let message = recvmsg(&stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let rights = control.drain().filter_map(|part| match part {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
@@ -318,6 +332,7 @@ impl Inheritance {
                 tracing::warn!("what was handed over is no listening TCP socket: closed");
                 continue;
             };
+            // A second socket of one address would get connections that nobody accepts.
             let is_known = known.iter().any(|(other, _)| *other == address);
             if is_known || !wanted.contains(&address) {
                 tracing::warn!(%address, "no listener has the address of a socket that was handed over: closed");
@@ -358,6 +373,7 @@ impl Predecessor {
 
     /// Whether it still waits to hear that this process serves: who gives up closes its end.
     pub fn waits(&self) -> bool {
+        // Nothing is sent on this side: end of file is the one thing that there can be to read.
         let silent = self.stream.set_nonblocking(true).and_then(|()| (&self.stream).read(&mut [0]));
         let waits = silent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         waits && self.stream.set_nonblocking(false).is_ok()

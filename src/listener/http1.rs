@@ -54,9 +54,11 @@ pub(super) async fn serve<S: Socket>(
     mut shutdown: ShutdownWatch,
     entered: Entered,
 ) {
+    // Before anything is written: with less TLS would split a head and its content into two writes.
     transport.inner_mut().take_at_once(exchange::IN_TLS);
     let mut line =
         ClientLine { transport, input: BytesMut::new(), alarm: Alarm::default(), is_over: false };
+    // Two, one for each phase and one for the whole: they would move one timer back and forth.
     let (mut alarm, mut end) = (Alarm::default(), Alarm::default());
     let mut fresh = Some(entered);
     loop {
@@ -74,6 +76,7 @@ pub(super) async fn serve<S: Socket>(
         let Some((arrival, body)) = line.receive(server, first_byte).await else {
             return;
         };
+        // From the first byte: a head that comes slowly uses up its exchange's time.
         let deadline = first_byte + server.limits.exchange_timeout;
         let mut exchange =
             Http1Exchange::new(&mut line, &arrival.head, body, server.limits, &shutdown);
@@ -107,6 +110,7 @@ async fn in_time(
     deadline: Instant,
 ) -> bool {
     poll_fn(|cx| {
+        // First: an exchange that ends as its time does has ended.
         if serving.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
@@ -135,6 +139,7 @@ impl<S: Socket> ClientLine<S> {
         if let Some(first_byte) = self.await_request(limits, shutdown).await {
             return Some(first_byte);
         }
+        // Idle for too long, or gone: only a gateway that ends has reason to wait again.
         if !*shutdown.borrow() || self.is_over {
             return None;
         }
@@ -154,6 +159,7 @@ impl<S: Socket> ClientLine<S> {
         limits: &WireLimits,
         shutdown: &mut ShutdownWatch,
     ) -> Option<Instant> {
+        // Once, outside the loop: empty lines must not prolong it.
         let deadline = Instant::now() + limits.idle_timeout;
         let mut overlooked = 0;
         loop {
@@ -167,6 +173,7 @@ impl<S: Socket> ClientLine<S> {
             if !self.input.is_empty() && !is_half {
                 return Some(Instant::now());
             }
+            // After what is here was looked at: a request that came before is answered once.
             if *shutdown.borrow() {
                 return None;
             }
@@ -177,6 +184,7 @@ impl<S: Socket> ClientLine<S> {
             let Self { transport, input, alarm, .. } = self;
             tokio::select! {
                 biased;
+                // First: whoever asks as the gateway begins to end is answered.
                 read = poll_fn(|cx| scratch::poll_read(transport, cx, input, READ_SIZE)) => match read {
                     Ok(n) if n > 0 => {}
                     _ => {
@@ -199,6 +207,7 @@ impl<S: Socket> ClientLine<S> {
         first_byte: Instant,
     ) -> Option<(Arrival, BodyReader)> {
         let end = self.receive_head(server.limits, first_byte).await;
+        // Receipt is the end of the head (decision 20): what its sender took before is told apart.
         let now = Instant::now();
         let mut clock = Clock::new(now);
         clock.note_head(now.saturating_duration_since(first_byte));
@@ -206,6 +215,7 @@ impl<S: Socket> ClientLine<S> {
             Ok(None) => return None,
             Ok(Some(end)) => {
                 let bytes = self.input.split_to(end).freeze();
+                // The same bytes: a refused head is made out of what was judged.
                 RequestHead::read(bytes.clone(), &server.limits.head)
                     .map_err(|fault| (fault, bytes))
             }
@@ -215,6 +225,8 @@ impl<S: Socket> ClientLine<S> {
             // What came with the head is looked at at once: a fault of the wire goes before any other.
             Ok((head, framing)) => match self.first_fault(framing) {
                 None => (head, framing, None),
+                // A length that never comes: nothing behind a faulty body is read as a request, and the
+                // connection ends.
                 Some(fault) => (head, Framing::Length(u64::MAX), Some(fault)),
             },
             // Nobody knows where it ends.
@@ -223,6 +235,8 @@ impl<S: Socket> ClientLine<S> {
             }
         };
         let declared = match framing {
+            // None for a request without the field, so that a backend is told a length only where one was
+            // declared.
             Framing::Length(length) if fault.is_none() && head.declares_length() => Some(length),
             _ => None,
         };
@@ -240,6 +254,7 @@ impl<S: Socket> ClientLine<S> {
 
     /// What is wrong with the body, as far as it is here.
     fn first_fault(&self, framing: Framing) -> Option<RequestError> {
+        // A reader of its own, which is dropped: the body's begins where the body does.
         let mut reader = BodyReader::of_request(framing, KEPT_BODY);
         let mut rest = &self.input[..];
         while !rest.is_empty() && !reader.is_whole() {
@@ -268,6 +283,7 @@ impl<S: Socket> ClientLine<S> {
                 return Err(RequestError::Line);
             }
             searched = self.input.len();
+            // Before more is read: what is announced as a head must not fill memory.
             if searched >= limits.head.size {
                 return Err(RequestError::HeadTooLarge);
             }
@@ -293,6 +309,7 @@ impl<S: Socket> ClientLine<S> {
     /// Ends the connection of a client that may still be sending: says so, then reads and drops what comes, for a
     /// while. Whatever ends that, enough was done.
     async fn linger(mut self) {
+        // First says that it ends, by close_notify and FIN: whoever waits for that stops sending.
         if self.transport.shutdown().await.is_err() {
             return;
         }
@@ -300,6 +317,7 @@ impl<S: Socket> ClientLine<S> {
         let mut dropped = 0;
         let Self { transport, input, alarm, .. } = &mut self;
         poll_fn(|cx| {
+            // Bounded in bytes as well: within two seconds a fast sender sends gigabytes.
             while dropped <= LINGER_BYTES {
                 input.clear();
                 match scratch::poll_read(transport, cx, input, READ_SIZE) {

@@ -62,6 +62,7 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = **server.limits.load();
+    // In time: the transport fails if the preface does not come.
     let Ok(mut connection) = builder(&limits).handshake::<_, Bytes>(transport).await else {
         return;
     };
@@ -76,6 +77,7 @@ pub(super) async fn serve<S>(
         let is_idle = streams.is_empty();
         tokio::select! {
             biased;
+            // First: only while this is polled does the library read and write.
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, mut respond))) => {
                     let Some(entered) = fresh.take().or_else(|| server.gateway.under_way.enter()) else {
@@ -92,6 +94,7 @@ pub(super) async fn serve<S>(
             },
             // Whoever accepts writes, too, and has just done so.
             () = std::future::ready(()), if !leaving.is_empty() => leaving.clear(),
+            // A task that panicked gives none: its place was given back as it unwound.
             Some(over) = streams.join_next(), if !is_idle => {
                 leaving.extend(over);
                 life.note_exchange(&mut connection, &server, limits.idle_timeout);
@@ -99,9 +102,12 @@ pub(super) async fn serve<S>(
             // No exchange lives longer, so that nothing is cut; a client that does not say that it has understood
             // GOAWAY gets no more.
             _ = shutdown.changed(), if !life.is_ending => {
+                // Idle ones have a moment for a request that is on its way; RFC 9113 section 6.8 lets it
+                // come.
                 let within = if is_idle { FIRST_REQUEST } else { limits.exchange_timeout };
                 life.end(&mut connection, within);
             }
+            // Not while a stream is open, which has deadlines of its own.
             () = alarm.ring(life.deadline), if is_idle || life.is_ending => match life.is_ending {
                 true => return,
                 false => life.end(&mut connection, limits.write_timeout),
@@ -123,6 +129,7 @@ impl Life {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        // Once: a second GOAWAY must not prolong what the first has limited.
         if !std::mem::replace(&mut self.is_ending, true) {
             connection.graceful_shutdown();
             self.deadline = Instant::now() + within;
@@ -161,6 +168,7 @@ fn builder(limits: &WireLimits) -> Builder {
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(MOST_STREAMS)
+        // Cannot overflow: the bound of a head is some KiB.
         .max_header_list_size(u32::try_from(2 * limits.head.size).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -177,6 +185,7 @@ async fn exchange(
     respond: SendResponse<Bytes>,
     entered: Entered,
 ) -> Entered {
+    // Of now, not of when the connection began: connections live for hours, and a reload counts.
     let limits = **server.limits.load();
     let began = Instant::now();
     let (arrival, body) = arrival(&server, request, began, limits.head.size);
@@ -192,6 +201,7 @@ async fn exchange(
         })
         .await
     };
+    // Dropped without a reset the library would say CANCEL, as if the client had wished it.
     if !is_over {
         exchange.reset();
     }
@@ -220,6 +230,7 @@ fn arrival(
             true => (size(&head) > longest).then_some(RequestError::HeadTooLarge),
             false => Some(RequestError::RequestLine),
         },
+        // By the stream's end, not by a length: RFC 9113 section 8.1 has bodies without one.
         has_body: !body.is_end_stream(),
         declared: head.declared_length(),
         head,

@@ -44,10 +44,12 @@ impl Parameters {
         let preset = Self::fapi_br();
         let versions = versions.unwrap_or(preset.versions);
         let is_of_a_version = |suite: &SupportedCipherSuite| versions.contains(&suite.version());
+        // A mistake rather than a silence: whoever names a suite of 1.2 believes that 1.2 is spoken.
         if let Some(idle) = suites.iter().flatten().find(|suite| !is_of_a_version(suite)) {
             return Err(ParametersError::NoVersion(suite_name(*idle)));
         }
         let mut cipher_suites = suites.unwrap_or(preset.provider.cipher_suites.clone());
+        // Of the preset alone something can go here: given suites were judged above.
         cipher_suites.retain(is_of_a_version);
         for version in &versions {
             if !cipher_suites.iter().any(|suite| suite.version() == *version) {
@@ -98,6 +100,7 @@ pub fn suite_names() -> Vec<&'static str> {
 
 /// The library's names say TLS13 where the registry says TLS.
 fn suite_name(suite: SupportedCipherSuite) -> &'static str {
+    // The library names all of its own suites.
     let name = suite.suite().as_str().unwrap_or_default();
     match name {
         "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",

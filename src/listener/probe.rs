@@ -30,9 +30,11 @@ pub(super) fn prove(
     parameters: &Parameters,
     asks_for_certificates: bool,
 ) -> Result<(), Error> {
+    // Each of them: TLS 1.2 and 1.3 ask for certificates at different points of the handshake.
     for version in parameters.versions() {
         let shaken = shake_hands(server, parameters.provider(), version)?;
         match (shaken, asks_for_certificates) {
+            // Any other failure proves nothing: the server might refuse everybody.
             (Ok(()), false) | (Err(Error::NoCertificatesPresented), true) => {}
             (Ok(()), true) => {
                 return Err(Error::General("it admits clients without a certificate".into()));
@@ -61,6 +63,7 @@ fn shake_hands(
         if let Err(error) = carry(&mut client, &mut server) {
             return Ok(Err(error));
         }
+        // The server's side decides: in TLS 1.3 a client believes to be through before it was judged.
         if !server.is_handshaking() {
             return Ok(Ok(()));
         }

@@ -44,6 +44,7 @@ pub(super) async fn receive(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<SocketAddr>, HeaderError> {
     let mut beginning = [0; SIGNATURE.len()];
+    // Twelve bytes: no header of either version is shorter (15 and 16).
     stream.read_exact(&mut beginning).await?;
     if beginning == *SIGNATURE {
         read_block(stream).await
@@ -61,6 +62,7 @@ async fn read_line(
 ) -> Result<Option<SocketAddr>, HeaderError> {
     let mut line = Vec::with_capacity(MOST_LINE);
     line.extend_from_slice(beginning);
+    // One byte at a time: a byte too many would be TLS's, and could not be put back.
     while line.last() != Some(&b'\n') {
         if line.len() == MOST_LINE {
             return Err(HeaderError::TooLong);
@@ -77,6 +79,7 @@ async fn read_block(
     let version_and_command = stream.read_u8().await?;
     let family_and_protocol = stream.read_u8().await?;
     let length = stream.read_u16().await?;
+    // Before it is allocated: a length may ask for 64 KiB, of which nothing need ever come.
     if length > MOST_BLOCK {
         return Err(HeaderError::TooLong);
     }
@@ -87,6 +90,7 @@ async fn read_block(
 
 /// Reads a line of version 1 (section 2.1). What follows UNKNOWN means nothing.
 fn parse_line(line: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
+    // Ends in LF by now; a bare one is no line of section 2.1.
     let line = line.strip_suffix(b"\r\n").ok_or(HeaderError::Malformed)?;
     let mut words = line.split(|byte| *byte == b' ').skip(1);
     let source = match words.next() {
@@ -104,6 +108,7 @@ fn parse_words<'a, A: FromStr + Into<IpAddr>>(
 ) -> Option<SocketAddr> {
     let mut next = || std::str::from_utf8(words.next()?).ok();
     let source: A = next()?.parse().ok()?;
+    // Judged though nothing needs it: a header that is half right is no header.
     let _destination: A = next()?.parse().ok()?;
     let port = parse_port(next()?)?;
     let _destination_port = parse_port(next()?)?;
@@ -112,6 +117,7 @@ fn parse_words<'a, A: FromStr + Into<IpAddr>>(
 
 /// Digits without a leading zero.
 fn parse_port(text: &str) -> Option<u16> {
+    // `parse` would take `+1`, as four of five crates did (decision 7).
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let is_padded = text.len() > 1 && text.starts_with('0');
     if is_plain && !is_padded { text.parse().ok() } else { None }

@@ -72,6 +72,7 @@ impl ByName {
         let mut by_name = HashMap::new();
         for presented in std::iter::once(&first).chain(&others) {
             for name in &presented.names {
+                // The earlier one keeps a name, so that the order of the file decides.
                 by_name.entry(name.clone()).or_insert_with(|| presented.clone());
             }
         }
@@ -79,7 +80,9 @@ impl ByName {
     }
 
     fn find(&self, name: &str) -> &PresentedCertificate {
+        // Names have no case, and clients send what was typed (RFC 6066 section 3).
         let name = name.to_ascii_lowercase();
+        // One label and no more (RFC 6125 section 6.4.3); the name itself goes first.
         let wildcard = || {
             let (_, parent) = name.split_once('.')?;
             self.by_name.get(&format!("*.{parent}"))
@@ -90,6 +93,8 @@ impl ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Never nothing: rustls would end the handshake with a bare alert, and nobody would see whom they
+        // reached.
         let presented = hello.server_name().map_or(&self.first, |name| self.find(name));
         Some(presented.key.clone())
     }

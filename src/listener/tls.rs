@@ -73,6 +73,7 @@ impl TlsSetup {
         config.ignore_client_order = true;
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // The very one that is served with: a copy could differ from what was proved.
         let config = Arc::new(config);
         probe::prove(&config, &self.parameters, self.clients.is_some())?;
         Ok(Acceptor { config, clients: self.clients })

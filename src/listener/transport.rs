@@ -44,6 +44,7 @@ impl Socket for TlsStream<TcpStream> {
     }
 
     fn take_at_once(&mut self, bytes: usize) {
+        // rustls takes 64 KiB unless told: a piece and its head would go in two turns.
         self.get_mut().1.set_buffer_limit(Some(bytes));
     }
 
@@ -77,6 +78,7 @@ impl Write for Polled<'_, '_> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> Result<usize> {
+        // Of several records one system call: rustls hands them over as slices.
         Self::done(Pin::new(&mut *self.tcp).poll_write_vectored(self.cx, slices))
     }
 
@@ -137,12 +139,15 @@ impl<S> Transport<S> {
     /// Fails what the client has kept waiting for too long.
     fn bound<T>(&mut self, cx: &mut Context<'_>, polled: Poll<Result<T>>) -> Poll<Result<T>> {
         if polled.is_ready() {
+            // A byte is progress: what bounds the whole is `exchange_timeout` behind it.
             self.stall = None;
             return polled;
         }
         let limit = self.write_timeout;
+        // One timer for all that waits to be written: it is of the bytes, not of who wrote them.
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(stall.as_mut().poll(cx));
+        // Remembered, for a shutdown would wait as long again.
         self.is_stuck = true;
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
@@ -152,6 +157,7 @@ impl Http2Watch {
     /// Judges what arrived.
     fn take(&mut self, arrived: &[u8]) -> Result<()> {
         if let Some(preface) = &mut self.preface {
+            // By its length alone: whether it is the preface the library says.
             preface.missing = preface.missing.saturating_sub(arrived.len());
             if preface.missing == 0 {
                 self.preface = None;
@@ -182,6 +188,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Transport<S> {
         let polled = Pin::new(&mut this.inner).poll_read(cx, buffer);
         let Some(http2) = &mut this.http2 else { return polled };
         match polled {
+            // Only when nothing comes: what has come was on time.
             Poll::Pending => http2.poll_overdue(cx),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) => {

@@ -174,6 +174,7 @@ impl KeySource {
 
     /// Reads the set once, without putting it in force.
     pub async fn read(&self) -> Result<Fetched, KeySetFetchError> {
+        // Over all of it: discovery asks twice or three times, each with a deadline of its own.
         let reading = tokio::time::timeout(self.setup.pace.timeout, self.setup.origin.read());
         reading.await.unwrap_or(Err(KeySetFetchError::Remote(RemoteError::Timeout)))
     }
@@ -192,8 +193,10 @@ impl KeySource {
     fn put_in_force(&self, plan: &mut Plan, keys: KeySet, age: Duration, now: Moment) -> bool {
         let before = self.in_force.load_full();
         let changed = before.is_none_or(|before| !before.set.keys.is_same_as(&keys));
+        // Only with other keys: every revision makes each cached token be verified again.
         plan.revision += u64::from(changed);
         let pace = &self.setup.pace;
+        // `age` may exceed `time`: then it counts no longer, from now on.
         let after = |time: Duration| now.since_start().saturating_add(time.saturating_sub(age));
         let (fresh_until, usable_until) = (after(FRESH_FOR), after(pace.stale_for));
         let set = Arc::new(KeysInForce { keys, revision: plan.revision });
@@ -223,6 +226,7 @@ impl IssuerKeys for KeySource {
     }
 
     fn vouches_for(&self, revision: u64, now: Moment) -> bool {
+        // No lock and no count: every request with a known token comes by here.
         let in_force = self.in_force.load();
         let counts = |of: &Arc<InForce>| of.set.revision == revision && of.counts(now);
         in_force.as_ref().is_some_and(counts)
@@ -240,6 +244,7 @@ impl IssuerKeys for KeySource {
         let cause = match self.usable(now) {
             Some(of) if of.set.keys.find(kid).is_some() => return Ok(of.set.clone()),
             Some(_) => {
+                // Told before the lookup: a flood of made-up kids must show while the server does not answer.
                 self.tell(&KeySetEvent::UnknownKey);
                 // Nothing to look up: no name, or one that no key has.
                 if kid.is_none_or(|kid| kid.len() > LONGEST_KID) {
@@ -250,6 +255,7 @@ impl IssuerKeys for KeySource {
             None => Cause::NoKeys,
         };
         let lookup = self.look_up(cause, now).await;
+        // Whatever came of the lookup: a scheduled read may have brought the key meanwhile.
         let of = self.usable(now).ok_or(TokenError::NoKeys)?;
         if of.set.keys.find(kid).is_some() {
             Ok(of.set.clone())

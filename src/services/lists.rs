@@ -138,6 +138,7 @@ impl Point {
         let PointSetup { url, service, issuers, directory, refresh, before } = setup;
         let place = LastGood::of(&directory, url.as_str(), "crl");
         let (mut state, mut unusable) = (ListInForce::default(), None);
+        // The point before goes first: what is in force may be newer than what was written.
         let list = before.unwrap_or_else(|| {
             let recalled = recall(&place, &url, &issuers, now).unwrap_or_else(|why| {
                 unusable = Some(format!("{} ({why})", place.file().display()));
@@ -190,6 +191,7 @@ impl Point {
 
     /// Has it asked now.
     pub fn want_now(&self) {
+        // A permit stays if nobody waits: a wish that comes during a fetch is met after it.
         self.wanted.notify_one();
     }
 
@@ -199,6 +201,7 @@ impl Point {
         let document = self.service.ask(Question::document(known, LARGEST_LIST)).await?;
         match document.status {
             StatusCode::OK => {}
+            // To a question without an entity tag 304 answers nothing.
             StatusCode::NOT_MODIFIED if was_known => return self.unchanged(Moment::now()),
             status => return Err(RemoteError::Status(status).into()),
         }
@@ -220,6 +223,7 @@ impl Point {
     fn take(&self, document: Reply, now: Moment) -> Result<Refreshed, FetchError> {
         let etag = document.etag().cloned();
         let body = document.body;
+        // A point may send no entity tag: the same bytes need not be parsed and verified again.
         let digest = sha256(&body);
         let is_in_force = self.state.lock().digest == Some(digest);
         if !is_in_force {
@@ -231,6 +235,7 @@ impl Point {
             let mut state = self.state.lock();
             (state.digest, state.etag) = (Some(digest), etag);
         }
+        // After it is in force: a full disk must not keep a revocation from counting.
         self.keep(&body)?;
         if is_in_force { self.unchanged(now) } else { Ok(Refreshed::Updated) }
     }
@@ -266,6 +271,7 @@ fn recall(
         return Ok(None);
     };
     let list = issuers.read(&bytes, url.as_str()).map_err(|fault| fault.to_string())?;
+    // Not from the future; expired is borne, for it is the newest that is known.
     list.may_follow(None, seconds(now)).map_err(|fault| fault.to_string())?;
     Ok(Some((list, sha256(&bytes))))
 }

@@ -46,6 +46,7 @@ impl Drop for AnswerHead {
         let mut room = std::mem::take(&mut self.fields);
         room.clear();
         ROOM.with_borrow_mut(|rooms| {
+            // As many as exchanges at a time leave behind; a burst's others are freed.
             if rooms.len() < ROOMS {
                 rooms.push(room);
             }
@@ -64,18 +65,21 @@ impl HeadReader {
     /// part of it in the buffer.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<AnswerHead>, Malformed> {
         let Some(length) = line::find_end(buffer, self.searched) else {
+            // Such a head never has the end that is looked for: refused now, not when time is up.
             if line::has_bare_line_feed(buffer, self.searched) || buffer.len() > LONGEST {
                 return Err(Malformed);
             }
             self.searched = buffer.len();
             return Ok(None);
         };
+        // For the next head: an informational answer comes before the one that counts.
         self.searched = 0;
         let head =
             buffer.get_mut(..length).filter(|head| head.len() <= LONGEST).ok_or(Malformed)?;
         if !line::are_sound(head) {
             return Err(Malformed);
         }
+        // Read again once it is mended, for few answers fold a line, and the others pay nothing.
         let read = match self::read(head) {
             Err(HeadFault::Folded) => {
                 unfold(head)?;
@@ -129,6 +133,7 @@ fn read(head: &[u8]) -> Result<AnswerHead, HeadFault> {
             return Err(HeadFault::Folded);
         }
         let (name, value) = split_field(text).ok_or(HeadFault::Malformed)?;
+        // Here and not by the bytes alone: 64 KiB hold thousands of empty fields.
         if fields.len() == MOST_FIELDS {
             return Err(HeadFault::Malformed);
         }
@@ -159,6 +164,7 @@ fn status_line(line: &[u8]) -> Option<(Minor, StatusCode)> {
     };
     let (digits, reason) = rest.split_at_checked(3)?;
     let ends = reason.first().is_none_or(|b| *b == b' ');
+    // The library takes up to 999; RFC 9110 section 15 has five classes.
     let status = StatusCode::from_bytes(digits).ok().filter(|status| status.as_u16() < 600)?;
     ends.then_some((minor, status))
 }
@@ -180,6 +186,7 @@ impl AnswerHead {
     pub fn to_map(&self, buffer: &[u8]) -> Result<HeaderMap, Malformed> {
         let mut map = HeaderMap::with_capacity(self.fields.len() + 16);
         for (name, value) in &self.fields {
+            // Tokens and no control characters, as was read: neither conversion fails.
             let name = HeaderName::from_bytes(name.of(buffer)).map_err(|_| Malformed)?;
             let value = HeaderValue::from_bytes(value.of(buffer)).map_err(|_| Malformed)?;
             map.append(name, value);
@@ -191,6 +198,7 @@ impl AnswerHead {
     /// override a length, or the connection's end. What never has content has none, whatever is said of it.
     pub fn framing(&self, buffer: &[u8], is_head: bool) -> Result<Framing, Malformed> {
         let mut lengths = self.values(buffer, "content-length");
+        // Judged where it frames nothing, too: a HEAD's answer tells what a GET's would be.
         let length = lengths.next().map(|value| line::parse_length(value).ok_or(Malformed));
         let length = length.transpose()?;
         let mut codings = self.values(buffer, "transfer-encoding");
@@ -216,6 +224,7 @@ impl AnswerHead {
 
     /// Whether the backend keeps its connection (section 9.3).
     pub fn keeps_connection(&self, buffer: &[u8]) -> bool {
+        // Several lines are one list, and any `close` in it counts (RFC 9110 section 5.3).
         let options = || {
             let values = self.values(buffer, "connection");
             values.flat_map(|value| value.split(|b| *b == b',')).map(<[u8]>::trim_ascii)
@@ -236,6 +245,7 @@ impl AnswerHead {
         let mut parameters = values.flat_map(|value| value.split(|b| *b == b','));
         parameters.find_map(|parameter| {
             let (name, seconds) = parameter.trim_ascii().split_at_checked(b"timeout=".len())?;
+            // What is no number says nothing: the configured time holds.
             line::parse_length(seconds).filter(|_| name.eq_ignore_ascii_case(b"timeout="))
         })
     }
@@ -243,6 +253,7 @@ impl AnswerHead {
 
 /// Whether an answer of this status never has content.
 pub fn has_no_content(status: StatusCode) -> bool {
+    // Not 205: RFC 9110 section 15.3.6 has it empty, and says so by a length of zero like any other answer.
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

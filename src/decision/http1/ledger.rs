@@ -49,6 +49,7 @@ impl Ledger {
     /// Bytes were taken by the transport. They count as sent, though they may wait there.
     pub fn note_sent(&mut self, bytes: usize) {
         if bytes > 0 {
+            // Never back: bytes that are noted late must not undo that the request is whole.
             self.sent = self.sent.max(Progress::Begun);
         }
     }
@@ -83,6 +84,8 @@ impl Ledger {
     /// What the backend saw.
     pub fn seen(&self) -> Seen {
         match (self.sent, self.got) {
+            // Before what was sent: an answer may come while the request is still being written (RFC 9112
+            // section 9.5).
             (_, Progress::Begun | Progress::Whole) => Seen::Answered,
             (Progress::Untouched, Progress::Untouched) => Seen::Nothing,
             (Progress::Begun | Progress::Whole, Progress::Untouched) => Seen::Request,

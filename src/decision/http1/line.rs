@@ -12,6 +12,7 @@ pub struct Span {
 impl Span {
     /// What it spans.
     pub fn of<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        // Empty, should a span ever meet another buffer: wrong, and refused further on, but no panic.
         buffer.get(self.start..self.start + self.length).unwrap_or_default()
     }
 }
@@ -78,6 +79,7 @@ pub fn count(lines: &[u8]) -> Option<usize> {
     // In bytes, a piece at a time, so that the compiler can use vector instructions.
     let controls_in = |piece: &[u8]| piece.iter().map(is_control).sum::<u8>();
     let controls: usize = lines.chunks(COUNTED).map(|piece| usize::from(controls_in(piece))).sum();
+    // The second sequence begins a byte later, so that an ending is found that lies in two pieces.
     let pieces = lines.chunks(COUNTED).zip(lines.get(1..).unwrap_or_default().chunks(COUNTED));
     let endings = |(a, b): (&[u8], &[u8])| a.iter().zip(b).map(is_ending).sum::<u8>();
     let endings = pieces.map(|pieces| usize::from(endings(pieces))).sum();
@@ -103,6 +105,7 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.head.get(self.start..)?;
+        // The carriage return suffices: in a sound head none stands without its line feed.
         let end = memchr::memchr(b'\r', rest)?;
         let line = rest.get(..end)?;
         let start = self.start;
@@ -126,6 +129,7 @@ pub fn split_token(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Where `part` stands in `line`, which begins at `start`. The value of a field is the end of its line, blanks aside.
 pub fn span_in(start: usize, line: &[u8], part: &[u8]) -> Span {
+    // By their addresses: where it was cut from is known, and need not be searched for.
     let before = part.as_ptr().addr().saturating_sub(line.as_ptr().addr());
     Span { start: start + before, length: part.len() }
 }
@@ -136,6 +140,7 @@ pub fn find_end(buffer: &[u8], searched: usize) -> Option<usize> {
     // The empty line may begin in what was searched already.
     let from = searched.saturating_sub(END.len() - 1);
     let unsearched = buffer.get(from..)?;
+    // Not `memmem`, which would build a searcher for each head; a head has some twenty line feeds.
     for position in memchr::memchr_iter(b'\n', unsearched) {
         let end = from + position + 1;
         if buffer.get(..end).is_some_and(|head| head.ends_with(END)) {
@@ -149,6 +154,7 @@ pub fn find_end(buffer: &[u8], searched: usize) -> Option<usize> {
 pub fn has_bare_line_feed(buffer: &[u8], from: usize) -> bool {
     let bytes = buffer.get(from..).unwrap_or_default();
     memchr::memchr_iter(b'\n', bytes).any(|position| {
+        // Before `from`, too: the carriage return may have come with an earlier read.
         let before = (from + position).checked_sub(1).and_then(|before| buffer.get(before));
         before != Some(&b'\r')
     })
@@ -177,6 +183,7 @@ const fn may_stand_in_token(byte: u8) -> bool {
 
 /// A Content-Length: digits only, no sign, no list, no blank, at most 18 of them.
 pub fn parse_length(value: &[u8]) -> Option<u64> {
+    // 18 digits cannot overflow 64 bits, and 10^18 bytes are more than anybody sends.
     let fits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     fits.then(|| value.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0')))
 }

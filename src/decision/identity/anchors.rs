@@ -81,9 +81,11 @@ impl TrustAnchors {
             let position = index + 1;
             let (_, parsed) = X509Certificate::from_der(root)
                 .map_err(|_| AnchorError::Unreadable { position })?;
+            // By signature, too: equal names alone would let a self-issued intermediate pass for a root.
             if !signature::is_self_signed(&parsed) || !parsed.is_ca() {
                 return Err(AnchorError::NotARoot { position });
             }
+            // Strict, for an operator can repair a file; webpki asks none of it of an anchor.
             if form::judge(&parsed, true).is_err() || !form::is_understood(&parsed) {
                 return Err(AnchorError::Form { position });
             }
@@ -115,6 +117,7 @@ impl TrustAnchors {
         authorities: usize,
         at: i64,
     ) -> Result<(&SubjectPublicKey, bool), PathReason> {
+        // Not by place: webpki gives an anchor back, and does not say which of them it was.
         let same = |(known, _): &(&TrustAnchor<'static>, &Facts)| {
             known.subject == anchor.subject
                 && known.subject_public_key_info == anchor.subject_public_key_info
@@ -161,6 +164,7 @@ impl Facts {
         if !self.may_sign_certificates {
             return Err(PathReason::KeyUsage);
         }
+        // No conversion of 32 bits fails here; zero would only refuse more.
         if self.path_length.is_some_and(|most| usize::try_from(most).unwrap_or(0) < authorities) {
             return Err(PathReason::PathLength);
         }

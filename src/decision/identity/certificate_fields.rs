@@ -25,6 +25,7 @@ impl CertificateFields {
         issuers: &[CertificateDer<'_>],
     ) -> Option<Self> {
         let issuers: Vec<String> = issuers.iter().map(|der| item(der)).collect();
+        // RFC 9440 section 2.3 has the field only where there is something to list.
         let chain = if issuers.is_empty() { None } else { Some(secret(&issuers.join(", "))?) };
         Some(Self { end_entity: secret(&item(end_entity))?, chain })
     }
@@ -47,7 +48,9 @@ fn item(der: &[u8]) -> String {
 
 /// A value that is never shown.
 fn secret(text: &str) -> Option<HeaderValue> {
+    // Cannot fail on base64 and colons.
     let mut value = HeaderValue::from_str(text).ok()?;
+    // A certificate names a company, and may name a person: Debug of a request must not show it.
     value.set_sensitive(true);
     Some(value)
 }

@@ -6,5 +6,6 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A number that is greater than all before.
 pub(super) fn next() -> u64 {
+    // Relaxed: the numbers differ whatever the order; who stores one publishes what belongs to it.
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -38,6 +38,8 @@ const DECIDING: [Oid<'static>; 6] = [
 pub(super) fn judge(certificate: &X509Certificate<'_>, conforming: bool) -> Result<(), PathReason> {
     let is_sound = !repeats_an_extension(certificate.extensions())
         && certificate.extensions().iter().all(is_read)
+        // RFC 5280 section 4.1.2.2 has recipients bear serial numbers that are not positive: `cert verify`
+        // does.
         && (!conforming || has_positive_serial(certificate) && !names_with_nul(certificate));
     if is_sound { Ok(()) } else { Err(PathReason::Malformed) }
 }
@@ -71,6 +73,7 @@ fn has_positive_serial(certificate: &X509Certificate<'_>) -> bool {
 fn names_with_nul(certificate: &X509Certificate<'_>) -> bool {
     let in_alternatives = match certificate.subject_alternative_name() {
         Ok(found) => found.is_some_and(|names| names.value.general_names.iter().any(names_nul)),
+        // One that stands twice or cannot be read: refused before, and refused here if ever asked first.
         Err(_) => true,
     };
     in_alternatives || has_nul(certificate.subject()) || has_nul(certificate.issuer())
@@ -82,6 +85,7 @@ fn names_nul(name: &GeneralName<'_>) -> bool {
             text.contains('\0')
         }
         GeneralName::DirectoryName(name) => has_nul(name),
+        // Addresses and the like are no text that somebody could cut.
         _ => false,
     }
 }
@@ -94,6 +98,7 @@ fn has_nul(name: &X509Name<'_>) -> bool {
 fn contains_nul(value: &Any<'_>) -> bool {
     let is_nul = |character: &[u8]| character.iter().all(|byte| *byte == 0);
     match value.tag() {
+        // A character at a time: every Latin letter in it has a zero byte.
         Tag::BmpString => value.data.chunks(2).any(is_nul),
         Tag::UniversalString => value.data.chunks(4).any(is_nul),
         Tag::Utf8String
@@ -103,6 +108,7 @@ fn contains_nul(value: &Any<'_>) -> bool {
         | Tag::VisibleString
         | Tag::NumericString
         | Tag::GeneralString => value.data.contains(&0),
+        // What is no string (a bit string as unique identifier) may have any bytes.
         _ => false,
     }
 }

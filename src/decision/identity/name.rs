@@ -87,12 +87,14 @@ impl Name {
     /// the other has too.
     pub fn matches(&self, other: &Self) -> bool {
         let pairs = self.parts.iter().zip(&other.parts);
+        // `zip` ends with the shorter one: that both are as long is asked below.
         let mut alike = pairs.map(|(ours, theirs)| {
             let count = |all: &[Attribute], one: &Attribute| {
                 all.iter().filter(|other| other.matches(one)).count()
             };
             ours.len() == theirs.len()
                 && ours.iter().all(|one| {
+                    // Counted, for a part may hold an attribute twice: [a, a, b] is not [a, b, b].
                     let found = count(theirs, one);
                     found > 0 && found == count(ours, one)
                 })

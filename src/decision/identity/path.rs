@@ -98,6 +98,8 @@ impl<'a> VerifiedPath<'a> {
     /// The chain of a connection whose handshake ran the verifier: rustls completes a handshake with
     /// client authentication only after it said yes.
     pub(crate) fn from_handshake(chain: &'a [CertificateDer<'a>]) -> Option<Self> {
+        // The end entity comes first in both versions of TLS (RFC 5246 section 7.4.2, RFC 8446 section
+        // 4.4.2).
         chain.first().map(|end_entity| Self { end_entity })
     }
 
@@ -113,6 +115,7 @@ pub(super) struct SubjectPublicKey(Box<[u8]>);
 
 impl SubjectPublicKey {
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        // The key's bits without its algorithm: the signature's own identifier says how they are used.
         Self(certificate.public_key().subject_public_key.data.as_ref().into())
     }
 
@@ -155,21 +158,26 @@ impl PathVerifier {
         at: UnixTime,
         take: &mut dyn FnMut(&Candidate<'_>),
     ) -> Result<(), PathFault> {
+        // Sizes before anything is parsed: all of this comes from whom nobody knows yet.
         let mut chain = std::iter::once(end_entity).chain(intermediates);
         let is_large = |certificate: &CertificateDer<'_>| certificate.len() > LARGEST_CERTIFICATE;
         if intermediates.len() >= self.rules.most_certificates || chain.any(is_large) {
             return Err(PathReason::TooLarge.into());
         }
+        // What follows it is refused by webpki (trailing data).
         let (_, leaf) = X509Certificate::from_der(end_entity).map_err(|_| PathReason::Malformed)?;
         let blame_leaf = |reason| PathFault { reason, certificate: Some(Culprit::of(&leaf)) };
         if leaf.extensions().len() > MOST_EXTENSIONS {
             return Err(blame_leaf(PathReason::TooLarge));
         }
+        // Before webpki: it would say less, and verify signatures first.
         form::judge(&leaf, self.rules.form_must_conform).map_err(blame_leaf)?;
         if let Some(reason) = faults_of_end_entity(&leaf, &self.rules).first() {
             return Err(blame_leaf(*reason));
         }
         self.build(end_entity, intermediates, at, take).map_err(|fault| match fault.reason {
+            // The commonest mistake of clients has a name of its own: they send no chain (RFC 5246 section
+            // 7.4.2).
             PathReason::UnknownIssuer if intermediates.is_empty() && !is_self_issued(&leaf) => {
                 blame_leaf(PathReason::MissingIntermediate)
             }
@@ -196,7 +204,9 @@ impl PathVerifier {
         let found: RefCell<Option<PathFault>> = RefCell::default();
         let judge = |path: &Candidate<'_>| {
             self.judge_path(end_entity, path, at).map_err(|fault| {
+                // The first: of many ways through a chain that is the one a reader would have gone.
                 found.borrow_mut().get_or_insert(fault);
+                // None of webpki's fatal errors, which would end the search: another way may hold.
                 webpki::Error::UnknownIssuer
             })
         };
@@ -210,6 +220,8 @@ impl PathVerifier {
             intermediates,
             at,
             purposes,
+            // No lists for webpki: it takes the first of an issuer that matches, and an older one could hide
+            // a revocation.
             None,
             Some(&judge),
         );
@@ -238,6 +250,7 @@ impl PathVerifier {
         for der in &ders {
             certificates.push(parse(der)?);
         }
+        // Self-issued ones do not count (RFC 5280 section 4.2.1.9).
         let authorities = certificates.iter().skip(1).filter(|c| !is_self_issued(c)).count();
         let (anchor_key, anchor_signs_lists) =
             self.anchors.judge(path.anchor(), authorities, seconds)?;
@@ -245,8 +258,10 @@ impl PathVerifier {
         // Once for the whole path: a list may be replaced meanwhile.
         let revocation =
             self.revocation.as_ref().map(|revocation| (revocation, revocation.lists()));
+        // From the anchor down: a list is judged by a key whose own certificate was judged before.
         for (place, certificate) in certificates.iter().enumerate().rev() {
             let blame = |reason| PathFault { reason, certificate: Some(Culprit::of(certificate)) };
+            // The end entity was judged before a path was looked for.
             if place > 0 {
                 form::judge(certificate, self.rules.form_must_conform).map_err(blame)?;
                 judge_authority(certificate).map_err(blame)?;
@@ -272,6 +287,7 @@ pub fn faults_of_end_entity(leaf: &X509Certificate<'_>, rules: &PathRules) -> Ve
     if !may(leaf, |usage| usage.digital_signature()) {
         faults.push(PathReason::KeyUsage);
     }
+    // webpki asks it only where the extension stands; anyExtendedKeyUsage names no purpose.
     let names_purpose = leaf.extended_key_usage().map(|usage| {
         usage.is_some_and(|usage| match rules.purpose {
             Purpose::Client => usage.value.client_auth,
@@ -294,6 +310,7 @@ fn without_needless_choice<'a>(
     let mut kept: Vec<CertificateDer<'a>> = Vec::with_capacity(intermediates.len());
     let mut names: HashMap<Vec<u8>, usize> = HashMap::new();
     for der in intermediates {
+        // Clients send one twice; each copy would double the ways to try.
         if kept.contains(der) {
             continue;
         }
@@ -334,11 +351,13 @@ fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
 pub(super) fn may(certificate: &X509Certificate<'_>, what: impl Fn(&KeyUsage) -> bool) -> bool {
     match certificate.key_usage() {
         Ok(usage) => usage.is_none_or(|usage| what(usage.value)),
+        // One that stands twice or cannot be read admits nothing.
         Err(_) => false,
     }
 }
 
 fn bits(number: &[u8]) -> usize {
+    // DER puts a zero before a number whose highest bit is set.
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let first = number.get(zeros).map_or(0, |byte| 8 - byte.leading_zeros());
     let rest = number.len().saturating_sub(zeros + 1) * 8;
@@ -350,6 +369,7 @@ pub(super) fn is_strong(certificate: &X509Certificate<'_>) -> bool {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => bits(key.modulus) >= LEAST_RSA_BITS,
         Ok(PublicKey::EC(point)) => point.key_size() >= LEAST_CURVE_BITS,
+        // Ed25519 and DSA among them: technical security controls 3.2 page 20 asks for RSA.
         Ok(_) | Err(_) => false,
     }
 }
@@ -373,5 +393,6 @@ fn culprit<'a>(
 }
 
 fn seconds(at: UnixTime) -> i64 {
+    // The end of time, should it ever fail: everything has expired then.
     i64::try_from(at.as_secs()).unwrap_or(i64::MAX)
 }

@@ -127,6 +127,7 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
 
 /// The certificates of a file in PEM, or the one of a file in DER.
 pub fn certificates_or_der(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
+    // Authorities publish both under one suffix (.crt, .crl).
     if is_der(bytes) { Ok(vec![in_der(bytes)]) } else { certificates(bytes) }
 }
 
@@ -146,6 +147,7 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemFault> {
             SEC1 => PrivateSec1KeyDer::from(block.der).into(),
             _ => return Err(other_kind(&block)),
         };
+        // Which of two was meant nobody can tell, and a wrong one would fail far from here.
         if key.replace(read).is_some() {
             return Err(PemDefect::SecondKey.at(block.line));
         }
@@ -155,6 +157,7 @@ pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemFault> {
 
 fn all(bytes: &[u8], label: &str, kind: &'static str) -> Result<Vec<Block>, PemFault> {
     let blocks = read(bytes)?;
+    // Whatever the file has besides was meant to count as well (decision 15).
     if let Some(other) = blocks.iter().find(|block| block.label != label) {
         return Err(other_kind(other));
     }
@@ -195,6 +198,7 @@ impl OpenBlock<'_> {
         if text.starts_with("Proc-Type:") || text.starts_with("DEK-Info:") {
             return Err(PemDefect::Encrypted.at(self.line));
         }
+        // A blank within a line, too: the strict form of RFC 7468 section 3 has none.
         if !text.bytes().all(|byte| is_base64(byte) || byte == b'=') {
             return Err(PemDefect::NoBase64.at(number));
         }
@@ -203,6 +207,7 @@ impl OpenBlock<'_> {
     }
 
     fn end(self) -> Result<Block, PemFault> {
+        // Over all lines at once: padding in the middle of a block is no base64.
         let der = STANDARD.decode(&self.base64).ok().filter(|der| !der.is_empty());
         let der = der.ok_or_else(|| PemDefect::Incomplete.at(self.line))?;
         Ok(Block { line: self.line, der, label: self.label.to_owned() })
@@ -215,6 +220,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
     let (mut blocks, mut open): (Vec<Block>, Option<OpenBlock<'_>>) = (Vec::new(), None);
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let number = index + 1;
+        // Outside blocks as well: what is no text could be armour in another encoding.
         let text = text_of(line).ok_or_else(|| PemDefect::Binary.at(number))?;
         let Some(mut block) = open.take() else {
             match armour(text, "-----BEGIN ") {
@@ -225,6 +231,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
             }
             continue;
         };
+        // Another label ends nothing: a part of one block and a part of another may have been joined.
         match armour(text, "-----END ") {
             Some(label) if label == block.label => blocks.push(block.end()?),
             Some(_) => return Err(PemDefect::OtherEnd.at(number)),
@@ -244,6 +251,7 @@ fn judge_encoding(bytes: &[u8]) -> Result<(), PemFault> {
     let what = match bytes {
         bytes if is_der(bytes) => PemDefect::Der,
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => PemDefect::Utf16,
+        // UTF-16 without its mark has a zero beside each Latin letter.
         [first, second, ..] if (*first == 0) != (*second == 0) => PemDefect::Utf16,
         [0xef, 0xbb, 0xbf, ..] => PemDefect::Mark,
         _ => return Ok(()),
@@ -253,6 +261,7 @@ fn judge_encoding(bytes: &[u8]) -> Result<(), PemFault> {
 
 /// A line without what ends it and blanks at its end; nothing if it is no text.
 fn text_of(line: &[u8]) -> Option<&str> {
+    // Files from Windows.
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let text = std::str::from_utf8(line).ok()?;
     let is_text = !text.contains(|c: char| c.is_control() && c != '\t');
@@ -268,6 +277,7 @@ fn armour<'a>(text: &'a str, begins: &str) -> Option<&'a str> {
 
 /// Refuses what stands outside blocks and may have been meant as one.
 fn judge_text(text: &str) -> Result<(), PemDefect> {
+    // In the middle of a file it comes of files that were joined, and hides the armour behind it.
     if text.contains('\u{feff}') {
         return Err(PemDefect::Mark);
     }
@@ -304,12 +314,14 @@ const OF_LABELS: [&str; 14] = [
 
 /// Dashes in a row, of whatever kind; or, with fewer, a word of armour.
 fn is_like_armour(text: &str) -> bool {
+    // Word processors make other dashes of hyphens.
     let is_dash =
         |c: char| matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}');
     let mut longest = 0;
     for run in text.split(|c| !is_dash(c)) {
         longest = longest.max(run.chars().count());
     }
+    // `-----begin` is no armour to any reader, and was meant as one.
     let upper = text.to_uppercase();
     let words: Vec<&str> =
         upper.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -318,6 +330,7 @@ fn is_like_armour(text: &str) -> bool {
         [mark, label] => is_mark(mark) && OF_LABELS.contains(label),
         _ => false,
     });
+    // Five dashes alone are a ruler, which is refused too: a label may have been lost between them.
     longest >= 5 || names_a_block || (longest >= 2 && words.into_iter().any(is_mark))
 }
 

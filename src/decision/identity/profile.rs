@@ -109,6 +109,8 @@ impl Profile {
             Rule::Validity => is_short(certificate, self.longest_validity),
             Rule::Issuer => {
                 let organisation = once(certificate.issuer(), &ORGANISATION_NAME);
+                // Sandbox authorities must not be trusted in production, even where a file of anchors has
+                // both.
                 organisation == Some(self.issuer_organisation.as_str())
             }
         }
@@ -122,6 +124,7 @@ impl Profile {
 }
 
 fn is_uuid(text: &str) -> bool {
+    // The library also takes braces, `urn:uuid:` and no hyphens; the directory writes none of them.
     text.len() == uuid::fmt::Hyphenated::LENGTH && uuid::Uuid::try_parse(text).is_ok()
 }
 
@@ -151,6 +154,7 @@ fn has_both_usages(certificate: &X509Certificate<'_>) -> bool {
 fn is_short(certificate: &X509Certificate<'_>, longest: Duration) -> bool {
     let validity = certificate.validity();
     let seconds = validity.not_after.timestamp().saturating_sub(validity.not_before.timestamp());
+    // Negative if it ends before it begins: webpki has refused that.
     u64::try_from(seconds).is_ok_and(|seconds| seconds <= longest.as_secs())
 }
 
@@ -158,6 +162,7 @@ fn is_short(certificate: &X509Certificate<'_>, longest: Duration) -> bool {
 fn is_host(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     let is_label = |label: &str| {
+        // RFC 1035 section 2.3.4, as the 253 below.
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !label.starts_with('-')

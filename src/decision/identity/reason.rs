@@ -145,8 +145,10 @@ const DIGITS_OF_A_PERSON: usize = 11;
 
 impl Culprit {
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Self {
+        // Characters, not bytes: a cut within one would be no text.
         let cut = |text: String| text.chars().take(LONGEST).collect();
         let (subject, issuer) = (certificate.subject(), certificate.issuer());
+        // A wildcard or a host identifies nobody; anything else in CN may be a person with a CPF.
         let host = attribute(subject, &super::subject::COMMON_NAME).filter(|name| is_host(name));
         let organisation = attribute(subject, &super::subject::ORGANISATION_IDENTIFIER);
         let told: Vec<&str> =

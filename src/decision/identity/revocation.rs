@@ -42,6 +42,7 @@ pub enum Leniency {
 impl Leniency {
     /// Whether a list counts at a time in seconds, as to its nextUpdate.
     fn bears(self, list: &RevocationList, at: i64) -> bool {
+        // Negative as long as nextUpdate lies ahead: nothing is overdue.
         let overdue = u64::try_from(at.saturating_sub(list.next_update)).unwrap_or(0);
         match self {
             Self::Refuse => overdue == 0,
@@ -72,6 +73,7 @@ impl FetchedList {
     /// Begins with the list that was kept on disk, if there is one.
     pub fn new(kept: Option<RevocationList>) -> Self {
         Self {
+            // One kept on disk is in force at once: a start must not admit whom it revokes.
             list: ArcSwapOption::new(kept.map(Arc::new)),
             epoch: AtomicU64::new(epoch::next()),
             since: AtomicU64::new(NEVER),
@@ -82,12 +84,15 @@ impl FetchedList {
     /// Puts another list in force if it is still valid and may follow the one in force: in handshakes at once,
     /// on open connections at their next request.
     pub fn offer(&self, list: RevocationList, now: Moment) -> Result<(), ListFault> {
+        // The end of time, should it ever fail: the list has expired then.
         let at = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
         if list.is_expired(at) {
             return Err(ListFault::Expired);
         }
         let _one_at_a_time = self.offering.lock();
         list.may_follow(self.current().as_deref(), at)?;
+        // Before the number: whoever sees the new number sees that a list came lately, and judges its chain
+        // again.
         self.since.store(now.since_start().as_secs(), Ordering::Release);
         self.list.store(Some(Arc::new(list)));
         // Last: whoever sees the new number sees the new list.
@@ -152,6 +157,7 @@ impl Revocation {
 
     /// The authorities of which no list is usable at a time in seconds, if that refuses whatever they issued.
     pub fn uncovered(&self, at: i64) -> Vec<&str> {
+        // Where nothing is needed, nothing is lacking (decision 16).
         if self.missing != Leniency::Refuse {
             return Vec::new();
         }
@@ -161,6 +167,7 @@ impl Revocation {
                 *list.issuer == *name
                     && list.scope.includes(of_authorities)
                     && list.is_signed_with(key)
+                    // The same questions as in `judge`, or readiness would promise what handshakes refuse.
                     && list.this_update <= at.saturating_add(SKEW)
                     && self.expired.bears(list, at)
             })
@@ -183,6 +190,7 @@ impl Revocation {
         let now_known = self.lists();
         let is_same_kind =
             |other: &RevocationList| other.issuer == list.issuer && other.scope == list.scope;
+        // A file put back from a backup would un-revoke whom the list in force revoked (decision 15).
         for before in in_force.iter().filter(|before| is_same_kind(before)) {
             let follows = |other: &Arc<RevocationList>| other.may_follow(Some(before), at).is_ok();
             if !now_known.iter().any(follows) {
@@ -195,6 +203,7 @@ impl Revocation {
     /// Tells one set of lists from the next: greater after each replacement.
     pub(super) fn epoch(&self) -> u64 {
         let of_each = self.fetched.iter().map(|fetched| fetched.epoch.load(Ordering::Acquire));
+        // Numbers are the process's and only grow: the greatest changes with each of them.
         of_each.max().unwrap_or(0)
     }
 
@@ -203,6 +212,7 @@ impl Revocation {
         let now = now.since_start().as_secs();
         self.fetched.iter().any(|fetched| {
             let since = fetched.since.load(Ordering::Acquire);
+            // The monotonic clock: a wall clock that is set back would make an old list look new for hours.
             since != NEVER && now.saturating_sub(since) <= seconds
         })
     }
@@ -225,7 +235,10 @@ impl Revocation {
                 Leniency::Refuse => Err(PathReason::CrlMissing),
             };
         }
+        // After the question whether there is any: a list that cannot be used is a fault, none at all may be
+        // borne.
         usable.retain(|list| {
+            // Cheap before dear; the signature is verified once for each key, and remembered.
             issuer_signs_lists && list.is_signed_with(issuer) && list.this_update <= at + SKEW
         });
         let is_superseded = |list: &RevocationList| {
@@ -234,9 +247,11 @@ impl Revocation {
         let newest: Vec<&RevocationList> =
             usable.iter().copied().filter(|list| !is_superseded(list)).collect();
         let serial = minimal(certificate.raw_serial());
+        // In any of them, and before their age: an expired list that revokes still does.
         if newest.iter().any(|list| list.serials.contains(&serial)) {
             return Err(PathReason::Revoked);
         }
+        // Of lists of several scopes one that is in time suffices: each covers the certificate.
         let latest = newest.into_iter().max_by_key(|list| list.next_update);
         self.judge_age(latest.ok_or(PathReason::CrlInvalid)?, at)
     }
@@ -249,6 +264,7 @@ impl Revocation {
         let is_overdue = list.is_expired(at);
         if let Some(witness) = self.witness.as_ref()
             && is_overdue
+            // Last: it is the one that changes something.
             && list.is_first_overdue_use()
         {
             witness(list);

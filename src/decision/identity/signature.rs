@@ -20,6 +20,7 @@ pub(super) fn holds(
 
 /// Whether a certificate carries its own name and its own signature.
 pub fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
+    // Names first: a signature is dear, and `trust import` reads whole repositories.
     certificate.subject().as_raw() == certificate.issuer().as_raw()
         && holds(
             &certificate.signature_algorithm.algorithm.to_id_string(),
@@ -42,6 +43,7 @@ fn algorithms(identifier: &str) -> &'static [&'static dyn VerificationAlgorithm]
             &[&signature::ECDSA_P256_SHA384_ASN1, &signature::ECDSA_P384_SHA384_ASN1]
         }
         "1.2.840.10045.4.3.4" => &[&signature::ECDSA_P521_SHA512_ASN1],
+        // SHA-1 and MD5 among them: a list that is signed by one of these is nobody's.
         _ => &[],
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn read(name: &X509Name<'_>, profile: &Profile) -> Result<Subject, Id
     Ok(Subject {
         organisation_id,
         software_statement_id,
+        // Optional here: whether they must be there is the profile's question, and it may only warn.
         cnpj: once(name, &SERIAL_NUMBER).map(Box::from),
         organisation_name: once(name, &ORGANISATION_NAME).map(Box::from),
         common_name: once(name, &COMMON_NAME).map(Box::from),
@@ -49,5 +50,6 @@ pub(super) fn once<'a>(name: &'a X509Name<'_>, oid: &Oid<'_>) -> Option<&'a str>
     if attributes.next().is_some() {
         return None;
     }
+    // The library reads no BMPString or TeletexString: such a value is as good as none.
     attribute.as_str().ok()
 }

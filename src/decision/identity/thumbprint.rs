@@ -24,6 +24,7 @@ impl Thumbprint {
     /// padded and standard base64 are refused: they are other claims than the standard's.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; SHA256_OUTPUT_LEN];
+        // The engine refuses padding and stray bits: else one thumbprint would have several texts.
         let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         (written == SHA256_OUTPUT_LEN).then_some(Self(bytes))
     }
@@ -37,6 +38,7 @@ impl Thumbprint {
 impl PartialEq for Thumbprint {
     /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
+        // No secret, but whoever sends a token chooses its half: no time may tell how much of it fits.
         verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
 }

@@ -123,6 +123,7 @@ impl WatchedChain {
         let state = judged_by.state();
         let came_lately = |lists: &Revocation| lists.changed_within(JUDGED_AGAIN_AFTER, now);
         let may_be_outdated = judged_by.revocation().is_some_and(came_lately);
+        // 1970: longer ago than any interval, so that the first request judges.
         let at = if may_be_outdated { 0 } else { now.unix_seconds() };
         let judged = TrustVerdict { state, at, path: Ok(()), subject: Ok(()) };
         Self { chain, domain, judged: ArcSwap::from_pointee(judged) }
@@ -135,6 +136,8 @@ impl WatchedChain {
 
     /// Refuses a chain that does not hold.
     pub(super) fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
+        // Path and subject apart: a broken path ends the connection, a subject refuses routes that ask for
+        // one.
         self.judged(now).path.clone()
     }
 
@@ -152,10 +155,12 @@ impl WatchedChain {
     /// The last verdict; another one if the trust is another than before, or after a while. Whoever judged
     /// goes by its own verdict, whatever another thread stores meanwhile.
     fn judged(&self, now: Moment) -> Guard<Arc<TrustVerdict>> {
+        // Once: path and subject must be judged by one configuration.
         let trust = self.domain.0.load();
         // Before the path is judged: a list that is replaced meanwhile has it judged once more.
         let state = trust.state();
         let last = self.judged.load();
+        // The wall clock, for validity is what may have ended; one that is set back judges as much later.
         let age = now.unix_seconds().saturating_sub(last.at);
         if last.state == state && age < JUDGED_AGAIN_AFTER {
             return last;

@@ -32,6 +32,7 @@ impl std::fmt::Debug for ClientVerifier {
 impl ClientVerifier {
     /// A verifier that judges by `paths` and tells `witness` what it refuses.
     pub fn new(paths: PathVerifier, witness: Option<PathWitness>) -> Self {
+        // Some clients choose among certificates by these, and send none where they match nothing.
         let hints = paths.anchors.names().map(DistinguishedName::in_sequence).collect();
         Self { paths, hints, witness }
     }
@@ -61,6 +62,7 @@ impl ClientVerifier {
 fn in_tls(fault: PathFault) -> Error {
     let error = match fault.reason {
         PathReason::UnknownIssuer | PathReason::MissingIntermediate => {
+            // Both are the same alert to a client; the log says which it was.
             CertificateError::UnknownIssuer
         }
         PathReason::Expired => CertificateError::Expired,
@@ -69,6 +71,7 @@ fn in_tls(fault: PathFault) -> Error {
         PathReason::BadSignature => CertificateError::BadSignature,
         PathReason::Revoked => CertificateError::Revoked,
         PathReason::Malformed => CertificateError::BadEncoding,
+        // Alert certificate_unknown: rustls has no name for what it does not judge itself.
         reason => CertificateError::Other(OtherError(Arc::new(reason))),
     };
     error.into()
@@ -96,6 +99,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // The key's possession is proved here, by the library: the path says only whose key it is.
         verify_tls12_signature(message, certificate, signature, &self.paths.algorithms)
     }
 

@@ -33,6 +33,7 @@ impl Stopwatch {
     /// What each part took, the one that runs included.
     pub fn parts(&self) -> [Option<Duration>; LAPS + 1] {
         let [first, second] = self.laps;
+        // Once, so that the parts add up to the whole.
         let now = Instant::now();
         let until = |from: Instant, to: Option<Instant>| {
             Some(to.unwrap_or(now).saturating_duration_since(from))

@@ -63,7 +63,9 @@ impl HeadParts<'_> {
         most: HeadBounds,
         server_name: Option<&str>,
     ) -> Result<(), RequestError> {
+        // Whatever else is wrong: where the wire itself was in doubt, the fields may be another request's.
         self.wire_fault.map_or(Ok(()), Err)?;
+        // HTTP/1 has counted lines; HTTP/2's are counted here, with each crumb of a cookie.
         if self.fields.len() > most.fields {
             return Err(RequestError::TooManyFields);
         }
@@ -80,6 +82,7 @@ impl HeadParts<'_> {
     /// A declared length that is too long is refused before the body is asked for.
     pub fn announces_at_most(&self, bytes: u64) -> Result<(), RequestError> {
         let declared = self.fields.get(header::CONTENT_LENGTH);
+        // What is no number was refused as the head was read, over HTTP/2 by the library.
         let length = declared.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         match length {
             Some(length) if length > bytes => Err(RequestError::BodyTooLarge),
@@ -107,6 +110,7 @@ pub fn check_fields(
     if server_name.is_some_and(|name| !is_same_host(host, name)) {
         return Err(RequestError::Misdirected);
     }
+    // Over HTTP/2 for the first time: underscores are legal there, and a CGI-like backend reads HTTP/1.
     if headers.keys().any(|name| framing::is_lookalike(name.as_str())) {
         return Err(RequestError::Lookalike);
     }
@@ -118,6 +122,7 @@ pub fn check_fields(
         check_fields_of_http2(headers)?;
     }
     match headers.get(header::EXPECT) {
+        // RFC 9110 section 10.1.1 has 417 for it; the one expectation that exists has no case.
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             Err(RequestError::Expectation)
         }
@@ -128,9 +133,11 @@ pub fn check_fields(
 /// What a head of HTTP/1 is refused for as it is read, and the library lets pass: whoever reads the fields behind the
 /// gateway reads them from lines (RFC 9113 section 8.2.1).
 fn check_fields_of_http2(headers: &HeaderMap) -> Result<(), RequestError> {
+    // RFC 9113 section 8.2.2 forbids it: behind the gateway it would frame the body.
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(RequestError::TransferCoding);
     }
+    // The library takes two that are equal, and passes on both.
     if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(RequestError::Length);
     }
@@ -156,6 +163,7 @@ fn check_host<'a>(
         return Err(RequestError::Host);
     }
     let agreed = match (host, authority) {
+        // RFC 9113 section 8.3.1: with both, a gateway and a backend could serve two sites.
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => None,
         (host, authority) => host.or(authority.map(str::as_bytes)),
     };
@@ -165,16 +173,20 @@ fn check_host<'a>(
 /// Whether a request's host is the one that its connection was made for, ports aside: by that name the
 /// handshake chose what the gateway presents (RFC 9110 section 7.4).
 fn is_same_host(host: &[u8], server_name: &str) -> bool {
+    // The last colon, and none within brackets: an IPv6 literal has some of its own.
     let name = match host.iter().rposition(|b| *b == b':') {
         Some(colon) if !host.ends_with(b"]") => host.get(..colon).unwrap_or_default(),
         _ => host,
     };
+    // An absolute name is the same host; SNI has it without the dot (RFC 6066 section 3).
     let name = name.strip_suffix(b".").unwrap_or(name);
     name.eq_ignore_ascii_case(server_name.as_bytes())
 }
 
 /// `host [ ":" port ]`, with the characters of a registered name or an IP literal.
 pub(super) fn is_host(value: &[u8]) -> bool {
+    // No percent-encoding and no sub-delims, which RFC 3986 allows and DNS does not; internal names have
+    // underscores.
     let in_host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     let (host, port) = match value.iter().rposition(|b| *b == b':') {
         Some(_) if value.ends_with(b"]") => (value, &b""[..]),
@@ -190,10 +202,12 @@ pub(super) fn is_host(value: &[u8]) -> bool {
         None => host.iter().all(in_host),
     };
     !host.is_empty()
+        // As long as a name of DNS may be (RFC 1035 section 2.3.4).
         && value.len() <= 255
         && host_fits
         && port.len() <= 5
         && port.iter().all(u8::is_ascii_digit)
+        // RFC 3986 section 3.2.3 allows an empty port, which two readers may complete differently.
         && !value.ends_with(b":")
 }
 
@@ -207,6 +221,7 @@ pub fn check_idempotency_key(headers: &HeaderMap) -> Result<(), RequestError> {
     let value = values.next().ok_or(RequestError::IdempotencyKeyMissing)?.as_bytes();
     let blank = |b: Option<&u8>| b.is_none_or(u8::is_ascii_whitespace);
     let well_formed = values.next().is_none()
+        // Bytes and characters are the same: what is not ASCII is refused.
         && value.len() <= 40
         && value.is_ascii()
         && !blank(value.first())

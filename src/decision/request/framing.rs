@@ -37,9 +37,12 @@ pub fn check_head<'a>(
     limits: &HeadLimits,
     mut field: impl FnMut(&'a [u8], Span),
 ) -> Result<Outline, RequestError> {
+    // First: everything below takes time for each byte.
     if head.len() > limits.size {
         return Err(RequestError::HeadTooLarge);
     }
+    // Before lines are split: a bare CR or LF would be the end of a line to another reader (RFC 9112 section
+    // 2.2).
     if !line::are_sound(head) {
         return Err(RequestError::Line);
     }
@@ -57,10 +60,12 @@ pub fn check_head<'a>(
         let (name, value) = split_field(line)?;
         field(name, line::span_in(start, line, value));
         lengths.note(name, value)?;
+        // Even the same one twice: a list of hosts is read from either end (RFC 9112 section 3.2).
         if name.eq_ignore_ascii_case(b"host") && host.replace(value).is_some() {
             return Err(RequestError::Host);
         }
     }
+    // In HTTP/1.0 too, where it may be absent: some backend would choose a site of its own.
     let host = host.filter(|host| is_host(host)).ok_or(RequestError::Host)?;
     let prefix = check_target(method, target, host)?;
     let target =
@@ -72,6 +77,7 @@ pub fn check_head<'a>(
 /// A path, an absolute URI of the host that the Host field names or, with OPTIONS, an asterisk (RFC 9112 section
 /// 3.2). Returns the length of what stands before the path.
 fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, RequestError> {
+    // CONNECT's authority gets no such exception: it never is a path here (RFC 9112 section 3.2.3).
     if method == b"OPTIONS" && target == b"*" {
         return Ok(0);
     }
@@ -83,9 +89,13 @@ fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, Requ
     let path = match after_scheme {
         None => target,
         Some(rest) => {
+            // `http://host?query` has no path: a path of `/` would have to be written for it (RFC 9112
+            // section 3.2.1).
             let slash = memchr::memchr(b'/', rest).ok_or(RequestError::RequestLine)?;
             let (authority, path) =
                 rest.split_at_checked(slash).ok_or(RequestError::RequestLine)?;
+            // Userinfo and another spelling of a port are others: a backend gets one host, and must not
+            // choose.
             if !authority.eq_ignore_ascii_case(host) {
                 return Err(RequestError::Host);
             }
@@ -100,13 +110,16 @@ fn check_target(method: &[u8], target: &[u8], host: &[u8]) -> Result<usize, Requ
 }
 
 fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], Minor), RequestError> {
+    // One blank and no more: section 3 lets recipients take any whitespace, and each takes another.
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(RequestError::RequestLine);
     };
+    // No byte from 0x80 on: what it would decode to is each reader's own.
     let printable = |b: &u8| (0x21..=0x7e).contains(b);
+    // A method is a name in logs and metrics; the longest that is registered has 17 bytes.
     if !is_token(method) || method.len() > 32 || target.is_empty() || !target.iter().all(printable)
     {
         return Err(RequestError::RequestLine);
@@ -114,11 +127,13 @@ fn split_request_line(line: &[u8]) -> Result<(&[u8], &[u8], Minor), RequestError
     match version {
         b"HTTP/1.1" => Ok((method, target, Minor::One)),
         b"HTTP/1.0" => Ok((method, target, Minor::Zero)),
+        // HTTP/2.0 in a line, HTTP/0.9 and lower case among them.
         _ => Err(RequestError::RequestLine),
     }
 }
 
 fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), RequestError> {
+    // Refused and not joined, as RFC 9112 section 5.2 lets a server: a backend might not join it.
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
         return Err(RequestError::Folded);
     }
@@ -149,10 +164,13 @@ struct Lengths {
 
 impl Lengths {
     fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), RequestError> {
+        // Compared with underscores folded: a backend that reads names so would see a second length.
         if is_named(name, b"content-length") {
             if name.contains(&b'_') {
                 return Err(RequestError::Lookalike);
             }
+            // No list of equal ones, which RFC 9110 section 8.6 would let a recipient mend: another reader
+            // may take the first digits.
             let length = line::parse_length(value).ok_or(RequestError::Length)?;
             if self.length.replace(length).is_some() {
                 return Err(RequestError::Length);
@@ -161,6 +179,8 @@ impl Lengths {
             if name.contains(&b'_') {
                 return Err(RequestError::Lookalike);
             }
+            // Exactly this: of `gzip, chunked` or a coding it does not know a backend may read no body, or
+            // all that comes.
             if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(RequestError::TransferCoding);
             }
@@ -171,9 +191,13 @@ impl Lengths {
 
     fn conclude(self, version: Minor) -> Result<Framing, RequestError> {
         match (self.chunked, self.length) {
+            // RFC 9112 section 6.1: refused, though section 6.3 lets chunks count. This is how requests are
+            // smuggled.
             (true, Some(_)) => Err(RequestError::Length),
+            // RFC 9112 section 6.1 has such framing treated as faulty.
             (true, None) if version == Minor::Zero => Err(RequestError::TransferCoding),
             (true, None) => Ok(Framing::Chunked),
+            // RFC 9112 section 6.3: a request without either has no body, unlike an answer.
             (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
         }
     }

@@ -39,6 +39,7 @@ impl fmt::Debug for RequestHead {
 impl RequestHead {
     /// A head of these parts; `target` is path and query.
     pub fn new(method: Method, version: Version, target: Bytes, fields: HeaderMap) -> Self {
+        // The first one: further ones belong to the query (RFC 3986 section 3.4).
         let path = memchr::memchr(b'?', &target).unwrap_or(target.len());
         Self { method, version, authority: None, fields, target, path }
     }
@@ -61,6 +62,7 @@ impl RequestHead {
 
     /// The authority of the target, if it has one.
     pub fn authority(&self) -> Option<&str> {
+        // Of HTTP/2 alone, whose library has parsed it: ASCII, and no default.
         self.authority.as_ref().map(|authority| std::str::from_utf8(authority).unwrap_or_default())
     }
 
@@ -98,6 +100,7 @@ impl RequestHead {
 
     /// Reads a whole head of HTTP/1, which ends in its empty line.
     pub fn read(head: Bytes, limits: &HeadLimits) -> Result<(Self, Framing), RequestError> {
+        // Room for most heads, so that the map does not grow; more are admitted.
         let mut fields = HeaderMap::with_capacity(24);
         let mut is_named = true;
         let outline = framing::check_head(&head, limits, |name, value| {
@@ -105,12 +108,14 @@ impl RequestHead {
                 (Some(name), Some(value)) => {
                     fields.append(name, value);
                 }
+                // Never met, for the check of the head is stricter than the library; refused if it is.
                 _ => is_named = false,
             }
         })?;
         if !is_named {
             return Err(RequestError::FieldName);
         }
+        // A token, as was checked; the library takes the same.
         let method = Method::from_bytes(outline.method.of(&head));
         let method = method.map_err(|_| RequestError::RequestLine)?;
         let version = match outline.minor {
@@ -130,6 +135,7 @@ impl RequestHead {
         let (method, target) = asked_for(received).unwrap_or((UNKNOWN.as_bytes(), None));
         let mut fields = HeaderMap::new();
         let name = crate::interaction::FIELD;
+        // What is echoed from a head that nobody could read must not be more than an id's characters.
         let is_id = |b: &u8| b.is_ascii_alphanumeric() || b"-: ".contains(b);
         if let Some(line) = field_lines(received).find(|line| is_field(line, name.as_str())) {
             append(&mut fields, name, Some(line).filter(|line| line.iter().all(is_id)));
@@ -142,6 +148,7 @@ impl RequestHead {
         for line in field_lines(received).filter(|line| is_whole && is_field(line, name.as_str())) {
             append(&mut fields, name.clone(), Some(line).filter(|l| l.iter().all(is_address)));
         }
+        // `asked_for` gives letters alone, so that the default is never met.
         let method = Method::from_bytes(method).unwrap_or(Method::GET);
         let target = target.unwrap_or(b"/");
         Self::new(method, Version::HTTP_11, BytesMut::from(target).freeze(), fields)
@@ -170,6 +177,7 @@ fn name_of(name: &[u8]) -> Option<HeaderName> {
 
 fn value_of(head: &Bytes, Span { start, length }: Span) -> Option<HeaderValue> {
     let end = start.checked_add(length).filter(|end| *end <= head.len())?;
+    // Shares the bytes of the head: no copy of each value, and each value keeps all of the head alive.
     HeaderValue::from_maybe_shared(head.slice(start..end)).ok()
 }
 
@@ -182,6 +190,7 @@ fn append(fields: &mut HeaderMap, name: HeaderName, line: Option<&[u8]>) {
 
 /// The fields of a head of which nothing is known, without the request line.
 fn field_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // By bare line feeds, too: the head may be refused for them.
     head.split(|b| *b == b'\n').skip(1).map(|line| line.trim_ascii_end()).filter(|l| !l.is_empty())
 }
 
@@ -196,6 +205,7 @@ fn asked_for(received: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let line = received.get(..end)?;
     let mut parts = line.split(|b| *b == b' ');
     let (method, target, version) = (parts.next()?, parts.next()?, parts.next()?);
+    // Letters, not tokens: of a broken line no odd name must reach logs and metrics.
     let is_method = method.iter().all(u8::is_ascii_alphabetic) && (1..=32).contains(&method.len());
     if !is_method || !version.starts_with(b"HTTP/") || parts.next().is_some() {
         return None;
@@ -203,6 +213,7 @@ fn asked_for(received: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let is_path = |target: &&[u8]| {
         target.starts_with(b"/") && super::target::check_characters(target).is_ok()
     };
+    // An absolute URI is left out: whether its host was Host's nobody has judged.
     Some((method, Some(target).filter(is_path)))
 }
 

@@ -95,7 +95,9 @@ impl JsonCheck {
     pub fn new(bounds: JsonBounds) -> Self {
         Self {
             position: Position::Value,
+            // Any will do: `position` says that nothing is begun.
             fragment: Fragment::Number(Number::Minus),
+            // `objects` has a bit for each: one more would push the outermost out.
             deepest: bounds.depth.min(JsonBounds::DEEPEST),
             depth: 0,
             members_left: bounds.members,
@@ -112,6 +114,7 @@ impl JsonCheck {
             rest = match self.read(*byte, rest, after) {
                 Ok(rest) => rest,
                 Err(error) => {
+                    // Kept, for a caller that goes on after a refusal must hear it again and not begin anew.
                     self.stay(Fragment::Refused(error), rest);
                     return Err(error);
                 }
@@ -128,6 +131,7 @@ impl JsonCheck {
             (Position::Within, Fragment::Refused(error)) => return Err(error),
             _ => false,
         };
+        // A number at the top ends with the body alone.
         if may_end && self.depth == 0 { Ok(()) } else { Err(RequestError::JsonMalformed) }
     }
 
@@ -192,6 +196,7 @@ impl JsonCheck {
             return Err(RequestError::JsonDepth);
         }
         self.depth += 1;
+        // One word instead of a stack: a body must not choose how much is allocated.
         self.objects = (self.objects << 1) | u128::from(is_object);
         if !is_object {
             self.inside = Inside::Array;
@@ -207,6 +212,7 @@ impl JsonCheck {
         if self.inside == Inside::Object {
             self.names.close();
         }
+        // Never below zero: a bracket closes only where one is open (`inside`).
         self.depth -= 1;
         self.objects >>= 1;
         self.inside = match (self.depth, self.objects & 1) {
@@ -220,6 +226,7 @@ impl JsonCheck {
     /// A name begins. Mostly it is whole, short and written as it is, and a colon and a value follow at once.
     #[inline]
     fn name<'a>(&mut self, rest: &'a [u8]) -> Rest<'a> {
+        // Before the name is looked for: a body of names alone is bounded as well.
         self.count()?;
         let Some((name, rest)) = self.names.whole(rest) else {
             self.names.begin();
@@ -312,6 +319,7 @@ impl JsonCheck {
             }
             [byte, after @ ..] => {
                 let fragment = Fragment::begin(true, *byte)?;
+                // A backslash says nothing by itself; the first byte of a character is part of the name.
                 if matches!(fragment, Fragment::Utf8(..)) {
                     self.names.bytes(&[*byte]);
                 }
@@ -331,6 +339,7 @@ impl JsonCheck {
             }
         };
         match self.fragment {
+            // Before the byte is judged: what is wrong with it ends the body anyway.
             Fragment::Escape(true) => self.names.escape(byte),
             Fragment::Hex(true, left) => self.names.digit(byte, left == 1),
             Fragment::Utf8(true, ..) => self.names.bytes(&[byte]),

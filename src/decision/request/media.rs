@@ -33,6 +33,7 @@ impl Media {
 
 /// Requires that JSON in UTF-8 is acceptable to the caller.
 pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
+    // Before a backend is asked: what it did could not be told to the caller any more.
     if accepts(headers, &ACCEPT, json_precedence)
         && accepts(headers, &ACCEPT_CHARSET, utf8_precedence)
     {
@@ -47,6 +48,7 @@ pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
 fn json_precedence(range: &str) -> Option<u8> {
     let mut parts = range.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
+    // By how exact they are: q=0 for JSON counts against `*/*` (RFC 9110 section 12.5.1, decision 13).
     let of = [("*/*", 1), ("application/*", 2), ("application/json", 3)];
     let precedence = of.iter().find(|(known, _)| essence.eq_ignore_ascii_case(known))?.1;
     parts.all(charset_fits).then_some(precedence)
@@ -68,8 +70,10 @@ fn is_utf8(name: &str) -> bool {
 fn charset_fits(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            // RFC 9110 section 5.6.6: a parameter's value may be quoted.
             is_utf8(value.trim().trim_matches('"'))
         }
+        // Others (`version`, `profile`) change nothing that JSON has.
         _ => true,
     }
 }
@@ -83,6 +87,7 @@ pub fn check_content(
     if !has_body {
         return Ok(());
     }
+    // Not opened: bounds of size and nesting hold for what is read, and not for what it would unpack to.
     let coded = headers
         .get_all(CONTENT_ENCODING)
         .iter()
@@ -95,6 +100,7 @@ pub fn check_content(
         Some(Ok(text)) => is(media, text),
         Some(Err(_)) => false,
     };
+    // Of two types a backend may go by the other one.
     if readable && types.next().is_none() && !coded {
         Ok(())
     } else {
@@ -118,6 +124,7 @@ fn accepts(
     let mut stated = false;
     let mut best: Option<(u8, bool)> = None;
     for value in headers.get_all(name) {
+        // Bytes beyond ASCII name no range, and what they were meant to be nobody knows.
         let Ok(text) = value.to_str() else {
             return false;
         };
@@ -137,12 +144,14 @@ fn accepts(
             };
         }
     }
+    // Nothing stated admits all (RFC 9110 section 12.5.1); stated and without JSON is a refusal.
     best.map_or(!stated, |(_, is_wanted)| is_wanted)
 }
 
 fn is_weight_zero(range: &str) -> bool {
     range.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('=')).any(
         |(name, value)| {
+            // Every spelling of zero (`0.000`); what is no weight at all counts as one.
             name.eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q == 0.0)
         },
     )

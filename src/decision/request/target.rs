@@ -58,6 +58,7 @@ impl<'a> Target<'a> {
         if !path.starts_with('/') {
             return Err(TargetError::Form);
         }
+        // Again for HTTP/2, whose library is content with more; for HTTP/1 it was judged as it was read.
         if !IN_PATH.has_all(path.as_bytes()) {
             return Err(TargetError::Character);
         }
@@ -127,6 +128,7 @@ fn has_odd_segment(path: &[u8]) -> bool {
 
 fn canonical(path: &str) -> Result<String, TargetError> {
     let mut canonical = String::with_capacity(path.len());
+    // Merged, as the official test client writes `quote-auto//v1` and tools append a slash (decision 13).
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         canonical.push('/');
         push_segment(&mut canonical, segment)?;
@@ -138,11 +140,13 @@ fn canonical(path: &str) -> Result<String, TargetError> {
 }
 
 fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError> {
+    // Once, as a backend would: what would still be encoded then is looked at below.
     let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| TargetError::Utf8)?;
     // An encoded slash ends a segment for a backend that decodes first.
     if decoded.split('/').any(is_dots) {
         return Err(TargetError::DotSegment);
     }
+    // A backslash is a slash on some systems, a control character ends a string or a log line in others.
     if decoded.contains(|c: char| c.is_control() || c == '\\') || hides_an_encoding(&decoded) {
         return Err(TargetError::Disguise);
     }
@@ -151,9 +155,11 @@ fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError
         canonical.push_str(plain);
         let digits = encoded.get(..2).ok_or(TargetError::Encoding)?;
         let byte = hexadecimal(digits).ok_or(TargetError::Encoding)?;
+        // RFC 3986 section 6.2.2.2: encoded or not they are the same, and rules of routes compare texts.
         if is_unreserved(byte) {
             canonical.push(char::from(byte));
         } else {
+            // Reserved ones stay encoded: `%2F` within a consent id is no separator.
             canonical.push('%');
             canonical.push_str(&digits.to_ascii_uppercase());
         }
@@ -168,6 +174,7 @@ fn push_segment(canonical: &mut String, segment: &str) -> Result<(), TargetError
 fn is_dots(part: &str) -> bool {
     match part.split_once(';') {
         None => matches!(part, "." | ".."),
+        // A segment of parameters alone becomes an empty one, and two slashes one: another depth.
         Some((name, _)) => matches!(name, "" | "." | ".."),
     }
 }

@@ -46,8 +46,11 @@ impl Algorithm {
             (Self::Es256, AlgorithmParameters::EllipticCurve(key)) => {
                 key.curve == EllipticCurve::P256
             }
+            // Keys of other types, symmetric ones among them: a set is public, and whoever reads one could
+            // sign.
             _ => false,
         };
+        // RFC 7517 section 4.4: `alg` is optional, but a key that has one is for nothing else.
         of_its_kind && declared.is_none_or(|declared| declared == self.library().into())
     }
 

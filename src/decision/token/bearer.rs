@@ -27,10 +27,12 @@ impl<'a> PresentedToken<'a> {
 pub fn find(headers: &HeaderMap, longest: usize) -> Result<PresentedToken<'_>, TokenError> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let field = fields.next().ok_or(TokenError::Missing)?;
+    // A reader that takes the first and one that takes the last would see two callers.
     if fields.next().is_some() {
         return Err(TokenError::Repeated);
     }
     let text = field.as_bytes();
+    // A blank and no tab: RFC 9110 section 11.4 has 1*SP between scheme and token.
     let blank = text.iter().position(|b| *b == b' ').ok_or(TokenError::Malformed)?;
     let (scheme, mut token) = text.split_at_checked(blank).ok_or(TokenError::Malformed)?;
     if !scheme.eq_ignore_ascii_case(b"bearer") {
@@ -39,6 +41,7 @@ pub fn find(headers: &HeaderMap, longest: usize) -> Result<PresentedToken<'_>, T
     while let Some(rest) = token.strip_prefix(b" ") {
         token = rest;
     }
+    // Before anything looks at each byte: hashing is what a stranger could make us do.
     if token.len() > longest {
         return Err(TokenError::TooLong);
     }

@@ -43,6 +43,7 @@ pub fn bind(
     digest: Digest,
     participant: &Participant,
 ) -> Result<BoundToken, TokenError> {
+    // First, and in constant time: whoever has only the token learns nothing of whom it names.
     if token.thumbprint != *participant.thumbprint() {
         return Err(TokenError::OtherCertificate);
     }
@@ -55,5 +56,6 @@ pub fn bind(
 
 /// Ids of the directory are UUIDs: their case means nothing.
 fn is_own(named: Option<&str>, own: &HeaderValue) -> bool {
+    // A token that names nobody is bound by its thumbprint alone; whether it may was judged with its claims.
     named.is_none_or(|named| named.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
 }

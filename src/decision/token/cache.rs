@@ -30,6 +30,7 @@ pub(super) struct Cached {
 
 impl Cached {
     pub(super) fn new(token: VerifiedToken, signed: Option<Signed>, now: Moment) -> Self {
+        // Counted from here on by moka's own monotonic clock; `exp` itself is asked again at every request.
         let lifetime = token.lifetime(now);
         Self { token: Arc::new(token), signed, lifetime }
     }
@@ -53,6 +54,7 @@ impl Expiry<Digest, Cached> for UntilExpiry {
         _created_at: Instant,
     ) -> Option<Duration> {
         let ceiling = self.ceiling.unwrap_or(LONGEST);
+        // Without an end of its own an expired token would hold its places until the cache is full.
         Some(cached.lifetime.map_or(ceiling, |lifetime| lifetime.min(ceiling)))
     }
 

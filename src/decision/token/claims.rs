@@ -33,6 +33,7 @@ impl ClientId {
 
     /// The id as text, for comparison with the consent's.
     pub fn reveal(&self) -> &str {
+        // Never the default: `new` let nothing but visible ASCII in.
         self.0.to_str().unwrap_or_default()
     }
 
@@ -121,6 +122,7 @@ impl Claims {
         rules: &ClaimRules,
         now: Moment,
     ) -> Result<VerifiedToken, TokenError> {
+        // What the token is comes before what it says: a refresh token is good in all the rest.
         self.check_use(source, rules)?;
         self.check_issuer(source, rules)?;
         self.check_audience(source, rules)?;
@@ -131,6 +133,7 @@ impl Claims {
         let scopes = self.scopes(rules)?;
         let named = self.consent(&scopes, rules)?;
         let terms = self.terms(rules, named.as_ref(), &client_id)?;
+        // Scope and claim first: terms are optional, and were held against that id if there is one.
         let consent = named.or_else(|| terms.as_ref().map(|terms| terms.id.clone()));
         let enrollment = scopes.consent(&rules.enrollment_scope_prefix);
         let enrollment = enrollment.map_err(|_: ScopesError| TokenError::Claims)?;
@@ -153,6 +156,8 @@ impl Claims {
             thumbprint,
             organisation: self.organisation.map(String::into_boxed_str),
             software_statement: self.software_statement.map(String::into_boxed_str),
+            // A server's clock may run ahead by as much: its token must not look newer than what it is held
+            // against.
             issued_at: self.issued_at.map(|at| at.saturating_sub(rules.leeway)),
             expires_at,
             signed: None,
@@ -162,6 +167,7 @@ impl Claims {
     /// Whether it is an access token at all: a server vouches for its refresh tokens too (`active`), and they
     /// are bound to the same certificate. RFC 7662 section 2.2 has `token_type`, Hydra and Cognito `token_use`.
     fn check_use(&self, source: ClaimsSource, rules: &ClaimRules) -> Result<(), TokenError> {
+        // A JWT says by `typ` and audience what it is (RFC 9068); `token_type` is of answers.
         let may_be_silent = source == ClaimsSource::Jwt || !rules.require_token_type;
         if self.is_of_other_use || !self.is_bearer.unwrap_or(may_be_silent) {
             return Err(TokenError::Type);
@@ -172,6 +178,7 @@ impl Claims {
     fn check_issuer(&self, source: ClaimsSource, rules: &ClaimRules) -> Result<(), TokenError> {
         match (&self.issuer, source) {
             (Some(issuer), _) if rules.issuers.contains(issuer) => Ok(()),
+            // RFC 7662 section 2.2 has `iss` optional; who answered was chosen by the configuration.
             (None, ClaimsSource::Introspection) => Ok(()),
             (Some(_), _) | (None, ClaimsSource::Jwt) => Err(TokenError::Issuer),
         }
@@ -202,6 +209,7 @@ impl Claims {
             return Err(TokenError::Expired);
         }
         let latest = now.unix_seconds().saturating_add(rules.leeway);
+        // Some servers write `iat` and no `nbf`: before it was made no token holds.
         let begins = self.not_before.unwrap_or(0).max(self.issued_at.unwrap_or(0));
         if begins > latest {
             return Err(TokenError::NotYetValid);
@@ -228,6 +236,8 @@ impl Claims {
             (Some(Some(within)), Some(beside)) if within != beside => {
                 return Err(TokenError::Claims);
             }
+            // A `cnf` of another kind (`jwk` of DPoP) binds to something else: the one beside it does not
+            // replace it.
             (Some(within), _) => within.as_deref(),
             (None, beside) => beside.as_deref(),
         };
@@ -256,8 +266,10 @@ impl Claims {
 
     fn scopes(&self, rules: &ClaimRules) -> Result<Scopes, TokenError> {
         let text = |text: &str| {
+            // Only the blank: to decode the rest would make scopes of texts that hold none.
             let decoded = rules.percent_encoded_scopes.then(|| text.replace("%20", " "));
             let text = decoded.as_deref().unwrap_or(text);
+            // Two blanks name nothing, though RFC 6749 section 3.3 has one.
             collect(text.split(' ').filter(|scope| !scope.is_empty()))
         };
         match &self.scope {
@@ -279,6 +291,7 @@ impl Claims {
             return Ok(of_scope);
         };
         let of_claim = ConsentId::new(text).ok_or(TokenError::Claims)?;
+        // Two readers (we and the backend) could otherwise act on two consents.
         match of_scope {
             Some(of_scope) if of_scope != of_claim => Err(TokenError::Claims),
             Some(_) | None => Ok(Some(of_claim)),

@@ -87,6 +87,7 @@ impl Inquiries {
         }
         // Boxed: what is rare must not make every request's future larger.
         let ask = Box::pin(self.ask(key, text, caller, rules, now));
+        // All who come with the same token meanwhile wait for one question; moka keeps no error.
         let answer = Box::pin(self.active.try_get_with(key, ask)).await;
         answer.map(|cached| cached.token).map_err(|error| *error)
     }
@@ -106,12 +107,14 @@ impl Inquiries {
     ) -> Result<Cached, TokenError> {
         let answer = match self.introspector.ask(text, caller, rules, now).await {
             Ok(Introspection::Active(mut token)) => {
+                // Though its signature was not looked at: a revocation may name it by what it signs.
                 token.signed = jwt::Parts::split(text).map(|parts| Digest::of(parts.signed()));
                 Ok(Cached::new(*token, None, now))
             }
             Ok(Introspection::Inactive) => Err(TokenError::Inactive),
             Err(error) => Err(error),
         };
+        // Here and not where the answer is used: of many who wait, one asked.
         (self.witness)(match &answer {
             Ok(_) => InquiryNotice::Active,
             Err(TokenError::Introspection(error)) => InquiryNotice::Failed(*error),
@@ -119,6 +122,7 @@ impl Inquiries {
         });
         if let Err(error) = answer
             && error.is_verdict()
+            // A clock that runs behind makes it a verdict for a second or two; then it holds.
             && error != TokenError::NotYetValid
         {
             self.refused.insert(key, error);

@@ -93,15 +93,19 @@ impl Introspector {
             }
         };
         let basic = basic.as_ref().map(|(id, secret)| (id.as_str(), secret.as_str()));
+        // Not before a breaker lets it pass: to sign an assertion is an RSA signature.
         let question = async {
             let form = self.form(token, now).ok_or(RemoteError::Client)?;
             self.service.ask(Question::form(form, basic)).await
         };
         let answer = self.breakers.ask(caller, question).await;
         let answer = answer.map_err(TokenError::Introspection)?;
+        // RFC 7662 section 2.2: what is not active is 200 as well; 401 is about the gateway's own
+        // credentials.
         if answer.status != StatusCode::OK {
             return Err(TokenError::Introspection(RemoteError::Status(answer.status)));
         }
+        // A signed answer (RFC 9701) has a type of its own, and is not understood.
         if !answer.is_json() {
             return Err(TokenError::Introspection(RemoteError::MediaType));
         }
@@ -120,6 +124,7 @@ impl Introspector {
 
     fn form(&self, token: &str, now: Moment) -> Option<String> {
         let mut form = form_urlencoded::Serializer::new(String::new());
+        // A hint only: a server may look further (RFC 7662 section 2.1), so the answer's use is judged.
         form.append_pair("token", token).append_pair("token_type_hint", "access_token");
         match &self.authentication {
             ClientAuthentication::ClientSecretBasic { .. } => {}
@@ -127,6 +132,7 @@ impl Introspector {
                 form.append_pair("client_assertion_type", assertion::TYPE);
                 form.append_pair("client_assertion", &assertion.sign(now)?);
             }
+            // RFC 8705 section 2 asks for the id: who the client is must not be guessed from its certificate.
             ClientAuthentication::TlsClientAuth { client_id } => {
                 form.append_pair("client_id", client_id);
             }
@@ -136,5 +142,6 @@ impl Introspector {
 }
 
 fn encoded(text: &str) -> String {
+    // RFC 6749 section 2.3.1 encodes before Basic does: a colon in the id would else end it.
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

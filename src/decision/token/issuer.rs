@@ -34,6 +34,7 @@ impl Issuers {
 
     /// The issuer of a name, and its position.
     pub fn find(&self, name: &str) -> Option<(usize, &Issuer)> {
+        // Character by character (RFC 7519 section 4.1.1, StringOrURI): a slash more is another issuer.
         self.0.iter().enumerate().find(|(_, issuer)| issuer.name == name)
     }
 

@@ -108,6 +108,7 @@ impl VerifyingKey {
             return Err(TokenError::Algorithm);
         }
         let (key, algorithm) = (&self.verifying, algorithm.library());
+        // `false` and an error alike: a signature that cannot be decoded is as bad as one that does not fit.
         match jsonwebtoken::crypto::verify(signature, message, key, algorithm) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(TokenError::Signature),
@@ -115,6 +116,8 @@ impl VerifyingKey {
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
+        // A key that was republished for other algorithms is another: what it verified was judged by the old
+        // ones.
         self.thumbprint == other.thumbprint && self.algorithms == other.algorithms
     }
 }
@@ -164,6 +167,7 @@ impl KeysOfName {
     /// The key that verifies an algorithm. Where that is left open, nothing can be decided.
     pub fn key(&self, algorithm: Algorithm) -> Result<&VerifyingKey, TokenError> {
         if self.ambiguous.contains(&algorithm) {
+            // 503 and not 401: the token may be good, and the fault is the set's.
             return Err(TokenError::NoKeys);
         }
         let key = self.keys.iter().find(|key| key.algorithms.contains(&algorithm));
@@ -192,6 +196,7 @@ impl KeySet {
         let mut all = KeysOfName::default();
         for Surveyed { kid, verdict, ambiguous } in survey(json, accepted)? {
             let key = verdict.ok();
+            // A name of which nothing is usable is unknown, so that a lookup may find what is new under it.
             if let Some(kid) = kid.filter(|_| key.is_some() || !ambiguous.is_empty()) {
                 by_kid.entry(kid).or_default().add(key.clone(), &ambiguous);
             }
@@ -199,7 +204,9 @@ impl KeySet {
         }
         match (all.keys.len(), all.ambiguous.is_empty()) {
             (0, true) => Err(KeySetError::Empty),
+            // Told apart from `Empty`, which withdraws the keys: this set says only that it cannot be used.
             (0, false) => Err(KeySetError::Ambiguous),
+            // RFC 7515 section 4.1.4 has `kid` optional: where there is one key, it is the one.
             (1, true) => Ok(Self { by_kid, only: Some(all) }),
             _ => Ok(Self { by_kid, only: None }),
         }
@@ -209,6 +216,7 @@ impl KeySet {
     pub fn find(&self, kid: Option<&str>) -> Option<&KeysOfName> {
         match kid {
             Some(kid) => self.by_kid.get(kid),
+            // Never tried one by one: each try is a signature check that a stranger asks for.
             None => self.only.as_ref(),
         }
     }
@@ -229,6 +237,7 @@ impl KeySet {
 /// What becomes of each key of a set.
 pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeySetError> {
     let document: JwkSet = serde_json::from_slice(json).map_err(KeySetError::Malformed)?;
+    // Before any key is judged: comparing each with the others takes the square of their number.
     if document.keys.len() > MOST_KEYS {
         return Err(KeySetError::TooMany);
     }
@@ -246,6 +255,7 @@ pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeyS
 /// What two different keys of one `kid` could verify is verified by neither.
 fn tell_apart(surveyed: &mut [Surveyed]) {
     let named =
+        // Copied before any verdict is changed: which key is met first must decide nothing.
         surveyed.iter().filter_map(|key| Some((key.kid.clone()?, key.verdict.clone().ok()?)));
     let named: Vec<(String, VerifyingKey)> = named.collect();
     for Surveyed { kid, verdict, ambiguous } in surveyed {
@@ -271,6 +281,7 @@ fn tell_apart(surveyed: &mut [Surveyed]) {
 }
 
 fn judge(key: &RawValue, accepted: &[Algorithm]) -> Surveyed {
+    // Each key by itself, so that one that is malformed does not take the others along (RFC 7517 section 5).
     let read = strict::value(key.get().as_bytes());
     let Ok(jwk) = read.and_then(Jwk::deserialize) else {
         return Surveyed { kid: None, verdict: Err(LeftOut::Malformed), ambiguous: Vec::new() };
@@ -284,10 +295,12 @@ fn judge(key: &RawValue, accepted: &[Algorithm]) -> Surveyed {
 }
 
 fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<VerifyingKey, LeftOut> {
+    // The library reads types that it does not know as `Other` and says nothing.
     if let AlgorithmParameters::Other(_) = jwk.algorithm {
         return Err(LeftOut::Malformed);
     }
     let common = &jwk.common;
+    // RFC 7517 sections 4.2 and 4.3: both are optional, and without them a key is for anything.
     let is_of_use = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
     let operations = common.key_operations.as_ref();
     if !is_of_use || !operations.is_none_or(|list| list.contains(&KeyOperations::Verify)) {
@@ -299,6 +312,7 @@ fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<VerifyingKey, LeftOut> {
         return Err(LeftOut::Algorithm);
     }
     let verifying = match &jwk.algorithm {
+        // The library's own way looks at neither length nor exponent, and keeps zeros before the modulus.
         AlgorithmParameters::RSA(key) => rsa(key)?,
         _ => DecodingKey::from_jwk(jwk).map_err(|_| LeftOut::Malformed)?,
     };
@@ -312,6 +326,7 @@ fn usable(jwk: &Jwk, accepted: &[Algorithm]) -> Result<VerifyingKey, LeftOut> {
 fn rsa(key: &RSAKeyParameters) -> Result<DecodingKey, LeftOut> {
     let (modulus, exponent) = (number(&key.n)?, number(&key.e)?);
     let fits = (SHORTEST_RSA_BITS..=LONGEST_RSA_BITS).contains(&bits(&modulus));
+    // 17 bits or more: 65537, the usual one, has 17.
     if !fits || bits(&exponent) <= 16 {
         return Err(LeftOut::Size);
     }

@@ -43,6 +43,7 @@ impl Members for Header {
             "alg" => self.algorithm = text(map)?,
             "kid" => self.kid = text(map)?,
             "typ" => self.kind = text(map)?,
+            // RFC 7515 section 4.1.11 has `crit` refused by who does not understand it; `b64` is RFC 7797's.
             "crit" | "zip" | "b64" | "cty" => {
                 return Err(A::Error::custom("a parameter that changes what is signed"));
             }
@@ -72,6 +73,7 @@ impl Header {
         let prefix = kind.get(.."application/".len()).unwrap_or_default();
         let is_full = prefix.eq_ignore_ascii_case("application/");
         let kind = if is_full { kind.get(prefix.len()..).unwrap_or_default() } else { kind };
+        // `application/` alone must not pass for a token that says no type.
         let is_meant = (self.kind.is_none() || !kind.is_empty())
             && accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(kind));
         if is_meant { Ok(()) } else { Err(TokenError::Type) }
@@ -83,6 +85,7 @@ impl<'a> Parts<'a> {
     pub fn split(token: &'a str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
+        // `ey` is base64url of an object's beginning (`{"`). A JWE has five parts, and is opaque here.
         let shape = !payload.contains('.') && header.starts_with("ey");
         shape.then_some(Self { header, payload, signature, signed })
     }

@@ -33,6 +33,7 @@ pub(super) struct RememberedToken {
 
 static KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
     let mut key = [0; 16];
+    // Without randomness nothing is remembered, which costs time and no safety.
     rand::fill(&mut key).ok()?;
     UnboundKey::new(&AES_128_GCM, &key).ok().map(LessSafeKey::new)
 });
@@ -54,6 +55,7 @@ impl TokenMark {
     }
 
     fn place(self) -> usize {
+        // Keyed, so that nobody can choose tokens that push another's out of its place.
         usize::from(self.0.first().copied().unwrap_or(0)) % MOST
     }
 }
@@ -61,6 +63,7 @@ impl TokenMark {
 /// What this thread remembers of a token, of the stage that is told.
 pub(super) fn recall(mark: TokenMark, stage: u64) -> Option<RememberedToken> {
     MET.with_borrow(|met| match met.get(mark.place()) {
+        // Rules of claims differ between configurations: what one admitted, the next may not.
         Some(Some((known, of, token))) if *known == mark && *of == stage => Some(token.clone()),
         _ => None,
     })

@@ -58,6 +58,7 @@ impl Revoked {
     /// Whether a token was revoked, in this text or, if it is signed, in any other that the same signer signed:
     /// whoever has one of ES256 can write a second signature under it.
     pub(super) fn contain(&self, text: &Digest, signed: Option<&Digest>) -> bool {
+        // Acquire: pairs with the Release in `mark`.
         self.any.load(Ordering::Acquire)
             && (self.has(text) || signed.is_some_and(|signed| self.has(signed)))
     }
@@ -69,6 +70,7 @@ impl Revoked {
     /// How many are remembered.
     pub fn count(&self) -> u64 {
         let count = |marks: &Marks| {
+            // The library counts late by itself, and a metric must not show what has expired.
             marks.run_pending_tasks();
             marks.entry_count()
         };
@@ -80,6 +82,7 @@ impl Revoked {
             RememberedAs::Known(time) => self.known.insert(token, time),
             RememberedAs::Alleged(time) => self.alleged.insert(token, time),
         }
+        // After the mark, or who sees the flag could miss the mark. Never lowered: marks end by themselves.
         self.any.store(true, Ordering::Release);
     }
 }
@@ -112,11 +115,13 @@ impl Tokens {
         caller: &OrganisationId,
         now: Moment,
     ) -> Option<TokenRevocation> {
+        // Decoded as the server will decode it: `%2E` is a full stop to both.
         let mut tokens = form_urlencoded::parse(form).filter(|(name, _)| name == "token");
         let token = tokens.next().map(|(_, text)| text);
         if tokens.next().is_some() {
             return None;
         }
+        // No token of that length is ever admitted, so there is nothing to remember; the server decides.
         let Some(text) = token.filter(|text| text.len() <= self.limits.longest) else {
             return Some(TokenRevocation {
                 digest: None,
@@ -136,13 +141,17 @@ impl Tokens {
         if !is_signed {
             return RememberedAs::Alleged(answers_end);
         }
+        // No mark: a thread must not remember a token that is about to end.
         match self.verify(Digest::of(text), None, text, caller, now).await {
             Ok(token) => RememberedAs::Known(life(&token, now).max(answers_end)),
             // What may come to hold.
             Err(TokenError::NotYetValid | TokenError::UnknownKey) => {
                 RememberedAs::Alleged(UNKNOWN_LIFE)
             }
+            // It does not hold now and will not: only answers under way could still say otherwise.
             Err(error) if error.is_verdict() => RememberedAs::Alleged(answers_end),
+            // Nobody could tell, so it may hold; no access token of the profile lives so long (900 s, section
+            // 5.2.2 item 13).
             Err(_) => RememberedAs::Alleged(UNKNOWN_LIFE),
         }
     }
@@ -157,6 +166,7 @@ impl Tokens {
     /// Refuses a token from now on, of which somebody says that it was revoked. The digest is of its text, or
     /// of what its signature is over.
     pub fn purge(&self, token: Digest, now: Moment) {
+        // Only what is in the cache tells how long: of a digest alone nothing can be verified.
         let known = self.signed.get(&token).map(|cached| cached.token);
         let time = known.as_ref().map_or(UNKNOWN_LIFE, |known| life(known, now));
         // Another text of a token that was seen is the same token.
@@ -190,6 +200,7 @@ impl Expiry<Digest, Duration> for AsMarked {
         _: Instant,
         left: Option<Duration>,
     ) -> Option<Duration> {
+        // Revoked twice, it is remembered for the longer: a shorter allegation must not end a mark.
         Some(left.map_or(*time, |left| left.max(*time)))
     }
 }

@@ -73,6 +73,7 @@ impl Http2Exchange {
     /// Ends the stream so that nobody takes what came for whole.
     pub(super) fn reset(&mut self) {
         match &mut self.answer {
+            // A reset behind END_STREAM would take an answer away that is whole.
             Some(_) if self.has_ended => {}
             Some(answer) => answer.send_reset(Reason::INTERNAL_ERROR),
             None => self.respond.send_reset(Reason::INTERNAL_ERROR),
@@ -83,6 +84,7 @@ impl Http2Exchange {
     /// Sends what was gathered, as much as the client grants; ready when that is all.
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         while !self.gathered.is_empty() {
+            // Asked anew for each piece: a client may take back what it granted (RFC 9113 section 6.9.2).
             let granted = ready!(self.poll_granted(cx))?;
             self.stall = None;
             let piece = match granted < self.gathered.len() {
@@ -106,6 +108,7 @@ impl Http2Exchange {
         let Some(answer) = self.answer.as_mut().filter(|_| !self.has_ended) else {
             return Poll::Ready(Err(Gone));
         };
+        // As much as is in hand and no more: what is reserved is kept from the connection's other streams.
         answer.reserve_capacity(self.gathered.len());
         loop {
             match answer.poll_capacity(cx) {
@@ -192,10 +195,12 @@ impl Caller for Http2Exchange {
         if let Length::Known(length) | Length::Said(Some(length)) = length {
             parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
+        // A length that is only said (HEAD, 304) promises no content.
         self.left = if let Length::Known(length) = length { Some(length) } else { None };
         let ends = length.is_empty();
         let head = Response::from_parts(parts, ());
         self.answer = Some(self.respond.send_response(head, ends).map_err(|_| Gone)?);
+        // With HEADERS: an empty DATA frame is one that some clients count.
         self.has_ended = ends;
         Ok(())
     }
@@ -212,9 +217,11 @@ impl Caller for Http2Exchange {
             return Poll::Ready(Err(Gone));
         }
         ready!(self.poll_room(cx))?;
+        // Never more than a frame is gathered: what is not taken stays with the backend's connection.
         let taken = content.len().min(GATHERED.saturating_sub(self.gathered.len()));
         let length = u64::try_from(taken).unwrap_or(u64::MAX);
         if let Some(left) = &mut self.left {
+            // RFC 9113 section 8.1.1 makes more than was said an error of the stream: it is never sent.
             let Some(less) = left.checked_sub(length) else { return Poll::Ready(Err(Gone)) };
             *left = less;
         }
@@ -237,6 +244,7 @@ impl Caller for Http2Exchange {
     /// What the library is given leaves as the connection is driven, within what it keeps.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         ready!(self.poll_out(cx))?;
+        // An answer of unknown length whose last byte has gone: only an empty frame can end it now.
         if self.is_whole && !self.has_ended {
             self.has_ended = true;
             let answer = self.answer.as_mut().ok_or(Gone)?;

@@ -78,6 +78,7 @@ impl KeySource {
             let Some(flight) = self.join_or_depart(Cause::Schedule, now, |_| true) else {
                 return;
             };
+            // One that began before may have read what was replaced since.
             let is_enough = flight.began >= now.since_start();
             flight.landing().await;
             if is_enough {
@@ -90,6 +91,7 @@ impl KeySource {
     /// lookup. Begins one, unless the last was not long ago.
     pub(super) async fn look_up(self: &Arc<Self>, cause: Cause, now: Moment) -> Lookup {
         let cooldown = self.setup.pace.lookup_cooldown;
+        // Monotonic: a clock that is set back must not make a cool-down of hours.
         let is_over = |last: Duration| last.saturating_add(cooldown) <= now.since_start();
         let mut outcome = Lookup::Cooling;
         for _ in 0..MOST_WAITS {
@@ -98,6 +100,8 @@ impl KeySource {
                 return outcome;
             };
             let since_asked = flight.began >= now.since_start();
+            // After somebody else's lookup the cool-down forbids another anyway; a scheduled read begins
+            // none.
             let is_enough = since_asked || flight.cause != Cause::Schedule;
             outcome = match flight.landing().await {
                 true => Lookup::Read { since_asked },
@@ -129,6 +133,7 @@ impl KeySource {
                 return None;
             }
             plan.flight = Some(flight.clone());
+            // Counted from its beginning: while it is under way everybody joins it anyway.
             if cause != Cause::Schedule {
                 plan.last_lookup = Some(now.since_start());
             }
@@ -153,8 +158,11 @@ impl KeySource {
             // What was looked for is here; a key that is new after it may be looked up at once.
             plan.last_lookup = None;
         }
+        // From when the read began, as the answer may be as old as that.
         plan.due = now.since_start().saturating_add(pace.after_success(fresh.max_age));
+        // Under the lock: two reads must not put their sets in force in the other order than their revisions.
         let changed = self.put_in_force(&mut plan, fresh.keys, Duration::ZERO, now);
+        // Before the witness, which is code of others and may ask for the plan.
         drop(plan);
         self.tell(&KeySetEvent::Read { cause, changed });
         fresh.json
@@ -165,6 +173,7 @@ impl KeySource {
         plan.failures = plan.failures.saturating_add(1);
         let pause = self.setup.pace.after_failure(plan.failures);
         plan.due = now.since_start().saturating_add(pause);
+        // Only this one: the server says that the keys are withdrawn (decision 8). Any other failure replaces nothing.
         if let KeySetFetchError::KeySet(KeySetError::Empty) = error {
             self.withdraw();
         }
@@ -177,7 +186,9 @@ impl KeySource {
         let Some(keeper) = self.setup.keeper.clone() else {
             return;
         };
+        // A thread that serves must not wait for the disk.
         let kept = tokio::task::spawn_blocking(move || keeper.keep(json.as_deref(), now)).await;
+        // An outer error is a runtime that ends: the next start reads the set anew.
         if let Ok(Err(error)) = kept {
             self.tell(&KeySetEvent::NotKept(&error));
         }
@@ -215,6 +226,7 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
+        // Before anybody is woken: who goes on to a second read must not find this one under way.
         self.source.plan.lock().flight = None;
         self.sender.send_replace(Some(self.succeeded));
     }

@@ -92,20 +92,24 @@ impl KeySetKeeper {
         accepted: &[Algorithm],
         now: Moment,
     ) -> Result<Option<Recalled>, RecallError> {
+        // Bounded by what could have been kept: a file that somebody made longer is not read into memory.
         let Some(bytes) = self.place.recall(LONGEST_ANSWER + AROUND)? else {
             return Ok(None);
         };
+        // Keys decide who is let in: what others could have written is worth no more than their word.
         if self.place.is_open_to_everybody()? {
             return Err(RecallError::Everybody);
         }
         let document: KeptKeySet =
             serde_json::from_slice(&bytes).map_err(|_| RecallError::Malformed)?;
+        // Though the file's name is made of the issuer: files are copied and renamed by hands.
         if document.issuer != self.issuer {
             return Err(RecallError::Issuer);
         }
         if document.read_at > now.unix_seconds().saturating_add(SKEW) {
             return Err(RecallError::Future);
         }
+        // By the wall clock, the only one that a restart does not begin anew.
         let age = Duration::from_secs(now.unix_seconds().saturating_sub(document.read_at));
         let keys = KeySet::parse(document.key_set.get().as_bytes(), accepted)?;
         Ok(Some(Recalled { keys, age }))
@@ -117,6 +121,7 @@ impl KeySetKeeper {
         if *written > now.since_start() {
             return Ok(());
         }
+        // Before the write: one that fails leaves an older set, which a still older one must not replace.
         *written = now.since_start();
         let Some(key_set) = key_set else {
             return self.place.forget();
@@ -124,6 +129,7 @@ impl KeySetKeeper {
         let document = KeptKeySet {
             issuer: self.issuer.clone(),
             read_at: now.unix_seconds(),
+            // Cannot fail here: it was parsed before it was put in force.
             key_set: serde_json::from_slice(key_set)?,
         };
         self.place.keep(&serde_json::to_vec_pretty(&document)?)

@@ -52,6 +52,7 @@ struct ServerMetadata {
 impl Metadata {
     /// The metadata of an issuer that is a URL; `service` reaches its host.
     pub fn new(issuer: &str, url: &Url, service: Arc<dyn Ask>) -> Self {
+        // Both standards take a slash at the end away before they append (Discovery 4.1, RFC 8414 3.1).
         let path = url.path().trim_end_matches('/').to_owned();
         let at = |path: String| {
             let mut place = url.clone();
@@ -68,6 +69,8 @@ impl Metadata {
     async fn read(&self) -> Result<Fetched, KeySetFetchError> {
         let [openid, oauth] = &self.places;
         let answer = match ask(&*self.service, Question::get_at(openid.clone())).await {
+            // 404 alone says that the place does not exist; asking elsewhere after a 500 would double an
+            // outage's load.
             Err(KeySetFetchError::Remote(RemoteError::Status(StatusCode::NOT_FOUND))) => {
                 ask(&*self.service, Question::get_at(oauth.clone())).await?
             }
@@ -82,11 +85,13 @@ impl Metadata {
     fn key_set_of(&self, json: &[u8]) -> Result<Url, KeySetFetchError> {
         let document: ServerMetadata = serde_json::from_slice(json)
             .map_err(|_| KeySetFetchError::Metadata("is not JSON with an issuer and a jwks_uri"))?;
+        // Exactly, as `iss` is compared: else one server could publish another's keys.
         if document.issuer != self.issuer {
             return Err(KeySetFetchError::Metadata("is another issuer's"));
         }
         let [openid, _] = &self.places;
         let is_acceptable = |url: &Url| match url.scheme() {
+            // Plain HTTP is for a server on this machine; a https one must not lead down to it.
             "https" => openid.scheme() == "https",
             "http" => openid.scheme() == "http" && is_loopback(url),
             _ => false,
@@ -119,11 +124,14 @@ impl Origin {
 async fn read_file(path: &PathBuf) -> Result<Fetched, KeySetFetchError> {
     let file = tokio::fs::File::open(path).await?;
     let mut json = Vec::new();
+    // A constant that fits; the fallback is never met.
     let bound = u64::try_from(LONGEST_ANSWER).unwrap_or(u64::MAX);
+    // One more than the bound, so that what is too long shows without being read whole.
     file.take(bound.saturating_add(1)).read_to_end(&mut json).await?;
     if json.len() > LONGEST_ANSWER {
         return Err(RemoteError::TooLong.into());
     }
+    // A file says nothing of its life: it is read again at the refresh interval.
     Ok(Fetched { json, max_age: None })
 }
 
@@ -135,6 +143,7 @@ async fn read(service: &dyn Ask, question: Question<'_>) -> Result<Fetched, KeyS
 /// A JSON document.
 async fn ask(service: &dyn Ask, question: Question<'_>) -> Result<Reply, KeySetFetchError> {
     let answer = service.ask(question).await?;
+    // No redirect is followed: it would lead to a place that nobody configured.
     if answer.status != StatusCode::OK {
         return Err(RemoteError::Status(answer.status).into());
     }
@@ -147,12 +156,15 @@ fn max_age(fields: &HeaderMap) -> Option<Duration> {
     let text = values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",");
     let text = text.to_ascii_lowercase();
     let mut directives = text.split(',').map(str::trim);
+    // They win over a `max-age` beside them; the pace keeps ten seconds of life all the same.
     if directives.clone().any(|directive| matches!(directive, "no-store" | "no-cache")) {
         return Some(Duration::ZERO);
     }
+    // Quoted, too: RFC 9111 section 5.2 bids recipients to take both forms.
     let seconds = |text: &str| text.trim_matches('"').parse().ok().map(Duration::from_secs);
     let life = directives.find_map(|directive| seconds(directive.strip_prefix("max-age=")?))?;
     let age = fields.get(header::AGE).and_then(|value| seconds(value.to_str().ok()?.trim()));
+    // An `Age` that is no number is none: the set is then read a little later than it could be.
     Some(life.saturating_sub(age.unwrap_or_default()))
 }
 

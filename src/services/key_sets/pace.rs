@@ -29,6 +29,8 @@ impl Pace {
     /// How long after a successful read the next one begins: before the set's life ends, which the answer
     /// may shorten (`max-age`), within bounds.
     pub fn after_success(&self, max_age: Option<Duration>) -> Duration {
+        // `clamp` panics where the lower bound is above the upper one: an interval may be shorter than ten
+        // seconds.
         let least = SHORTEST_LIFE.min(self.refresh_interval);
         let life = max_age.unwrap_or(self.refresh_interval).clamp(least, self.refresh_interval);
         life.mul_f64(0.9)
@@ -38,7 +40,9 @@ impl Pace {
     /// last success.
     pub fn after_failure(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
+        // Five at most: 32 s are beyond the longest pause, and a shift by 32 would overflow.
         let pause = FIRST_PAUSE.saturating_mul(1 << doublings);
+        // No longer than the interval, or a failure would be tried again later than a success.
         pause.min(LONGEST_PAUSE).min(self.refresh_interval)
     }
 }

@@ -30,7 +30,9 @@ pub fn pause(
     let refresh = refresh.as_secs_f64();
     let left = next_update.map_or(0, |next_update| next_update.saturating_sub(now)).max(0) as f64;
     let wanted = match failures {
+        // Half to four fifths of what is left: a failure leaves time for others before it expires.
         0 => (left * (0.5 + 0.3 * random)).min(refresh * (0.8 + 0.2 * random)),
+        // Spread by half, so that gateways that failed together do not come back together.
         _ => back_off(failures, left > 0.0).min(refresh) * (0.5 + 0.5 * random),
     };
     let before_it_expires = left - LAST_MOMENT;
@@ -40,6 +42,7 @@ pub fn pause(
 
 fn back_off(failures: u32, holds: bool) -> f64 {
     let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
+    // While clients are refused, somebody is looking: a minute is what they should wait at most.
     let longest = if holds { LONGEST_PAUSE } else { LONGEST_PAUSE_WITHOUT };
     (FIRST_PAUSE * f64::from(1_u32 << doublings)).min(longest)
 }

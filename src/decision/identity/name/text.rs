@@ -111,6 +111,7 @@ impl<'a> NameReader<'a> {
         while let Some(next) = self.peek() {
             match next {
                 ',' | '+' | ';' => break,
+                // RFC 4514 section 3: left unescaped, two readers end the value at two places.
                 '"' | '<' | '>' => return Self::fault(self.at, "a character that must be escaped"),
                 _ => self.character(&mut bytes)?,
             }
@@ -132,6 +133,7 @@ impl<'a> NameReader<'a> {
             bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             return Ok(());
         }
+        // Hexadecimal first, as RFC 4514 section 3 reads `\2c`; no escaped character is a hexadecimal digit.
         let byte = self.rest().get(..2).and_then(from_hexadecimal);
         match (byte, self.peek()) {
             (Some(byte), _) => {
@@ -148,6 +150,7 @@ impl<'a> NameReader<'a> {
     }
 
     fn text(from: usize, bytes: Vec<u8>) -> Result<AttributeValue, NameError> {
+        // Only now: a character may be escaped byte by byte (`\c3\a9`).
         let text = String::from_utf8(bytes);
         text.map_or_else(|_| Self::fault(from, "not UTF-8"), |text| Ok(AttributeValue::Plain(text)))
     }
@@ -158,6 +161,7 @@ fn oid_of(kind: &str) -> Option<String> {
     if let Some((_, oid)) = known {
         return Some((*oid).to_owned());
     }
+    // openssl and RFC 2253 write it; the standard says without.
     let dotted = kind.strip_prefix("OID.").or(kind.strip_prefix("oid.")).unwrap_or(kind);
     let is_arc = |arc: &str| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit());
     (dotted.contains('.') && dotted.split('.').all(is_arc)).then(|| dotted.to_owned())
@@ -167,6 +171,7 @@ fn from_hexadecimal(digits: &str) -> Option<Vec<u8>> {
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
         return None;
     }
+    // All ASCII by now: no cut falls into a character.
     let pairs = (0..digits.len()).step_by(2).filter_map(|at| digits.get(at..at + 2));
     pairs.map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
 }

@@ -15,6 +15,7 @@ pub(super) enum AttributeValue {
 impl AttributeValue {
     /// The value in a certificate.
     pub(super) fn of(any: &Any<'_>) -> Self {
+        // Writing back what was just read cannot fail.
         Self::Encoded { der: any.to_der_vec().unwrap_or_default(), text: text_of(any) }
     }
 
@@ -35,6 +36,8 @@ impl AttributeValue {
     /// caseIgnoreMatch for strings; other values must be the same.
     pub(super) fn matches(&self, other: &Self) -> bool {
         match (self.text(), other.text()) {
+            // DER of both kinds of string compares as text: PrintableString and UTF8String may name one
+            // organisation.
             (Some(ours), Some(theirs)) => {
                 prepare(ours).is_some_and(|ours| prepare(theirs) == Some(ours))
             }
@@ -71,6 +74,7 @@ fn text_of(any: &Any<'_>) -> Option<String> {
         Tag::BmpString => {
             let units = bytes.chunks_exact(2);
             let is_whole = units.remainder().is_empty();
+            // Two bytes each: the conversion cannot fail, and an odd byte at the end is asked for below.
             let units = units.filter_map(|unit| unit.try_into().ok().map(u16::from_be_bytes));
             char::decode_utf16(units).collect::<Result<_, _>>().ok().filter(|_| is_whole)
         }
@@ -106,12 +110,14 @@ fn prepare(text: &str) -> Option<String> {
     // Up and down again, character by character: SS is what ß folds to, and a final sigma is one.
     let folded = mapped.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let folded: String = folded.collect();
+    // NFKC makes capitals of some signs (U+2121 is TEL), hence folded again after it.
     let normal = ComposingNormalizerBorrowed::new_nfkc().normalize(&folded);
     let again = normal.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let normal: String = again.collect();
     if normal.chars().any(is_prohibited) {
         return None;
     }
+    // RFC 4518 section 2.6.1: how many blanks stand somewhere means nothing.
     Some(normal.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 

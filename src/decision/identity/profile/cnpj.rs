@@ -10,6 +10,7 @@ pub(super) fn is_valid(text: &str) -> bool {
         return false;
     };
     let is_base = base.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+    // Its check digits fit, and it is nobody's.
     let is_zero = bytes.iter().all(|b| *b == b'0');
     let [first, second] = digits else {
         return false;
@@ -22,6 +23,7 @@ pub(super) fn is_valid(text: &str) -> bool {
 /// Weights 2 to 9 from the right, and again.
 fn check_digit<'a>(characters: impl DoubleEndedIterator<Item = &'a u8>) -> u8 {
     let weights = (2..=9).cycle();
+    // Saturating for bytes below `0`, which `is_base` refuses anyway.
     let values = characters.rev().map(|b| u32::from(b.saturating_sub(b'0')));
     let sum: u32 = values.zip(weights).map(|(value, weight)| value * weight).sum();
     match sum % 11 {

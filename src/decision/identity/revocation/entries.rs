@@ -31,6 +31,7 @@ pub(super) fn serials(
         let known = known.map_err(|error| ListError::of(&error))?;
         let (after, entry) = element(rest).ok_or(ListError::Unreadable)?;
         judge(&entry, &known)?;
+        // In one form, since certificates and lists pad differently.
         serials.insert(minimal(known.serial_number));
         rest = after;
     }
@@ -40,6 +41,7 @@ pub(super) fn serials(
 fn judge(entry: &Any<'_>, known: &BorrowedRevokedCert<'_>) -> Result<(), ListError> {
     let (after_serial, serial) = element(entry.data).ok_or(ListError::Unreadable)?;
     let (after_date, _) = element(after_serial).ok_or(ListError::Unreadable)?;
+    // The two readers must stand at the same entry, or one of them skipped something.
     let is_same = serial.tag() == Tag::Integer && serial.data == known.serial_number;
     if !is_same || serial.data.is_empty() {
         return Err(ListError::Unreadable);
@@ -60,6 +62,7 @@ fn judge(entry: &Any<'_>, known: &BorrowedRevokedCert<'_>) -> Result<(), ListErr
 
 /// Refuses an extension that stands twice: webpki looks only at those that it knows.
 fn judge_names(extensions: &[u8]) -> Result<(), ListError> {
+    // On the stack: this runs for each entry of a list.
     let (mut rest, mut seen) = (extensions, [&[][..]; MOST_EXTENSIONS]);
     for place in 0..=MOST_EXTENSIONS {
         if rest.is_empty() {
@@ -67,6 +70,7 @@ fn judge_names(extensions: &[u8]) -> Result<(), ListError> {
         }
         let (after, extension) = element(rest).ok_or(ListError::Unreadable)?;
         let (_, name) = element(extension.data).ok_or(ListError::Unreadable)?;
+        // Only the places that are filled: the empty ones would equal an empty name.
         if seen.iter().take(place).any(|before| *before == name.data) {
             return Err(ListError::Twice);
         }

@@ -143,6 +143,7 @@ impl ListIssuers {
     ) -> Result<Vec<RevocationList>, Vec<ListMisfit>> {
         let blocks = pem::lists(bytes).map_err(|fault| vec![fault.into()])?;
         let (mut lists, mut misfits) = (Vec::new(), Vec::new());
+        // All of them, so that an operator reads every mistake at once.
         for block in blocks {
             match self.judge(&block.der, source) {
                 Ok(mut list) => {
@@ -158,6 +159,7 @@ impl ListIssuers {
     /// Reads the one list, in DER or PEM, that a distribution point gave and one of them signed.
     pub fn read(&self, bytes: &[u8], source: &str) -> Result<RevocationList, ListFault> {
         let blocks = pem::lists(bytes)?;
+        // One point, one list: of two nobody could say which follows the one in force.
         let [block] = blocks.as_slice() else {
             return Err(ListError::Unreadable.into());
         };
@@ -170,6 +172,7 @@ impl ListIssuers {
         let outline = ListOutline::read(der).ok_or(ListError::Unreadable)?;
         let signer = self.signer(&outline)?;
         let list = RevocationList::of(&outline, der, source)?;
+        // So that the first handshake does not hash the list again.
         list.remember_signer(signer);
         Ok(list)
     }
@@ -180,6 +183,7 @@ impl ListIssuers {
         match (named().next(), entitled.peek()) {
             (None, _) => Err(ListFault::UnknownIssuer),
             (_, None) => Err(ListFault::KeyUsage),
+            // An authority with a renewed key stands there twice under one name.
             _ => {
                 let signer = entitled.find(|issuer| outline.is_signed_with(&issuer.key));
                 signer.map(|issuer| &issuer.key).ok_or(ListFault::BadSignature)
@@ -189,6 +193,7 @@ impl ListIssuers {
 }
 
 fn mark_authorities_above(issuers: &mut [ListIssuer]) {
+    // A root's own issuer is itself: that does not make it one that issues authorities.
     let below = issuers.iter().filter(|issuer| issuer.name != issuer.issuer);
     let above: Vec<Box<[u8]>> = below.map(|issuer| issuer.issuer.clone()).collect();
     for issuer in issuers {
@@ -198,6 +203,7 @@ fn mark_authorities_above(issuers: &mut [ListIssuer]) {
 
 /// Below an anchor is whom an anchor, or somebody below one, issued.
 fn mark_trusted(issuers: &mut [ListIssuer]) {
+    // By names alone: who is needed is asked here, whom to believe is asked of signatures.
     let mut is_new = true;
     while is_new {
         let trusted: Vec<Box<[u8]>> =
@@ -220,6 +226,7 @@ impl RevocationList {
         let Some(before) = in_force else {
             return Ok(());
         };
+        // A list of fewer certificates would leave the others without one.
         if self.issuer != before.issuer || self.scope != before.scope {
             return Err(ListFault::OtherScope);
         }

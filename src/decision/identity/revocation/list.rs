@@ -69,6 +69,7 @@ impl ListError {
             | E::UnsupportedDeltaCrl
             | E::UnsupportedIndirectCrl
             | E::UnsupportedRevocationReasonsPartitioning => Self::Unsupported,
+            // The enumeration may grow; whatever else is wrong with a list is its form.
             _ => Self::Unreadable,
         }
     }
@@ -224,20 +225,24 @@ impl RevocationList {
     }
 
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> bool {
+        // RFC 5280 section 6.3.3 (b): a list says nothing of what is outside its scope.
         let of_kind = self.scope.includes(certificate.is_ca());
         let at_point =
             self.scope.points.as_ref().is_none_or(|points| {
                 points_of(certificate).iter().any(|point| points.contains(point))
             });
+        // Byte by byte, as webpki compares names when it builds a path.
         *self.issuer == *certificate.issuer().as_raw() && of_kind && at_point
     }
 
     pub(super) fn is_signed_with(&self, key: &SubjectPublicKey) -> bool {
+        // Held while it verifies: whoever comes meanwhile would hash the same megabytes.
         let mut verified = self.verified.lock();
         if let Some((_, holds)) = verified.iter().find(|(of, _)| of == key) {
             return *holds;
         }
         let holds = signature::holds(&self.algorithm, key, &self.signed, &self.signature);
+        // An authority has one key, or two while it renews it; more must not be kept for ever.
         if verified.len() >= MOST_KEYS {
             verified.remove(0);
         }
@@ -252,16 +257,19 @@ impl RevocationList {
 
     /// Whether it is used for the first time though it is past its nextUpdate.
     pub(super) fn is_first_overdue_use(&self) -> bool {
+        // Relaxed: that one of them is told it is all that counts.
         !self.is_used_overdue.swap(true, Ordering::Relaxed)
     }
 
     /// Whether it is past its nextUpdate, at a time in seconds.
     pub fn is_expired(&self, at: i64) -> bool {
+        // nextUpdate itself is still within.
         at > self.next_update
     }
 
     /// Issued later; at the same time, with the higher number.
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        // The longer number is the greater, once its zeros are gone: CRLNumber has up to 20 bytes.
         let (ours, theirs) = (significant(&self.number), significant(&other.number));
         (self.this_update, ours.len(), ours) > (other.this_update, theirs.len(), theirs)
     }
@@ -315,6 +323,7 @@ fn scope_of(extensions: &[X509Extension<'_>]) -> Result<CrlScope, ListError> {
     scope.only_end_entities = point.only_contains_user_certs;
     scope.only_authorities = point.only_contains_ca_certs;
     scope.points = match &point.distribution_point {
+        // Relative names are of the issuer's name: no reader here could match one with a certificate's.
         Some(name) => Some(names_of(name).ok_or(ListError::Unsupported)?),
         None => None,
     };
@@ -330,6 +339,7 @@ fn are_in_order(point: &[u8]) -> bool {
     let (mut rest, mut last) = (fields.data, None);
     while let Some((after, field)) = element(rest) {
         let number = Some(field.tag().0);
+        // DER has a SEQUENCE's fields in their order, each at most once.
         if number <= last {
             return false;
         }
@@ -352,6 +362,7 @@ fn points_of(certificate: &X509Certificate<'_>) -> Vec<String> {
     let mut points = Vec::new();
     for extension in certificate.extensions() {
         if let ParsedExtension::CRLDistributionPoints(found) = extension.parsed_extension() {
+            // RFC 5280 section 4.2.1.13: one of another issuer (cRLIssuer) is an indirect list's.
             let own = found.iter().filter(|p| p.crl_issuer.is_none() && p.reasons.is_none());
             let names = own.filter_map(|point| names_of(point.distribution_point.as_ref()?));
             points.extend(names.flatten());

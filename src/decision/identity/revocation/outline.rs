@@ -32,17 +32,22 @@ impl<'a> ListOutline<'a> {
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let (after, list) = element(der)?;
         let (after_signed, signed) = element(list.data)?;
+        // What follows would be seen by one reader and not by another.
         if !after.is_empty() || list.tag() != Tag::Sequence || signed.tag() != Tag::Sequence {
             return None;
         }
         let (after_algorithm, algorithm) = AlgorithmIdentifier::from_der(after_signed).ok()?;
         let (after_signature, signature) = BitString::from_der(after_algorithm).ok()?;
         let (after_version, version) = element(signed.data)?;
+        // Version 1 has none; webpki refuses it later, with the better error.
         let inner = if version.tag() == Tag::Integer { after_version } else { signed.data };
         let (name, _) = AlgorithmIdentifier::from_der(inner).ok()?;
         let (times, _) = element(name)?;
+        // Both forms of time, whatever the year (decision 14).
         let (next, this_update) = ASN1Time::from_der(times).ok()?;
+        // Optional in X.509, required by RFC 5280 section 5.1.2.5: without it nobody knows its age.
         let (rest, next_update) = ASN1Time::from_der(next).ok()?;
+        // RFC 5280 section 5.1.2.6 has the sequence absent from a list that revokes nobody.
         let (rest, entries) = match element(rest) {
             Some((after, entries)) if entries.tag() == Tag::Sequence => (after, entries.data),
             _ => (rest, &[][..]),

@@ -26,11 +26,14 @@ impl Fragment {
             b'\\' => Ok(Self::Escape(is_name)),
             // The well-formed sequences of RFC 3629 section 4.
             0xC2..=0xDF => Ok(Self::Utf8(is_name, 1, 0x80, 0xBF)),
+            // From 0xA0 on: what is below would spell a shorter character in three bytes.
             0xE0 => Ok(Self::Utf8(is_name, 2, 0xA0, 0xBF)),
+            // Up to 0x9F: above are halves of surrogate pairs, which UTF-8 does not have.
             0xED => Ok(Self::Utf8(is_name, 2, 0x80, 0x9F)),
             0xE1..=0xEF => Ok(Self::Utf8(is_name, 2, 0x80, 0xBF)),
             0xF0 => Ok(Self::Utf8(is_name, 3, 0x90, 0xBF)),
             0xF1..=0xF3 => Ok(Self::Utf8(is_name, 3, 0x80, 0xBF)),
+            // Up to U+10FFFF.
             0xF4 => Ok(Self::Utf8(is_name, 3, 0x80, 0x8F)),
             _ => Err(RequestError::JsonMalformed),
         }
@@ -40,6 +43,7 @@ impl Fragment {
     pub(super) fn next(self, byte: u8) -> Result<Option<Self>, RequestError> {
         match (self, byte) {
             (Self::Escape(is_name), b'u') => Ok(Some(Self::Hex(is_name, 4))),
+            // RFC 8259 section 7 has no others; lenient readers take `\'` and `\x`, each in its own way.
             (Self::Escape(_), b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(None),
             (Self::Hex(is_name, left), _) if byte.is_ascii_hexdigit() => {
                 Ok((left > 1).then_some(Self::Hex(is_name, left - 1)))
@@ -81,6 +85,7 @@ impl Number {
     /// After the next byte, if it belongs to the number.
     pub(super) fn next(self, byte: u8) -> Option<Self> {
         match (self, byte) {
+            // No digit follows a zero (RFC 8259 section 6): some readers take 010 for eight.
             (Self::Minus, b'0') => Some(Self::Zero),
             (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Some(Self::Whole),
             (Self::Zero | Self::Whole, b'.') => Some(Self::Point),

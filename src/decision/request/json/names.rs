@@ -97,7 +97,9 @@ impl Names {
     // Once for each member: a call would cost more than what it does. The search is rare and stands apart.
     #[inline(always)]
     pub(super) fn add(&mut self, name: u64) -> Result<(), RequestError> {
+        // A name stands in an object alone: the arm is never met, and refuses if it is.
         let Some(object) = self.open.last_mut() else { return Err(RequestError::JsonMalformed) };
+        // Any six bits will do: nobody can choose them, for the hash is keyed.
         let bit = 1 << (name & 63);
         if object.seen & bit == 0 && self.few.len() - object.begin < SEARCHED {
             object.seen |= bit;
@@ -124,6 +126,7 @@ impl Names {
         if !object.is_large && few.len() < SEARCHED {
             self.few.push(name);
         } else if !object.is_large {
+            // Searching each of 10,000 names from end to end would take their square.
             self.many.push(few.iter().copied().chain([name]).collect());
             self.few.truncate(object.begin);
             // Nothing is new without a search any more.
@@ -134,6 +137,7 @@ impl Names {
 
     /// A name begins that is read in parts.
     pub(super) fn begin(&mut self) {
+        // Anew: the end of a name leaves its last bytes waiting.
         self.spelling = Spelling::default();
     }
 

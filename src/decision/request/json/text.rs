@@ -94,6 +94,7 @@ pub(super) fn after_number(rest: &[u8]) -> Option<&[u8]> {
         (b'-', [b'1'..=b'9', after @ ..]) => after_digits(after),
         _ => return None,
     };
+    // Nothing behind it: the number may go on in the next piece.
     match whole.first()? {
         b'.' | b'e' | b'E' => after_fraction(whole),
         _ => Some(whole),
@@ -109,6 +110,7 @@ fn after_fraction(mut rest: &[u8]) -> Option<&[u8]> {
     {
         rest = after_digits(after);
     }
+    // What is cut or malformed is left to the reader of single bytes, which tells the two apart.
     (!matches!(rest, [] | [b'.' | b'e' | b'E', ..])).then_some(rest)
 }
 

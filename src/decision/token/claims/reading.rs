@@ -81,6 +81,7 @@ impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match JsonSeconds::deserialize(deserializer)? {
             JsonSeconds::Whole(seconds) => Ok(Self(seconds)),
+            // Cut to whole seconds: `exp` comes earlier by it. What is negative or no number is no date.
             JsonSeconds::Fraction(seconds) => Duration::try_from_secs_f64(seconds)
                 .map(|duration| Self(duration.as_secs()))
                 .map_err(|_| D::Error::custom("no date")),
@@ -123,6 +124,7 @@ pub fn is_known(name: &str) -> bool {
 impl Claims {
     /// Parses a JSON object.
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
+        // Only where somebody reads them: values are allocated, and strangers send tokens.
         let rest = rules.carrying.is_some().then(|| Value::Object(Map::new()));
         let reading = ClaimsReader { claims: Self { rest, ..Self::default() }, rules };
         strict::read(json, reading).map(|reading| reading.claims).ok_or(TokenError::Claims)
@@ -157,6 +159,7 @@ impl Members for ClaimsReader<'_> {
             "exp" => claims.expires_at = date(map)?,
             "nbf" => claims.not_before = date(map)?,
             "iat" => claims.issued_at = date(map)?,
+            // It means nothing here, but of another type than text it is no claim of RFC 7519 section 4.1.7.
             "jti" => drop(text(map)?),
             "scope" => claims.scope = Some(map.next_value()?),
             "cnf" => {
@@ -180,6 +183,7 @@ impl Members for ClaimsReader<'_> {
                 claims.consent = text(map)?;
             }
             _ => match &mut claims.rest {
+                // What was there under that name is refused by the reader around this one: nothing is lost.
                 Some(Value::Object(rest)) => drop(rest.insert(name.to_owned(), whole(map)?)),
                 Some(_) | None => skip(map)?,
             },

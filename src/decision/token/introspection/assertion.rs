@@ -48,6 +48,7 @@ impl Assertion {
         let key = match key {
             PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+            // SEC1 is of elliptic curves, and PS256 is RSA.
             _ => return None,
         };
         let key = key.ok().filter(|key| key.public_modulus_len() >= SHORTEST)?;
@@ -70,6 +71,7 @@ impl Assertion {
             "iss": self.client_id,
             "sub": self.client_id,
             "aud": self.audience,
+            // Random: servers refuse one that they have seen (RFC 7523 section 3), and threads sign at once.
             "jti": Uuid::new_v4().to_string(),
             "iat": issued_at,
             "exp": issued_at.saturating_add(LIFETIME),

@@ -37,6 +37,8 @@ pub(super) struct HashKey {
 
 impl HashKey {
     fn new() -> Self {
+        // SipHash under a random key as the source of randomness: no dependency, and it need not be a
+        // cipher's.
         let random = RandomState::new();
         let number = |name: &str, at: usize| {
             let half = |half: u8| u128::from(random.hash_one((name, at, half)));
@@ -47,6 +49,7 @@ impl HashKey {
             words: std::array::from_fn(|at| number("word", at)),
             before: number("before", 0),
             length: number("length", 0),
+            // Another key than the one that made the numbers above, so that neither tells of the other.
             long: RandomState::new(),
         }
     }
@@ -62,8 +65,10 @@ impl HashKey {
             let plain = text::plain(eight);
             let word = text::first(eight, plain);
             sum = sum.wrapping_add(key.wrapping_mul(u128::from(word)));
+            // Hashed, too: zeros fill the last word, and `\u0000` is a byte that a name may have.
             length += u64::from(plain);
             if plain < 8 {
+                // Anything else that is not plain (an escape, a byte of UTF-8) is read in parts.
                 let [b'"', after @ ..] = text::after(rest, plain) else { return None };
                 return Some((self.end(sum, length), after));
             }
@@ -88,6 +93,7 @@ impl HashKey {
 
     fn end(&self, sum: u128, length: u64) -> u64 {
         let sum = sum.wrapping_add(self.length.wrapping_mul(u128::from(length)));
+        // The upper half: of the lower bits of such a sum the proof says nothing.
         u64::try_from(sum >> 64).unwrap_or_default()
     }
 }

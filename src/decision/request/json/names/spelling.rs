@@ -45,6 +45,7 @@ impl Spelling {
     /// The letter of an escape.
     pub(super) fn escape(&mut self, letter: u8, key: &HashKey) {
         let says = match letter {
+            // Its digits say the character; until then half a pair may still become a whole.
             b'u' => return,
             b'b' => 8,
             b'f' => 12,
@@ -59,6 +60,7 @@ impl Spelling {
     /// A digit of a `\u` escape, the last of four or one before.
     pub(super) fn digit(&mut self, digit: u8, is_last: bool, key: &HashKey) {
         let value = char::from(digit).to_digit(16).and_then(|value| u16::try_from(value).ok());
+        // What is no hexadecimal digit is refused right after, so that its value does not matter.
         self.digits = (self.digits << 4) | value.unwrap_or_default();
         if is_last {
             let unit = std::mem::take(&mut self.digits);
@@ -69,12 +71,15 @@ impl Spelling {
     /// The hash of what it says.
     pub(super) fn end(&mut self, key: &HashKey) -> u64 {
         self.flush_surrogate(key);
+        // Zero for a short one: such a name has the hash that it has when it is read at once.
         let before = self.before.take().map_or(0, |before| before.finish());
         key.last(before, &self.waiting, self.length)
     }
 
     fn push(&mut self, mut bytes: &[u8], key: &HashKey) {
         while !bytes.is_empty() {
+            // Only when more comes: a name of exactly so many bytes must wait whole, as it does when read at
+            // once.
             if self.waits == AT_ONCE {
                 self.before.get_or_insert_with(|| key.long()).write(&self.waiting);
                 self.waiting = [0; AT_ONCE];
@@ -101,6 +106,7 @@ impl Spelling {
                 self.surrogate = Some(unit);
                 return;
             }
+            // A second half without a first comes here, too, and is no character.
             _ => {
                 self.flush_surrogate(key);
                 char::from_u32(u32::from(unit))
