@@ -118,6 +118,7 @@ impl Clock {
     /// The backend failed, or something of it is read. It may have been here for a while, `there_for`, if the
     /// caller took the piece before only now.
     pub fn hear(&mut self, now: Instant, there_for: Duration) {
+        // No longer than since it was handed over: what passed before was the backend's.
         self.stalled += there_for.min(self.since_handed(now).unwrap_or_default());
         self.heard = Some((now, self.stalled));
     }
@@ -158,6 +159,7 @@ impl Clock {
             true => self.backend_so_far(),
             false => self.asked.map(|asked| now.saturating_duration_since(asked)),
         };
+        // A part of it: taken at two instants, the part could be longer than the whole.
         let backend = backend.map(|time| time.min(response));
         Times { response, backend, head: self.head, body, answer, earlier }
     }

@@ -31,6 +31,8 @@ impl Share {
             {
                 Self::Whole
             }
+            // Of a request that was never whole nobody owed an answer: whoever holds it back
+            // would make times as it likes.
             Outcome::ClientAbort if sample.is_whole => Self::GivenUp,
             Outcome::Refused | Outcome::ClientAbort => Self::Apart,
         }
