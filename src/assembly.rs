@@ -229,6 +229,7 @@ impl Assembler<'_> {
     /// The address of a server; some address, if no name server is to be asked.
     fn resolve(&self, text: &str) -> Option<SocketAddr> {
         if self.stand_in.is_none() {
+            // Once for a configuration: no request waits for a name server.
             return text.to_socket_addrs().ok()?.next();
         }
         let (_, port) = text.rsplit_once(':')?;

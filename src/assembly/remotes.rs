@@ -23,6 +23,7 @@ impl Assembler<'_> {
         };
         let tls = match settings.url.scheme() {
             "https" => Some(tls(settings).map_err(|error| cannot(&error)).ok()?),
+            // `http`, which reading takes for this machine alone.
             _ => None,
         };
         let endpoint = Endpoint { url: settings.url.clone(), tls, timeout: settings.timeout };

@@ -38,8 +38,10 @@ impl Assembler<'_> {
             Some(introspection) => Some(self.introspector(introspection)?),
             None => None,
         };
+        // Only when all were made: each tells its own mistakes.
         let issuers = Issuers::new(issuers.into_iter().collect::<Option<_>>()?);
         let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
+        // Whatever changed: a signed token cannot be asked about, so nobody else knows of its revocation.
         let revoked = self.before.map(|kept| kept.token.1.revoked()).unwrap_or_default();
         let tokens =
             Tokens::new(rules, signed_rules, settings.limits, issuers, introspection, revoked);
@@ -63,6 +65,7 @@ impl Assembler<'_> {
     fn issuer(&self, settings: &IssuerSettings) -> Option<Issuer> {
         let kept = self.before.and_then(|kept| kept.key_source(settings));
         let keys = match (&settings.keys, kept) {
+            // With the keys that it has: who did not change must not be without any for a moment.
             (_, Some(kept)) => Some(kept),
             (Some(keys), None) => Some(self.key_source(&settings.name, keys)?),
             (None, None) => None,
@@ -151,6 +154,7 @@ fn recall(
     now: Moment,
 ) -> Option<Recalled> {
     match keeper.recall(&keys.algorithms, now) {
+        // As old as a set in service may become, and no older for having been on a disk.
         Ok(recalled) => recalled.filter(|recalled| recalled.age < keys.pace.stale_for),
         Err(error) => {
             let file = keeper.file().display();

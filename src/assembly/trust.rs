@@ -30,6 +30,8 @@ impl Assembler<'_> {
         let domain = self.before.and_then(|kept| kept.domains.get(name));
         let (revocation, points) = match settings.revocation {
             Some(revocation) => {
+                // Held against what is in force: a file that is older than that would let revoked
+                // certificates in again.
                 let in_force = domain.map(|domain| domain.lists()).unwrap_or_default();
                 let (revocation, points) = self.revocation(revocation, &in_force, points)?;
                 (Some(Arc::new(revocation.with_witness(overdue_witness(name)))), points)
