@@ -173,10 +173,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            // Whoever closed the output still has the exit code.
             let _ = error.print();
             return not_asked(&error);
         }
     };
+    // Before any command: the certificates and tokens that they look at are verified by it, too.
     server::install_cryptography();
     let path = arguments.config.unwrap_or_else(default_path);
     match arguments.command {
@@ -222,9 +224,11 @@ fn key_sets(config: &Path) -> ExitCode {
 fn verify(jwk: PathBuf, algorithm: Algorithm, mut token: String) -> ExitCode {
     if token == "-" {
         token.clear();
+        // Bounded: no token is as long, and a device that never ends may be what is given.
         if std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut token).is_err() {
             return ExitCode::FAILURE;
         }
+        // A shell ends what it pipes with a line.
         token.truncate(token.trim_end().len());
     }
     match jws::verify(&jws::SignatureQuestion { jwk, algorithm, token }) {
@@ -334,6 +338,7 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    // Behind the configuration, which has the level; its mistakes are told as text, to who started it.
     let (log, _flush) = match server::begin_log(configuration.log.level) {
         Ok(log) => log,
         Err(error) => return fail(&format!("cannot start the thread of the log ({error})")),
@@ -370,6 +375,7 @@ fn fail(text: &str) -> ExitCode {
 fn say(text: &str) -> ExitCode {
     match writeln!(std::io::stdout(), "{}", printed::all(text)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads a pipe that closed has not got the answer.
         Err(_) => ExitCode::FAILURE,
     }
 }
