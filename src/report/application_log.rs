@@ -113,6 +113,7 @@ struct Wanted {
 impl<S: Subscriber> Filter<S> for Wanted {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         let target = metadata.target();
+        // With the colons: another crate may be called `portaria_something`.
         let is_own = target == "portaria" || target.starts_with("portaria::");
         let is_accepting = target == ACCEPTING && *metadata.level() == Level::ERROR;
         (is_own || is_accepting) && *metadata.level() <= **self.level.load()

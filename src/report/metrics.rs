@@ -171,6 +171,7 @@ impl Metrics {
             self.requests.with_label_values(&labels).inc();
         }
         if let (Some(Refused { refusal, .. }), Some(route)) = (sample.would_refuse, sample.route) {
+            // By API and not by route: each code of each route would be a series.
             let labels = [&*route.published.api, refusal.stage().as_str(), refusal.code()];
             self.would_refuse.with_label_values(&labels).inc();
         }
@@ -197,6 +198,7 @@ impl Metrics {
 
     /// Forgets the certificates that were in force.
     pub fn forget_certificates(&self) {
+        // A certificate that is gone would else go on expiring in an alert.
         self.certificate_expiry.reset();
     }
 
@@ -287,6 +289,7 @@ impl Metrics {
         }
         raise(&self.dropped_access_lines, dropped.access);
         raise(&self.dropped_log_lines, dropped.application);
+        // Fails of a metric without series only, and `gather` leaves those out.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
