@@ -102,6 +102,7 @@ impl Clock {
 
     /// A backend is asked, for the first time or again.
     pub fn ask(&mut self, now: Instant) {
+        // The first time only: a second try is part of what the backend took.
         self.asked.get_or_insert(now);
     }
 
@@ -151,6 +152,7 @@ impl Clock {
         let is_taking = last.is_some();
         let answer = self.stalled + last.unwrap_or_default();
         let body = self.body.map(|(from, to)| to.unwrap_or(now).saturating_duration_since(from));
+        // Who left while it waited has not been told that it may go on.
         let queued = self.queued.map(|from| now.saturating_duration_since(from));
         let earlier = self.earlier + queued.unwrap_or_default();
         let callers = answer + earlier + body.unwrap_or_default();

@@ -49,6 +49,7 @@ impl Windows {
         self.turn_to(now);
         let current = now.since_start().as_secs() / SECONDS_PER_SLOT;
         let mut minute = Durations::new();
+        // Those that nobody has emptied since may be hours old.
         for slot in self.slots.iter().filter(|slot| current - slot.number.min(current) < SLOTS) {
             minute.add(&slot.durations);
         }
