@@ -151,6 +151,7 @@ impl Assembler<'_> {
         let consent = settings.consent.and_then(|consent| self.consents(consent));
         let token = settings.token.and_then(|token| self.tokens(token));
         let idempotency = settings.idempotency.and_then(|settings| self.idempotency(settings));
+        // Only here: what is missing must not keep the mistakes of the others from being told.
         let (token, consent, policies) = (token?, consent?, settings.policies?);
         let idempotency = idempotency?;
         // Policies and exchanges know both by their position.
@@ -198,6 +199,7 @@ impl Assembler<'_> {
 
     /// The limits: those of before, with their counts, if they would be the same.
     fn limits(&self, settings: LimitSettings) -> (LimitSettings, Arc<Limits>) {
+        // With their counts, or each reload would give everybody a new quota.
         let kept = self.before.filter(|kept| kept.limits.0.builds_the_same(&settings));
         let limits = kept.map(|kept| kept.limits.1.clone());
         (settings, limits.unwrap_or_else(|| Arc::new(settings.limits())))

@@ -73,6 +73,7 @@ fn witness(metrics: &Metrics) -> RegistryWitness {
             causes.note(Some(error));
             failed.inc();
         }
+        // No cause: the failure before it has told that.
         RegistryNotice::Stale => stale.inc(),
     })
 }

@@ -122,6 +122,7 @@ impl Assembler<'_> {
                 return Some((Origin::Metadata(metadata), None));
             }
         };
+        // Read here as well as by the source, so that a mistake in the file is one of the configuration.
         let keys = read_key_set(file, place, &settings.algorithms)?;
         Some((Origin::File(file.to_owned()), Some(keys)))
     }
@@ -158,6 +159,7 @@ fn recall(
         Ok(recalled) => recalled.filter(|recalled| recalled.age < keys.pace.stale_for),
         Err(error) => {
             let file = keeper.file().display();
+            // A warning: the issuer is asked anyway, and what was kept is for when it cannot be.
             place.warn(format!("the kept key set {file} does not count: it {error}"));
             None
         }

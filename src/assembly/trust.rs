@@ -99,6 +99,7 @@ impl Assembler<'_> {
                     is_whole = false;
                     place.reject(format!("{at} is not usable: {fault}, accepted: {LISTS}"));
                 }
+                // Borne by `expired`, or it would have been refused above.
                 Ok(()) if list.is_expired(now) => {
                     place.warn(format!("{at} is past its nextUpdate, and counts as expired says"));
                 }
