@@ -130,6 +130,7 @@ impl Admin {
         if endpoint.method != head.method {
             return answer::not_allowed(&endpoint.method);
         }
+        // A form of a page can be sent without asking, but with no field of its own (Fetch standard, CORS).
         if endpoint.asked_by == AskedBy::WhoMeansIt && !head.headers.contains_key(INTENDED) {
             let accepted = format!("accepted: the field {INTENDED}, with any value\n");
             return text(StatusCode::FORBIDDEN, "text/plain", accepted);
