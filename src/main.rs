@@ -203,6 +203,7 @@ fn main() -> ExitCode {
 
 /// What is no command. Where 1 is a verdict, it is 64.
 fn not_asked(error: &clap::Error) -> ExitCode {
+    // Looked for by hand: what is no command has not been parsed.
     let has_verdicts = std::env::args_os().any(|argument| argument == "explain");
     match error.use_stderr() {
         false => ExitCode::SUCCESS,
@@ -256,6 +257,7 @@ fn look_at(command: CertCommand) -> ExitCode {
                 cert::ChainQuestion { chain, anchors, intermediates, crl, at, purpose, profile };
             cert::verify(&question).map(|verdict| {
                 if let Some(note) = verdict.note() {
+                    // Beside the verdict, which scripts read from standard output.
                     let _ = writeln!(std::io::stderr(), "{note}");
                 }
                 (if json { verdict.to_json() } else { verdict.to_string() }, verdict.is_valid())
@@ -298,6 +300,7 @@ fn show_trust(config: &Path) -> ExitCode {
 }
 
 fn give_up(error: &InspectError) -> ExitCode {
+    // Its exit code is left: where there are verdicts, 1 is one of them.
     let _ = fail(&error.to_string());
     ExitCode::from(BAD_CONFIGURATION)
 }
@@ -312,6 +315,7 @@ fn default_path() -> PathBuf {
 
 /// A configuration that can serve, and the metrics that it was loaded with.
 fn load(path: &Path) -> Result<(Loaded, Arc<Metrics>), ExitCode> {
+    // Fails only if two metrics have one name, which tests would see.
     let metrics = Metrics::new().map_err(|_| ExitCode::FAILURE)?;
     match assembly::load(path, &metrics, None) {
         Ok(loaded) => Ok((loaded, Arc::new(metrics))),
@@ -368,6 +372,7 @@ fn upgrade(path: &Path) -> ExitCode {
 }
 
 fn fail(text: &str) -> ExitCode {
+    // There is nowhere else to say it.
     let _ = writeln!(std::io::stderr(), "{}", printed::all(text));
     ExitCode::FAILURE
 }
