@@ -280,8 +280,7 @@ impl Consents {
         if self.is_told_by_token(inquiry.kind) {
             return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
         }
-        // The number of before the question: what changes while that is under way
-        // makes its answer unfindable.
+        // The number before the question: what changes while that is under way makes its answer unfindable.
         let key = AnswerKey { id: id.digest(), kind: inquiry.kind, revision };
         let chosen = ChosenBy::ByToken(token.token().client_id());
         self.answers()?.of(key, id, chosen, inquiry.stale_for, now).await

@@ -138,8 +138,6 @@ impl Gateway {
             Err(End::Refused(refused)) => {
                 (reply::refuse(caller, arrival, &mut file, refused).await, true)
             }
-            // Nothing is written: who left takes no answer, and half of one could be read as the answer to
-            // something else.
             Err(End::Left) => (Outcome::ClientAbort, false),
             Err(End::Cut(outcome, is_taking)) => {
                 caller.cut();

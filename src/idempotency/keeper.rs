@@ -116,7 +116,7 @@ impl Keeper {
     pub(super) fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unavailable> {
         // One more than the answer needs: the record itself takes room, too.
         let needed = u32::try_from(1 + bytes / KIB).map_err(|_| Unavailable)?;
-        // Not waited for: a disk that does not keep up would hold every caller of the thread's.
+        // Not waited for: a disk that does not keep up would keep callers waiting without end.
         self.room.clone().try_acquire_many_owned(needed).map_err(|_| Unavailable)
     }
 

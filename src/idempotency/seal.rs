@@ -29,7 +29,7 @@ pub struct Secrets {
 /// Two are equal if what one of them sealed opens with the other.
 impl PartialEq for Secrets {
     fn eq(&self, other: &Self) -> bool {
-        // Not in constant time: it stands in the store's file for everybody to read.
+        // Not in constant time: it is no secret, and stands in the store's file as it is.
         self.check == other.check
     }
 }

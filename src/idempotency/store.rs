@@ -45,7 +45,7 @@ pub(super) fn open(
     if mode != "wal" {
         return Err(io::Error::from(io::ErrorKind::Unsupported).into());
     }
-    // Without a limit the log stays as long as it ever was, 64 MiB is some thousand answers.
+    // Without a limit the log's file stays as long as it ever was.
     writer.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
     let reader = connect(&file)?;
     reader.execute_batch("PRAGMA query_only = ON;")?;
