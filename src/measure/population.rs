@@ -31,8 +31,7 @@ impl Share {
             {
                 Self::Whole
             }
-            // Of a request that was never whole nobody owed an answer: whoever holds it back
-            // would make times as it likes.
+            // Only of a whole request: who holds the rest of one back could make times as long as it likes.
             Outcome::ClientAbort if sample.is_whole => Self::GivenUp,
             Outcome::Refused | Outcome::ClientAbort => Self::Apart,
         }

@@ -70,8 +70,7 @@ impl ApplicationLog {
     pub fn set_level(&self, level: LevelFilter) {
         if **self.level.load() != level {
             self.level.store(Arc::new(level));
-            // Places remember whether anybody wants them: else the level would count only for
-            // those that said nothing yet.
+            // Each place in the source keeps whether its lines are wanted: else only new ones would heed the level.
             tracing::callsite::rebuild_interest_cache();
         }
     }

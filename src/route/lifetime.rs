@@ -60,7 +60,6 @@ impl Lifetime {
         if self.begins.is_some_and(|begins| now.unix_seconds() < begins) {
             return Err(RouteError::NotYetAvailable);
         }
-        // Its last day is the one before: from the day on which it is retired it does not exist.
         if self.ends.is_some_and(|ends| now.unix_seconds() >= ends) {
             return Err(RouteError::Retired);
         }
