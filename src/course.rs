@@ -185,7 +185,7 @@ impl Gateway {
             // cannot be told.
             aftermath.read_form(&body, file.peer()).await?;
         }
-        // Whose turn it is: an operation is carried out once. Who comes second waits as long as the first may take.
+        // Whose turn it is: an operation is carried out once. The second waits as long as the first may take.
         let longest = upstream.settings().total_timeout;
         let (whose, has_waited) = operation.take_turn(body.is_whole(), longest, file).await?;
         let leave = match whose {

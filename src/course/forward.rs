@@ -359,7 +359,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         watch: &mut ServerWatch,
         head: &AnswerHead,
     ) -> Result<bool, NoHead> {
-        // Judged of an interim answer as well: who frames one in two ways is not to be believed about the next.
+        // Judged of an interim answer, too: who frames one in two ways is not to be believed about the next.
         head.framing(line.input(), self.arrival.head.method == Method::HEAD)
             .map_err(|_| UpstreamError::Malformed)?;
         if !head.status.is_informational() {
