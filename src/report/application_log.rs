@@ -70,7 +70,7 @@ impl ApplicationLog {
     pub fn set_level(&self, level: LevelFilter) {
         if **self.level.load() != level {
             self.level.store(Arc::new(level));
-            // Each place in the source keeps whether its lines are wanted: only new ones would heed the level.
+            // Each place in the source keeps whether it is wanted: only new ones would heed the level.
             tracing::callsite::rebuild_interest_cache();
         }
     }
