@@ -112,6 +112,7 @@ impl Admin {
     }
 
     fn answer(&self, head: &RequestHeader) -> Response<Vec<u8>> {
+        // First: a page in a browser must not even learn what there is.
         if !is_for_this_machine(head) {
             let accepted = "accepted: a Host that is a loopback address or localhost\n";
             return text(StatusCode::MISDIRECTED_REQUEST, "text/plain", accepted.to_owned());
@@ -129,6 +130,7 @@ impl Admin {
         if endpoint.method != head.method {
             return answer::not_allowed(&endpoint.method);
         }
+        // A form of a page can be sent without asking, but with no field of its own (Fetch standard, CORS).
         if endpoint.asked_by == AskedBy::WhoMeansIt && !head.headers.contains_key(INTENDED) {
             let accepted = format!("accepted: the field {INTENDED}, with any value\n");
             return text(StatusCode::FORBIDDEN, "text/plain", accepted);
@@ -153,8 +155,10 @@ fn is_for_this_machine(head: &RequestHeader) -> bool {
     let hosts = [first.map(|host| host.as_bytes()), authority];
     let is_local = |host: &[u8]| {
         let host = std::str::from_utf8(host).ok().and_then(|text| text.parse::<Authority>().ok());
+        // Userinfo may look like a host, and nobody who means well sends any.
         host.is_some_and(|host| !host.as_str().contains('@') && is_loopback(host.host()))
     };
+    // Of two Host fields two readers take different ones (RFC 9112 section 3.2).
     second.is_none()
         && hosts.iter().any(Option::is_some)
         && hosts.into_iter().flatten().all(is_local)
@@ -163,6 +167,7 @@ fn is_for_this_machine(head: &RequestHeader) -> bool {
 fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match address.parse::<IpAddr>() {
+        // `::ffff:127.0.0.1` is this machine, too.
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }

@@ -149,6 +149,7 @@ impl Assembler<'_> {
         let consent = settings.consent.and_then(|consent| self.consents(consent));
         let token = settings.token.and_then(|token| self.tokens(token));
         let idempotency = settings.idempotency.and_then(|settings| self.idempotency(settings));
+        // Only here: what is missing must not keep the mistakes of the others from being told.
         let (token, consent, policies) = (token?, consent?, settings.policies?);
         let idempotency = idempotency?;
         // Policies and exchanges know both by their position.
@@ -196,6 +197,7 @@ impl Assembler<'_> {
 
     /// The limits: those of before, with their counts, if they would be the same.
     fn limits(&self, settings: LimitSettings) -> (LimitSettings, Arc<Limits>) {
+        // With their counts, or each reload would give everybody a new quota.
         let kept = self.before.filter(|kept| kept.limits.0.builds_the_same(&settings));
         let limits = kept.map(|kept| kept.limits.1.clone());
         (settings, limits.unwrap_or_else(|| Arc::new(settings.limits())))
@@ -227,6 +229,7 @@ impl Assembler<'_> {
     /// The address of a server; some address, if no name server is to be asked.
     fn resolve(&self, text: &str) -> Option<SocketAddr> {
         if self.stand_in.is_none() {
+            // Once for a configuration: no request waits for a name server.
             return text.to_socket_addrs().ok()?.next();
         }
         let (_, port) = text.rsplit_once(':')?;

@@ -159,6 +159,7 @@ impl Gateway {
         let Some(permit) = file.admit(arrival).await? else {
             return reply::greet(caller, arrival, file).await;
         };
+        // Behind the permit: an operation is named by its client, its consent and its canonical path.
         let stage = file.serving.idempotency.clone();
         let mut operation = ExchangeOperation::of(
             stage.as_ref(),
@@ -171,6 +172,7 @@ impl Gateway {
         let (permit, mut body) =
             receive(permit, &mut operation, arrival, caller, seat, file).await?;
         let Destination::Upstream(upstream) = permit.route().to else {
+            // Before `Leave`: what goes to the gateway itself has no backend to ask leave for.
             take_event(&body, file)?;
             return reply::done(caller, arrival, file).await;
         };
@@ -179,15 +181,19 @@ impl Gateway {
         let upstream = upstream.ok_or(Refusal::Internal).at(Step::Upstream)?;
         let mut aftermath = ExchangeAftermath::of(&serving, &permit);
         if permit.route().answers.revokes_tokens {
+            // Before the backend is asked: afterwards it is too late to refuse a form of which the tokens
+            // cannot be told.
             aftermath.read_form(&body, file.peer()).await?;
         }
-        // Whose turn it is: an operation is carried out once.
+        // Whose turn it is: an operation is carried out once. The second waits as long as the first may take.
         let longest = upstream.settings().total_timeout;
         let (whose, has_waited) = operation.take_turn(body.is_whole(), longest, file).await?;
         let leave = match whose {
             WhoseTurn::Own(turn) => lead(permit, turn, has_waited, file).await?,
             WhoseTurn::Past(record) => {
                 if has_waited || !body.is_whole() {
+                    // Read to its end all the same: whether it is the same request is in the
+                    // fingerprint of the whole.
                     body.discard(caller, &mut operation, seat).await?;
                     file.note_whole(Instant::now());
                     confirm_repetition(permit, file).await?;
@@ -195,6 +201,7 @@ impl Gateway {
                 return again(&record, &operation, arrival, caller, file).await;
             }
         };
+        // Noted anew: what was judged again may have been borne by shadow mode only the second time.
         file.note_permit(leave.permit());
         let mut forward =
             Forward { caller, arrival, file, seat, upstream, body, operation, aftermath };
@@ -217,9 +224,12 @@ async fn receive(
     }
     let now = Instant::now();
     file.clock.await_body(now);
+    // From the moment when it is awaited: what the stages took is not the caller's to make up for.
     let due = now + file.serving.body_timeout;
     let admission = &file.serving.admission;
     let mut body = ReceivedBody::begin(admission, permit.route(), arrival.declared, due);
+    // Only now, behind every stage: who is refused sends no body in vain (RFC 9110
+    // section 10.1.1, decision 24).
     if arrival.head.fields.contains_key(header::EXPECT) {
         caller.proceed();
     }
@@ -251,6 +261,7 @@ async fn lead(
     has_waited: bool,
     file: &mut ExchangeFile<'_>,
 ) -> Result<Leave, Refused> {
+    // Before another judgement is asked for: a consent that is used up has no turn to lead.
     let permit = permit.unspent()?;
     let permit = if has_waited { confirm(permit, file).await? } else { permit };
     Leave::new(permit, turn)
@@ -264,6 +275,7 @@ async fn confirm_repetition(permit: Permit, file: &ExchangeFile<'_>) -> Result<(
 
 /// Takes the event that the body is: it is for the gateway, and no backend sees it.
 fn take_event(body: &ReceivedBody, file: &ExchangeFile<'_>) -> Result<(), Refused> {
+    // Nothing of it was kept that could be read whole, and an event is some hundred bytes.
     if body.is_long() {
         return Err(Step::Body.refuse(RequestError::BodyTooLarge));
     }
@@ -279,6 +291,7 @@ async fn again(
     caller: &mut impl Caller,
     file: &mut ExchangeFile<'_>,
 ) -> Result<Outcome, End> {
+    // Compared before anything is said of it: a key may stand for another content.
     let answer = operation.repeat(record)?;
     file.note_replay();
     reply::repeat(caller, arrival, file, answer).await

@@ -59,6 +59,8 @@ pub fn lasting(answer: &HeaderMap) -> HeaderMap {
     let is_set_anew = |name: &HeaderName| {
         let of_exchange =
             [interaction::FIELD, version::FIELD, RATE_LIMIT, RATE_LIMIT_REMAINING, RATE_LIMIT_TIME];
+        // A record is given again over another version of HTTP, at another time: its framing and date would
+        // be of the first.
         let of_message = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::DATE];
         of_exchange.contains(name)
             || Attempt::ALL.iter().any(|attempt| attempt.name() == name.as_str())

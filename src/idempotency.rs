@@ -109,7 +109,9 @@ impl Idempotency {
             Patience::None => self.turn(id, false, now).await,
             Patience::For(longest) => {
                 let turn = self.turn(id, true, now);
+                // All of it: the look at the disk waits for a lock, too.
                 let in_time = tokio::time::timeout(longest, turn).await;
+                // Undecided, not wrong, and 409 is no answer of the specifications (decision 9).
                 in_time.unwrap_or(Err(IdempotencyError::UnderWay))
             }
         }
@@ -131,6 +133,8 @@ impl Idempotency {
                 FoundOperation::Another(_) if !may_wait => return Err(IdempotencyError::UnderWay),
                 FoundOperation::Another(waiting) => {
                     has_waited = true;
+                    // Given up without a record: whoever is the first to enter again
+                    // leads, the others wait on.
                     if let Some(record) = waiting.fate().await {
                         return Ok((Turn::Past(record), has_waited));
                     }
@@ -144,6 +148,7 @@ impl Idempotency {
         claim: Claim,
         now: Moment,
     ) -> Result<Turn, IdempotencyError> {
+        // Behind the claim: two who ask at once must not both find nothing on the disk.
         if let Some(record) = self.keeper.find(claim.id(), now.unix_seconds()).await? {
             claim.was_known(&record);
             return Ok(Turn::Past(record));
@@ -158,6 +163,7 @@ impl Idempotency {
 
     /// Holds what is asked against what was, and gives the answer to it.
     pub fn repeat(record: &Record, asked: Fingerprint) -> Result<&KeptAnswer, IdempotencyError> {
+        // No secrets are compared: a fingerprint can only be met by who knows the key and the content.
         if record.asked != asked {
             return Err(IdempotencyError::OtherContent);
         }
@@ -201,6 +207,7 @@ impl Lead {
     /// Takes room for the answer; none if the disk does not keep up. Taken before a backend has the whole
     /// request, and not before the caller has sent it: who only announces one must not keep others from theirs.
     pub fn take_room(&mut self) -> Result<(), IdempotencyError> {
+        // Without a key file no answer is kept, and its room is that of a hash and a status.
         self.room = Some(self.stage.keeper.room(self.stage.longest_answer().unwrap_or(0))?);
         Ok(())
     }
@@ -219,6 +226,8 @@ impl Lead {
         let expires = now.unix_seconds().saturating_add(stage.rules.retention.as_secs());
         let occasion = stage.occasion(now);
         let keep = Keep { id: claim.id(), expires, record: record.clone(), occasion, _room: room };
+        // Before the disk has it: the caller has its answer already, and a duplicate
+        // must not wait (decision 9).
         claim.becomes(&record);
         stage.keeper.keep(keep);
     }

@@ -48,6 +48,7 @@ impl LastGood {
         builder.prefix(".kept-").permissions(Permissions::from_mode(MODE));
         let mut written = builder.tempfile_in(directory)?;
         written.write_all(document)?;
+        // Before the rename: a name on the disk must not lead to a file that is not.
         written.as_file().sync_all()?;
         written.persist(&self.0)?;
         // The rename is on the disk when the directory is.
@@ -62,6 +63,7 @@ impl LastGood {
             Err(error) => return Err(error),
         };
         let mut document = Vec::new();
+        // One more than the bound, so that what is too long can be told from what just fits.
         let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
         opened.take(bound).read_to_end(&mut document)?;
         if document.len() > most {

@@ -39,6 +39,8 @@ impl PublicUrl {
     /// Takes an origin; its characters need no escape in JSON.
     pub fn new(origin: &str) -> Option<Self> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]/".contains(&b);
+        // Links are https (OPIN portal, pagination), and nothing here could end the JSON
+        // text that it is put into.
         let fits = origin.starts_with("https://") && origin.bytes().all(plain);
         fits.then(|| Self(origin.into()))
     }
@@ -55,6 +57,7 @@ impl PublicUrl {
         let rest = place.get(scheme.len()..)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end)?;
+        // Behind the last `@`: before it stands userinfo (RFC 3986 section 3.2), which may look like a host.
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         is_internal(host).then(|| format!("{}{path}", self.0))
     }
@@ -67,6 +70,7 @@ pub fn are_in(status: StatusCode, answer: &HeaderMap) -> bool {
     status.is_success()
         && status != StatusCode::NO_CONTENT
         && media.is_some_and(|media| media.eq_ignore_ascii_case("application/json"))
+        // A signature or digest of what was rewritten would fail; coded content cannot be looked into.
         && !BINDING.iter().any(|name| answer.contains_key(name))
 }
 
@@ -134,6 +138,7 @@ impl LinkRewriter {
             b'"' => self.text = Some(self.kind_of_text()),
             b'{' | b'[' => self.open(byte == b'{'),
             b'}' | b']' => {
+                // Of what is no JSON more may close than was opened; it passes, and nothing of it is a link.
                 self.depth = self.depth.saturating_sub(1);
                 self.objects >>= 1;
                 self.awaits_name = false;

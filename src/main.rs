@@ -173,10 +173,12 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            // Whoever closed the output still has the exit code.
             let _ = error.print();
             return not_asked(&error);
         }
     };
+    // Before any command: the certificates and tokens that they look at are verified by it, too.
     server::install_cryptography();
     let path = arguments.config.unwrap_or_else(default_path);
     match arguments.command {
@@ -201,6 +203,7 @@ fn main() -> ExitCode {
 
 /// What is no command. Where 1 is a verdict, it is 64.
 fn not_asked(error: &clap::Error) -> ExitCode {
+    // Looked for by hand: what is no command has not been parsed.
     let has_verdicts = std::env::args_os().any(|argument| argument == "explain");
     match error.use_stderr() {
         false => ExitCode::SUCCESS,
@@ -222,9 +225,11 @@ fn key_sets(config: &Path) -> ExitCode {
 fn verify(jwk: PathBuf, algorithm: Algorithm, mut token: String) -> ExitCode {
     if token == "-" {
         token.clear();
+        // Bounded: no token is as long, and a device that never ends may be what is given.
         if std::io::stdin().take(LONGEST_INPUT).read_to_string(&mut token).is_err() {
             return ExitCode::FAILURE;
         }
+        // A shell ends what it pipes with a line.
         token.truncate(token.trim_end().len());
     }
     match jws::verify(&jws::SignatureQuestion { jwk, algorithm, token }) {
@@ -252,6 +257,7 @@ fn look_at(command: CertCommand) -> ExitCode {
                 cert::ChainQuestion { chain, anchors, intermediates, crl, at, purpose, profile };
             cert::verify(&question).map(|verdict| {
                 if let Some(note) = verdict.note() {
+                    // Beside the verdict, which scripts read from standard output.
                     let _ = writeln!(std::io::stderr(), "{note}");
                 }
                 (if json { verdict.to_json() } else { verdict.to_string() }, verdict.is_valid())
@@ -294,6 +300,7 @@ fn show_trust(config: &Path) -> ExitCode {
 }
 
 fn give_up(error: &InspectError) -> ExitCode {
+    // Its exit code is left: where there are verdicts, 1 is one of them.
     let _ = fail(&error.to_string());
     ExitCode::from(BAD_CONFIGURATION)
 }
@@ -308,6 +315,7 @@ fn default_path() -> PathBuf {
 
 /// A configuration that can serve, and the metrics that it was loaded with.
 fn load(path: &Path) -> Result<(Loaded, Arc<Metrics>), ExitCode> {
+    // Fails only if two metrics have one name, which tests would see.
     let metrics = Metrics::new().map_err(|_| ExitCode::FAILURE)?;
     match assembly::load(path, &metrics, None) {
         Ok(loaded) => Ok((loaded, Arc::new(metrics))),
@@ -334,6 +342,7 @@ fn run(path: PathBuf, upgrade: bool) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    // Behind the configuration, which has the level; its mistakes are told as text, to who started it.
     let (log, _flush) = match server::begin_log(configuration.log.level) {
         Ok(log) => log,
         Err(error) => return fail(&format!("cannot start the thread of the log ({error})")),
@@ -363,6 +372,7 @@ fn upgrade(path: &Path) -> ExitCode {
 }
 
 fn fail(text: &str) -> ExitCode {
+    // There is nowhere else to say it.
     let _ = writeln!(std::io::stderr(), "{}", printed::all(text));
     ExitCode::FAILURE
 }
@@ -370,6 +380,7 @@ fn fail(text: &str) -> ExitCode {
 fn say(text: &str) -> ExitCode {
     match writeln!(std::io::stdout(), "{}", printed::all(text)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads a pipe that closed has not got the answer.
         Err(_) => ExitCode::FAILURE,
     }
 }

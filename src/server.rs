@@ -135,8 +135,10 @@ pub fn log_mistakes(mistakes: &[Mistake]) {
 pub fn run(start: Start) -> Result<(), StartError> {
     let Start { path, upgrade, log, metrics, configuration } = start;
     announce(&path, &configuration);
+    // Before anything is opened, or the soft limit would be the ceiling (decision 21).
     descriptors::raise();
     if let Some(idempotency) = &configuration.serving.idempotency {
+        // Before an address is bound: a start that fails must not have taken connections.
         idempotency.keeper().open()?;
     }
     let bound = match upgrade {
@@ -182,6 +184,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
     housekeeping.threads = Some(1);
     server.add_service(housekeeping);
     let served = wait_for_end(server, ending, ended, &end);
+    // Dropped, it would wait for threads that ask a name server.
     fetching.shutdown_background();
     served
 }
@@ -223,6 +226,7 @@ fn wait_for_end(
     panics::expect_requests();
     let serving = std::thread::spawn(move || {
         server.run(RunArgs { shutdown_signal: Box::new(ending) });
+        // A drain may have said so before, and nobody listens then.
         let _ = ended.send(Ended::InOrder);
     });
     let result = match end.recv() {
@@ -231,6 +235,7 @@ fn wait_for_end(
         // Nobody is left who could say more.
         Err(_) => Err(StartError::Panic),
     };
+    // Not joined: the framework waits its grace period out, whatever is left to wait for.
     drop(serving);
     tracing::info!("ended");
     result

@@ -79,6 +79,7 @@ impl UpstreamSettings {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
+        // The colons within brackets are an address' of IPv6.
         Some((name, port)) if !port.contains(']') => name,
         _ => host,
     }
@@ -154,6 +155,7 @@ impl Upstream {
             Some(*server) != tried && self.servers.get(*server).is_some_and(|s| s.stands(now))
         };
         let other = |server: &usize| Some(*server) != tried;
+        // Where all are left out, one is asked all the same: an outage of all is no reason to stop trying.
         let server = in_turn().find(stands).or_else(|| in_turn().find(other));
         let server = server.or_else(|| in_turn().next())?;
         Some(self.servers.get(server)?.chosen.clone())
@@ -165,6 +167,7 @@ impl Upstream {
             return;
         };
         let failures = server.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        // Not set back when its time is over: a server that comes back and fails once is left out again.
         if failures >= self.settings.eject_after {
             let until = now.since_start() + self.settings.eject_for;
             // Until it answers again it is said once.

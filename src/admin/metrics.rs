@@ -17,5 +17,6 @@ pub(super) const ENDPOINT: AdminEndpoint = AdminEndpoint {
 fn answer(admin: &Admin, _: &str) -> Response<Vec<u8>> {
     let report = &admin.report;
     let scraped = report.metrics.scrape(&report.times, report.dropped_lines(), Moment::now());
+    // The version of Prometheus' text format, which scrapers choose a parser by.
     text(StatusCode::OK, "text/plain; version=0.0.4", scraped)
 }

@@ -29,6 +29,7 @@ impl Assembler<'_> {
             Some(endpoint) => Some((self.registry(&settings, endpoint)?, witness(self.metrics))),
             None => None,
         };
+        // Whatever changed: what ended must not come back with a reload (decision 5).
         let changes = self.before.map(|kept| kept.consent.1.changes()).unwrap_or_default();
         let (teller, rules, memory) = (settings.teller, settings.rules, settings.memory);
         let taken = settings.webhook.as_ref().and_then(|webhook| self.events(webhook));
@@ -72,6 +73,7 @@ fn witness(metrics: &Metrics) -> RegistryWitness {
             causes.note(Some(error));
             failed.inc();
         }
+        // No cause: the failure before it has told that.
         RegistryNotice::Stale => stale.inc(),
     })
 }

@@ -24,6 +24,7 @@ impl Assembler<'_> {
     }
 
     fn keeper(&self, settings: &IdempotencySettings) -> Option<Arc<Keeper>> {
+        // Cannot fail: HKDF gives up beyond 255 times the length of its hash (RFC 5869 section 2.3).
         let secrets = Secrets::new(settings.key.as_ref().map(|key| &key.0)).ok()?;
         let (directory, place) = (&settings.directory, self.mistakes.at(&settings.at));
         let kept = self.before.and_then(|kept| kept.idempotency.as_ref());
@@ -46,6 +47,7 @@ fn is_usable(directory: &Path, secrets: &Secrets, place: &Place) -> Option<()> {
         place.reject(format!("{} {text}, accepted: {STORE_DIRECTORY}", directory.display()));
         return None;
     }
+    // Also where the look before failed: what is the matter with the directory is told here.
     examine(directory, secrets)
         .map_err(|error| {
             let shown = directory.display();

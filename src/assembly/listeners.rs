@@ -66,6 +66,7 @@ impl Assembler<'_> {
     ) -> Option<ListenerConfiguration> {
         let ListenerSettings { name, address, exposure, parameters, certificates, trust, .. } =
             settings;
+        // The first to end: its clients are the first who cannot connect.
         let expiry = certificates.iter().filter_map(|one| self.expiry(one, now)).min();
         let presented: Vec<PresentedCertificate> =
             certificates.into_iter().map(|one| one.presented).collect();

@@ -29,6 +29,7 @@ impl Points {
             let (_, point) = points.iter().find(|(of, _)| is_it(of))?;
             Some(point.clone())
         };
+        // Here first: two listeners of a new configuration share one point, or each would fetch the list.
         point_of(&self.0.borrow()).or_else(|| point_of(&before?.points))
     }
 

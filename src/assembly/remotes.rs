@@ -24,6 +24,7 @@ impl Assembler<'_> {
         };
         let tls = match settings.url.scheme() {
             "https" => Some(tls(settings).map_err(|error| cannot(&error)).ok()?),
+            // `http`: where that leaves the machine, reading has refused it or warned of it.
             _ => None,
         };
         let endpoint = Endpoint { url: settings.url.clone(), tls, timeout: settings.timeout };

@@ -56,6 +56,7 @@ impl Assembler<'_> {
             Some(introspection) => Some(self.introspector(introspection)?),
             None => None,
         };
+        // Only when all were made: each tells its own mistakes.
         let key_sets = key_sets?;
         let issuer = |(settings, keys): (&IssuerSettings, &Option<Arc<KeySource>>)| {
             let keys = keys.clone().map(|keys| keys as Arc<dyn IssuerKeys>);
@@ -63,6 +64,7 @@ impl Assembler<'_> {
         };
         let issuers = Issuers::new(settings.issuers.iter().zip(&key_sets).map(issuer).collect());
         let (rules, signed_rules) = (settings.rules.clone(), settings.signed_rules.clone());
+        // Whatever changed: a signed token cannot be asked about, so nobody else knows of its revocation.
         let revoked = self.before.map(|kept| kept.token.stage.revoked()).unwrap_or_default();
         let tokens =
             Tokens::new(rules, signed_rules, settings.limits, issuers, introspection, revoked);
@@ -86,6 +88,7 @@ impl Assembler<'_> {
     /// The keys of an issuer: nothing if they are wrong, nothing inside if its tokens are introspected.
     fn keys_of(&self, settings: &IssuerSettings) -> Option<Option<Arc<KeySource>>> {
         match (&settings.keys, self.before.and_then(|kept| kept.token.key_set(settings))) {
+            // With the keys that it has: who did not change must not be without any for a moment.
             (_, Some(kept)) => Some(Some(kept)),
             (Some(keys), None) => Some(Some(self.key_source(&settings.name, keys)?)),
             (None, None) => Some(None),
@@ -141,6 +144,7 @@ impl Assembler<'_> {
                 return Some((Origin::Metadata(metadata), None));
             }
         };
+        // Read here as well as by the source, so that a mistake in the file is one of the configuration.
         let keys = read_key_set(file, place, &settings.algorithms)?;
         Some((Origin::File(file.to_owned()), Some(keys)))
     }
@@ -173,9 +177,11 @@ fn recall(
     now: Moment,
 ) -> Option<Recalled> {
     match keeper.recall(&keys.algorithms, now) {
+        // As old as a set in service may become, and no older for having been on a disk.
         Ok(recalled) => recalled.filter(|recalled| recalled.age < keys.pace.stale_for),
         Err(error) => {
             let file = keeper.file().display();
+            // A warning: the issuer is asked anyway, and what was kept is for when it cannot be.
             place.warn(format!("the kept key set {file} does not count: it {error}"));
             None
         }

@@ -30,6 +30,8 @@ impl Assembler<'_> {
         let domain = self.before.and_then(|kept| kept.domains.get(name));
         let (revocation, points) = match settings.revocation {
             Some(revocation) => {
+                // Held against what is in force: a file that is older than that would let revoked
+                // certificates in again.
                 let in_force = domain.map(|domain| domain.lists()).unwrap_or_default();
                 let (revocation, points) = self.revocation(revocation, &in_force, points)?;
                 (Some(Arc::new(revocation.with_witness(overdue_witness(name)))), points)
@@ -97,6 +99,7 @@ impl Assembler<'_> {
                     is_whole = false;
                     place.reject(format!("{at} is not usable: {fault}, accepted: {LISTS}"));
                 }
+                // Borne by `expired`, or it would have been refused above.
                 Ok(()) if list.is_expired(now) => {
                     place.warn(format!("{at} is past its nextUpdate, and counts as expired says"));
                 }

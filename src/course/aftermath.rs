@@ -52,12 +52,14 @@ impl ExchangeAftermath {
         form: &ReceivedBody,
         peer: &Peer,
     ) -> Result<(), Refused> {
+        // Of a long form only the first part is here; a token may stand in the rest.
         if form.is_long() {
             return Err(Step::Body.refuse(RequestError::BodyTooLarge));
         }
         let (tokens, now) = (&self.serving.admission.tokens, Moment::now());
         let caller = peer.participant(now).at(Step::Participant)?.organisation_id();
         let revocation = tokens.read_revocation(form.kept(), caller, now).await;
+        // Two tokens in one form: the gateway and the authorization server could each mean another one.
         self.revocation = Some(revocation.ok_or(RequestError::RepeatedToken).at(Step::Body)?);
         Ok(())
     }
@@ -91,6 +93,8 @@ impl ExchangeAftermath {
     /// Tokens that were revoked, or may have been, are refused from now on.
     fn note_revocation(&mut self, answer: Option<StatusCode>) {
         if let Some(revocation) = self.revocation.take()
+            // 200 says that it is revoked (RFC 7009 section 2.2); of no answer, or a 5xx, nobody knows, and
+            // its owner wanted it.
             && answer.is_none_or(|status| status == StatusCode::OK || status.is_server_error())
         {
             self.serving.admission.tokens.revoke(&revocation);

@@ -37,12 +37,15 @@ impl Connection {
 
     /// Counts a request that asks too much. Says whether that was often enough.
     pub(super) fn note_refused(&self) -> bool {
+        // Relaxed: streams that count at once may end the connection one refusal later, and
+        // nothing else hangs on it.
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.is_impatient()
     }
 
     /// Forgets them: a request was within the limits.
     pub(super) fn note_within(&self) {
+        // Read first: most have nothing to forget, and all streams of a connection would write to one place.
         if self.refused.load(Ordering::Relaxed) > 0 && !self.is_impatient() {
             self.refused.store(0, Ordering::Relaxed);
         }

@@ -74,6 +74,7 @@ impl<'a> ExchangeFile<'a> {
         Self {
             gateway,
             serving,
+            // One time for all stages: no two of them are on different sides of an expiry.
             arrived: Moment::of(arrival.clock.began()),
             clock: arrival.clock,
             address,
@@ -118,6 +119,7 @@ impl<'a> ExchangeFile<'a> {
         }
         let verdict = admission.admit(&mut arriving, self.arrived).await;
         self.explanation = explain(admission, &arriving, &verdict, self.arrived).await;
+        // Before the refusal is given back: it is counted by its route, and told in its form.
         self.route = arriving.route.take();
         let rule = self.route.as_ref().map(|route| &route.asks.interaction);
         self.attempt = rule.and_then(|rule| rule.attempt(&head.fields));
@@ -229,6 +231,7 @@ impl<'a> ExchangeFile<'a> {
 
     /// Closes the file: one sample. `is_taking` as in [`Clock::end`].
     pub(super) fn close(&mut self, outcome: Outcome, is_taking: bool) {
+        // An exchange that ended in order is dropped as well.
         if std::mem::replace(&mut self.is_closed, true) {
             return;
         }
@@ -251,6 +254,7 @@ impl<'a> ExchangeFile<'a> {
             status: self.status,
             outcome,
             refused: self.refused.as_ref(),
+            // Of a request that ended otherwise shadow mode decided nothing.
             would_refuse: would_refuse.filter(|_| went_on),
             explanation: self.explanation.as_deref().filter(|_| went_on || would_refuse.is_none()),
             ended: self.arrived.later(now),

@@ -118,6 +118,7 @@ impl ServerWatch {
 
 /// A method that means the same however often it is carried out.
 fn is_idempotent(method: &Method) -> bool {
+    // TRACE is idempotent, too (RFC 9110 section 9.2.2), and never forwarded (decision 24).
     matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
 }
 
@@ -130,6 +131,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             let server = self.upstream.choose(tried, Moment::of(now));
             let server = server.ok_or(Refusal::Internal).at(Step::Upstream)?;
             self.file.note_asked(leave.upstream(), now);
+            // Before the first byte may leave: whatever drops the exchange from here on
+            // may have changed a consent.
             self.aftermath.note_asked();
             match self.attempt(&leave, &server, tried.is_some(), now).await {
                 Ok(answered) => return self.pass(&leave, &server, answered).await,
@@ -160,6 +163,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     pub(super) fn note_failure(&mut self, server: &Chosen, is_stale: bool) {
         let now = Instant::now();
         self.file.clock.have_body(now);
+        // What this server took counts towards `total_timeout` when another is asked.
         self.file.clock.hear(now, Duration::ZERO);
         if !is_stale {
             self.upstream.note_failure(server.place, Moment::of(now));
@@ -212,6 +216,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         poll_fn(|cx| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(connected.map_err(|error| {
+                    // Not a warning: a server that is down would say it for each request, and that it is left
+                    // out is said once.
                     tracing::debug!(%error, "no connection to a server");
                     unreachable()
                 }));
@@ -238,6 +244,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         // Who gets the answer later may not accept what this caller does; and links are rewritten in what can be
         // read.
         let is_plain = self.operation.may_be_repeated() || settings.public_url.is_some();
+        // A method that anticipates content says that there is none (RFC 9110 section 8.6).
         let length = self.body.length().or_else(|| {
             matches!(head.method, Method::POST | Method::PUT | Method::PATCH).then_some(0)
         });
@@ -255,11 +262,16 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 peer: self.file.peer(),
                 now,
                 client_id: permit.token().map(|token| token.token().client_id()),
+                // None that does not permit: in shadow mode the backend is told of no
+                // consent then (decision 11).
                 consent: permit.consent().map(Consent::id),
             },
         };
         let written = outgoing::write(line.output(), &request);
+        // The stages let nothing pass that reads as more lines: who finds one here has
+        // found a fault of theirs.
         written.map_err(|_| Step::Upstream.refuse(Refusal::Internal))?;
+        // A reference to it: it may have to be sent once more.
         line.send(self.body.kept().clone());
         if self.body.is_whole() {
             self.file.clock.have_body(at);
@@ -291,6 +303,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let now = Instant::now();
         self.file.note_whole(now);
         self.file.clock.ask_whole(now);
+        // Local before remote: where the disk does not keep up, nobody is asked about the consent.
         self.operation.take_room()?;
         let serving = self.file.serving.clone();
         Box::pin(serving.admission.holds(leave.permit(), self.file.peer(), Moment::now())).await
@@ -346,6 +359,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         watch: &mut ServerWatch,
         head: &AnswerHead,
     ) -> Result<bool, NoHead> {
+        // Judged of an interim answer, too: who frames one in two ways is not to be believed about the next.
         head.framing(line.input(), self.arrival.head.method == Method::HEAD)
             .map_err(|_| UpstreamError::Malformed)?;
         if !head.status.is_informational() {
@@ -369,10 +383,13 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         while !watch.is_deaf {
             let was_sent = line.is_sent();
             let sent = line.poll_send(cx);
+            // A part of it taken is progress: a body of megabytes takes longer than a silence may.
             if line.sent() != watch.sent {
                 (watch.sent, watch.progress) = (line.sent(), Instant::now());
             }
             if ready!(sent).is_err() {
+                // Not the end: who refuses early may close before it read all, and its answer is there (RFC
+                // 9112 section 9.5).
                 watch.is_deaf = true;
                 break;
             }
@@ -385,6 +402,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             }
             let piece = match ready!(self.body.poll_next(cx, self.caller, self.seat))? {
                 Some(piece) => piece,
+                // `take` knows the last piece by the declared length, so an end before it is too early.
                 None => return Poll::Ready(Err(RequestError::BodyIncomplete.into())),
             };
             self.operation.update(&piece);

@@ -56,6 +56,7 @@ impl OwnTurn {
 impl Leave {
     /// Leave for a permit that holds, whose turn it is.
     pub(super) fn new(permit: Permit, turn: OwnTurn) -> Result<Self, Refused> {
+        // Asked by the column already; here nothing stands any more between a spent consent and a backend.
         let permit = permit.unspent()?;
         match permit.route().to {
             Destination::Upstream(upstream) => Ok(Self { permit, turn, upstream }),
@@ -66,6 +67,7 @@ impl Leave {
     /// Leave once more, of which time has passed with a server before: what was admitted may have ended meanwhile.
     pub(super) async fn renew(self, admission: &Admission, peer: &Peer) -> Result<Self, Refused> {
         let waiting = self.permit.wait();
+        // Boxed: few requests are sent twice, and all would carry its room.
         let permit = Box::pin(admission.confirm(waiting, peer, Moment::now())).await?;
         Self::new(permit, self.turn)
     }

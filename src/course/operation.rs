@@ -77,6 +77,7 @@ impl ExchangeOperation {
             },
             method: &route.published.method,
             template: &route.published.label,
+            // The canonical one: a path spelt otherwise must not carry the operation out a second time.
             path: permit.canonical_path().unwrap_or(head.path()),
             consent: permit.consent_id(),
             key: key.as_bytes(),
@@ -112,6 +113,7 @@ impl ExchangeOperation {
         let patience = if is_whole { Patience::For(longest) } else { Patience::None };
         file.clock.await_earlier(Instant::now());
         let asked = named.stage.take_turn(named.id, patience, file.arrived).await;
+        // Who waited in vain waited, too: that time is the earlier request's (decision 20).
         let has_waited = matches!(asked, Ok((_, true)) | Err(IdempotencyError::UnderWay));
         file.clock.have_earlier(Instant::now(), has_waited);
         let (turn, has_waited) = asked.at(Step::Operation)?;

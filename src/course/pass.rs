@@ -86,11 +86,14 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let prepared = self.prepare(leave, &line, &head)?;
         let is_head = self.arrival.head.method == Method::HEAD;
         if !self.body.is_whole() && !goes_on(head.status) {
+            // A server that refuses reads no more; to go on would hold its caller to an upload for nobody.
             line.stop_sending();
             self.body = super::received::ReceivedBody::none();
             self.file.note_whole(now);
         }
         self.begin(&line, &head, &prepared, now)?;
+        // Cannot fail any more, or the caller would get two answers: `prepare` read the
+        // framing of the same head.
         line.begin_body(&head, is_head).map_err(|_| malformed())?;
         let Prepared { links, replacement, .. } = prepared;
         if let Some(content) = replacement {
@@ -111,6 +114,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
                 Err(end) => return Err(end),
             }
         }
+        // From when it was heard: its patience does not wait until a slow caller has taken the last byte.
         self.seat.pool.give_back(server, line, passage.heard);
         Ok(Outcome::Answered)
     }
@@ -162,16 +166,20 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
         let replacement = replacement.map(|(_, content)| content);
         let length = match (framing, &replacement) {
+            // A 204 must not have a Content-Length (RFC 9110 section 8.6), whatever the backend wrote.
             _ if status == StatusCode::NO_CONTENT => Length::None,
             (_, Some(content)) if is_head => Length::Said(u64::try_from(content.len()).ok()),
             (_, Some(content)) => Length::Known(u64::try_from(content.len()).unwrap_or(0)),
             _ if is_head || has_no_content(status) => {
+                // Rewritten, a GET would have another length: rather none is said than a wrong one.
                 Length::Said(said.filter(|_| links.is_none()))
             }
+            // It is passed on before all of it was rewritten, so nobody knows how long it gets.
             _ if links.is_some() => Length::Open,
             (Framing::Length(length), None) => Length::Known(length),
             (Framing::Chunked | Framing::UntilClose, None) => Length::Open,
         };
+        // Measured all the same: HEAD is told the fields of the GET (RFC 9110 section 9.3.2).
         let replacement = replacement.filter(|_| !is_head);
         Ok(Prepared { status, own, length, links, replacement })
     }
@@ -196,6 +204,8 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
             let status = replacement.as_ref().map_or(head.status, |(status, _)| *status);
             self.operation.note_answer_head(status.as_u16(), headers::lasting(&own));
         }
+        // Whoever writes the answer says how long it is, and two lengths are two
+        // messages (RFC 9112 section 6.3).
         own.remove(header::CONTENT_LENGTH);
         Ok(AnswerChanges { own: Some(own), links: links.map(LinkRewriter::new), replacement })
     }
@@ -251,6 +261,7 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         line: &mut Line,
         passage: &mut Passage,
     ) -> Poll<Result<PassingEvent, End>> {
+        // The rest of the request goes on beside the answer: a server that awaits it would else not say more.
         if (!self.body.is_whole() || !line.is_sent())
             && let Poll::Ready(piece) = self.poll_request(cx, line, &mut passage.watch)
         {

@@ -99,13 +99,16 @@ impl ReceivedBody {
     /// Judges the next piece. Says whether it is the last: over HTTP/2 a stream may end long after its body, when a
     /// backend has long had a whole request.
     pub(super) fn take(&mut self, piece: &[u8]) -> Result<bool, RequestError> {
+        // Not only when a wait ends: who sends a byte before each wait is always there in time.
         if Instant::now() > self.due {
             return Err(RequestError::BodyTimeout);
         }
+        // What cannot be counted is more than any bound, and refused by the next line.
         self.bytes = self.bytes.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         if self.bytes > self.most {
             return Err(RequestError::BodyTooLarge);
         }
+        // It could only go on in chunks, and of chunks a backend may take the first part for all of it.
         if self.declared.is_none() && self.bytes > KEPT_BODY {
             return Err(RequestError::LengthRequired);
         }

@@ -30,14 +30,17 @@ pub(super) async fn refuse(
     let ends = refusal.ends_connection()
         // Half of what was sent to a server, or of its answer, may still be on its way.
         || matches!(refusal, Refusal::Upstream(_))
+        // Asked last: where the connection ends anyhow, nothing of the body need be taken.
         || !has_whole_body(caller, arrival).await;
     if matches!(refusal, Refusal::Identity(_)) {
+        // All that comes on this connection has the same certificate.
         file.peer().dismiss();
     }
     let mut own = HeaderMap::new();
     explain(&mut own, refusal);
     let body = refusal.body(file.error_form(refusal), file.arrived);
     let status = refusal.status();
+    // `refuse` counts, so it must not be left out where the connection ends anyhow.
     let after = match file.refuse(refused) || ends {
         true => After::Ends,
         false => After::Stays,
@@ -94,6 +97,7 @@ pub(super) async fn repeat(
     file: &mut ExchangeFile<'_>,
     answer: &Kept,
 ) -> Result<Outcome, End> {
+    // Written by this gateway, of a 200 or 201; who could change it has the key that seals records.
     let status = StatusCode::from_u16(answer.status).map_err(|_| Refusal::Internal);
     let status = status.at(Step::Operation)?;
     file.note_status(status, Instant::now());

@@ -23,6 +23,7 @@ impl ExchangesUnderWay {
     /// a backend that is asked now would answer nobody.
     pub fn enter(&self) -> Option<Entered> {
         let one_more = |count| (count != CLOSED).then(|| count + 1);
+        // Not added blindly: one more than CLOSED is nobody, and the door would be open again.
         let entered = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
         entered.ok().map(|_| Entered(self.0.clone()))
     }

@@ -114,6 +114,7 @@ impl Permit {
         match (&self.consent, &self.token) {
             (Some(Held::InForce(consent)), _) => Some(consent.id()),
             (Some(Held::Spent(spent)), _) => Some(spent.id()),
+            // So that one key is never carried out twice, nor answered to another customer (decision 11).
             (None, Some(token)) if matches!(self.route.asks.access, Access::Consented { .. }) => {
                 token.token().consent(self.route.asks.inquiry.kind)
             }
@@ -143,6 +144,7 @@ impl Permit {
 
     /// The permit, of a request that gets no earlier answer: a consent that is used up does not do then.
     pub fn unspent(mut self) -> Result<Self, Refused> {
+        // The verdict before the change: without the consent nobody could tell what it would have refused.
         let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
         self.shadow.take(spent.at(Step::Consent))?;
         if matches!(self.consent, Some(Held::Spent(_))) {
@@ -195,6 +197,7 @@ pub struct Admission {
 impl Admission {
     /// Bytes that a body for a route may have.
     pub fn max_body_of(&self, route: &Route) -> u64 {
+        // A policy may ask for less than the configuration admits, never for more.
         route.bounds.max_body.map_or(self.max_body, |most| most.min(self.max_body))
     }
 
@@ -205,39 +208,54 @@ impl Admission {
 
     /// Judges a request.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refused> {
+        // Looked up before anybody is counted, and told only below: a refusal over the
+        // quota has its route, too.
         let target = Target::parse(request.head.path, request.head.query);
         let found = target.as_ref().map(|target| self.find(target, request, now));
         request.route = route_of(&found);
         if let Some(form) = form_of(&found, request.head.wire_fault) {
             request.interaction.suit(form);
         }
+        // Before the form is judged: what is refused for free can be sent for ever (decision 4).
         let ticket = self.limits.admit(request.address, now).at(Step::Quota)?;
+        // Behind the quota (decision 21): a flood beyond it takes no place from others, not for a moment.
         let place = self.place(request, now).at(Step::Quota)?;
         self.is_well_formed(request).at(Step::Head)?;
+        // For each request: rustls looked at the path once, in the handshake, and its
+        // revocation may be newer.
         request.peer.still_trusted(now).at(Step::Trust)?;
+        // The verdict on the path waited until here: who is not trusted does not learn which paths there are.
         let found = found.map_err(|error| RequestError::Target(*error)).at(Step::Target)?;
         let found = found.at(Step::Route)?;
         found.route.bounds.lifetime.check(now).at(Step::Route)?;
         let mut shadow = Shadow::of(found.route.bounds.shadow, now);
         shadow.take(found.route.serves(request.head.fields).at(Step::Version))?;
+        // Never in shadow mode: not what a policy thinks of a request, but what the gateway can read
+        // (decision 11).
         is_spoken_here(&request.head, found.route).at(Step::Media)?;
         request.watch.lap();
         let token = self.token(found.route, request, &mut shadow, now).await?;
+        // Behind the token, as in the OPIN mock: its filters of id and key run after that of security
+        // (gateway rules, section 1).
         let rule = &found.route.asks.interaction;
         shadow.take(request.interaction.satisfies(rule).at(Step::Interaction))?;
         shadow.take(rule.require_attempt(request.head.fields).at(Step::Interaction))?;
         shadow.take(is_repeatable(&request.head, found.route).at(Step::Repetition))?;
+        // Before the consent: what is refused here costs the registry no question.
         shadow.take(found.fits(request.head.query).at(Step::Parameters))?;
         request.watch.lap();
+        // Where no answer is kept, a consent that was used up is good for nothing.
         let may_repeat = request.may_repeat && found.route.asks.idempotency_key;
         let consent = self.consent(&found, token.as_ref(), may_repeat, &mut shadow, now).await?;
         let route = found.route.clone();
+        // Of nearly all requests none: they are written as they arrived, and copy nothing.
         let path = target.ok().filter(|t| !t.is_as_received()).map(|t| t.path().to_owned());
         let standing = ticket.standing();
         Ok(Permit { route, token, consent, path, standing, shadow, _place: place })
     }
 
     fn place(&self, request: &Arriving<'_>, now: Moment) -> Result<HeldPlace, Crowded> {
+        // Who is no participant counts by its address; whether the route needs one is asked further on.
         let participant = request.peer.participant(now).ok();
         self.limits.enter(request.address, participant.map(Participant::organisation_id))
     }
@@ -250,6 +268,7 @@ impl Admission {
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
     /// judged by before its route is.
     pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refused> {
+        // A ticket and no place: it is answered at once, so it is never under way beside others.
         let _ = self.limits.admit(request.address, now).at(Step::Quota)?;
         self.is_well_formed(request).at(Step::Head)?;
         request.peer.still_trusted(now).at(Step::Trust)
@@ -286,6 +305,8 @@ impl Admission {
     /// Requires that a permit holds to the end, of a request that a backend was told of before it was whole: what was
     /// told must not go on when it permits nothing any more.
     pub async fn holds(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refused> {
+        // Not borne in shadow mode either: the backend knows the consent's id by now, and may know only of
+        // one that permits (decision 11).
         let (_, held) = self.judge_again(permit, peer, false, now).await?;
         held.map_or(Ok(()), |held| held.map(|_| ()).at(Step::Consent))
     }
@@ -299,9 +320,12 @@ impl Admission {
         now: Moment,
     ) -> Result<(Shadow, Option<Result<Held, ConsentError>>), Refused> {
         let (route, mut shadow) = (&*permit.route, permit.shadow.clone());
+        // First: when the mode has ended meanwhile, the answer is the refusal that it bore,
+        // not one that comes later.
         shadow.confirm(route.bounds.shadow, now)?;
         peer.still_trusted(now).at(Step::Trust)?;
         if route.asks.access.needs_participant() {
+            // A certificate may end its validity between two pieces of a body.
             peer.participant(now).at(Step::Participant)?;
         }
         let Some(token) = &permit.token else {
@@ -315,6 +339,7 @@ impl Admission {
                 shadow.take(Err(Step::Consent.refuse(Refusal::Internal)))?
             }
             (Access::Consented { permission, to, .. }, Some(_)) => {
+                // The path was held against the token once; neither changes while a request waits.
                 let need = Need { inquiry, permission, to: *to, in_path: None };
                 return Ok((shadow, Some(self.held(token, &need, may_repeat, now).await)));
             }
@@ -353,9 +378,13 @@ impl Admission {
             Access::Client { scope } => (scope, Grant::Client),
             Access::Consented { scope, .. } => (scope, Grant::User),
         };
+        // The certificate before the token, which must be bound to it (RFC 8705 section 3), and before
+        // anybody is asked.
         let participant = request.peer.participant(now).at(Step::Participant)?;
         let token =
             self.tokens.admit(request.head.fields, participant, now).await.at(Step::Token)?;
+        // Never in shadow mode: with a token of its own any client could ask for any customer's data
+        // (decision 11).
         token.token().require_grant(grant).at(Step::Token)?;
         shadow.take(token.token().scopes().require(scope).at(Step::Scope))?;
         Ok(Some(token))
@@ -397,6 +426,7 @@ impl Admission {
         may_repeat: bool,
         now: Moment,
     ) -> Result<Held, ConsentError> {
+        // Only an initiation uses a consent up; a read under a spent one has no earlier answer to get.
         if may_repeat && need.to == ConsentUse::Initiate {
             return self.consents.admit_or_spent(token, need, now).await;
         }
@@ -420,6 +450,7 @@ fn form_of<E>(
 /// How a route's requests are written.
 fn is_spoken_here(head: &HeadParts<'_>, route: &Route) -> Result<(), RequestError> {
     head.is_spoken_here(route.asks.media)?;
+    // Told by the head already: of a body that announces too much no byte is read.
     route.bounds.max_body.map_or(Ok(()), |most| head.announces_at_most(most))
 }
 

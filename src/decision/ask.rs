@@ -197,6 +197,8 @@ pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        // No other name: what it resolves to is a name server's word, and `localhost` is the machine's (RFC
+        // 6761 section 6.3).
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     }

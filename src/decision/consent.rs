@@ -239,8 +239,11 @@ impl Consents {
         now: Moment,
     ) -> Result<Consent, ConsentError> {
         let (id, known) = self.named_by(token, need, now)?;
+        // Before anybody is asked: a registry that learns of an end late would say
+        // that it holds (decision 5).
         self.has_not_ended(known.mark, need, token)?;
         let terms = self.told(token, id, need.inquiry, known.revision, now).await?;
+        // Whose it is comes first: of another client's consent not even the state is told.
         belongs_to(&terms, token.token().client_id())?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
@@ -258,6 +261,7 @@ impl Consents {
         now: Moment,
     ) -> Result<(&'a ConsentId, KnownChanges), ConsentError> {
         let id = token.token().consent(need.inquiry.kind).ok_or(ConsentError::Unnamed)?;
+        // Byte by byte: the path's was decoded once, and two spellings that mean one id are two readings.
         if need.in_path.is_some_and(|in_path| in_path != id.reveal()) {
             return Err(ConsentError::OtherConsent);
         }
@@ -276,6 +280,7 @@ impl Consents {
         if self.is_told_by_token(inquiry.kind) {
             return Ok(token.token().terms().ok_or(ConsentError::NotCarried)?.clone());
         }
+        // The number before the question: what changes while that is under way makes its answer unfindable.
         let key = AnswerKey { id: id.digest(), kind: inquiry.kind, revision };
         let chosen = ChosenBy::ByToken(token.token().client_id());
         self.answers()?.of(key, id, chosen, inquiry.stale_for, now).await
@@ -298,6 +303,7 @@ impl Consents {
             Some(Mark::Rejected) => ConsentStatus::Rejected,
             // A registry says itself what holds now; a token says what held when it was issued.
             Some(Mark::Outdated { since }) => {
+                // Of the same second nobody knows which came first; and a token without `iat` is never newer.
                 let is_newer = token.token().issued_at().is_some_and(|issued| issued > since);
                 let does = is_newer || !self.is_told_by_token(need.inquiry.kind);
                 return if does { Ok(()) } else { Err(ConsentError::Outdated) };
@@ -331,6 +337,7 @@ impl Consents {
         in_path: &str,
         now: Moment,
     ) -> Result<Consent, ConsentError> {
+        // What cannot be an id names no consent: the same answer as for one that does not exist.
         let id = ConsentId::new(in_path).ok_or(ConsentError::Unknown)?;
         let revision = self.changes.of(id.digest(), now).revision;
         let key = AnswerKey { id: id.digest(), kind: inquiry.kind, revision };

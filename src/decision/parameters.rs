@@ -132,6 +132,7 @@ impl ParameterRules {
 
     fn check_query(&self, query: &str) -> Result<(), ParameterError> {
         let mut seen = 0_u64;
+        // As parsers of forms read it: nothing between two of them is no parameter.
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decoded(name);
@@ -142,6 +143,7 @@ impl ParameterRules {
                 }
                 continue;
             };
+            // Loading refuses more rules than bits, so no two share one.
             let bit = 1 << (position % Self::MOST);
             if seen & bit != 0 {
                 return Err(ParameterError::Repeated(rule.name.clone()));
@@ -170,6 +172,7 @@ impl QueryRule {
         match &self.admitted {
             Admitted::Any => Ok(()),
             Admitted::Number { least, most } => {
+                // `parse` alone would take a plus sign, which in a query means a blank.
                 let is_number = value.bytes().all(|b| b.is_ascii_digit());
                 let number = value.parse().ok().filter(|_| is_number);
                 if number.is_some_and(|number: u64| (*least..=*most).contains(&number)) {

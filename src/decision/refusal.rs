@@ -159,6 +159,7 @@ impl Refusal {
             StatusCode::UNAUTHORIZED => {
                 Some(HeaderValue::from_static("Bearer error=\"invalid_token\""))
             }
+            // 403 is what `scope` and `consent` answer, and nobody else.
             StatusCode::FORBIDDEN => {
                 Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\""))
             }
@@ -170,6 +171,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<u64> {
         if let Self::Limits(exceeded) = self {
             let whole = exceeded.retry_after.as_secs();
+            // Upwards: who came a moment early would be refused once more.
             let up = u64::from(exceeded.retry_after.subsec_nanos() > 0);
             return Some((whole + up).max(1));
         }

@@ -239,6 +239,8 @@ pub struct Door {
 impl Door {
     fn has(self, route: &Route) -> bool {
         match route.bounds.listener {
+            // That of events has nothing of a participant's, so no other listener has it,
+            // whatever it asks of clients.
             Some(listener) => listener == self.listener,
             None => self.exposure == Exposure::Mutual || route.asks.access.is_open(),
         }
@@ -280,6 +282,7 @@ impl Routes {
         versions: Vec<(Box<str>, HeaderValue)>,
     ) -> Result<Self, TableError> {
         let all: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        // By walks over all: this is done once for a configuration.
         let mut groups: Vec<Vec<Arc<Route>>> = Vec::new();
         for route in &all {
             let same = |group: &&mut Vec<Arc<Route>>| {
@@ -331,6 +334,7 @@ impl Routes {
         now: Moment,
     ) -> Result<FoundRoute<'a>, RouteError> {
         let matched = self.table.at(path).map_err(|_| RouteError::NotFound)?;
+        // Before the method: on another listener a path that it does not have is 404, never 405 (decision 3).
         let exposed = |route: &&Arc<Route>| door.has(route);
         // What may be read may be asked for its fields (RFC 9110 section 9.3.2).
         let method = if *method == Method::HEAD { &Method::GET } else { method };
@@ -344,6 +348,7 @@ impl Routes {
         for (name, value) in matched.params.iter() {
             if route.asks.consent_parameter.as_deref() == Some(name) {
                 let decoded = percent_decode_str(value).decode_utf8();
+                // What is no UTF-8 is no id that anybody was given.
                 consent_in_path = Some(decoded.map_err(|_| RouteError::NotFound)?);
             } else if value.contains("%2F") && !template::names_consent(name) {
                 // Only a consent id, a URN, may contain a slash.
@@ -358,6 +363,7 @@ impl Routes {
         self.versions
             .iter()
             .find(|(base, _)| {
+                // To the end of a segment: `/v1` is no beginning of `/v10`.
                 let rest = path.strip_prefix(&**base);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             })
@@ -371,6 +377,7 @@ fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError
     for route in &routes {
         methods.push(route.published.method.as_str());
         if route.published.method == Method::GET {
+            // As `find` has it (decision 13).
             methods.push("HEAD");
         }
     }
@@ -380,6 +387,7 @@ fn refuse_method<'a>(routes: impl Iterator<Item = &'a Arc<Route>>) -> RouteError
             errors: first.answers.errors,
             form: first.asks.interaction.form,
         },
+        // No method in force: then the path does not exist either.
         _ => RouteError::NotFound,
     }
 }

@@ -116,6 +116,8 @@ impl Reading {
         let permissions: Option<Permissions> = permissions.iter().map(Value::as_str).collect();
         Some(Terms {
             id: ConsentId::new(text(&members.id)?)?,
+            // Asked of every registry, though no consents API has the member: without it
+            // anybody's consent would do.
             client_id: text(&members.client_id)?.into(),
             permissions: permissions?,
             linked: self.linked(json)?,
@@ -148,6 +150,7 @@ fn date(json: &Value, pointer: &str) -> Option<Option<i64>> {
     match json.pointer(pointer) {
         None | Some(Value::Null) => Some(None),
         Some(value) => {
+            // Fractions are cut off below: a consent ends within its last second, never behind it.
             let date = OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()?;
             Some(Some(date.unix_timestamp()))
         }
@@ -174,6 +177,8 @@ impl Terms {
                     self.status
                 }
             }
+            // Without a date of creation no window can be told to be over; AWAITING_AUTHORISATION permits
+            // nothing either way.
             (status, ..) => status,
         }
     }

@@ -56,6 +56,7 @@ impl FullVersion {
             (None, None) => true,
             (None, Some(least)) => least.lowest <= self,
             (Some(asked), least) => {
+                // OPIN, x-min-v: one that is not below `x-v` is ignored.
                 let least = least.map(|least| least.lowest).filter(|least| *least < asked.lowest);
                 least.unwrap_or(asked.lowest) <= self && asked.highest >= first
             }
@@ -92,6 +93,7 @@ impl VersionRange {
 }
 
 fn number(digits: &[u8]) -> Option<u32> {
+    // Nine digits always fit a `u32`, so that the sum below cannot overflow.
     let fits = (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     let add = |sum: u32, digit: &u8| sum * 10 + u32::from(digit - b'0');
     fits.then(|| digits.iter().fold(0, add))

@@ -62,6 +62,8 @@ impl AnswerFields<'_> {
         match self.own {
             Own::These(own) => {
                 for (name, value) in own {
+                    // Of a field that stands twice some clients take the first, others the last: where the
+                    // exchange says it, nobody else does.
                     if !self.facts.say(name.as_str()) {
                         fields.known(name, value);
                     }
@@ -95,6 +97,7 @@ impl AnswerFields<'_> {
             // A token is ASCII.
             let name = std::str::from_utf8(part).unwrap_or_default();
             let leaves = may_leave(name) && (keeps_cookies || name != "set-cookie");
+            // Asked last: most answers have no Connection field, and it is walked through for each name.
             let is_of_connection = || nominates(head.values(buffer, "connection"), name);
             if leaves && !self.facts.say(name) && !is_of_connection() {
                 fields.passed(name, value.of(buffer));

@@ -34,12 +34,15 @@ pub fn is_owned(name: &str) -> bool {
     const PREFIXES: [&str; 9] = [
         "x-portaria-",
         "x-forwarded",
+        // By these two some frameworks take the path from a field instead of the request line.
         "x-original-",
         "x-rewrite-",
         "x-ssl-",
         "ssl-",
         "x-client-cert",
         "x-amzn-mtls-",
+        // What the OPIN mock takes for the caller's identity (gateway rules, section 2),
+        // as `access-token` below.
         "x-bank-",
     ];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -142,6 +145,7 @@ pub fn passes(name: &HeaderName) -> bool {
 /// Whether a backend may be configured to get a caller's field of this name: not one that belongs to the
 /// connection, that the gateway sets, or that passes anyway.
 pub fn may_be_configured(name: &HeaderName) -> bool {
+    // Of a name with an underscore a CGI-like backend makes the same variable as of one with a hyphen.
     let is_plain = name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let is_set =
         [header::CONTENT_LENGTH, header::EXPECT, header::AUTHORIZATION, interaction::FIELD];
@@ -175,6 +179,7 @@ pub struct CallerFacts<'a> {
 pub fn tell(facts: CallerFacts<'_>, passing: &Passing, mut field: impl FnMut(&HeaderName, &[u8])) {
     let CallerFacts { participant, .. } = facts;
     field(&interaction::FIELD, facts.interaction.as_value().as_bytes());
+    // A buffer of the thread's: an allocation less for each request.
     let mut address = scratch::room();
     text::push(&mut address, facts.address);
     field(&FORWARDED_FOR, &address);

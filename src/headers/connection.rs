@@ -2,6 +2,7 @@
 
 /// Whether a field is hop-by-hop by its name.
 pub fn is_hop_by_hop(name: &str) -> bool {
+    // Whether Connection names them or not: many senders forget to (RFC 9110 section 7.6.1).
     matches!(
         name,
         "connection"

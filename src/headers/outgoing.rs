@@ -38,6 +38,8 @@ pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden>
     let mut out = HeadLines::begin(out);
     out.target(head, *path)?;
     let asked = head.host();
+    // Admission refuses a request without one; a line `Host:` with nothing would be
+    // each server's to interpret.
     let host = host.map(HeaderValue::as_bytes).or(asked).ok_or(Forbidden)?;
     out.field("host", host);
     for (name, value) in &head.fields {
@@ -48,6 +50,7 @@ pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden>
             out.field(name.as_str(), value.as_bytes());
         }
     }
+    // Not only left out: without the field any coding is acceptable (RFC 9110 section 12.5.3).
     if *is_plain && head.fields.contains_key(header::ACCEPT_ENCODING) {
         out.field("accept-encoding", b"identity");
     }
@@ -55,6 +58,8 @@ pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden>
         out.cookies(&head.fields);
     }
     caller::tell(*caller, passing, |name, value| out.field(name.as_str(), value));
+    // The caller's, of which a server with a `host` of its own would else know nothing; its own
+    // such field never passes.
     if let Some(asked) = asked {
         out.field("x-forwarded-host", asked);
     }
@@ -106,6 +111,8 @@ impl<'a> HeadLines<'a> {
             self.put(query.as_bytes());
         }
         let target = self.out.get(begin..).unwrap_or_default();
+        // Judged before, and once more where it is written: a blank here begins another version, a line end
+        // another message.
         if !target.starts_with(b"/") || !target.iter().all(|b| (0x21..=0x7e).contains(b)) {
             return Err(Forbidden);
         }

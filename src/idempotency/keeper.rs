@@ -114,7 +114,9 @@ impl Keeper {
     /// Room for an operation that is to be carried out and whose answer takes `bytes` at most; none if
     /// the disk does not keep up.
     pub(super) fn room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unavailable> {
+        // One more than the answer needs: the record itself takes room, too.
         let needed = u32::try_from(1 + bytes / KIB).map_err(|_| Unavailable)?;
+        // Not waited for: a disk that does not keep up would keep callers waiting without end.
         self.room.clone().try_acquire_many_owned(needed).map_err(|_| Unavailable)
     }
 
@@ -127,6 +129,7 @@ impl Keeper {
         let open = self.open.get().ok_or(Unavailable)?;
         let reading = open.reading.clone().lock_owned().await;
         let secrets = self.secrets.clone();
+        // The lock goes along: who stops waiting must not leave the connection to two threads.
         let find = move || reading.find(&id, now, &secrets);
         match tokio::task::spawn_blocking(find).await {
             Ok(Ok(found)) => Ok(found.map(Arc::new)),

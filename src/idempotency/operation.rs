@@ -71,6 +71,8 @@ impl Operation<'_> {
     pub fn id(&self, secrets: &Secrets) -> OperationId {
         let key = secrets.of_operations();
         let holder = bytes_of(&hmac::sign(key, self.client.organisation));
+        // As many as an INTEGER of SQLite holds. Two organisations that met there would
+        // share a share, nothing else.
         let mut first = [0; 8];
         first.iter_mut().zip(holder).for_each(|(to, from)| *to = from);
         let holder = i64::from_be_bytes(first);

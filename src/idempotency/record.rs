@@ -66,6 +66,7 @@ impl Record {
         let mut asked = [0; LENGTH];
         bytes.try_copy_to_slice(&mut asked).map_err(|_| NoRecord)?;
         let status = bytes.try_get_u16().map_err(|_| NoRecord)?;
+        // Of an answer that was not kept there is not even the number of its fields.
         let answer = if bytes.is_empty() { None } else { Some(answer(status, bytes)?) };
         Ok(Self { asked: Fingerprint(asked), status, answer })
     }
@@ -128,6 +129,7 @@ impl PassingAnswer {
                 self.left = left;
                 body.extend_from_slice(piece);
             }
+            // Given up at once: what cannot be kept must not lie in memory until its end.
             None => self.kept = None,
         }
     }

@@ -29,6 +29,7 @@ pub struct Secrets {
 /// Two are equal if what one of them sealed opens with the other.
 impl PartialEq for Secrets {
     fn eq(&self, other: &Self) -> bool {
+        // Not in constant time: it is no secret, and stands in the store's file as it is.
         self.check == other.check
     }
 }
@@ -51,6 +52,7 @@ impl Secrets {
         };
         let keyed = |bytes: [u8; KEY_LENGTH]| hmac::Key::new(hmac::HMAC_SHA256, &bytes);
         let answers = match key {
+            // Random nonces of 96 bits do for 2^32 records under one key (NIST SP 800-38D section 8.3).
             Some(_) => Some(RandomizedNonceKey::new(&AES_256_GCM, &derived("answers")?)?),
             None => None,
         };
@@ -86,6 +88,7 @@ impl Secrets {
         mut record: Vec<u8>,
     ) -> Result<Vec<u8>, Unspecified> {
         let Some(answers) = &self.answers else {
+            // Hash and status only, for without a key no answer comes here (`can_seal`).
             return Ok(record);
         };
         let nonce = answers.seal_in_place_append_tag(Aad::from(bound_to), &mut record)?;

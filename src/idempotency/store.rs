@@ -36,13 +36,16 @@ pub(super) fn open(
         create(directory, &file, secrets)?;
         tracing::info!("a new store of idempotent answers was made");
     }
+    // Before it is opened: if it is replaced in between, `is_in_place` finds out.
     let place = FileIdentity::of(&file)?;
     let writer = connect(&file)?;
     bring_up_to_date(&writer, secrets)?;
     let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    // Where it cannot be (a network's file system) SQLite does not fail, but keeps the mode that there was.
     if mode != "wal" {
         return Err(io::Error::from(io::ErrorKind::Unsupported).into());
     }
+    // Without a limit the log's file stays as long as it ever was.
     writer.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
     let reader = connect(&file)?;
     reader.execute_batch("PRAGMA query_only = ON;")?;
@@ -164,8 +167,12 @@ impl StoreWriter {
         now: u64,
     ) -> Result<u64, rusqlite::Error> {
         self.count()?;
+        // A copy: what a transaction that fails has counted must not count.
         let mut shares = self.shares.clone();
+        // Immediate: a deferred one that another process has overtaken fails at its
+        // first write, without a wait.
         let change = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        // First: what is over makes room before anybody's record is displaced.
         remove_expired(&change, &mut shares, now)?;
         insert(&change, &mut shares, rows)?;
         let displaced = displace(&change, &mut shares, bounds)?;
@@ -307,6 +314,8 @@ fn remove_oldest(
     holder: i64,
     count: u64,
 ) -> Result<u64, rusqlite::Error> {
+    // By `rowid`, the order in which they came: `expires` follows a clock that may be set and a
+    // setting that may change.
     let sql = "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE holder = ?1 \
                ORDER BY rowid LIMIT ?2) RETURNING length(record)";
     let mut deletion = change.prepare_cached(sql)?;
@@ -321,6 +330,7 @@ fn remove_oldest(
 
 fn bytes_in_use(change: &Transaction<'_>) -> Result<u64, rusqlite::Error> {
     let number = |sql| change.query_row(sql, [], |row| row.get::<_, i64>(0));
+    // A file does not shrink: what was deleted is room within it.
     let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
     Ok(u64::try_from(pages.saturating_mul(number("PRAGMA page_size")?)).unwrap_or(0))
 }

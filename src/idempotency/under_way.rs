@@ -34,6 +34,7 @@ pub(super) enum FoundOperation {
 impl OperationsUnderWay {
     /// Looks for an operation, and claims it if nobody else has.
     pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> FoundOperation {
+        // One lock for the look and the claim: between two of them another could claim the same.
         let mut table = self.0.lock();
         if let Some(receiver) = table.get(&id) {
             let fate = receiver.borrow().clone();
@@ -59,6 +60,7 @@ pub(super) struct OthersOperation(watch::Receiver<OperationFate>);
 impl OthersOperation {
     /// The record that it became; nothing if its claim was given up.
     pub(super) async fn fate(mut self) -> OperationFate {
+        // An error says that the sender is gone: it was dropped without a record.
         self.0.wait_for(Option::is_some).await.ok().and_then(|fate| fate.clone())
     }
 }

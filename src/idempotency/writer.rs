@@ -89,6 +89,7 @@ pub(super) fn start(
     under_way: Arc<OperationsUnderWay>,
     counts: Arc<Counts>,
 ) -> Result<Sender<Order>, std::io::Error> {
+    // Without a bound of its own: each record in it holds its room.
     let (sender, orders) = channel();
     counts.records.store(store.entries(), Ordering::Relaxed);
     let writer = Writer { store, home, under_way, counts, waiting: Vec::new(), last: None };
@@ -130,9 +131,12 @@ impl Writer {
                 self.stand_again();
             }
             let occasion = due.occasion.or(self.waiting.last().map(|(keep, _)| keep.occasion));
+            // A flush brings no time of its own.
             let occasion = occasion.or(self.last);
             self.last = occasion;
             if let Some(occasion) = occasion
+                // After a failure only sweeps and flushes try again, or each record would wait
+                // for a disk that refuses.
                 && (due.again || !self.fails())
             {
                 self.write(occasion);
@@ -179,6 +183,7 @@ impl Writer {
                     tracing::error!(%error, "idempotent answers of a store that was removed are lost");
                 }
                 self.store = writing;
+                // Readers wait for it: what they have open is a file that nobody finds any more.
                 *self.home.reading.blocking_lock() = reading;
             }
             Err(error) => self.note_failure(&error),
@@ -208,6 +213,7 @@ impl Writer {
     }
 
     fn note_written(&mut self, displaced: u64) {
+        // Only behind the commit: until then the table is where a duplicate finds the record.
         self.waiting.drain(..).for_each(|(keep, _)| self.under_way.forget(&keep.id));
         self.counts.records.store(self.store.entries(), Ordering::Relaxed);
         self.counts.displaced.fetch_add(displaced, Ordering::Relaxed);

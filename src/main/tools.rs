@@ -170,6 +170,7 @@ fn import_policies(command: ImportCommand) -> ExitCode {
         Ok(imported) => {
             complain(&imported.notes);
             let said = say(imported.report.trim_end());
+            // With `--check` changes are what was asked about, as in formatters.
             let is_open = imported.is_incomplete || (check && imported.has_changes);
             match (imported.has_mistakes, is_open) {
                 (true, _) => ExitCode::from(BAD_CONFIGURATION),

@@ -102,6 +102,7 @@ impl Clock {
 
     /// A backend is asked, for the first time or again.
     pub fn ask(&mut self, now: Instant) {
+        // The first time only: a second try is part of what the backend took.
         self.asked.get_or_insert(now);
     }
 
@@ -118,6 +119,7 @@ impl Clock {
     /// The backend failed, or something of it is read. It may have been here for a while, `there_for`, if the
     /// caller took the piece before only now.
     pub fn hear(&mut self, now: Instant, there_for: Duration) {
+        // No longer than since it was handed over: what passed before was the backend's.
         self.stalled += there_for.min(self.since_handed(now).unwrap_or_default());
         self.heard = Some((now, self.stalled));
     }
@@ -150,6 +152,7 @@ impl Clock {
         let is_taking = last.is_some();
         let answer = self.stalled + last.unwrap_or_default();
         let body = self.body.map(|(from, to)| to.unwrap_or(now).saturating_duration_since(from));
+        // Who left while it waited has not been told that it may go on.
         let queued = self.queued.map(|from| now.saturating_duration_since(from));
         let earlier = self.earlier + queued.unwrap_or_default();
         let callers = answer + earlier + body.unwrap_or_default();
@@ -158,6 +161,7 @@ impl Clock {
             true => self.backend_so_far(),
             false => self.asked.map(|asked| now.saturating_duration_since(asked)),
         };
+        // A part of it: taken at two instants, the part could be longer than the whole.
         let backend = backend.map(|time| time.min(response));
         Times { response, backend, head: self.head, body, answer, earlier }
     }

@@ -32,9 +32,11 @@ impl Windows {
     pub(super) fn record(&mut self, duration: Duration, share: Share, now: Moment) {
         self.turn_to(now);
         take(&mut self.today, duration, share);
+        // The day is the calendar's, the minute the monotonic clock's: setting the clock must not empty it.
         let number = now.since_start().as_secs() / SECONDS_PER_SLOT;
         let place = usize::try_from(number % SLOTS).unwrap_or(0);
         if let Some(slot) = self.slots.get_mut(place) {
+            // Emptied by who needs it: no task turns the slots.
             if slot.number != number {
                 slot.number = number;
                 slot.durations.clear();
@@ -47,6 +49,7 @@ impl Windows {
         self.turn_to(now);
         let current = now.since_start().as_secs() / SECONDS_PER_SLOT;
         let mut minute = Durations::new();
+        // Those that nobody has emptied since may be hours old.
         for slot in self.slots.iter().filter(|slot| current - slot.number.min(current) < SLOTS) {
             minute.add(&slot.durations);
         }
@@ -56,6 +59,7 @@ impl Windows {
     /// Begins a new day at midnight.
     fn turn_to(&mut self, now: Moment) {
         let day = now.unix_seconds() / SECONDS_PER_DAY;
+        // Forward only: a clock that is set back over midnight must not cost the day its figures.
         if day > self.day {
             self.day = day;
             self.today.clear();

@@ -31,6 +31,7 @@ impl Share {
             {
                 Self::Whole
             }
+            // Only of a whole request: who holds the rest of one back could make times as long as it likes.
             Outcome::ClientAbort if sample.is_whole => Self::GivenUp,
             Outcome::Refused | Outcome::ClientAbort => Self::Apart,
         }

@@ -22,6 +22,7 @@ use crate::moment::Moment;
 use crate::scope::ConsentId;
 use crate::token::ClientId;
 
+// Both numbers are those of decision 12.
 const BOUNDS: BatchBounds = BatchBounds { enough: 64 * 1024, most: 32 * 1024 * 1024 };
 
 /// How often those that are drawn together are looked through.
@@ -57,6 +58,7 @@ impl AccessLog {
 
     /// Writes the line of one exchange.
     pub fn write(&self, sample: &Sample<'_>) {
+        // What reached a backend always has its line (decision 19).
         if let (Some(refused), None) = (sample.refused, sample.times.backend) {
             let code = refused.refusal.code();
             let route = sample.route.map(|route| route.index);
@@ -152,6 +154,7 @@ fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "2",
         Version::HTTP_10 => "1.0",
+        // No listener speaks any other.
         _ => "1.1",
     }
 }

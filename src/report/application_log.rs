@@ -57,6 +57,7 @@ impl ApplicationLog {
         let add = move |batch: &mut Vec<u8>, pass: Pass| told.tell(batch, pass);
         let (batches, flush) = Batches::to("log", target, BOUNDS, add)?;
         let level = Arc::new(ArcSwap::from_pointee(level));
+        // The library would write what fails to standard error by itself, and wait for its reader.
         let lines = tracing_subscriber::fmt::layer().json().log_internal_errors(false);
         let lines = lines.with_writer(LogLines(batches.clone()));
         let wanted = Wanted { level: level.clone(), kinds };
@@ -69,6 +70,7 @@ impl ApplicationLog {
     pub fn set_level(&self, level: LevelFilter) {
         if **self.level.load() != level {
             self.level.store(Arc::new(level));
+            // Each place in the source keeps whether it is wanted: only new ones would heed the level.
             tracing::callsite::rebuild_interest_cache();
         }
     }
@@ -110,6 +112,7 @@ struct Wanted {
 impl<S: Subscriber> Filter<S> for Wanted {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         let target = metadata.target();
+        // With the colons: another crate may be called `portaria_something`.
         let is_own = target == "portaria" || target.starts_with("portaria::");
         let is_accepting = target == ACCEPTING && *metadata.level() == Level::ERROR;
         (is_own || is_accepting) && *metadata.level() <= **self.level.load()
@@ -210,6 +213,7 @@ struct LogFields<'a> {
 fn tell(batch: &mut Vec<u8>, level: &Level, target: &str, fields: LogFields<'_>) {
     let mut timestamp = String::new();
     let mut writer = tracing_subscriber::fmt::format::Writer::new(&mut timestamp);
+    // Into a string nothing fails; and a line without its time is better than none.
     let _ = Clock.format_time(&mut writer);
     let line = LogLine { timestamp, level: level.as_str(), fields, target };
     if serde_json::to_writer(&mut *batch, &line).is_ok() {
@@ -223,6 +227,7 @@ struct Message<'a>(&'a mut String);
 impl Visit for Message<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
+            // Cut: it is kept until its second is over, and what a stranger sent may be in it.
             self.0.extend(format!("{value:?}").chars().take(LONGEST_MESSAGE));
         }
     }

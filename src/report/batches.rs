@@ -75,6 +75,7 @@ impl Batches {
         });
         let writer = shared.clone();
         let thread = std::thread::Builder::new().name(name.to_owned());
+        // A thread and no task: a target that takes nothing must stop nobody else.
         thread.spawn(move || writer.write_all(target, add))?;
         Ok((Self(shared.clone()), Flush(shared)))
     }
@@ -83,12 +84,14 @@ impl Batches {
     pub(super) fn push(&self, line: &[u8]) {
         let mut waiting = self.0.waiting.lock();
         let before = waiting.bytes.len();
+        // A whole line or none: half of one would spoil the next.
         if before + line.len() > self.0.bounds.most || waiting.has_ended {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.bytes.extend_from_slice(line);
         let enough = self.0.bounds.enough;
+        // Only by the line that reaches it: the others would wake who is awake.
         if before < enough && waiting.bytes.len() >= enough {
             self.0.due.notify_one();
         }
@@ -112,12 +115,14 @@ impl Shared {
             add(&mut batch, Pass { lost, is_last: has_ended });
             if target.write_all(&batch).and_then(|()| target.flush()).is_err() {
                 let lines = batch.iter().filter(|byte| **byte == b'\n').count();
+                // All of them, though some may be written: a count that is too low would hide a loss.
                 self.dropped.fetch_add(lines, Ordering::Relaxed);
                 // A target that is broken is not told that it is.
                 known += lines;
             }
             batch.clear();
             if has_ended {
+                // Under the lock, or it could fall between `Flush`'s look and its wait.
                 self.waiting.lock().is_written = true;
                 self.written.notify_all();
                 return;

@@ -120,6 +120,7 @@ impl<'a> MemberWriter<'a> {
 
     #[cold]
     fn odd_value(&mut self, name: MemberName, value: &HeaderValue) {
+        // Bytes that are no text have no place in JSON; the member is left out.
         if let Ok(text) = value.to_str() {
             self.escaped(name, text);
         }
@@ -130,6 +131,7 @@ impl<'a> MemberWriter<'a> {
         let before = self.0.len();
         self.0.extend_from_slice(name.0.as_bytes());
         let begin = self.0.len();
+        // A vector takes everything.
         let _ = write!(self.0, "{value}");
         let written = self.0.get(begin..).unwrap_or_default();
         if is_plain(written) {
@@ -181,6 +183,7 @@ impl<'a> MemberWriter<'a> {
                 // Without `123Z`.
                 let text = text.as_bytes().get(..text.len().saturating_sub(4)).unwrap_or_default();
                 self.0.extend_from_slice(text);
+                // A text of another length, as of the year 10000, is made anew each time.
                 SECOND.set(text.try_into().ok().map(|text| (second, text)));
             }
         }

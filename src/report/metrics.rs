@@ -30,6 +30,7 @@ use crate::route::{PriorityClass, Route};
 pub(super) use described::Described;
 use described::*;
 
+// With each legal p95 (1.0, 1.5 and 4.0 s): only of an edge does a histogram tell exactly.
 const EDGES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 4.0, 10.0];
 
 /// All metrics.
@@ -79,6 +80,7 @@ pub struct DroppedLines {
 impl Metrics {
     /// Registers every metric.
     pub fn new() -> Result<Self, prometheus::Error> {
+        // Not the library's default, to which whatever is linked in may add.
         let registry = Registry::new();
         let caller = histograms(&registry, &CALLER)?;
         let metrics = Self {
@@ -164,10 +166,12 @@ impl Metrics {
         }
         if sample.route.is_none() {
             let status_class = status_class(sample.status);
+            // A path that no policy lists is the caller's own text: one series for all of them.
             let labels = ["none", "none", "none", status_class, sample.outcome.as_str()];
             self.requests.with_label_values(&labels).inc();
         }
         if let (Some(Refused { refusal, .. }), Some(route)) = (sample.would_refuse, sample.route) {
+            // By API and not by route: each code of each route would be a series.
             let labels = [&*route.published.api, refusal.stage().as_str(), refusal.code()];
             self.would_refuse.with_label_values(&labels).inc();
         }
@@ -194,6 +198,7 @@ impl Metrics {
 
     /// Forgets the certificates that were in force.
     pub fn forget_certificates(&self) {
+        // A certificate that is gone would else go on expiring in an alert.
         self.certificate_expiry.reset();
     }
 
@@ -256,6 +261,7 @@ impl Metrics {
     pub fn note_idempotency(&self, standing: StoreStanding) {
         self.answers.set(i64::try_from(standing.records).unwrap_or(i64::MAX));
         let before = std::mem::replace(&mut *self.noted.lock(), standing);
+        // Less than before means another store, which counts from zero.
         let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
         self.displaced_answers.inc_by(since(standing.displaced, before.displaced));
         self.answer_failures.inc_by(since(standing.failures, before.failures));
@@ -283,6 +289,7 @@ impl Metrics {
         }
         raise(&self.dropped_access_lines, dropped.access);
         raise(&self.dropped_log_lines, dropped.application);
+        // Fails of a metric without series only, and `gather` leaves those out.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
@@ -290,6 +297,7 @@ impl Metrics {
 /// Brings a counter to what was counted elsewhere.
 fn raise(counter: &IntCounter, counted: usize) {
     let counted = u64::try_from(counted).unwrap_or(u64::MAX);
+    // A counter can only be raised; one thread answers all scrapes, so that nothing is added twice.
     counter.inc_by(counted.saturating_sub(counter.get()));
 }
 
@@ -359,6 +367,7 @@ impl Meter for RouteMeter {
         if let Some(counter) = self.counter(sample, route) {
             counter.inc();
         }
+        // Who gave up counts with its wait, for these histograms know no lower bounds (decision 20).
         if sample.share() != Share::Apart {
             let times = sample.times;
             let backend = times.backend.unwrap_or_default();

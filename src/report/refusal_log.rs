@@ -119,6 +119,7 @@ impl RefusalRing {
 
     fn of(&self, interaction_id: &str) -> Vec<Arc<RefusalEntry>> {
         let kept = self.kept.lock();
+        // References only: writing them as JSON under the lock would keep who serves waiting.
         kept.iter().rev().filter(|d| d.interaction_id == interaction_id).cloned().collect()
     }
 }
@@ -138,6 +139,7 @@ const SHARE_OF_OTHERS: usize = 4;
 impl RefusalLog {
     /// Keeps so many refusals, and a quarter as many of what went on in shadow mode.
     pub fn new(capacity: usize) -> Self {
+        // Rounded up: where any are kept, one of these is.
         let of_anybody = capacity.div_ceil(SHARE_OF_OTHERS);
         Self {
             of_participants: RefusalRing::new(capacity.saturating_sub(of_anybody)),

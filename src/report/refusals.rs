@@ -20,6 +20,7 @@ use crate::moment::Moment;
 const MOST_ALIKE: u64 = 200;
 /// Lines of any refusals that it has.
 const MOST_LINES: u64 = 2000;
+// A participant within its quota is refused 83 times in it at most, and has each line (decision 19).
 const WINDOW: Duration = Duration::from_secs(10);
 /// Addresses that are told apart; the others have one window together.
 const MOST_ADDRESSES: usize = 10_000;
@@ -65,10 +66,12 @@ impl Refusals {
         now: Instant,
     ) -> bool {
         let mut windows = self.0.lock();
+        // Whoever has one address of IPv6 has a network of them.
         let own = Some(network(address));
         let is_one_more = !windows.contains_key(&own) && windows.len() >= MOST_ADDRESSES;
         let window = windows.entry(if is_one_more { None } else { own });
         let window = window.or_insert_with(|| Window::new(now));
+        // Without entries beyond: a stranger must not make the table larger than the lines that it has.
         if window.lines < MOST_LINES {
             let alike = window.alike.entry((code, route)).or_default();
             if *alike < MOST_ALIKE {

@@ -49,8 +49,10 @@ impl Housekeeping {
         loop {
             tokio::select! {
                 biased;
+                // The end first: a reload that is asked for as well would only delay it.
                 _ = shutdown.changed() => return,
                 () = heard(&mut hangup) => self.live.reload().await,
+                // No interval, which would make up at once for the ticks that a reload took.
                 () = tokio::time::sleep(TICK) => self.tick(&mut forget),
             }
         }
@@ -85,8 +87,10 @@ impl Housekeeping {
         }
         tracing::info!("drained");
         if let Some(idempotency) = &self.live.serving.load_full().idempotency {
+            // Behind the last exchange, whose record would else be lost with the process.
             idempotency.flush().await;
         }
+        // The server may have run out by itself.
         let _ = self.ended.lock().send(Ended::InOrder);
     }
 }

@@ -110,6 +110,7 @@ impl Lists {
                 let _ = is_tried.wait_for(|is_tried| *is_tried).await;
             }
         };
+        // What comes later counts later; what must be here by now `lacking` asks.
         let _ = tokio::time::timeout(within, all).await;
         Begun(begun)
     }
@@ -120,6 +121,7 @@ impl Lists {
         self.told.take_over(listeners);
         let mut followed = self.followed.lock();
         followed.retain(|known| points_of(listeners).any(|of| Arc::ptr_eq(of, &known.point)));
+        // Before the new ones are among them, which have just been asked.
         followed.iter().for_each(|known| known.point.want_now());
         followed.extend(begun.0);
     }
@@ -167,9 +169,11 @@ async fn follow(
             return;
         };
         let refreshed = point.refresh().await;
+        // Before the pause, which may be hours long.
         drop(permit);
         told.note(&point, &refreshed);
         tried.send_replace(true);
+        // A chance of its own, so that gateways that start together do not ask together.
         point.due(fastrand::f64()).await;
     }
 }

@@ -114,6 +114,7 @@ impl Live {
     }
 
     async fn take_over(&self) -> bool {
+        // A block, for the lock must be gone before anything is awaited.
         let loaded = {
             let kept = self.kept.lock();
             assembly::load(&self.path, &self.metrics, Some(&kept))
@@ -127,6 +128,7 @@ impl Live {
         };
         super::log_mistakes(&loaded.warnings);
         let configuration = loaded.configuration;
+        // Before anything is opened or asked: what is refused leaves no trace.
         if fixed(&configuration) != self.fixed {
             tracing::error!(
                 "addresses, names and client_auth of listeners, [server], [admin] and [log] (but for \
@@ -253,6 +255,7 @@ async fn is_open(idempotency: &Arc<Idempotency>) -> bool {
             tracing::error!("idempotency.directory: {error}");
             false
         }
+        // It panicked, and the hook has said where.
         Err(_) => false,
     }
 }
@@ -291,6 +294,7 @@ pub(super) fn fixed(configuration: &Configuration) -> Fixed {
     };
     Fixed {
         server: configuration.server.clone(),
+        // The level may change, so it is the same for all here.
         log: LogSettings { level: LevelFilter::INFO, ..configuration.log },
         admin: configuration.admin,
         listeners: configuration.listeners.iter().map(facts).collect(),

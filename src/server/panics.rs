@@ -10,6 +10,7 @@ static SERVES: AtomicBool = AtomicBool::new(false);
 pub(super) fn tell() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
+        // Relaxed: it is set before there are threads that serve.
         if SERVES.load(Ordering::Relaxed) {
             tracing::error!(place, "panic: one request lost");
         } else {

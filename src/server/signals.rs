@@ -79,6 +79,7 @@ impl ProcessEnd {
         let heard = self.heard.lock().take();
         tokio::select! {
             biased;
+            // If both came, what ends sooner.
             () = self::heard(&mut interrupt) => {
                 tracing::info!("SIGINT: stopping at once");
                 ShutdownSignal::FastShutdown
@@ -132,6 +133,7 @@ impl ProcessEnd {
         let (told, given) = oneshot::channel();
         // A thread that nobody waits for: SIGINT ends the process whatever the other one does.
         std::thread::Builder::new().name("handover".to_owned()).spawn(move || {
+            // Nobody waits for it when the process ends.
             let _ = told.send(place.give(&sockets));
         })?;
         match given.await {
@@ -149,6 +151,7 @@ fn mean_nothing(name: &str) {
 impl ShutdownSignalWatch for ProcessEnd {
     async fn recv(&self) -> ShutdownSignal {
         let signal = self.await_end().await;
+        // Before anything drains: who connects from now on must be told that nobody is there.
         *self.sockets.lock() = None;
         signal
     }

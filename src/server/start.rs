@@ -92,12 +92,14 @@ impl Debut {
             );
             return None;
         }
+        // Before the one before ends: the manager would take that for the end of the service.
         tell_manager(std::process::id());
         let is_heir = predecessor.is_some();
         if let Some(predecessor) = predecessor {
             let before = predecessor.pid();
             if let Err(error) = predecessor.dismiss() {
                 tracing::error!(%error, "process {before} does not hear that this one serves: it goes on, this one ends");
+                // It is the service again.
                 tell_manager(before.unsigned_abs());
                 return None;
             }

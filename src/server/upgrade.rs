@@ -70,6 +70,7 @@ pub fn upgrade(place: &MeetingPlace, config: &Path) -> Result<Upgraded, UpgradeE
     place.clear().map_err(wrong)?;
     let program = std::env::current_exe().map_err(UpgradeError::Start)?;
     let mut command = Command::new(program);
+    // In a group of its own: who interrupts the command must not end what serves.
     command.args(["run", "--upgrade", "--config"]).arg(config).process_group(0);
     command.stdin(Stdio::null());
     if let Some(output) = output_of(before, 1) {
@@ -94,6 +95,7 @@ fn output_of(process: Pid, descriptor: u8) -> Option<File> {
     // A pipe that nobody reads would keep whoever opens it.
     let patient = i32::try_from(OFlags::NONBLOCK.bits()).ok()?;
     let output = OpenOptions::new().append(true).custom_flags(patient).open(path).ok()?;
+    // NONBLOCK was for the opening: later a full pipe must make the log's thread wait, not fail.
     fcntl_setfl(&output, OFlags::APPEND).ok()?;
     Some(output)
 }
@@ -111,6 +113,7 @@ fn follow(place: &MeetingPlace, new: &mut Child, before: Pid) -> Result<(), Upgr
             told.map_err(|error| UpgradeError::Signal(before.as_raw_pid(), error.into()))?;
             is_told = true;
         }
+        // What cannot be read now can be a moment later: the deadline ends it.
         let serves = place.living().ok().flatten().map(|pid| pid.as_raw_pid().unsigned_abs());
         if serves == Some(new.id()) {
             return Ok(());

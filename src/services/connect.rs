@@ -31,6 +31,7 @@ fn of_tls(error: &(dyn Error + 'static)) -> Option<ConnectFault> {
     Some(match error.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(fault) => match fault {
             CertificateError::UnknownIssuer => ConnectFault::Untrusted,
+            // The library has each of these with and without its context.
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 ConnectFault::OtherName
             }

@@ -53,7 +53,9 @@ impl Remote {
     /// A client for an endpoint.
     pub fn new(endpoint: Endpoint) -> Result<Self, RemoteError> {
         let builder = Client::builder()
+            // A redirect would carry the token or the consent's id to whom nobody configured.
             .redirect(Policy::none())
+            // The client would else obey HTTP_PROXY in the environment.
             .no_proxy()
             .timeout(endpoint.timeout)
             .connect_timeout(endpoint.timeout.min(LONGEST_CONNECT))
@@ -61,6 +63,7 @@ impl Remote {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32)
             .user_agent(concat!("portaria/", env!("CARGO_PKG_VERSION")));
+        // Never the client's own: it would bring the roots of the system.
         let tls = endpoint.tls.map_or_else(no_trust, Ok)?;
         let client =
             builder.tls_backend_preconfigured(tls).build().map_err(|_| RemoteError::Client)?;
@@ -75,6 +78,8 @@ impl Remote {
         let mut url = self.url.clone();
         if !segments.is_empty() {
             let mut path = url.path_segments_mut().map_err(|()| RemoteError::Client)?;
+            // A base that ends in a slash must not get two. What would end a segment is
+            // encoded: an id stays one.
             path.pop_if_empty().extend(segments);
         }
         Ok(url)
@@ -140,6 +145,7 @@ async fn read_bounded(response: &mut Response, most: usize) -> Result<Vec<u8>, R
 }
 
 fn named(error: reqwest::Error) -> RemoteError {
+    // First: a connection that took too long is both.
     if error.is_timeout() {
         RemoteError::Timeout
     } else if error.is_connect() {

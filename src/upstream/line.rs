@@ -38,6 +38,7 @@ impl Io {
         let one = match (first, second) {
             (one, []) | ([], one) => one,
             _ => {
+                // Sent apart, a POST costs its kernel time twice.
                 let parts = [first, second].map(IoSlice::new);
                 return match self {
                     Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, &parts),
@@ -105,6 +106,7 @@ impl From<Malformed> for Broken {
 
 /// Whether TLS holds nothing that it has read and not given, and expects more.
 fn is_drained(tls: &mut TlsStream<TcpStream>) -> bool {
+    // To read is the only way to ask; if a byte comes, nobody misses it, for the connection is not used.
     let held = tls.get_mut().1.reader().read(&mut [0]);
     held.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -113,6 +115,8 @@ impl Line {
     /// Connects to a server.
     pub async fn connect(server: &Chosen) -> io::Result<Self> {
         let tcp = TcpStream::connect(server.address).await?;
+        // With Nagle's algorithm the rest of a request would wait for the acknowledgement of
+        // its head, 40 ms at times.
         tcp.set_nodelay(true)?;
         let io = match &server.tls {
             None => Io::Plain(tcp),
@@ -151,12 +155,14 @@ impl Line {
             // Tickets and key updates are no bytes of HTTP: TLS says whether there are any.
             (Ok((_, 0)), Io::Secured(_)) => false,
             (Ok(_), Io::Secured(tls)) => {
+                // The runtime may not know yet what the kernel said: TLS would be told that nothing is there.
                 let is_readable = tls.get_ref().0.ready(Interest::READABLE).await.is_ok();
                 let mut byte = [0];
                 let mut byte = tokio::io::ReadBuf::new(&mut byte);
                 let read = std::future::poll_fn(|cx| {
                     Poll::Ready(Pin::new(&mut **tls).poll_read(cx, &mut byte).is_pending())
                 });
+                // Out of its budget the runtime says Pending whatever there is, and that would read as quiet.
                 is_readable && tokio::task::unconstrained(read).await
             }
         }
@@ -205,6 +211,7 @@ impl Line {
             let content = self.content.get(of_content..).unwrap_or_default();
             let polled = self.io.poll_write(cx, output, content);
             let written = ready!(polled).inspect_err(|_| self.ledger.note_broken())?;
+            // Nothing taken of something: asked again, it would be so for ever.
             if written == 0 {
                 self.ledger.note_broken();
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

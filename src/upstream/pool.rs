@@ -50,6 +50,7 @@ impl Pool {
         let Some(line) = line.finish() else { return };
         let said = line.patience().unwrap_or(server.idle_timeout);
         let patience = said.min(server.idle_timeout);
+        // A second, less the one that is taken off for what is under way: nobody could use it.
         if patience.is_zero() {
             return;
         }
@@ -65,6 +66,7 @@ impl Pool {
 
     /// Closes what waited too long, once a second.
     pub fn sweep(&self, now: Instant) {
+        // Dropped behind the lock: closing is a system call each.
         let mut over = Vec::new();
         {
             let mut within = self.0.lock();
@@ -80,6 +82,7 @@ impl Pool {
                     over.extend(gone);
                 }
             }
+            // A reload gives servers new numbers: those of before must not stay for ever.
             within.idle.retain(|_, waiting| !waiting.is_empty());
         }
     }

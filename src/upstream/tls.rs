@@ -42,6 +42,7 @@ impl ServerTls {
         for anchor in &tls.trust_anchors {
             roots.add(anchor.clone()).map_err(ClientError::Anchor)?;
         }
+        // Named: the process' default is whatever crate set it first.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -29,6 +29,7 @@ impl Admission {
         end: Option<Step>,
         now: Moment,
     ) -> Vec<Note> {
+        // Recalled and not judged again: an explanation asks nobody, and may come when the services are gone.
         let token = self.tokens.recall(request.head.fields).await;
         let inquiry = request.route.as_deref().map(|route| route.asks.inquiry);
         let consent = match (&token, inquiry) {
@@ -76,6 +77,7 @@ fn trust(peer: &Peer) -> &'static str {
 }
 
 fn participant(participant: &Participant) -> String {
+    // Ids are letters, digits and hyphens by their type, so they are always text.
     let organisation = participant.organisation_id().as_value().to_str().unwrap_or_default();
     let software = participant.software_statement_id().as_value().to_str().unwrap_or_default();
     format!("organisation {organisation}, software statement {software}")

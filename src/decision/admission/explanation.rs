@@ -99,6 +99,7 @@ impl Admission {
         error: TokenError,
         now: Moment,
     ) -> Option<Comparison> {
+        // Only these two are about a token that verified; of any other nothing is known that could be shown.
         if !matches!(error, TokenError::OtherCertificate | TokenError::Grant) {
             return None;
         }

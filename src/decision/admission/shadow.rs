@@ -38,6 +38,8 @@ impl Shadow {
         match verdict {
             Err(refused) if !self.is_on => Err(refused),
             Err(refused) => {
+                // The first only: counted are callers who would have been refused, each under the code that
+                // it would have read.
                 self.would_refuse.get_or_insert_with(|| Box::new(refused));
                 Ok(())
             }
@@ -61,6 +63,7 @@ impl Shadow {
     /// Requires, of a request that waited, that what was borne is borne still.
     pub(super) fn confirm(&mut self, mode: ShadowMode, now: Moment) -> Result<(), Refused> {
         if self.is_on && !mode.is_on(now) {
+            // From here on nothing is borne: one request must not be half on trial.
             self.is_on = false;
             return self.would_refuse.take().map_or(Ok(()), |refused| Err(*refused));
         }

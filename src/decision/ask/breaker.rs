@@ -75,6 +75,7 @@ impl Breaker {
         &self,
         question: impl Future<Output = Result<Reply, RemoteError>>,
     ) -> Result<Reply, RemoteError> {
+        // Not `probing`: who learns nothing must not take the one question that would.
         let open_until = self.state.lock().open_until;
         if open_until.is_some_and(|until| self.now() < until) {
             return Err(RemoteError::LeftAlone);
@@ -104,6 +105,7 @@ impl Breaker {
         let changed = {
             let mut state = self.state.lock();
             let was_open = state.open_until.is_some();
+            // Also of a question from before it opened: that it is answered shows that the service is there.
             if !failed {
                 *state = BreakerState::default();
                 was_open.then_some(false)
@@ -112,6 +114,7 @@ impl Breaker {
                 None
             } else {
                 state.failures += 1;
+                // One failure of a probe is enough: it was asked because nobody believed otherwise.
                 let opens = is_probe || state.failures >= self.settings.failures;
                 if opens {
                     state.open_until = Some(self.now() + self.settings.open_for);
@@ -119,6 +122,7 @@ impl Breaker {
                 (opens && !was_open).then_some(true)
             }
         };
+        // Behind the lock: whoever is told may take others.
         if let Some(is_open) = changed {
             (self.witness)(is_open);
         }
@@ -158,6 +162,7 @@ impl Drop for QuestionUnderWay<'_> {
 fn is_failure(outcome: &Result<Reply, RemoteError>) -> bool {
     match outcome {
         Err(_) => true,
+        // A page with 200 comes from what stands before the service, while that is away.
         Ok(answer) if answer.status == StatusCode::OK => !answer.is_json(),
         Ok(answer) => {
             answer.status.is_server_error()

@@ -37,6 +37,8 @@ impl<K> fmt::Debug for Breakers<K> {
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
     /// Breakers that are closed. The witness is told of each that opens or closes.
     pub fn new(settings: BreakerSettings, clock: fn() -> Moment, witness: BreakerWitness) -> Self {
+        // Bounded, for callers are many and some are guesses; forgotten failures cost the
+        // service a few questions.
         let of = moka::sync::Cache::builder()
             .max_capacity(MOST_CALLERS)
             .time_to_idle(FORGOTTEN_AFTER)

@@ -32,6 +32,8 @@ impl Consents {
             (None, Aftermath::Altered) => self.doubt_tokens(id, now),
             (None, _) => {}
         }
+        // Behind the mark: who finds the new number, and asks a registry that is
+        // late, finds the mark as well.
         self.changes.advance(id);
         if let Some(linked) = &consent.linked {
             if matches!(aftermath, Aftermath::Altered | Aftermath::Deleted) {
@@ -49,6 +51,7 @@ impl Consents {
 
     fn mark_of(&self, kind: ConsentKind, aftermath: Aftermath) -> Option<Mark> {
         let consumes = match (kind, aftermath, self.rules.consumption) {
+            // In every ecosystem, and for good: what is deleted does not come back (decision 5).
             (_, Aftermath::Deleted, _) => return Some(Mark::Rejected),
             (ConsentKind::Consent, Aftermath::Created, consumption) => {
                 consumption != Consumption::Never
@@ -57,6 +60,7 @@ impl Consents {
                 consumption == Consumption::CreatedOrDeclined
             }
             (ConsentKind::Consent, Aftermath::Open | Aftermath::Altered, _)
+            // An enrollment is there to be used again and again; no ecosystem has one that is consumed.
             | (ConsentKind::Enrollment, _, _) => false,
         };
         consumes.then_some(Mark::Consumed)

@@ -61,6 +61,7 @@ impl RegistryAnswers {
         memory: Memory,
         witness: RegistryWitness,
     ) -> Self {
+        // Of moka's caches the one for futures: it asks once, however many requests wait for the answer.
         let kept = moka::future::Cache::builder()
             .max_capacity(memory.capacity)
             .weigher(|_: &AnswerKey, terms: &Arc<Terms>| places(terms.size()))
@@ -93,6 +94,7 @@ impl RegistryAnswers {
         if let Some(terms) = self.kept.get(&key).await {
             return Ok(terms);
         }
+        // A cache of its own, for `try_get_with` keeps no error.
         if self.unknown.contains_key(&key) {
             return Err(ConsentError::Unknown);
         }
@@ -119,6 +121,7 @@ impl RegistryAnswers {
     fn old(&self, key: AnswerKey, stale_for: Option<Duration>, now: Moment) -> Option<Arc<Terms>> {
         let old = self.old.as_ref()?.get(&key)?;
         let age = now.since_start().saturating_sub(old.asked_at);
+        // From when it was asked for: how long the registry took is no freshness.
         if age > self.keep + stale_for? {
             return None;
         }
@@ -187,6 +190,7 @@ pub(super) struct AnswerKey {
 
 impl Hash for AnswerKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        // The kind is left to `eq`: no id is one of both.
         state.write_u64(self.id.prefix() ^ self.revision);
     }
 }

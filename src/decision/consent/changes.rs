@@ -75,6 +75,7 @@ pub(super) struct KnownChanges {
     pub(super) mark: Option<Mark>,
 }
 
+// 192 KiB in all. What shares a slot costs the other a lookup, never a wrong answer.
 const SLOTS: u64 = 4096;
 
 /// Events that are remembered. Who signs them sends no more within ten minutes.
@@ -96,6 +97,7 @@ impl Changes {
         let Some(slot) = self.slot(id) else {
             return KnownChanges { revision: 0, mark: None };
         };
+        // The number before the mark, since they are written the other way round (`Consents::note`).
         let revision = slot.revision.load(Ordering::Acquire);
         let is_marked = slot.marked_until.load(Ordering::Acquire) > nanoseconds(now.since_start());
         let mark = if is_marked { slot.mark_of(id, now) } else { None };
@@ -115,6 +117,7 @@ impl Changes {
         let Some(slot) = self.slot(id) else { return };
         {
             let mut marks = slot.marks.lock();
+            // As they come: between two sweeps a slot must not fill with what is over.
             marks.retain(|marked| marked.is_live(now));
             match marks.iter_mut().find(|marked| marked.id == id) {
                 // What is final stays so: a deletion most of all, though an initiation ends after it.
@@ -125,6 +128,7 @@ impl Changes {
                 None => marks.push(Marked { id, mark, until }),
             }
         }
+        // Behind the mark that it announces; and never back, for another in the slot may last longer.
         slot.marked_until.fetch_max(nanoseconds(until), Ordering::AcqRel);
     }
 
@@ -136,10 +140,12 @@ impl Changes {
         now: Moment,
     ) -> Result<(), EventError> {
         let mut events = self.events.lock();
+        // Looked through only when it is full: else each event would cost a walk over all of them.
         if events.len() >= MOST_EVENTS {
             events.retain(|_, until| *until >= now.unix_seconds());
         }
         match events.len() {
+            // Before the question of room: a full memory must not turn a replay into "try again".
             _ if events.contains_key(&event) => Err(EventError::Replayed),
             MOST_EVENTS.. => Err(EventError::TooMany),
             _ => {

@@ -86,6 +86,7 @@ impl Events {
         now: Moment,
     ) -> Result<Digest, EventError> {
         let text = std::str::from_utf8(body).map_err(|_| EventError::Malformed)?;
+        // The signature before the claims: who cannot sign has nothing parsed but a header.
         let payload = self.verified_payload(text)?;
         let claims = object(&payload)?;
         let claim = |name: &str| claims.get(name).ok_or(EventError::Malformed);
@@ -96,10 +97,12 @@ impl Events {
             return Err(EventError::Malformed);
         }
         let consent = ConsentId::new(text(&self.claim)?).ok_or(EventError::Malformed)?;
+        // Before it is remembered: what is out of time must not take a place.
         if issued_at.abs_diff(now.unix_seconds()) > WINDOW {
             return Err(EventError::Time);
         }
         let until = issued_at.saturating_add(WINDOW);
+        // As a digest: as long as any other, however long its sender writes them.
         changes.take_event(digest_of(jti), until, now)?;
         (self.witness)();
         Ok(consent.digest())
@@ -114,10 +117,13 @@ impl Events {
             None => Ok(None),
             Some(value) => value.as_str().map(Some).ok_or(EventError::Malformed),
         };
+        // No extension is understood (RFC 7515 section 4.1.11); with `b64` other bytes are signed (RFC 7797).
         let changes_what_is_signed = ["crit", "b64"].iter().any(|name| header.contains_key(*name));
         if changes_what_is_signed || !is_event(named("typ")?) {
             return Err(EventError::Malformed);
         }
+        // The key says which algorithm, the header only the same: a public key must not do as a secret of
+        // HS256 (RFC 8725 section 3.1).
         let is_signed = match (&self.key, named("alg")?.ok_or(EventError::Malformed)?) {
             (EventKey::Keys(keys), "PS256") => {
                 let key = keys.find(named("kid")?).map(|keys| keys.key(Algorithm::Ps256));
@@ -126,6 +132,7 @@ impl Events {
                 key.is_some_and(|key| key.and_then(verify).is_ok())
             }
             (EventKey::Secret(secret), "HS256") => {
+                // In constant time: byte by byte, a signature could be guessed.
                 hmac::verify(secret, signed.as_bytes(), &decode(signature)?).is_ok()
             }
             (EventKey::Keys(_) | EventKey::Secret(_), _) => false,
@@ -145,6 +152,7 @@ fn object(json: &[u8]) -> Result<Map<String, Value>, EventError> {
 fn is_event(typ: Option<&str>) -> bool {
     let typ = typ.map(str::to_ascii_lowercase);
     let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
+    // `typ` is optional (RFC 7519 section 5.1); `at+jwt` (RFC 9068) is what must not pass.
     matches!(typ, None | Some("jwt" | "secevent+jwt"))
 }
 

@@ -59,6 +59,8 @@ impl Registry {
         let question = self.service.ask(Question::get(&path));
         let answer = match chosen {
             ChosenBy::ByToken(client) => self.breakers.ask(client, question).await,
+            // A caller could write into paths what the registry fails at, and have it
+            // left alone for its tokens.
             ChosenBy::ByCaller(client) => self.breakers.ask_apart(client, question).await,
         };
         let answer = answer.map_err(ConsentError::Registry)?;
@@ -69,6 +71,7 @@ impl Registry {
             StatusCode::OK => read(reading, &answer.body, id)
                 .ok_or(ConsentError::Registry(RemoteError::Malformed)),
             StatusCode::NOT_FOUND => Err(ConsentError::Unknown),
+            // A 401 or 403 is about the gateway, not the consent: it says "cannot decide", never "no".
             status => Err(ConsentError::Registry(RemoteError::Status(status))),
         }
     }
@@ -76,6 +79,7 @@ impl Registry {
 
 /// A registry that is lenient about the spelling of ids would let one consent be kept under two.
 fn read(reading: &Reading, body: &[u8], id: &ConsentId) -> Option<Terms> {
+    // Strictly: of a name that stands twice two readers take different values (RFC 8259 section 4).
     let terms = reading.read(&strict::value(body).ok()?)?;
     (terms.id == *id).then_some(terms)
 }

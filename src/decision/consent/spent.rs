@@ -53,6 +53,7 @@ impl Consents {
         match self.admit(token, need, now).await {
             Ok(consent) => Ok(Held::InForce(consent)),
             Err(error) if is_consumed(error) => {
+                // From the beginning: a mark refuses before anybody was asked whose consent it is.
                 self.is_spent(token, need, now).await?;
                 let id = token.token().consent(need.inquiry.kind).ok_or(error)?.clone();
                 Ok(Held::Spent(SpentConsent { id, error }))
@@ -73,6 +74,7 @@ impl Consents {
         let lapse = self.rules.lapse(need.to);
         match (terms.status_at(now, self.rules.authorisation_window), known.mark) {
             _ if terms.has_expired(now) => return Err(ConsentError::Expired { lapse }),
+            // A registry that has not learned of it yet still says AUTHORISED.
             (ConsentStatus::Consumed, _) | (ConsentStatus::Authorised, Some(Mark::Consumed)) => {}
             (status, _) => return Err(ConsentError::NotAuthorised { status, lapse }),
         }

@@ -130,6 +130,7 @@ impl Crowd {
         if *total >= ceilings.total.get() {
             return Err(Crowded { whose: Whose::Everyone, ceiling: ceilings.total });
         }
+        // Counted at the end: until then a refusal has only the address to give back.
         join(addresses, &address, ceilings.address, Whose::Address)?;
         if let Some(organisation) = organisation {
             let joined =
@@ -137,6 +138,7 @@ impl Crowd {
             joined.inspect_err(|_| leave(addresses, &address))?;
         }
         *total += 1;
+        // As the network that it was counted by, or `leave` would look for another.
         let (address, organisation) = (Some(address), organisation.cloned());
         Ok(HeldPlace { crowd: self.clone(), address, organisation })
     }
@@ -156,6 +158,7 @@ impl HeldPlace {
     pub fn of_address(&mut self, address: IpAddr) -> Result<(), Crowded> {
         let address = address::network(address);
         let mut within = self.crowd.0.lock();
+        // Taken out: if the new one has no room, the old one must not be given back a second time.
         if let Some(before) = self.address.take() {
             leave(&mut within.addresses, &before);
         }
@@ -169,6 +172,7 @@ impl HeldPlace {
     pub fn of_organisation(&mut self, organisation: &OrganisationId) -> Result<(), Crowded> {
         let mut within = self.crowd.0.lock();
         let ceiling = within.ceilings.organisation;
+        // Counted once, however often it is said: a connection has one certificate.
         if self.organisation.is_none() {
             join(&mut within.organisations, organisation, ceiling, Whose::Organisation)?;
             self.organisation = Some(organisation.clone());
@@ -180,6 +184,7 @@ impl HeldPlace {
 impl Drop for HeldPlace {
     fn drop(&mut self) {
         let mut within = self.crowd.0.lock();
+        // Each place was counted once; below zero a fault would be a crowd of four billion.
         within.total = within.total.saturating_sub(1);
         if let Some(address) = &self.address {
             leave(&mut within.addresses, address);
@@ -210,6 +215,7 @@ fn join<K: Clone + Eq + Hash>(
 fn leave<K: Eq + Hash>(those: &mut HashMap<K, u32>, who: &K) {
     match those.get_mut(who) {
         Some(count) if *count > 1 => *count -= 1,
+        // Else the table would keep everybody who was ever there.
         _ => {
             those.remove(who);
         }

@@ -69,6 +69,7 @@ impl Limits {
     /// Takes one cell of the address' quota and one of everyone's.
     pub fn admit(&self, address: IpAddr, now: Moment) -> Result<Ticket, LimitExceeded> {
         self.time.set(now);
+        // The address first: who is over its own quota takes no cell of the others'.
         let snapshot = self.per_address.check_key(&address).map_err(|not_until| {
             exceeded(Holder::Address, self.quota_of_address, &not_until, now)
         })?;
@@ -81,13 +82,18 @@ impl Limits {
     /// Forgets addresses whose quota is whole again.
     pub fn forget_idle(&self, now: Moment) {
         self.time.set(now);
+        // The library forgets no key by itself: strangers' addresses would fill the memory.
         self.per_address.retain_recent();
+        // A flood leaves its room behind otherwise.
         self.per_address.shrink_to_fit();
     }
 }
 
 fn cells(quota: Quota) -> governor::Quota {
+    // Cut off to nanoseconds: a cell comes a moment early, never late, since the quota
+    // is owed (a legal floor).
     let one_per = quota.per / quota.requests.get();
+    // The library knows no period of zero, and one of a nanosecond bounds nothing.
     governor::Quota::with_period(one_per.max(Duration::from_nanos(1)))
         .map_or(governor::Quota::per_second(quota.requests), |q| q.allow_burst(quota.requests))
 }
@@ -96,6 +102,8 @@ fn standing(quota: Quota, snapshot: &StateSnapshot) -> Standing {
     Standing {
         limit: quota.requests.get(),
         remaining: snapshot.remaining_burst_capacity(),
+        // In seconds, for OPIN names no unit (gateway rules, section 3); less than one
+        // would read as no window.
         window_seconds: quota.per.as_secs().max(1),
     }
 }
@@ -122,6 +130,8 @@ struct GivenTime(Arc<AtomicU64>);
 impl GivenTime {
     fn set(&self, now: Moment) {
         let nanoseconds = u64::try_from(now.since_start().as_nanos()).unwrap_or(u64::MAX);
+        // Never back: threads judge at moments that overtake each other, and at an earlier one a cell that is
+        // owed would not be there yet.
         self.0.fetch_max(nanoseconds, Ordering::Relaxed);
     }
 }

@@ -27,6 +27,8 @@ pub(super) fn write(
     let detail = subject.map(|subject| format!("{} ({subject})", text.detail));
     let in_meta = form == ErrorForm::DatedMeta;
     let is_misspelt = is_422 && form == ErrorForm::Misspelt;
+    // The specifications list two codes for these 422, and no other is valid by their schema
+    // (gateway rules, section 4).
     let closes = is_422 && form.is_closed() && text.code != text::IDEMPOTENCY.code;
     let item = Item {
         code: if closes { NOT_TOLD } else { text.code },
@@ -36,7 +38,9 @@ pub(super) fn write(
         resquet_date_time: is_misspelt.then_some(&at),
     };
     let errors = if is_422 && form.is_object() { Errors::One(item) } else { Errors::Array([item]) };
+    // Optional, and asked for by nearly every variant of the schema (gateway rules, section 4).
     let meta = Meta { total_records: 1, total_pages: 1, request_date_time: in_meta.then_some(&at) };
+    // Texts and numbers: there is nothing in it that JSON could not say.
     serde_json::to_vec(&ErrorBody { errors, meta }).unwrap_or_default()
 }
 
@@ -77,6 +81,7 @@ struct Meta<'a> {
 
 /// `YYYY-MM-DDThh:mm:ssZ`, the 20 characters of the specifications.
 fn date_time(now: Moment) -> String {
+    // Without fractions: the schema has 20 characters, no more (gateway rules, section 4).
     let seconds = i64::try_from(now.unix_seconds()).unwrap_or(0);
     OffsetDateTime::from_unix_timestamp(seconds)
         .ok()

@@ -230,6 +230,8 @@ table! {
         IDEMPOTENCY_KEY_MISSING   "request_idempotency_key_missing"   422   IDEMPOTENCY         Stays Anybody Apart
         IDEMPOTENCY_KEY_MALFORMED "request_idempotency_key_malformed" 422   IDEMPOTENCY         Stays Anybody Apart
     }
+    // 401, for no text of the ecosystem decides (gateway rules, section 10). The certificate is the
+    // connection's, so that ends, too.
     identity Identity {
         UNREADABLE                "identity_unreadable"               401   CERTIFICATE         Ends  Known   Apart
         ORGANISATION              "identity_organisation"             401   CERTIFICATE         Ends  Known   Apart
@@ -245,16 +247,20 @@ table! {
         REPEATED                  "interaction_repeated"              400   PARAMETER           Stays Known   Apart
         ATTEMPT                   "interaction_attempt"               400   ATTEMPT             Stays Known   Apart
     }
+    // To a caller an endpoint that ended, or is still to come, is a path that never was; operators see which.
     route Route {
         NOT_FOUND                 "route_not_found"                   404   NOT_FOUND           Stays Anybody Apart
         NOT_YET_AVAILABLE         "route_not_yet_available"           404   NOT_FOUND           Stays Anybody Apart
         RETIRED                   "route_retired"                     404   NOT_FOUND           Stays Anybody Apart
         METHOD                    "route_method"                      405   METHOD              Stays Anybody Apart
     }
+    // A version that is not served is 406 by the specifications (x-v), and so is one that is none.
     version Version {
         MALFORMED                 "version_malformed"                 406   VERSION             Stays Anybody Apart
         UNSUPPORTED               "version_unsupported"               406   VERSION             Stays Anybody Apart
     }
+    // 422 of what is out of its bounds, as the mock has it of pages; anything else is a bad request (gateway
+    // rules, section 5).
     parameters Parameters {
         PATH                      "parameters_path"                   400   OF_TARGET           Stays Known   Apart
         BOUNDS                    "parameters_bounds"                 422   OF_TARGET           Stays Known   Apart
@@ -298,6 +304,7 @@ table! {
         KEYS_UNAVAILABLE          "token_keys_unavailable"            503   UNAVAILABLE         Stays Known   Counts
         INTROSPECTION_UNAVAILABLE "token_introspection_unavailable"   503   UNAVAILABLE         Stays Known   Counts
     }
+    // Whoever has a token is known, and told that it does not reach so far (RFC 6750 section 3.1).
     scope Scope {
         INSUFFICIENT              "scope_insufficient"                403   SCOPE               Stays Known   Counts
     }
@@ -329,12 +336,14 @@ table! {
         UNDER_WAY                 "idempotency_under_way"             503   UNAVAILABLE         Stays Known   Counts
         STORE_UNAVAILABLE         "idempotency_store_unavailable"     503   UNAVAILABLE         Stays Known   Counts
     }
+    // No 502: it is no status of the ecosystem (gateway rules, section 5).
     upstream Upstream {
         UNREACHABLE               "upstream_unreachable"              503   UNAVAILABLE         Stays Known   Counts
         TIMEOUT                   "upstream_timeout"                  504   BACKEND_TIMEOUT     Stays Known   Counts
         BROKEN                    "upstream_broken"                   503   UNAVAILABLE         Stays Known   Counts
         MALFORMED                 "upstream_malformed"                503   UNAVAILABLE         Stays Known   Counts
     }
+    // After a fault of its own the gateway does not know what of the connection it can believe.
     gateway Gateway {
         INTERNAL                  "gateway_internal"                  500   INTERNAL            Ends  Known   Counts
     }

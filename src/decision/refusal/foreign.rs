@@ -31,6 +31,7 @@ fn is_empty(answer: &HeaderMap) -> bool {
 
 /// Without content coding: coded, it is read by those only who asked for that, and hides what it is.
 fn is_json(answer: &HeaderMap) -> bool {
+    // What says nothing of its type is a page: whoever writes JSON says so.
     let media = answer.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
     let subtype = essence.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
@@ -42,6 +43,7 @@ pub fn status_for(status: StatusCode) -> StatusCode {
     match status.as_u16() {
         400 | 401 | 403 | 404 | 405 | 406 | 410 | 415 | 422 | 429 | 500 | 503 | 504 => status,
         400..=499 => StatusCode::BAD_REQUEST,
+        // 502 among them, which the ecosystem does not have.
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

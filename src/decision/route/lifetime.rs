@@ -83,6 +83,7 @@ pub fn disorder<T: PartialOrd + Display>(days: &[Option<T>; 3]) -> Option<(usize
     for (at, (before, word), (after, what)) in [
         (1, (available, "available"), (deprecated, "deprecated")),
         (2, (deprecated, "deprecated"), (retired, "retired")),
+        // Of three days the middle one may be unknown.
         (2, (available, "available"), (retired, "retired")),
     ] {
         if let (Some(first), Some(last)) = (before, after)
@@ -97,10 +98,12 @@ pub fn disorder<T: PartialOrd + Display>(days: &[Option<T>; 3]) -> Option<(usize
 /// Seconds since 1970 at which a day begins.
 pub(super) fn begin(day: Date) -> u64 {
     let seconds = day.midnight().assume_offset(DAY).unix_timestamp();
+    // A day before 1970 has begun in any case.
     u64::try_from(seconds).unwrap_or(0)
 }
 
 fn deprecation(day: Date) -> Option<HeaderValue> {
+    // A date of structured fields (RFC 9651 section 3.3.7): digits behind a sign, which are always a value.
     HeaderValue::try_from(format!("@{}", begin(day))).ok()
 }
 
@@ -108,6 +111,7 @@ fn sunset(day: Date) -> Option<HeaderValue> {
     let form = format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );
+    // An HTTP date is of GMT (RFC 9110 section 5.6.7), so that a Brazilian midnight is three in the morning.
     let midnight = day.midnight().assume_offset(DAY).to_offset(UtcOffset::UTC);
     HeaderValue::try_from(midnight.format(form).ok()?).ok()
 }

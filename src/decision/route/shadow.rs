@@ -18,6 +18,7 @@ pub struct ShadowMode {
 impl ShadowMode {
     /// Takes the day on which it ends, at midnight in Brasília.
     pub fn new(until: Option<Date>) -> Self {
+        // Without a day it ended in 1970, so that there is one question to ask and none to forget.
         Self { until, ends: until.map_or(0, begin) }
     }
 

@@ -57,6 +57,7 @@ impl Template {
             (Segment::Literal(a), Segment::Literal(b)) => a == b,
             (Segment::Parameter(_), _) | (_, Segment::Parameter(_)) => true,
         };
+        // A parameter never spans a slash, so that paths of other lengths cannot meet.
         self.segments.len() == other.segments.len()
             && self.segments.iter().zip(&other.segments).all(meets)
     }
@@ -117,6 +118,7 @@ fn parse_segment(part: &str) -> Result<Segment, TemplateError> {
         let name = name.filter(is_identifier).ok_or(TemplateError::Parameter)?;
         return Ok(Segment::Parameter(name.into()));
     }
+    // No canonical path has dot segments (RFC 3986 section 5.2.4): such a template would match nothing.
     let is_plain = part != "."
         && part != ".."
         && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));

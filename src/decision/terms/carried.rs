@@ -67,6 +67,7 @@ impl Carrying {
             None => named.cloned(),
         };
         let Some(id) = id else { return Ok(None) };
+        // A token that names two: the terms of one must not be taken for those of the other.
         if named.is_some_and(|named| *named != id) {
             return Err(NotUnderstood);
         }
@@ -78,6 +79,7 @@ impl Carrying {
         let Some(of_type) = &self.details else {
             let pointers =
                 [Some(&self.permissions), self.id.as_ref(), self.status.as_ref()].into_iter();
+            // One of them is enough: half of a description is refused further on, not taken for none.
             let any = pointers.flatten().any(|pointer| claims.pointer(pointer).is_some());
             return Ok(any.then_some(claims));
         };
@@ -87,7 +89,9 @@ impl Carrying {
         let mut found = None;
         for element in details.as_array().ok_or(NotUnderstood)? {
             let element_type = element.as_object().and_then(|members| type_of(members, of_type));
+            // Every element has a type (RFC 9396 section 2); one without could be the consent's.
             let is_consents = element_type.ok_or(NotUnderstood)? == of_type.value;
+            // Which of two the authorization server means, nobody knows.
             if is_consents && found.replace(element).is_some() {
                 return Err(NotUnderstood);
             }
@@ -103,6 +107,7 @@ impl Carrying {
     ) -> Result<Terms, NotUnderstood> {
         let status = match &self.status {
             Some(pointer) => text(description, pointer)?,
+            // An authorization server issues no token under a consent that is not.
             None => "AUTHORISED",
         };
         let expires_at = match &self.expiration {
@@ -113,6 +118,7 @@ impl Carrying {
         };
         let client_id = match &self.client_id {
             Some(pointer) => text(description, pointer)?,
+            // The token's own: it was issued to the client whose consent it names.
             None => client_id,
         };
         let permissions = description.pointer(&self.permissions).and_then(Value::as_array);
@@ -125,6 +131,7 @@ impl Carrying {
             linked: None,
             status: self.states.parse(ConsentKind::Consent, status).ok_or(NotUnderstood)?,
             expires_at,
+            // A token is issued behind the confirmation: there is no window for one to watch.
             created_at: None,
         })
     }

@@ -71,6 +71,8 @@ impl Permissions {
 impl<S: Into<Box<str>>> FromIterator<S> for Permissions {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         let mut names: Vec<Box<str>> = names.into_iter().map(Into::into).collect();
+        // Once, when it is read: each request under the consent looks for one of up to 125 names (OPIN
+        // consents API).
         names.sort_unstable();
         Self(names)
     }

@@ -62,6 +62,7 @@ pub fn examine(directory: &Path, secrets: &Secrets) -> Result<(), StoreError> {
     }
     let connection = Connection::open_with_flags(&file, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Not `integrity_check`, which holds indexes against tables as well and takes far longer on a large file.
     let found: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(damaged)?;
     if found != "ok" {
@@ -143,18 +144,22 @@ pub(super) fn connect(file: &Path) -> Result<Connection, rusqlite::Error> {
 /// disk. If another process was faster, its store is the one.
 pub(super) fn create(directory: &Path, file: &Path, secrets: &Secrets) -> Result<(), StoreError> {
     let draft = Draft(directory.join(format!("new-{}.sqlite", std::process::id())));
+    // Made before SQLite opens it, or its mode would be what the umask leaves.
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft.0)?;
     let connection = connect(&draft.0)?;
     connection.execute_batch(SCHEMA)?;
     connection.execute("INSERT INTO about VALUES (?1, ?2)", params![FORMAT, secrets.check()])?;
+    // Closed before it gets its name: that moves what is in the write-ahead log into the file.
     connection.close().map_err(|(_, error)| error)?;
     // Once, for all of it: nobody else looks at a draft.
     File::open(&draft.0)?.sync_all()?;
+    // A link and no rename: a rename would put an empty store in the place of one that was there first.
     match std::fs::hard_link(&draft.0, file) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
     }
     drop(draft);
+    // The name is on the disk when the directory is.
     Ok(File::open(directory)?.sync_all()?)
 }
 
