@@ -348,7 +348,10 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>, progress: Instant) -> Poll<()> {
         let settings = self.upstream.settings();
         let silence = progress + settings.first_byte_timeout;
-        let total = self.file.clock.deadline(settings.total_timeout);
+        // As long as the request is not whole, the time is its caller's: a slow upload must not use up what the
+        // backend has to answer it.
+        let total =
+            self.file.clock.deadline(settings.total_timeout).filter(|_| self.body.is_whole());
         self.seat.alarm.poll(cx, total.map_or(silence, |total| total.min(silence)))
     }
 

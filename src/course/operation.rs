@@ -131,11 +131,14 @@ impl ExchangeOperation {
 
     /// Takes room for the answer to a body that has come whole.
     pub(super) fn take_room(&mut self) -> Result<(), Refused> {
-        if let Some(NamedOperation { role: OperationRole::Leads(lead), .. }) = self.0.as_deref_mut()
-        {
-            lead.take_room().at(Step::Operation)?;
+        let Some(named) = self.0.as_deref_mut() else { return Ok(()) };
+        match &mut named.role {
+            // A backend may answer before it has the whole body: its answer passes already.
+            OperationRole::Leads(lead) | OperationRole::Passes(lead, _) => {
+                lead.take_room().at(Step::Operation)
+            }
+            OperationRole::None => Ok(()),
         }
-        Ok(())
     }
 
     /// The answer of an earlier exchange to what is asked here, the body of which has been received.

@@ -390,11 +390,12 @@ impl<C: Caller> Forward<'_, '_, '_, C> {
         if self.body.is_whole() && self.caller.poll_left(cx).is_ready() {
             return Poll::Ready(Err(End::Cut(Outcome::ClientAbort, false)));
         }
-        if self.body.is_whole() {
-            ready!(self.poll_deadline(cx, passage.watch.progress));
-            return Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)));
+        if !self.body.is_whole() && line.is_sent() {
+            // Then it is the caller who is waited for.
+            return Poll::Pending;
         }
-        Poll::Pending
+        ready!(self.poll_deadline(cx, passage.watch.progress));
+        Poll::Ready(Err(End::Cut(Outcome::Interrupted, false)))
     }
 
     /// Says that the content is whole, and sees it leave.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::consent::purge::purge;
+use crate::harness::scripted::Scripted;
 use crate::harness::*;
 use crate::reload::reload;
 
@@ -459,6 +460,36 @@ async fn long_bodies_are_told_apart_by_their_last_byte() {
         assert_refused(&response, 422, "ERRO_IDEMPOTENCIA");
     }
     assert_eq!(keeping.reached(), 1);
+}
+
+/// A backend may begin to answer before it has the last byte: what it carried out is kept all the same.
+#[tokio::test]
+async fn an_operation_that_is_answered_before_its_body_has_ended_is_kept() {
+    let backend = Scripted::start(|mut link| async move {
+        while let Some(asked) = link.head().await {
+            link.receive(10).await;
+            let head = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{";
+            link.send(head).await;
+            link.receive(asked.length - 10).await;
+            link.send("}").await;
+        }
+    })
+    .await;
+    let keeping = Keeping::with("", |config| {
+        let servers =
+            config.lines().find(|line| line.starts_with("servers = ")).unwrap().to_owned();
+        config.swap(&servers, &format!("servers = [\"{}\"]", backend.address))
+    })
+    .await;
+    let long = keeping.consent(&"1".repeat(200_000));
+    let (bytes, mut connection) = (long.to_bytes(), keeping.lab.http1().await);
+    connection.send(&bytes[..bytes.len() - 1]).await.unwrap();
+    // The answer has begun to pass when the last byte is sent.
+    assert_eq!(connection.receive_head().await.unwrap().status, 201);
+    connection.send(b"1").await.unwrap();
+    assert_eq!(connection.receive_rest().await.unwrap(), "{}");
+    assert_eq!(keeping.create(&long).await.body, "{}");
+    assert_eq!(backend.asked().len(), 1, "it was carried out once");
 }
 
 #[tokio::test]

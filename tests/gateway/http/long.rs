@@ -258,3 +258,66 @@ async fn a_body_is_whole_whatever_it_came_in_and_so_it_is_when_it_is_sent_again(
         }
     }
 }
+
+/// The backend begins to answer, and then neither takes what is still sent nor says more: its time is over like any
+/// other's, and it is its fault.
+#[tokio::test]
+async fn a_backend_that_answers_early_and_then_stalls_is_given_up() {
+    let backend = Scripted::start(|mut link| async move {
+        let Some(asked) = link.head().await else { return };
+        if asked.parameter("do") == "stall" {
+            link.receive(10).await;
+            link.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12").await;
+            std::future::pending::<()>().await;
+        }
+        link.receive(asked.length).await;
+        link.answer(&asked).await;
+    })
+    .await;
+    let lab = backend
+        .lab(|config| {
+            let config = config.swap("body_timeout = \"500ms\"", "body_timeout = \"60s\"");
+            let config = config.swap("[http]", "[http]\nmax_body_size = \"64MiB\"");
+            config + "\n[limits]\nglobal = { requests = 1000, per = \"1s\" }\n"
+        })
+        .await;
+    let mut connection = lab.http1().await;
+    let length = 64 * 1024 * 1024;
+    let head = format!(
+        "POST {THINGS}?do=stall&tag= HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    connection.send(head.as_bytes()).await.unwrap();
+    // More than all buffers on the way take: the gateway is left with what the backend does not.
+    let piece = vec![b'1'; 1024 * 1024];
+    while connection.send(&piece).await.is_ok() {}
+    let is_over = || async { !lab.gateway.access_log().is_empty() };
+    eventually("it is given up", is_over).await;
+    assert_eq!(lab.gateway.access_log()[0]["portaria.outcome"], "interrupted");
+    assert_eq!(lab.metric("portaria_client_aborts_total").await, 0.0);
+}
+
+/// A caller that takes its time over its body takes nothing from what the backend has to answer it.
+#[tokio::test]
+async fn a_slow_upload_uses_up_none_of_the_backends_time() {
+    let backend = Scripted::start(|mut link| async move {
+        while let Some(asked) = link.head().await {
+            // Longer than the whole answer may take, while more is sent than the way there holds.
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            link.receive(asked.length).await;
+            link.answer(&asked).await;
+        }
+    })
+    .await;
+    let lab = backend
+        .lab(|config| {
+            let config =
+                patient(config).swap("total_timeout = \"60s\"", "total_timeout = \"100ms\"");
+            config.swap("[http]", "[http]\nmax_body_size = \"64MiB\"")
+        })
+        .await;
+    let mut connection = lab.http1().await;
+    let long = Scripted::request("POST", "", "slow").content(&"1".repeat(32 * 1024 * 1024));
+    let answer = connection.exchange(&long.to_bytes()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.json()["tag"]), (200, &"slow".into()));
+}
