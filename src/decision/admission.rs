@@ -143,6 +143,10 @@ impl Permit {
     }
 
     /// The permit, of a request that gets no earlier answer: a consent that is used up does not do then.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Consent`], if the consent was used up and the route is not in shadow mode.
     pub fn unspent(mut self) -> Result<Self, Refused> {
         // The verdict before the change: without the consent nobody could tell what it would have refused.
         let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
@@ -207,6 +211,12 @@ impl Admission {
     }
 
     /// Judges a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the first question that was not passed, and why. [`Refusal::status`] tells a refusal
+    /// from what cannot be decided now (503), [`Refusal::retry_after`] when to come again; `request.route` is
+    /// set even so, if one was found.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refused> {
         // Looked up before anybody is counted, and told only below: a refusal over the
         // quota has its route, too.
@@ -267,6 +277,10 @@ impl Admission {
 
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
     /// judged by before its route is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Quota`], [`Step::Head`] or [`Step::Trust`].
     pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refused> {
         // A ticket and no place: it is answered at once, so it is never under way beside others.
         let _ = self.limits.admit(request.address, now).at(Step::Quota)?;
@@ -276,6 +290,12 @@ impl Admission {
 
     /// Judges again, after a body or a turn was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Trust`], [`Step::Participant`], [`Step::Token`] or [`Step::Consent`], where it
+    /// may be that nothing can be decided now (503). If shadow mode has ended meanwhile, what it bore, at its
+    /// own step.
     pub async fn confirm(
         &self,
         Waiting(permit): Waiting,
@@ -292,6 +312,10 @@ impl Admission {
     }
 
     /// Judges again a request that gets the answer of an earlier one, which may have used the consent up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admission::confirm`]; that the consent was used up refuses nothing here.
     pub async fn confirm_repetition(
         &self,
         Waiting(permit): Waiting,
@@ -304,6 +328,10 @@ impl Admission {
 
     /// Requires that a permit holds to the end, of a request that a backend was told of before it was whole: what was
     /// told must not go on when it permits nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admission::confirm`]; a consent that does not hold refuses in shadow mode, too.
     pub async fn holds(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refused> {
         // Not borne in shadow mode either: the backend knows the consent's id by now, and may know only of
         // one that permits (decision 11).

@@ -128,6 +128,11 @@ impl InteractionRule {
     }
 
     /// Requires the id of the attempt, where the route has one.
+    ///
+    /// # Errors
+    ///
+    /// [`InteractionError::Attempt`], a refusal, if the route has one and the request has none, more than
+    /// one, or one of another form than the route's.
     pub fn require_attempt(&self, headers: &HeaderMap) -> Result<(), InteractionError> {
         if self.also.is_none() || self.attempt(headers).is_some() {
             return Ok(());
@@ -198,6 +203,11 @@ impl Interaction {
     }
 
     /// Judges the id by the route's rule.
+    ///
+    /// # Errors
+    ///
+    /// [`InteractionError::Missing`], [`InteractionError::Malformed`] or [`InteractionError::Repeated`], each
+    /// a refusal and each only where the rule says [`Unusable::Refuse`]. The exchange has a minted id then.
     pub fn satisfies(&mut self, rule: &InteractionRule) -> Result<(), InteractionError> {
         self.suit(rule.form);
         let Err(error) = self.received else {

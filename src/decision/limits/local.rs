@@ -58,6 +58,10 @@ impl Limits {
     }
 
     /// A place among the requests under way, for as long as this one is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crowd::enter_as`]: a refusal, to come again after [`Crowded::RETRY_AFTER`].
     pub fn enter(
         &self,
         address: IpAddr,
@@ -67,6 +71,11 @@ impl Limits {
     }
 
     /// Takes one cell of the address' quota and one of everyone's.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`], a refusal that says when to come again: of the address, which takes nothing then,
+    /// or of everyone, which has cost the address its cell.
     pub fn admit(&self, address: IpAddr, now: Moment) -> Result<Ticket, LimitExceeded> {
         self.time.set(now);
         // The address first: who is over its own quota takes no cell of the others'.

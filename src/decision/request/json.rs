@@ -108,6 +108,12 @@ impl JsonCheck {
     }
 
     /// Judges the next piece.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, a refusal that stands whatever comes behind it: [`RequestError::JsonMalformed`] (RFC
+    /// 8259), [`RequestError::JsonDepth`], [`RequestError::JsonRepeated`], or [`RequestError::JsonMembers`],
+    /// also for more than 10 000 names in the objects that are open at a time.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         let mut rest = piece;
         while let Some((byte, after)) = rest.split_first() {
@@ -124,6 +130,11 @@ impl JsonCheck {
     }
 
     /// Requires that all is here.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that a piece met before, else [`RequestError::JsonMalformed`] if the body is empty or ends
+    /// within its value.
     pub fn finish(&self) -> Result<(), RequestError> {
         let may_end = match (self.position, self.fragment) {
             (Position::After, _) => true,
