@@ -181,6 +181,81 @@ impl Waiting {
 }
 
 /// The stages, built from one configuration.
+///
+/// # Examples
+///
+/// One open route, and nobody to ask: whoever comes is admitted to it, and no other path exists.
+///
+/// ```
+/// # use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
+/// # use http::{HeaderValue, Method};
+/// # use portaria_decision::{admission::*, consent::*, interaction::*, limits::*, moment::*, route::*};
+/// # use portaria_decision::{identity::Peer, packs::{Floor, OPIN}, token::*};
+/// # use portaria_decision::request::{RequestHead, framing::HeadLimits, json::JsonBounds, media::Media};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn Error>> {
+/// let template = Template::parse("/discovery/v1/status")?;
+/// let asks = Asks {
+///     access: Access::Open,
+/// #     interaction: InteractionRule {
+/// #         form: Form::Uuid, missing: Unusable::Mint, malformed: Unusable::Mint, also: None,
+/// #     },
+/// #     idempotency_key: false, media: Media::Json, parameters: Default::default(), negotiated: None,
+/// #     consent_parameter: None, inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
+///     // ..
+/// };
+/// # let (label, method, class) = (template.to_string().into(), Method::GET, PriorityClass::High);
+/// # let published = Published { api: "discovery".into(), method, template, label, class };
+/// # let (lifetime, shadow) = (Lifetime::default(), ShadowMode::default());
+/// # let bounds = Bounds { max_body: None, lifetime, shadow, listener: None };
+/// # let (version, errors) = (HeaderValue::from_static("1.0.0"), ErrorForm::Common);
+/// # let answers = Answers { version, errors, revokes_tokens: false };
+/// let route = Route { index: 0, published, asks, bounds, answers, to: Destination::Upstream(0) };
+/// # let quota = |floor: Floor| Quota { requests: floor.requests, per: floor.per };
+/// # let rules = ClaimRules {
+/// #     issuers: vec![], audiences: vec![], leeway: 5, longest_lifetime: None, require_token_type: true,
+/// #     percent_encoded_scopes: false, accept_top_level_thumbprint: false, consent_claim: None,
+/// #     participant: ParticipantRule::Ignore, grant: GrantRule::Consent, carrying: None,
+/// #     consent_scope_prefix: "consent:".into(), enrollment_scope_prefix: "enrollment:".into(),
+/// # };
+/// # let signed = SignedRules { algorithms: vec![Algorithm::Ps256], types: vec!["at+jwt".into()] };
+/// # let keep = Duration::from_secs(5);
+/// # let (introspection_max_age, keep_inactive) = (keep, keep);
+/// # let bounds = TokenLimits { longest: 8192, cached: 100, introspection_max_age, keep_inactive };
+/// # let tokens = Tokens::new(rules, signed, bounds, Issuers::default(), None, Arc::default());
+/// # let memory = Memory { keep, keep_unknown: keep, capacity: 100, ended: keep, stale_for: None };
+/// # let (teller, rules) = (ConsentSource::Registry, ConsentPreset::OpinV3.rules());
+/// # let consents = Consents::new(None, teller, rules, memory, Arc::default());
+/// let admission = Admission {
+///     routes: Arc::new(Routes::new(vec![route], vec![])?),
+///     limits: Arc::new(Limits::new(quota(OPIN.limits.everyone), quota(OPIN.limits.address))),
+///     tokens: Arc::new(tokens),
+///     consents: Arc::new(consents),
+/// #     max_fields: 64, max_body: 1 << 20, json: JsonBounds { depth: 32, members: 10_000 },
+///     // ..
+/// };
+/// let mut verdicts = Vec::new();
+/// for path in ["/discovery/v1/status", "/discovery/v2/status"] {
+///     let wire = format!("GET {path} HTTP/1.1\r\nHost: api.example\r\n\r\n");
+///     let (head, _) = RequestHead::read(wire.into(), &HeadLimits { size: 8192, fields: 64 })?;
+///     let mut request = Arriving {
+///         head: head.judged(false, None),
+///         address: IpAddr::from([192, 0, 2, 1]),
+///         peer: &Peer::Anonymous,
+///         door: Door { exposure: Exposure::Public, listener: 0 },
+///         interaction: &mut Interaction::read(&head.fields),
+/// #         route: None, watch: Stopwatch::start(), may_repeat: false,
+///         // ..
+///     };
+///     verdicts.push(admission.admit(&mut request, Moment::now()).await);
+/// }
+/// let [Ok(permit), Err(refused)] = &verdicts[..] else { panic!("{verdicts:?}") };
+/// assert_eq!(&*permit.route().published.label, "/discovery/v1/status");
+/// assert_eq!((refused.step, refused.refusal.code()), (Step::Route, "route_not_found"));
+/// assert_eq!(refused.refusal.status(), 404);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Admission {
     /// The routes.
     pub routes: Arc<Routes>,

@@ -161,6 +161,35 @@ pub enum InteractionError {
 }
 
 /// What the caller sent, and the id that the exchange carries.
+///
+/// # Examples
+///
+/// A good id is echoed. For any other there is a minted one, whether or not the request is refused for it.
+///
+/// ```
+/// # use http::{HeaderMap, HeaderValue};
+/// # use portaria_decision::interaction::*;
+/// # fn main() -> Result<(), InteractionError> {
+/// let (form, missing, malformed) = (Form::Uuid, Unusable::Mint, Unusable::Refuse);
+/// let rule = InteractionRule { form, missing, malformed, also: None };
+/// let arrived = |id| HeaderMap::from_iter([(FIELD, HeaderValue::from_static(id))]);
+///
+/// let mut good = Interaction::read(&arrived("d78fc4e5-37ca-4da3-adf2-9b082bf92280"));
+/// good.satisfies(&rule)?;
+/// assert_eq!(good.id().as_str(), "d78fc4e5-37ca-4da3-adf2-9b082bf92280");
+///
+/// let mut none = Interaction::read(&HeaderMap::new());
+/// none.satisfies(&rule)?;
+/// assert!(Form::Uuid.admits(none.id().as_str().as_bytes()));
+///
+/// // An id of the 1.x specifications, on a route of a later one.
+/// let mut older = Interaction::read(&arrived("quote-1"));
+/// assert_eq!(older.id().as_str(), "quote-1", "no route is known yet");
+/// assert_eq!(older.satisfies(&rule), Err(InteractionError::Malformed));
+/// assert!(Form::Uuid.admits(older.id().as_str().as_bytes()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Interaction {
     id: InteractionId,
