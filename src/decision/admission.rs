@@ -143,6 +143,10 @@ impl Permit {
     }
 
     /// The permit, of a request that gets no earlier answer: a consent that is used up does not do then.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Consent`], if the consent was used up and the route is not in shadow mode.
     pub fn unspent(mut self) -> Result<Self, Refused> {
         // The verdict before the change: without the consent nobody could tell what it would have refused.
         let spent = self.spent().map_or(Ok(()), |spent| Err(spent.error()));
@@ -177,6 +181,81 @@ impl Waiting {
 }
 
 /// The stages, built from one configuration.
+///
+/// # Examples
+///
+/// One open route, and nobody to ask: whoever comes is admitted to it, and no other path exists.
+///
+/// ```
+/// # use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
+/// # use http::{HeaderValue, Method};
+/// # use portaria_decision::{admission::*, consent::*, interaction::*, limits::*, moment::*, route::*};
+/// # use portaria_decision::{identity::Peer, packs::{Floor, OPIN}, token::*};
+/// # use portaria_decision::request::{RequestHead, framing::HeadLimits, json::JsonBounds, media::Media};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn Error>> {
+/// let template = Template::parse("/discovery/v1/status")?;
+/// let asks = Asks {
+///     access: Access::Open,
+/// #     interaction: InteractionRule {
+/// #         form: Form::Uuid, missing: Unusable::Mint, malformed: Unusable::Mint, also: None,
+/// #     },
+/// #     idempotency_key: false, media: Media::Json, parameters: Default::default(), negotiated: None,
+/// #     consent_parameter: None, inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
+///     // ..
+/// };
+/// # let (label, method, class) = (template.to_string().into(), Method::GET, PriorityClass::High);
+/// # let published = Published { api: "discovery".into(), method, template, label, class };
+/// # let (lifetime, shadow) = (Lifetime::default(), ShadowMode::default());
+/// # let bounds = Bounds { max_body: None, lifetime, shadow, listener: None };
+/// # let (version, errors) = (HeaderValue::from_static("1.0.0"), ErrorForm::Common);
+/// # let answers = Answers { version, errors, revokes_tokens: false };
+/// let route = Route { index: 0, published, asks, bounds, answers, to: Destination::Upstream(0) };
+/// # let quota = |floor: Floor| Quota { requests: floor.requests, per: floor.per };
+/// # let rules = ClaimRules {
+/// #     issuers: vec![], audiences: vec![], leeway: 5, longest_lifetime: None, require_token_type: true,
+/// #     percent_encoded_scopes: false, accept_top_level_thumbprint: false, consent_claim: None,
+/// #     participant: ParticipantRule::Ignore, grant: GrantRule::Consent, carrying: None,
+/// #     consent_scope_prefix: "consent:".into(), enrollment_scope_prefix: "enrollment:".into(),
+/// # };
+/// # let signed = SignedRules { algorithms: vec![Algorithm::Ps256], types: vec!["at+jwt".into()] };
+/// # let keep = Duration::from_secs(5);
+/// # let (introspection_max_age, keep_inactive) = (keep, keep);
+/// # let bounds = TokenLimits { longest: 8192, cached: 100, introspection_max_age, keep_inactive };
+/// # let tokens = Tokens::new(rules, signed, bounds, Issuers::default(), None, Arc::default());
+/// # let memory = Memory { keep, keep_unknown: keep, capacity: 100, ended: keep, stale_for: None };
+/// # let (teller, rules) = (ConsentSource::Registry, ConsentPreset::OpinV3.rules());
+/// # let consents = Consents::new(None, teller, rules, memory, Arc::default());
+/// let admission = Admission {
+///     routes: Arc::new(Routes::new(vec![route], vec![])?),
+///     limits: Arc::new(Limits::new(quota(OPIN.limits.everyone), quota(OPIN.limits.address))),
+///     tokens: Arc::new(tokens),
+///     consents: Arc::new(consents),
+/// #     max_fields: 64, max_body: 1 << 20, json: JsonBounds { depth: 32, members: 10_000 },
+///     // ..
+/// };
+/// let mut verdicts = Vec::new();
+/// for path in ["/discovery/v1/status", "/discovery/v2/status"] {
+///     let wire = format!("GET {path} HTTP/1.1\r\nHost: api.example\r\n\r\n");
+///     let (head, _) = RequestHead::read(wire.into(), &HeadLimits { size: 8192, fields: 64 })?;
+///     let mut request = Arriving {
+///         head: head.judged(false, None),
+///         address: IpAddr::from([192, 0, 2, 1]),
+///         peer: &Peer::Anonymous,
+///         door: Door { exposure: Exposure::Public, listener: 0 },
+///         interaction: &mut Interaction::read(&head.fields),
+/// #         route: None, watch: Stopwatch::start(), may_repeat: false,
+///         // ..
+///     };
+///     verdicts.push(admission.admit(&mut request, Moment::now()).await);
+/// }
+/// let [Ok(permit), Err(refused)] = &verdicts[..] else { panic!("{verdicts:?}") };
+/// assert_eq!(&*permit.route().published.label, "/discovery/v1/status");
+/// assert_eq!((refused.step, refused.refusal.code()), (Step::Route, "route_not_found"));
+/// assert_eq!(refused.refusal.status(), 404);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Admission {
     /// The routes.
     pub routes: Arc<Routes>,
@@ -207,6 +286,12 @@ impl Admission {
     }
 
     /// Judges a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the first question that was not passed, and why. [`Refusal::status`] tells a refusal
+    /// from what cannot be decided now (503), [`Refusal::retry_after`] when to come again; `request.route` is
+    /// set even so, if one was found.
     pub async fn admit(&self, request: &mut Arriving<'_>, now: Moment) -> Result<Permit, Refused> {
         // Looked up before anybody is counted, and told only below: a refusal over the
         // quota has its route, too.
@@ -267,6 +352,10 @@ impl Admission {
 
     /// Judges `OPTIONS *`, which asks whether somebody is there (RFC 9110 section 9.3.7): what any request is
     /// judged by before its route is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Quota`], [`Step::Head`] or [`Step::Trust`].
     pub fn greet(&self, request: &Arriving<'_>, now: Moment) -> Result<(), Refused> {
         // A ticket and no place: it is answered at once, so it is never under way beside others.
         let _ = self.limits.admit(request.address, now).at(Step::Quota)?;
@@ -276,6 +365,12 @@ impl Admission {
 
     /// Judges again, after a body or a turn was awaited, what may have ended meanwhile: the certificate, the
     /// token, the consent. A caller that holds its last byte back gains nothing by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] at [`Step::Trust`], [`Step::Participant`], [`Step::Token`] or [`Step::Consent`], where it
+    /// may be that nothing can be decided now (503). If shadow mode has ended meanwhile, what it bore, at its
+    /// own step.
     pub async fn confirm(
         &self,
         Waiting(permit): Waiting,
@@ -292,6 +387,10 @@ impl Admission {
     }
 
     /// Judges again a request that gets the answer of an earlier one, which may have used the consent up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admission::confirm`]; that the consent was used up refuses nothing here.
     pub async fn confirm_repetition(
         &self,
         Waiting(permit): Waiting,
@@ -304,6 +403,10 @@ impl Admission {
 
     /// Requires that a permit holds to the end, of a request that a backend was told of before it was whole: what was
     /// told must not go on when it permits nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Admission::confirm`]; a consent that does not hold refuses in shadow mode, too.
     pub async fn holds(&self, permit: &Permit, peer: &Peer, now: Moment) -> Result<(), Refused> {
         // Not borne in shadow mode either: the backend knows the consent's id by now, and may know only of
         // one that permits (decision 11).

@@ -232,6 +232,11 @@ impl Consents {
     }
 
     /// Judges the consent that the token names.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsentError::Registry`] and [`ConsentError::NoRegistry`] mean "cannot decide". Every other
+    /// [`ConsentError`] is a refusal, and each of them can come.
     pub async fn admit(
         &self,
         token: &BoundToken,
@@ -330,6 +335,11 @@ impl Consents {
 
     /// Judges whether the caller may manage the consent that the path names: it exists and is the
     /// caller's own. Its state does not matter, a rejected consent may be read and deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsentError::Unknown`], also for what can be no id, or [`ConsentError::OtherClient`]: refusals.
+    /// [`ConsentError::Registry`] or [`ConsentError::NoRegistry`]: cannot decide.
     pub async fn admit_owner(
         &self,
         token: &BoundToken,
@@ -364,6 +374,11 @@ impl Consents {
     }
 
     /// Takes an event: what is kept of the consent that it names is ended.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::TooMany`] means "cannot decide"; every other [`EventError`] is a refusal, and each can
+    /// come. Nothing was ended then.
     pub fn take_event(&self, body: &[u8], now: Moment) -> Result<(), EventError> {
         let events = self.events.as_ref().ok_or(EventError::Unwanted)?;
         self.purge(events.judge(body, &self.changes, now)?, now);

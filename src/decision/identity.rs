@@ -141,6 +141,12 @@ impl fmt::Debug for Participant {
 
 impl Participant {
     /// Reads the end entity of a verified path, and tells `witness` which rules of the profile it breaks.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Unreadable`], [`IdentityError::Organisation`], [`IdentityError::SoftwareStatement`]
+    /// or, for a rule that is enforced, [`IdentityError::Profile`]: routes that ask for a participant refuse,
+    /// others do not.
     pub fn from_verified_path(
         path: &VerifiedPath<'_>,
         profile: &Profile,
@@ -204,6 +210,10 @@ impl Participant {
 
     /// Refuses a certificate whose notAfter lies before `now`. Validity was checked in the handshake;
     /// a connection can outlive it.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Expired`], a refusal (RFC 5280 section 4.1.2.5).
     pub fn still_valid(&self, now: Moment) -> Result<(), IdentityError> {
         // Beyond every notAfter, should it ever fail: then the certificate has expired.
         let seconds = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
@@ -272,6 +282,10 @@ impl From<Participant> for Peer {
 impl Peer {
     /// Refuses a connection whose chain is no longer trusted, whatever it asks for: a new one would not
     /// get through the handshake.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Untrusted`], a refusal that ends the connection.
     pub fn still_trusted(&self, now: Moment) -> Result<(), IdentityError> {
         match self {
             Self::Anonymous => Ok(()),
@@ -317,6 +331,12 @@ impl Peer {
     }
 
     /// The participant, if there is one and its certificate is still valid.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Absent`] without a client certificate, what the handshake found,
+    /// [`IdentityError::Expired`], or what is found by the trust that is in force now,
+    /// [`IdentityError::Untrusted`] among it: refusals that end the connection.
     pub fn participant(&self, now: Moment) -> Result<&Participant, IdentityError> {
         let Self::Certified(certified) = self else {
             return Err(IdentityError::Absent);

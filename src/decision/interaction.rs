@@ -128,6 +128,11 @@ impl InteractionRule {
     }
 
     /// Requires the id of the attempt, where the route has one.
+    ///
+    /// # Errors
+    ///
+    /// [`InteractionError::Attempt`], a refusal, if the route has one and the request has none, more than
+    /// one, or one of another form than the route's.
     pub fn require_attempt(&self, headers: &HeaderMap) -> Result<(), InteractionError> {
         if self.also.is_none() || self.attempt(headers).is_some() {
             return Ok(());
@@ -156,6 +161,35 @@ pub enum InteractionError {
 }
 
 /// What the caller sent, and the id that the exchange carries.
+///
+/// # Examples
+///
+/// A good id is echoed. For any other there is a minted one, whether or not the request is refused for it.
+///
+/// ```
+/// # use http::{HeaderMap, HeaderValue};
+/// # use portaria_decision::interaction::*;
+/// # fn main() -> Result<(), InteractionError> {
+/// let (form, missing, malformed) = (Form::Uuid, Unusable::Mint, Unusable::Refuse);
+/// let rule = InteractionRule { form, missing, malformed, also: None };
+/// let arrived = |id| HeaderMap::from_iter([(FIELD, HeaderValue::from_static(id))]);
+///
+/// let mut good = Interaction::read(&arrived("d78fc4e5-37ca-4da3-adf2-9b082bf92280"));
+/// good.satisfies(&rule)?;
+/// assert_eq!(good.id().as_str(), "d78fc4e5-37ca-4da3-adf2-9b082bf92280");
+///
+/// let mut none = Interaction::read(&HeaderMap::new());
+/// none.satisfies(&rule)?;
+/// assert!(Form::Uuid.admits(none.id().as_str().as_bytes()));
+///
+/// // An id of the 1.x specifications, on a route of a later one.
+/// let mut older = Interaction::read(&arrived("quote-1"));
+/// assert_eq!(older.id().as_str(), "quote-1", "no route is known yet");
+/// assert_eq!(older.satisfies(&rule), Err(InteractionError::Malformed));
+/// assert!(Form::Uuid.admits(older.id().as_str().as_bytes()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Interaction {
     id: InteractionId,
@@ -198,6 +232,11 @@ impl Interaction {
     }
 
     /// Judges the id by the route's rule.
+    ///
+    /// # Errors
+    ///
+    /// [`InteractionError::Missing`], [`InteractionError::Malformed`] or [`InteractionError::Repeated`], each
+    /// a refusal and each only where the rule says [`Unusable::Refuse`]. The exchange has a minted id then.
     pub fn satisfies(&mut self, rule: &InteractionRule) -> Result<(), InteractionError> {
         self.suit(rule.form);
         let Err(error) = self.received else {

@@ -13,6 +13,8 @@
 //! 2. An unknown answer is a refusal; what cannot be decided now is 503 with `Retry-After`, never 401.
 //! 3. Nothing secret or personal is `Display`, and its `Debug` says nothing.
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod packs;
 pub mod moment;
 pub mod printed;

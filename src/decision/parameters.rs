@@ -108,6 +108,12 @@ impl ParameterRules {
     pub const MOST: usize = 64;
 
     /// Judges the parts of a path, by name and as they stand in it, and a query.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, a refusal: [`ParameterError::Path`]; of the query [`ParameterError::Bounds`],
+    /// [`ParameterError::Value`], [`ParameterError::Repeated`] or, where others are refused,
+    /// [`ParameterError::Unknown`].
     pub fn check<'a>(
         &self,
         path: impl Iterator<Item = (&'a str, &'a str)>,

@@ -155,6 +155,10 @@ pub enum Destination {
 
 impl Route {
     /// Requires that it answers with a version that the caller asks for.
+    ///
+    /// # Errors
+    ///
+    /// As [`FullVersion::serves`]; never, if no version is negotiated.
     pub fn serves(&self, headers: &HeaderMap) -> Result<(), VersionError> {
         self.asks.negotiated.map_or(Ok(()), |version| version.serves(headers))
     }
@@ -206,6 +210,10 @@ pub struct FoundRoute<'a> {
 
 impl FoundRoute<'_> {
     /// Requires that the parts of the path and the query are what the route's specification publishes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ParameterRules::check`].
     pub fn fits(&self, query: Option<&str>) -> Result<(), ParameterError> {
         self.route.asks.parameters.check(self.params.iter(), query)
     }
@@ -277,6 +285,12 @@ pub struct Routes {
 impl Routes {
     /// Builds the table. `versions` maps base paths to `x-v`, for answers about paths that no route
     /// has.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Repeated`] for a method and template that stand twice, [`TableError::Overlap`] for
+    /// templates that differ only in the names of parameters: mistakes of the policies. Others that overlap
+    /// are taken, and [`Template::overlaps`] tells them.
     pub fn new(
         routes: Vec<Route>,
         versions: Vec<(Box<str>, HeaderValue)>,
@@ -326,6 +340,12 @@ impl Routes {
     }
 
     /// Finds the route of a request, in force or not. Other methods of its path are told only while they are.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError::NotFound`] or, with the methods that the path has at this door now,
+    /// [`RouteError::Method`]. Both are refusals. Whether the route is in force is not judged here, but by
+    /// [`Lifetime::check`].
     pub fn find<'a>(
         &'a self,
         method: &Method,

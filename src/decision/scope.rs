@@ -120,6 +120,11 @@ impl fmt::Debug for Scopes {
 
 impl Scopes {
     /// Collects scope tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopesError::Character`] (RFC 6749 section 3.3) or [`ScopesError::TooMany`]: the whole token is not
+    /// understood, and refused.
     pub fn new<'a>(tokens: impl Iterator<Item = &'a str>) -> Result<Self, ScopesError> {
         let mut scopes = Vec::new();
         for token in tokens {
@@ -147,12 +152,21 @@ impl Scopes {
     }
 
     /// Refuses a token without the scope of the route.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopeError::Insufficient`], a refusal (RFC 6750 section 3.1).
     pub fn require(&self, scope: &Scope) -> Result<(), ScopeError> {
         // As it is written: scopes have case (RFC 6749 section 3.3).
         if self.0.contains(&scope.0) { Ok(()) } else { Err(ScopeError::Insufficient) }
     }
 
     /// The consent that a scope `{prefix}{consentId}` names.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopesError::TwoConsents`], or [`ScopesError::Character`] if what follows the prefix can be no id:
+    /// the whole token is not understood, and refused.
     pub fn consent(&self, prefix: &str) -> Result<Option<ConsentId>, ScopesError> {
         let mut found: Option<&str> = None;
         for id in self.0.iter().filter_map(|scope| scope.strip_prefix(prefix)) {

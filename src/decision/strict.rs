@@ -15,16 +15,30 @@ pub const LONGEST_TEXT: usize = 1024;
 /// An object that takes its members one by one.
 pub trait Members: Sized {
     /// Takes the value of a member; [`skip`] for one without meaning.
+    ///
+    /// # Errors
+    ///
+    /// A value of another type than its name asks for, too long a text, or a name that must not stand there:
+    /// it refuses the whole object.
     fn take<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 }
 
 /// Reads past a value. It is parsed rather than ignored: what nests without bounds is refused too.
+///
+/// # Errors
+///
+/// A value that is no JSON, or nests deeper than the library's 128 levels: it refuses the object that it
+/// stands in.
 pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     // serde's IgnoredAny would skip it without the library's bound of 128 levels.
     map.next_value::<Value>().map(drop)
 }
 
 /// Reads a value whole, in which no member stands twice either.
+///
+/// # Errors
+///
+/// As [`skip`], or a member that stands twice in the value, at any depth.
 pub fn whole<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Value, A::Error> {
     map.next_value::<Whole>().map(|whole| whole.0)
 }
@@ -91,6 +105,11 @@ impl<'de> Visitor<'de> for WholeVisitor {
 }
 
 /// Reads a value whole, and nothing after it.
+///
+/// # Errors
+///
+/// Bytes that are no JSON or nest deeper than the library's 128 levels, a member that stands twice, at any
+/// depth, and anything behind the value.
 pub fn value(json: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice::<Whole>(json).map(|whole| whole.0)
 }
@@ -154,6 +173,11 @@ impl<'de> Deserialize<'de> for BoundedText {
 }
 
 /// The value of a member that must be a text.
+///
+/// # Errors
+///
+/// Another type, `null` among them, or more than [`LONGEST_TEXT`] bytes: it refuses the object that it stands
+/// in.
 pub fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error> {
     Ok(Some(map.next_value::<BoundedText>()?.0))
 }

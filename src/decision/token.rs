@@ -129,11 +129,19 @@ impl VerifiedToken {
     }
 
     /// Refuses a token of another grant.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Grant`], a refusal.
     pub fn require_grant(&self, grant: Grant) -> Result<(), TokenError> {
         if self.grant == grant { Ok(()) } else { Err(TokenError::Grant) }
     }
 
     /// Refuses a token whose `exp` has come.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`], a refusal (RFC 7519 section 4.1.4).
     pub fn still_valid(&self, now: Moment) -> Result<(), TokenError> {
         match self.expires_at {
             // RFC 7519 section 4.1.4: on or after `exp` a token must not be accepted, so the second itself is
@@ -217,6 +225,12 @@ impl Tokens {
     }
 
     /// Verifies the request's token and binds it to the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::NoKeys`] and [`TokenError::Introspection`] mean "cannot decide"; every other
+    /// [`TokenError`] that comes is a refusal. [`TokenError::Grant`] never does: it is
+    /// [`VerifiedToken::require_grant`]'s.
     pub async fn admit(
         &self,
         headers: &HeaderMap,
@@ -247,6 +261,10 @@ impl Tokens {
     }
 
     /// Judges again what may have ended since a token was admitted.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`] or [`TokenError::Revoked`]. Both are refusals.
     pub fn confirm(&self, token: &BoundToken, now: Moment) -> Result<(), TokenError> {
         token.token().still_valid(now)?;
         if self.revoked.contain(token.digest(), token.token().signed.as_ref()) {

@@ -49,6 +49,11 @@ impl FullVersion {
     }
 
     /// Judges what a request asks for, if it asks, of an endpoint that implements this version.
+    ///
+    /// # Errors
+    ///
+    /// [`VersionError::Malformed`] for a field that stands twice or is no version,
+    /// [`VersionError::Unsupported`] if none between `x-min-v` and `x-v` is served. Both are refusals.
     pub fn serves(self, headers: &HeaderMap) -> Result<(), VersionError> {
         let (asked, least) = (read(headers, &FIELD)?, read(headers, &LEAST)?);
         let first = Self { minor: 0, patch: 0, ..self };

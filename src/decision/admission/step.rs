@@ -167,6 +167,10 @@ pub struct Refused {
 /// Names the question that a stage's verdict answers.
 pub trait At<T> {
     /// The verdict, of a request that is at this question.
+    ///
+    /// # Errors
+    ///
+    /// The stage's own verdict, as a [`Refused`] at this question.
     fn at(self, step: Step) -> Result<T, Refused>;
 }
 

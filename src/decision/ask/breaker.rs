@@ -59,6 +59,11 @@ impl Breaker {
     }
 
     /// Asks, if the breaker lets it.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::LeftAlone`] if it is open, or if another question tries already: nothing was asked.
+    /// Else the question's own. Both mean "cannot decide".
     pub async fn ask(
         &self,
         question: impl Future<Output = Result<Reply, RemoteError>>,
@@ -71,6 +76,11 @@ impl Breaker {
 
     /// Asks unless the breaker is open, and learns nothing from it: for questions of a caller's choice, who could
     /// choose those that the service fails at, and have it left alone for all others.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError::LeftAlone`] if it is open: nothing was asked. Else the question's own. Both mean
+    /// "cannot decide".
     pub async fn ask_apart(
         &self,
         question: impl Future<Output = Result<Reply, RemoteError>>,

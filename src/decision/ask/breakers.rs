@@ -47,6 +47,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
     }
 
     /// Asks for a caller, if its breaker lets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Breaker::ask`].
     pub async fn ask(
         &self,
         caller: &K,
@@ -56,6 +60,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Breakers<K> {
     }
 
     /// Asks for a caller unless its breaker is open, which learns nothing from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Breaker::ask_apart`].
     pub async fn ask_apart(
         &self,
         caller: &K,

@@ -44,6 +44,11 @@ pub enum Held {
 
 impl Consents {
     /// Judges the consent of a request that may repeat an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consents::admit`], but that a consent was used up is no error: it is judged in all the rest, and
+    /// what is wrong there is the error.
     pub async fn admit_or_spent(
         &self,
         token: &BoundToken,

@@ -63,6 +63,12 @@ pub struct HeadReader {
 impl HeadReader {
     /// Reads the head at the beginning of `buffer`; nothing, if more is needed. A line that continues another is made
     /// part of it in the buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] for what is no head of HTTP/1 that can be read in one way (RFC 9112 sections 2.2, 4 and
+    /// 5), for more than [`LONGEST`] bytes and for more than [`MOST_FIELDS`] fields. It is the backend's
+    /// fault, and nothing behind it can be read.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Option<AnswerHead>, Malformed> {
         let Some(length) = line::find_end(buffer, self.searched) else {
             // Such a head never has the end that is looked for: refused now, not when time is up.
@@ -183,6 +189,11 @@ impl AnswerHead {
     }
 
     /// The fields as a map.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] for a name or a value that the map does not take: never for a head with the buffer that
+    /// it was read from.
     pub fn to_map(&self, buffer: &[u8]) -> Result<HeaderMap, Malformed> {
         let mut map = HeaderMap::with_capacity(self.fields.len() + 16);
         for (name, value) in &self.fields {
@@ -196,6 +207,11 @@ impl AnswerHead {
 
     /// How the body ends of an answer to a request, HEAD or another (RFC 9112 section 6.3): one length, or chunks, which
     /// override a length, or the connection's end. What never has content has none, whatever is said of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] for a length that is no number or stands twice, for any transfer coding but one
+    /// `chunked`, and for chunks in HTTP/1.0 (RFC 9112 section 6.1). Also where there is no content to frame.
     pub fn framing(&self, buffer: &[u8], is_head: bool) -> Result<Framing, Malformed> {
         let mut lengths = self.values(buffer, "content-length");
         // Judged where it frames nothing, too: a HEAD's answer tells what a GET's would be.

@@ -81,6 +81,12 @@ impl BodyReader {
 
     /// Finds what stands at the beginning of `input`, all of which belongs to the connection from here on. Whoever
     /// calls consumes what is skipped and the content before calling again.
+    ///
+    /// # Errors
+    ///
+    /// In chunks alone (RFC 9112 section 7.1): [`BodyFault::Chunk`] for what is none, [`BodyFault::TooLong`]
+    /// as soon as a size announces more than is taken, [`BodyFault::Trailer`] behind 4 KiB of trailer. Nobody
+    /// knows then where the next message begins.
     pub fn read(&mut self, input: &[u8]) -> Result<BodyRead, BodyFault> {
         match &mut self.0 {
             BodyLength::Length(left) => {
@@ -281,6 +287,11 @@ impl BodyWriter {
     }
 
     /// Writes a piece behind `out`. An empty one writes nothing: a chunk of no bytes would be the last.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAsPromised`] if the piece is longer than what is left of the promised length. Nothing of it was
+    /// written.
     pub fn write(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
         while !piece.is_empty() {
             let (now, later) = piece.split_at(self.begin(piece.len(), out)?);
@@ -293,6 +304,11 @@ impl BodyWriter {
 
     /// Writes what stands before a piece of so many bytes behind `out`; gives how many of them come next: all, unless
     /// a chunk of fewer is begun. Whoever calls says what was taken of it before calling for anything else.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAsPromised`] if the piece is longer than what is left of the promised length. Nothing was
+    /// written.
     pub fn begin(&mut self, piece: usize, out: &mut Vec<u8>) -> Result<usize, NotAsPromised> {
         let length = u64::try_from(piece).unwrap_or(u64::MAX);
         // Refused and not cut: behind its length an answer's surplus would be the next answer.
@@ -316,6 +332,10 @@ impl BodyWriter {
     }
 
     /// Notes that so many bytes were taken of the piece that was begun; gives what stands behind them.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAsPromised`] for more than is left of the promised length, or of the chunk that was begun.
     pub fn take(&mut self, taken: usize) -> Result<&'static [u8], NotAsPromised> {
         let behind = self.behind(taken);
         if let Some(left) = &mut self.left {
@@ -329,6 +349,11 @@ impl BodyWriter {
     }
 
     /// Writes the end: the only place that writes a last chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAsPromised`] if less was written than was promised, or a chunk was begun and not written to its
+    /// end. Nothing was written now, so that what was cut looks cut (RFC 9112 section 8).
     pub fn end(self, out: &mut Vec<u8>) -> Result<(), NotAsPromised> {
         // What was cut must look cut (RFC 9112 section 8): a last chunk behind half of one would make it
         // whole.

@@ -76,6 +76,11 @@ struct Facts {
 impl TrustAnchors {
     /// Takes self-signed CA certificates. An intermediate among them is an error: as an anchor it
     /// would be trusted without its issuer's consent.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError::Unreadable`], [`AnchorError::NotARoot`] or [`AnchorError::Form`] for the first
+    /// certificate that will not do, [`AnchorError::None`] if there is none: mistakes of the configuration.
     pub fn new(roots: Vec<CertificateDer<'static>>) -> Result<Self, AnchorError> {
         for (index, root) in roots.iter().enumerate() {
             let position = index + 1;
@@ -94,6 +99,11 @@ impl TrustAnchors {
     }
 
     /// Takes whatever certificates somebody declares to be anchors.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError::Unreadable`] for the first certificate that cannot be parsed, [`AnchorError::None`] if
+    /// there is none.
     pub fn as_given(roots: &[CertificateDer<'_>]) -> Result<Self, AnchorError> {
         let mut anchors = Self { known: Vec::new(), facts: Vec::new() };
         for (index, root) in roots.iter().enumerate() {

@@ -79,6 +79,11 @@ impl Name {
     }
 
     /// Reads a text.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] with the byte where the text stops being a name (RFC 4514 section 3): no `=`, an unknown
+    /// attribute, a value that is not one, a character that must be escaped. An empty text is the empty name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         text::parse(text)
     }

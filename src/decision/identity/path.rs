@@ -126,6 +126,12 @@ impl SubjectPublicKey {
 
 impl PathVerifier {
     /// Judges a chain, the end entity first, at a given time.
+    ///
+    /// # Errors
+    ///
+    /// [`PathFault`] with any [`PathReason`], a refusal: also where lists cannot tell and the configuration
+    /// does not bear that (`CrlMissing`, `CrlExpired`, `CrlInvalid`). An empty chain is
+    /// [`PathReason::Malformed`].
     pub fn verify<'a>(
         &self,
         chain: &'a [CertificateDer<'a>],
@@ -136,6 +142,10 @@ impl PathVerifier {
     }
 
     /// The intermediates of the path by which a chain holds, the end entity's issuer first.
+    ///
+    /// # Errors
+    ///
+    /// As [`PathVerifier::verify`]: a chain that does not hold has no path.
     pub fn issuers(
         &self,
         chain: &[CertificateDer<'_>],

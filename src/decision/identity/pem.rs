@@ -121,22 +121,42 @@ impl Block {
 }
 
 /// The certificates of a file in PEM, at least one.
+///
+/// # Errors
+///
+/// [`PemFault`] for a file without a certificate, with a block of another kind, or with anything that may
+/// have been meant as a block and is none (RFC 7468). No certificate of the file counts then.
 pub fn certificates(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
     all(bytes, CERTIFICATE, "certificate")
 }
 
 /// The certificates of a file in PEM, or the one of a file in DER.
+///
+/// # Errors
+///
+/// As [`certificates`]. Of a file in DER nothing is judged here: whoever parses the certificate does it.
 pub fn certificates_or_der(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
     // Authorities publish both under one suffix (.crt, .crl).
     if is_der(bytes) { Ok(vec![in_der(bytes)]) } else { certificates(bytes) }
 }
 
 /// The revocation lists of a file in PEM, at least one, or the one of a file in DER.
+///
+/// # Errors
+///
+/// [`PemFault`] for a file in PEM without a list, with a block of another kind, or with anything that may
+/// have been meant as a block and is none. No list of the file counts then. Of one in DER nothing is judged
+/// here.
 pub fn lists(bytes: &[u8]) -> Result<Vec<Block>, PemFault> {
     if is_der(bytes) { Ok(vec![in_der(bytes)]) } else { all(bytes, LIST, "revocation list") }
 }
 
 /// The one private key of a file in PEM.
+///
+/// # Errors
+///
+/// [`PemFault`] for a file without a private key, with two, with an encrypted one, or with any other block
+/// but the parameters of a curve; also for DER.
 pub fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PemFault> {
     let mut key = None;
     for block in read(bytes)? {

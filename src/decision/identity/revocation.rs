@@ -83,6 +83,10 @@ impl FetchedList {
 
     /// Puts another list in force if it is still valid and may follow the one in force: in handshakes at once,
     /// on open connections at their next request.
+    ///
+    /// # Errors
+    ///
+    /// [`ListFault::Expired`], and what [`RevocationList::may_follow`] finds. The list in force stays.
     pub fn offer(&self, list: RevocationList, now: Moment) -> Result<(), ListFault> {
         // The end of time, should it ever fail: the list has expired then.
         let at = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
@@ -177,6 +181,11 @@ impl Revocation {
     /// Refuses a list of a file that must not count: it is from the future, past its nextUpdate by more than is
     /// borne, or older than every list of its issuer and scope that `in_force` has, while nothing else here
     /// knows what those know.
+    ///
+    /// # Errors
+    ///
+    /// [`ListFault::Future`], [`ListFault::Expired`] beyond what is borne, or [`ListFault::Older`]: whoever
+    /// loads the file keeps what is in force.
     pub fn judge_file(
         &self,
         list: &RevocationList,

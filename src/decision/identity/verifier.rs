@@ -43,6 +43,10 @@ impl ClientVerifier {
     }
 
     /// Verifies a chain, the end entity first, at a given time.
+    ///
+    /// # Errors
+    ///
+    /// As [`PathVerifier::verify`]; the witness is told.
     pub fn verify<'a>(
         &self,
         chain: &'a [CertificateDer<'a>],

@@ -108,6 +108,10 @@ impl Crowd {
     }
 
     /// A place among all, for somebody of whom nothing is known yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Crowded`] of everyone. Nobody is counted then.
     pub fn enter(self: &Arc<Self>) -> Result<HeldPlace, Crowded> {
         let mut within = self.0.lock();
         let ceiling = within.ceilings.total;
@@ -119,6 +123,11 @@ impl Crowd {
     }
 
     /// A place for somebody who is known already: the same, with the crowd asked once.
+    ///
+    /// # Errors
+    ///
+    /// [`Crowded`] of the first that has no room: everyone, the address, the organisation. Nobody is counted
+    /// then.
     pub fn enter_as(
         self: &Arc<Self>,
         address: IpAddr,
@@ -155,6 +164,10 @@ pub struct HeldPlace {
 
 impl HeldPlace {
     /// It is this address', and no more that of another.
+    ///
+    /// # Errors
+    ///
+    /// [`Crowded`] of the address. The place stays one among all, and is no address' any more.
     pub fn of_address(&mut self, address: IpAddr) -> Result<(), Crowded> {
         let address = address::network(address);
         let mut within = self.crowd.0.lock();
@@ -169,6 +182,10 @@ impl HeldPlace {
     }
 
     /// It is this organisation's.
+    ///
+    /// # Errors
+    ///
+    /// [`Crowded`] of the organisation. The place stays what it was.
     pub fn of_organisation(&mut self, organisation: &OrganisationId) -> Result<(), Crowded> {
         let mut within = self.crowd.0.lock();
         let ceiling = within.ceilings.organisation;

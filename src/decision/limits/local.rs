@@ -25,6 +25,34 @@ type PerAddress =
     RateLimiter<IpAddr, DashMapStateStore<IpAddr>, GivenTime, StateInformationMiddleware>;
 
 /// The stage.
+///
+/// # Examples
+///
+/// Two requests a minute and address: the third is told when to come again, and admitted if it does.
+///
+/// ```
+/// # use std::{net::IpAddr, num::NonZeroU32, time::{Duration, SystemTime}};
+/// # use portaria_decision::{limits::{Limits, Quota}, moment::Moment, refusal::Refusal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let everyone = Quota { requests: NonZeroU32::try_from(300)?, per: Duration::from_secs(1) };
+/// let address = Quota { requests: NonZeroU32::try_from(2)?, per: Duration::from_secs(60) };
+/// let limits = Limits::new(everyone, address);
+/// let caller = IpAddr::from([192, 0, 2, 1]);
+/// let at = |seconds| Moment::at(Duration::from_secs(seconds), SystemTime::UNIX_EPOCH);
+///
+/// assert_eq!(limits.admit(caller, at(0))?.standing().remaining, 1);
+/// assert_eq!(limits.admit(caller, at(0))?.standing().remaining, 0);
+/// let refusal = Refusal::from(limits.admit(caller, at(0)).unwrap_err());
+/// assert_eq!((refusal.code(), refusal.retry_after()), ("limits_address", Some(30)));
+/// assert_eq!(refusal.status(), 429);
+///
+/// // A moment early is too early; to be refused has cost nothing, and others nothing at all.
+/// assert!(limits.admit(caller, at(29)).is_err());
+/// assert!(limits.admit(caller, at(30)).is_ok());
+/// assert!(limits.admit(IpAddr::from([192, 0, 2, 2]), at(30)).is_ok());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Limits {
     time: GivenTime,
     everyone: Everyone,
@@ -58,6 +86,10 @@ impl Limits {
     }
 
     /// A place among the requests under way, for as long as this one is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Crowd::enter_as`]: a refusal, to come again after [`Crowded::RETRY_AFTER`].
     pub fn enter(
         &self,
         address: IpAddr,
@@ -67,6 +99,11 @@ impl Limits {
     }
 
     /// Takes one cell of the address' quota and one of everyone's.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`], a refusal that says when to come again: of the address, which takes nothing then,
+    /// or of everyone, which has cost the address its cell.
     pub fn admit(&self, address: IpAddr, now: Moment) -> Result<Ticket, LimitExceeded> {
         self.time.set(now);
         // The address first: who is over its own quota takes no cell of the others'.

@@ -58,6 +58,11 @@ impl HeadParts<'_> {
     }
 
     /// Requires what every request has. `server_name` is the host that the connection was made for, if it was.
+    ///
+    /// # Errors
+    ///
+    /// The first of these, each a refusal: the fault of the wire, [`RequestError::TooManyFields`], what
+    /// [`check_fields`] finds, [`RequestError::BodyTooLarge`] if a longer body is declared.
     pub fn is_well_formed(
         &self,
         most: HeadBounds,
@@ -74,12 +79,22 @@ impl HeadParts<'_> {
     }
 
     /// Requires that the caller takes what is answered here, and writes what is read here.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::NotAcceptable`] or [`RequestError::UnsupportedMedia`], both refusals (RFC 9110
+    /// sections 15.5.7 and 15.5.16).
     pub fn is_spoken_here(&self, media: Media) -> Result<(), RequestError> {
         media::check_accepted(self.fields)?;
         media::check_content(self.fields, self.has_body, media)
     }
 
     /// A declared length that is too long is refused before the body is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::BodyTooLarge`], a refusal, if Content-Length is a greater number (RFC 9110 section
+    /// 15.5.14).
     pub fn announces_at_most(&self, bytes: u64) -> Result<(), RequestError> {
         let declared = self.fields.get(header::CONTENT_LENGTH);
         // What is no number was refused as the head was read, over HTTP/2 by the library.
@@ -91,6 +106,10 @@ impl HeadParts<'_> {
     }
 
     /// Requires the key by which an operation can be asked for twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_idempotency_key`].
     pub fn is_repeatable(&self) -> Result<(), RequestError> {
         check_idempotency_key(self.fields)
     }
@@ -100,6 +119,11 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Judges the fields that matter whatever the protocol version: exactly one plausible host, no
 /// look-alike of a framing field, no upgrade, no unknown expectation.
+///
+/// # Errors
+///
+/// The first fault, a refusal: `Host`, `Misdirected`, `Lookalike`, `Upgrade`, over HTTP/2 `TransferCoding`,
+/// `Length` or `FieldName` (RFC 9113 section 8.2), `Expectation`, all of [`RequestError`].
 pub fn check_fields(
     version: Version,
     authority: Option<&str>,
@@ -216,6 +240,11 @@ pub const IDEMPOTENCY_KEY: &str = "x-idempotency-key";
 
 /// Requires one key of the published pattern `^(?!\s)(.*)(\S)$`, at most 40 characters. The pattern
 /// needs look-around, hence by hand.
+///
+/// # Errors
+///
+/// [`RequestError::IdempotencyKeyMissing`] without the field, [`RequestError::IdempotencyKeyMalformed`] if it
+/// stands twice or is not of the pattern. Both are refusals.
 pub fn check_idempotency_key(headers: &HeaderMap) -> Result<(), RequestError> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let value = values.next().ok_or(RequestError::IdempotencyKeyMissing)?.as_bytes();

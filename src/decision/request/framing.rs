@@ -32,6 +32,12 @@ pub struct HeadLimits {
 }
 
 /// Judges a whole head, which ends in its empty line, and gives each field of it.
+///
+/// # Errors
+///
+/// The first fault, a refusal: `HeadTooLarge`, `Line`, `RequestLine`, `TooManyFields`, `Folded`, `FieldName`,
+/// `Lookalike`, `Length`, `TransferCoding`, `Host`, or `Target` with a form or a character that no path has,
+/// all of [`RequestError`]. `field` may have been called by then.
 pub fn check_head<'a>(
     head: &'a [u8],
     limits: &HeadLimits,

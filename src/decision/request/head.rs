@@ -99,6 +99,10 @@ impl RequestHead {
     }
 
     /// Reads a whole head of HTTP/1, which ends in its empty line.
+    ///
+    /// # Errors
+    ///
+    /// What [`framing::check_head`] finds, a refusal. What that lets pass, the library takes.
     pub fn read(head: Bytes, limits: &HeadLimits) -> Result<(Self, Framing), RequestError> {
         // Room for most heads, so that the map does not grow; more are admitted.
         let mut fields = HeaderMap::with_capacity(24);

@@ -74,6 +74,30 @@ enum Inside {
 type Rest<'a> = Result<&'a [u8], RequestError>;
 
 /// One body.
+///
+/// # Examples
+///
+/// Pieces may end anywhere. A name that stands twice in an object is refused, however it is written.
+///
+/// ```
+/// # use portaria_decision::request::{RequestError, json::{JsonBounds, JsonCheck}};
+/// # fn main() -> Result<(), RequestError> {
+/// let bounds = JsonBounds { depth: 8, members: 100 };
+/// let mut check = JsonCheck::new(bounds);
+/// check.take(br#"{"data":{"permiss"#)?;
+/// assert_eq!(check.finish(), Err(RequestError::JsonMalformed), "not all is here");
+/// check.take(br#"ions":["READ","READ"]}}"#)?;
+/// assert_eq!(check.finish(), Ok(()));
+///
+/// let plainly = JsonCheck::new(bounds).take(br#"{"amount":1,"amount":1000}"#);
+/// assert_eq!(plainly, Err(RequestError::JsonRepeated));
+/// let mut check = JsonCheck::new(bounds);
+/// check.take(br#"{"amount":1,"#)?;
+/// assert_eq!(check.take(br#""\u0061mount":1000"#), Err(RequestError::JsonRepeated));
+/// assert_eq!(check.take(b"}"), Err(RequestError::JsonRepeated), "it stays refused");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct JsonCheck {
     position: Position,
@@ -108,6 +132,12 @@ impl JsonCheck {
     }
 
     /// Judges the next piece.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, a refusal that stands whatever comes behind it: [`RequestError::JsonMalformed`] (RFC
+    /// 8259), [`RequestError::JsonDepth`], [`RequestError::JsonRepeated`], or [`RequestError::JsonMembers`],
+    /// also for more than 10 000 names in the objects that are open at a time.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         let mut rest = piece;
         while let Some((byte, after)) = rest.split_first() {
@@ -124,6 +154,11 @@ impl JsonCheck {
     }
 
     /// Requires that all is here.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that a piece met before, else [`RequestError::JsonMalformed`] if the body is empty or ends
+    /// within its value.
     pub fn finish(&self) -> Result<(), RequestError> {
         let may_end = match (self.position, self.fragment) {
             (Position::After, _) => true,

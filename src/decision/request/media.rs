@@ -32,6 +32,11 @@ impl Media {
 }
 
 /// Requires that JSON in UTF-8 is acceptable to the caller.
+///
+/// # Errors
+///
+/// [`RequestError::NotAcceptable`], a refusal, if Accept or Accept-Charset leaves JSON or UTF-8 out, or has
+/// bytes beyond ASCII (RFC 9110 section 12.5).
 pub fn check_accepted(headers: &HeaderMap) -> Result<(), RequestError> {
     // Before a backend is asked: what it did could not be told to the caller any more.
     if accepts(headers, &ACCEPT, json_precedence)
@@ -79,6 +84,11 @@ fn charset_fits(parameter: &str) -> bool {
 }
 
 /// Requires that a body, if there is one, is of the route's media in UTF-8 without content coding.
+///
+/// # Errors
+///
+/// [`RequestError::UnsupportedMedia`], a refusal, for a body of another type or charset, of two types, with a
+/// content coding, or, where the media is not JSON, without a type (RFC 9110 sections 8.3 and 8.4).
 pub fn check_content(
     headers: &HeaderMap,
     has_body: bool,

@@ -54,6 +54,11 @@ impl fmt::Debug for Target<'_> {
 
 impl<'a> Target<'a> {
     /// Judges a path and a query.
+    ///
+    /// # Errors
+    ///
+    /// Any of [`TargetError`], a refusal: the path is none ([`TargetError::Form`]), or could name another
+    /// resource to another reader. In the query only characters are judged ([`TargetError::Character`]).
     pub fn parse(path: &'a str, query: Option<&'a str>) -> Result<Self, TargetError> {
         if !path.starts_with('/') {
             return Err(TargetError::Form);

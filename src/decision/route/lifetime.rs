@@ -56,6 +56,11 @@ impl Lifetime {
     }
 
     /// Requires that the endpoint exists now.
+    ///
+    /// # Errors
+    ///
+    /// [`RouteError::NotYetAvailable`] or [`RouteError::Retired`]: refusals, which a caller reads as a path
+    /// that is not there.
     pub fn check(&self, now: Moment) -> Result<(), RouteError> {
         if self.begins.is_some_and(|begins| now.unix_seconds() < begins) {
             return Err(RouteError::NotYetAvailable);

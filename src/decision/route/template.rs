@@ -38,6 +38,11 @@ pub struct Template {
 
 impl Template {
     /// Parses a template.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError::Slashes`], [`TemplateError::Literal`], [`TemplateError::Parameter`] or
+    /// [`TemplateError::Repeated`] of the first segment that will not do: a mistake of the policy.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let rest = text.strip_prefix('/').ok_or(TemplateError::Slashes)?;
         let mut segments = Vec::new();

@@ -51,6 +51,11 @@ pub struct NotUnderstood;
 
 impl Carrying {
     /// Reads the terms of the consent that the token names elsewhere, or there.
+    ///
+    /// # Errors
+    ///
+    /// [`NotUnderstood`] if what the token says of its consent is incomplete, stands twice, has another type
+    /// or an unknown state, or is of another consent than the token names: the token is refused.
     pub fn read(
         &self,
         claims: &Value,

@@ -17,6 +17,10 @@ impl<'a> PresentedToken<'a> {
     }
 
     /// The token.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Malformed`], a refusal, for bytes that no token has (RFC 6750 section 2.1).
     pub fn token(self) -> Result<&'a str, TokenError> {
         let text = std::str::from_utf8(self.0).map_err(|_| TokenError::Malformed)?;
         if is_token68(text) { Ok(text) } else { Err(TokenError::Malformed) }
@@ -24,6 +28,11 @@ impl<'a> PresentedToken<'a> {
 }
 
 /// Finds what is presented as the token.
+///
+/// # Errors
+///
+/// [`TokenError::Missing`], [`TokenError::Repeated`], [`TokenError::Malformed`] without a blank,
+/// [`TokenError::Scheme`], or [`TokenError::TooLong`] for more than `longest` bytes. All are refusals.
 pub fn find(headers: &HeaderMap, longest: usize) -> Result<PresentedToken<'_>, TokenError> {
     let mut fields = headers.get_all(header::AUTHORIZATION).iter();
     let field = fields.next().ok_or(TokenError::Missing)?;

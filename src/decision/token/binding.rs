@@ -38,6 +38,11 @@ impl BoundToken {
 }
 
 /// Binds a token to the participant of the connection that it arrived on.
+///
+/// # Errors
+///
+/// [`TokenError::OtherCertificate`] (RFC 8705 section 3) or [`TokenError::OtherParticipant`]. Both are
+/// refusals.
 pub fn bind(
     token: Arc<VerifiedToken>,
     digest: Digest,

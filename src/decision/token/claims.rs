@@ -116,6 +116,12 @@ pub enum ClaimsSource {
 
 impl Claims {
     /// Holds the claims against the rules.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, a refusal: `Type`, `Issuer`, `Audience`, `Expired`, `NotYetValid`, `Lifetime` or
+    /// `Unbound` of [`TokenError`], or [`TokenError::Claims`] where a claim is missing, is none, or
+    /// contradicts another.
     pub fn judge(
         self,
         source: ClaimsSource,

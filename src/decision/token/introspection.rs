@@ -77,6 +77,12 @@ impl Introspector {
     }
 
     /// Asks about one token, which an organisation's participant sent.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Introspection`] if there is no answer, or none that is understood: cannot decide. What
+    /// [`Claims::judge`] finds in an answer, a refusal. `active: false` is no error here, but
+    /// [`Introspection::Inactive`].
     pub async fn ask(
         &self,
         token: &str,

@@ -98,6 +98,11 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     /// Verifies a signature in base64url. A key declared for another algorithm verifies nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Algorithm`] if the key is not for this one, [`TokenError::Signature`] if the signature
+    /// is not its own or is no base64url. Both are refusals.
     pub fn verify(
         &self,
         algorithm: Algorithm,
@@ -165,6 +170,11 @@ impl KeysOfName {
     }
 
     /// The key that verifies an algorithm. Where that is left open, nothing can be decided.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::NoKeys`] if two keys of the name verify it: cannot decide. [`TokenError::Algorithm`], a
+    /// refusal, if none does.
     pub fn key(&self, algorithm: Algorithm) -> Result<&VerifyingKey, TokenError> {
         if self.ambiguous.contains(&algorithm) {
             // 503 and not 401: the token may be good, and the fault is the set's.
@@ -191,6 +201,11 @@ struct JwkSet {
 
 impl KeySet {
     /// Parses a JSON Web Key Set, for tokens of the `accepted` algorithms.
+    ///
+    /// # Errors
+    ///
+    /// As [`survey`]; [`KeySetError::Empty`] if no key can be used, [`KeySetError::Ambiguous`] if none can be
+    /// told from another one. What that makes of the last good set is decided by whoever keeps it.
     pub fn parse(json: &[u8], accepted: &[Algorithm]) -> Result<Self, KeySetError> {
         let mut by_kid: HashMap<String, KeysOfName> = HashMap::new();
         let mut all = KeysOfName::default();
@@ -235,6 +250,11 @@ impl KeySet {
 }
 
 /// What becomes of each key of a set.
+///
+/// # Errors
+///
+/// [`KeySetError::Malformed`] or [`KeySetError::TooMany`]. A key that cannot be used is no error: its verdict
+/// says why.
 pub fn survey(json: &[u8], accepted: &[Algorithm]) -> Result<Vec<Surveyed>, KeySetError> {
     let document: JwkSet = serde_json::from_slice(json).map_err(KeySetError::Malformed)?;
     // Before any key is judged: comparing each with the others takes the square of their number.

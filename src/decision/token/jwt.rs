@@ -55,6 +55,11 @@ impl Members for Header {
 
 impl Header {
     /// The algorithm, if it is an accepted one.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Header`] without `alg`, [`TokenError::Algorithm`] for any other than the accepted ones.
+    /// Both are refusals.
     pub fn algorithm(&self, accepted: &[Algorithm]) -> Result<Algorithm, TokenError> {
         let name = self.algorithm.as_deref().ok_or(TokenError::Header)?;
         let algorithm = Algorithm::parse(name).filter(|named| accepted.contains(named));
@@ -68,6 +73,10 @@ impl Header {
 
     /// Refuses another type than the accepted ones, which are media types without `application/`, in any case
     /// (RFC 7515 section 4.1.9); an empty one stands for a token that does not say its type.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Type`], a refusal.
     pub fn require_type(&self, accepted: &[String]) -> Result<(), TokenError> {
         let kind = self.kind.as_deref().unwrap_or_default();
         let prefix = kind.get(.."application/".len()).unwrap_or_default();
@@ -96,17 +105,30 @@ impl<'a> Parts<'a> {
     }
 
     /// The header.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Header`], a refusal, for no base64url, no JSON object, a member twice, or a parameter
+    /// that must not be there: `crit` (RFC 7515 section 4.1.11), `b64`, `zip`, `cty`.
     pub fn header(&self) -> Result<Header, TokenError> {
         let json = URL_SAFE_NO_PAD.decode(self.header).map_err(|_| TokenError::Header)?;
         strict::read(&json, Header::default()).ok_or(TokenError::Header)
     }
 
     /// The payload. Nothing is known of who wrote it.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Claims`], a refusal, for no base64url. What it decodes to is not looked at.
     pub fn payload(&self) -> Result<Vec<u8>, TokenError> {
         URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Claims)
     }
 
     /// Verifies the signature.
+    ///
+    /// # Errors
+    ///
+    /// As [`VerifyingKey::verify`].
     pub fn verify(&self, key: &VerifyingKey, algorithm: Algorithm) -> Result<(), TokenError> {
         key.verify(algorithm, self.signed.as_bytes(), self.signature)
     }

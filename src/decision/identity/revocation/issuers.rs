@@ -102,6 +102,12 @@ impl ListIssuer {
 impl ListIssuers {
     /// Takes anchors and other authorities; gives the position, counted from 1 in its own slice, of one that is
     /// none.
+    ///
+    /// # Errors
+    ///
+    /// The position of the first that cannot be parsed or is no authority (RFC 5280 section 4.2.1.9), anchors
+    /// before others: a mistake of the configuration. Of anchors that
+    /// [`TrustAnchors::new`](crate::identity::TrustAnchors::new) took, none is.
     pub fn new(
         anchors: &[CertificateDer<'_>],
         others: &[CertificateDer<'_>],
@@ -136,6 +142,11 @@ impl ListIssuers {
     }
 
     /// Reads the lists of a file, each of which one of them signed; or what is wrong with each that is not.
+    ///
+    /// # Errors
+    ///
+    /// One [`ListMisfit`] for a file that [`pem::lists`] refuses, else one for each list that is none, or
+    /// that no entitled issuer signed. No list of the file counts then.
     pub fn read_file(
         &self,
         bytes: &[u8],
@@ -157,6 +168,12 @@ impl ListIssuers {
     }
 
     /// Reads the one list, in DER or PEM, that a distribution point gave and one of them signed.
+    ///
+    /// # Errors
+    ///
+    /// [`ListFault::Pem`], [`ListFault::Form`], also for two lists, [`ListFault::UnknownIssuer`],
+    /// [`ListFault::KeyUsage`] or [`ListFault::BadSignature`]. Age is not judged here, and the list in force
+    /// stays.
     pub fn read(&self, bytes: &[u8], source: &str) -> Result<RevocationList, ListFault> {
         let blocks = pem::lists(bytes)?;
         // One point, one list: of two nobody could say which follows the one in force.
@@ -219,6 +236,12 @@ fn mark_trusted(issuers: &mut [ListIssuer]) {
 impl RevocationList {
     /// Refuses a list that may not take the place of the one in force, at a time in seconds. Its age is
     /// judged elsewhere: an expired list is not put in force anew, but stays the newest that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`ListFault::Future`] more than five minutes ahead, [`ListFault::OtherScope`], or
+    /// [`ListFault::Older`], also if it is as old and does not revoke all that the one in force does (RFC
+    /// 5280 section 6.3.3).
     pub fn may_follow(&self, in_force: Option<&Self>, at: i64) -> Result<(), ListFault> {
         if self.this_update > at + SKEW {
             return Err(ListFault::Future);

@@ -174,6 +174,12 @@ impl std::fmt::Debug for RevocationList {
 
 impl RevocationList {
     /// Reads a list in DER.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError::Unreadable`] for what is no list or has no CRLNumber, [`ListError::Unsupported`],
+    /// [`ListError::Critical`] or [`ListError::Twice`] (RFC 5280 section 5): the list must not be used at
+    /// all.
     pub fn parse(der: &[u8], source: &str) -> Result<Self, ListError> {
         Self::of(&ListOutline::read(der).ok_or(ListError::Unreadable)?, der, source)
     }
@@ -209,6 +215,11 @@ impl RevocationList {
     }
 
     /// Reads the lists of a file, whoever signed them.
+    ///
+    /// # Errors
+    ///
+    /// [`ListMisfit`] of the file, or of the first list that [`RevocationList::parse`] refuses. No list of
+    /// the file counts then.
     pub fn read_all(bytes: &[u8], source: &str) -> Result<Vec<Self>, ListMisfit> {
         let read = |block: pem::Block| {
             let list = Self::parse(&block.der, source);

@@ -97,11 +97,21 @@ impl Reference {
     }
 
     /// Judges the next piece.
+    ///
+    /// # Errors
+    ///
+    /// What [`JsonCheck::take`](super::JsonCheck::take) finds, once: what comes behind a refusal says
+    /// nothing.
     pub fn take(&mut self, piece: &[u8]) -> Result<(), RequestError> {
         piece.iter().try_for_each(|byte| self.step(*byte))
     }
 
     /// Requires that all is here.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::JsonMalformed`] if the body is empty or ends within its value. A refusal of before is
+    /// not kept.
     pub fn finish(&self) -> Result<(), RequestError> {
         let may_end = match self.position {
             ReferencePosition::After => true,

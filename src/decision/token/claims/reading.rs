@@ -123,6 +123,11 @@ pub fn is_known(name: &str) -> bool {
 
 impl Claims {
     /// Parses a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Claims`] for no JSON object, a member twice, or a claim of another type than the
+    /// standard's. It refuses a token; of an answer of introspection it means that nothing can be decided.
     pub fn parse(json: &[u8], rules: &ClaimRules) -> Result<Self, TokenError> {
         // Only where somebody reads them: values are allocated, and strangers send tokens.
         let rest = rules.carrying.is_some().then(|| Value::Object(Map::new()));
