@@ -236,7 +236,8 @@ pub enum Peer {
 pub struct Certified {
     identity: Result<Participant, IdentityError>,
     watch: Option<WatchedChain>,
-    certificate_fields: OnceLock<Option<CertificateFields>>,
+    /// Once they can be told: what is not certain at one request may be at the next.
+    certificate_fields: OnceLock<CertificateFields>,
     server_name: Option<Box<str>>,
     dismissed: AtomicBool,
 }
@@ -326,8 +327,13 @@ impl Peer {
         };
         let watch = certified.watch.as_ref()?;
         // Judged once more for the path, as a chain may have several: only the one that holds is shown.
-        let present = || CertificateFields::new(watch.end_entity()?, &watch.issuers(now)?);
-        certified.certificate_fields.get_or_init(present).as_ref()
+        match certified.certificate_fields.get() {
+            Some(known) => Some(known),
+            None => {
+                let fields = CertificateFields::new(watch.end_entity()?, &watch.issuers(now)?)?;
+                Some(certified.certificate_fields.get_or_init(|| fields))
+            }
+        }
     }
 
     /// The participant, if there is one and its certificate is still valid.

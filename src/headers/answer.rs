@@ -84,18 +84,23 @@ impl AnswerFields<'_> {
         fields: &mut impl Fields,
     ) {
         for (name, value) in &head.fields {
-            let mut lower = [0; LONGEST_NAME];
+            let (mut short, long);
             let name = name.of(buffer);
-            let Some(part) = lower.get_mut(..name.len()) else {
-                // Longer than any that is kept back.
-                let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-                fields.passed(&name, value.of(buffer));
-                continue;
+            let name = match name.len() <= LONGEST_NAME {
+                true => {
+                    short = [0; LONGEST_NAME];
+                    let part = short.get_mut(..name.len()).unwrap_or_default();
+                    part.copy_from_slice(name);
+                    part.make_ascii_lowercase();
+                    // A token is ASCII.
+                    std::str::from_utf8(part).unwrap_or_default()
+                }
+                // Rare, and kept back like any other: what the gateway owns are beginnings of names, too.
+                false => {
+                    long = String::from_utf8_lossy(name).to_ascii_lowercase();
+                    long.as_str()
+                }
             };
-            part.copy_from_slice(name);
-            part.make_ascii_lowercase();
-            // A token is ASCII.
-            let name = std::str::from_utf8(part).unwrap_or_default();
             let leaves = may_leave(name) && (keeps_cookies || name != "set-cookie");
             // Asked last: most answers have no Connection field, and it is walked through for each name.
             let is_of_connection = || nominates(head.values(buffer, "connection"), name);
@@ -203,6 +208,30 @@ mod tests {
         Server: IIS\r\nX-Powered-By: ASP.NET\r\nKeep-Alive: timeout=5\r\nConnection: X-Hop, content-type\r\n\
         Connection: close\r\nX-Hop: 1\r\nX-Portaria-Client-Id: forged\r\nTransfer-Encoding: chunked\r\n\
         Date: then\r\nX-V: 9\r\nX-Frame-Options: ALLOW\r\nSet-Cookie: a\r\nContent-Length: 5\r\n\r\n";
+
+    #[test]
+    fn a_long_name_is_held_to_the_same_rules() {
+        let long = |begin: &str| format!("{begin}{}", "a".repeat(LONGEST_NAME));
+        let (own, hop, good) = (long("X-Portaria-"), long("X-Hop-"), long("x-good-"));
+        let sent = format!(
+            "HTTP/1.1 200 OK\r\n{own}: 1\r\n{hop}: 2\r\n{good}: 3\r\nConnection: {hop}\r\n\r\n"
+        );
+        let mut buffer = sent.into_bytes();
+        let head = HeadReader::default().read(&mut buffer).unwrap().unwrap();
+        let interaction = InteractionId::mint();
+        let facts = AnswerFacts {
+            interaction: &interaction,
+            attempt: None,
+            version: None,
+            lifetime: None,
+            standing: None,
+        };
+        let mut told = HeaderMap::new();
+        let own_fields = Own::Passed { head: &head, buffer: &buffer, keeps_cookies: false };
+        AnswerFields { own: own_fields, facts }.tell(&mut told);
+        let is_there = |name: &str| told.contains_key(name.to_ascii_lowercase().as_str());
+        assert_eq!([&own, &hop, &good].map(|name| is_there(name)), [false, false, true]);
+    }
 
     #[test]
     fn an_answer_keeps_its_own_fields_only() {

@@ -51,7 +51,7 @@ pub fn write(out: &mut Vec<u8>, request: &Outgoing<'_>) -> Result<(), Forbidden>
         }
     }
     // Not only left out: without the field any coding is acceptable (RFC 9110 section 12.5.3).
-    if *is_plain && head.fields.contains_key(header::ACCEPT_ENCODING) {
+    if *is_plain {
         out.field("accept-encoding", b"identity");
     }
     if passing.admits(&header::COOKIE) {

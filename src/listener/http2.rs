@@ -18,7 +18,7 @@ use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use http::uri::Scheme;
-use http::{Request, Version};
+use http::{Method, Request, Version};
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
@@ -216,8 +216,12 @@ fn arrival(
     longest: usize,
 ) -> (Arrival, RecvStream) {
     let (parts, body) = request.into_parts();
-    // One without a scheme is CONNECT.
-    let is_spoken = parts.uri.scheme().is_some_and(|s| *s == Scheme::HTTPS || *s == Scheme::HTTP);
+    // The library requires a scheme of all but CONNECT, and drops it where there is no authority: such a request
+    // names its host in a field (RFC 9113 section 8.3.1).
+    let is_spoken = match parts.uri.scheme() {
+        Some(scheme) => *scheme == Scheme::HTTPS || *scheme == Scheme::HTTP,
+        None => parts.method != Method::CONNECT && parts.uri.authority().is_none(),
+    };
     let target = match parts.uri.path_and_query() {
         Some(target) => Bytes::copy_from_slice(target.as_str().as_bytes()),
         None => Bytes::new(),

@@ -398,6 +398,28 @@ async fn each_client_behind_a_hop_has_a_quota_of_its_own() {
     assert_eq!(lab.recorded().len(), 4);
 }
 
+/// A request that is refused for its form is its sender's, whatever stands before what the hop has added.
+#[tokio::test]
+async fn what_nobody_could_read_is_charged_to_who_sent_it() {
+    let limits = "\n[limits]\nper_address = { requests = 2, per = \"1h\" }\n";
+    let lab = lab_with(|config| with(HOPS)(config) + limits).await;
+    let lines: [&[&str]; 4] = [
+        &["a_b, 198.51.100.7"],
+        &["203.0.113.1", "\"x\", 198.51.100.7"],
+        // The third of one client.
+        &["(, 198.51.100.7"],
+        &["203.0.113.1", "198.51.100.8"],
+    ];
+    for (lines, status) in lines.into_iter().zip([400, 400, 429, 400]) {
+        let request =
+            lines.iter().fold(Request::get(OPEN), |r, line| r.with("X-Forwarded-For", line));
+        let bytes = request.with("Host", "localhost").with("Host", "localhost").to_bytes();
+        let answer = lab.http1().await.exchange(&bytes).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{lines:?}");
+    }
+    lab.assert_untouched();
+}
+
 #[tokio::test]
 async fn a_hop_may_be_who_a_header_names() {
     let keys = "proxy_protocol = { from = [\"127.0.0.1\"] }\n\

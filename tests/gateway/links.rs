@@ -104,6 +104,9 @@ async fn a_caller_that_accepts_compression_gets_its_links_too() {
         assert_eq!(link, format!("https://api.seguradora.example{OPEN}"));
         assert_eq!(lab.last_recorded().field("accept-encoding"), Some("identity"));
     }
+    // Whoever says nothing accepts any coding (RFC 9110 section 12.5.3).
+    lab.send(&Request::get(&format!("{OPEN}?lab=compressed"))).await;
+    assert_eq!(lab.last_recorded().field("accept-encoding"), Some("identity"));
     let plain = crate::harness::lab().await;
     let request = Request::get(&format!("{OPEN}?lab=compressed")).with("Accept-Encoding", "gzip");
     let response = plain.http1().await.exchange(&request.to_bytes()).await.unwrap();

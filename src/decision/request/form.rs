@@ -7,6 +7,8 @@
 //! Leaves to others: how a head is read from the wire (`listener`), the target ([`super::target`]), what the media fields
 //! say ([`super::media`]), the interaction id (`interaction`), the version (`version`), the token (`token`).
 
+use std::net::Ipv6Addr;
+
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
@@ -145,12 +147,12 @@ pub fn check_fields(
     if version == Version::HTTP_2 {
         check_fields_of_http2(headers)?;
     }
-    match headers.get(header::EXPECT) {
-        // RFC 9110 section 10.1.1 has 417 for it; the one expectation that exists has no case.
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(RequestError::Expectation)
-        }
-        _ => Ok(()),
+    // RFC 9110 section 10.1.1 has 417 for it; the one expectation that exists has no case. Each line, for a list may
+    // come in several.
+    let is_met = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    match headers.get_all(header::EXPECT).iter().all(is_met) {
+        true => Ok(()),
+        false => Err(RequestError::Expectation),
     }
 }
 
@@ -222,7 +224,10 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     };
     let literal = host.strip_prefix(b"[").and_then(|h| h.strip_suffix(b"]"));
     let host_fits = match literal {
-        Some(address) => address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        // RFC 3986 section 3.2.2; other versions of IP and zones name nobody here.
+        Some(address) => {
+            std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+        }
         None => host.iter().all(in_host),
     };
     !host.is_empty()

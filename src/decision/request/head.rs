@@ -150,7 +150,11 @@ impl RequestHead {
         let is_address = |b: &u8| b.is_ascii_alphanumeric() || b"-.:,[] ".contains(b);
         let name = crate::address::FORWARDED_FOR;
         for line in field_lines(received).filter(|line| is_whole && is_field(line, name.as_str())) {
-            append(&mut fields, name.clone(), Some(line).filter(|l| l.iter().all(is_address)));
+            // A line that a caller began with anything goes on with what the balancer added: what is no address's
+            // becomes a character that none has, and ends the trail there as it does in a good head.
+            let plain = |b: &u8| if is_address(b) { *b } else { b'-' };
+            let line: Vec<u8> = line.iter().map(plain).collect();
+            append(&mut fields, name.clone(), Some(&line));
         }
         // `asked_for` gives letters alone, so that the default is never met.
         let method = Method::from_bytes(method).unwrap_or(Method::GET);

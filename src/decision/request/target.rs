@@ -184,13 +184,13 @@ fn is_dots(part: &str) -> bool {
     }
 }
 
-/// `%2e`, `%2f`, `%5c` or a control character behind a second layer of encoding.
+/// `%2e`, `%2f`, `%5c`, `%3b` or a control character behind a second layer of encoding.
 fn hides_an_encoding(decoded: &str) -> bool {
     decoded.split('%').skip(1).any(|after| {
         after
             .get(..2)
             .and_then(hexadecimal)
-            .is_some_and(|b| b.is_ascii_control() || b"./\\%".contains(&b))
+            .is_some_and(|b| b.is_ascii_control() || b"./\\%;".contains(&b))
     })
 }
 
@@ -270,6 +270,9 @@ mod tests {
             ("/a%5cb", E::Disguise),
             ("/%252e%252e/b", E::Disguise),
             ("/%252f", E::Disguise),
+            // Decoded twice, its parameters taken away, it is `..`.
+            ("/a/..%253b/b", E::Disguise),
+            ("/a/x%253By", E::Disguise),
             ("/%2500", E::Disguise),
             ("/%ff", E::Utf8),
             ("/%c3%28", E::Utf8),

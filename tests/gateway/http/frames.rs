@@ -172,6 +172,13 @@ async fn what_the_library_lets_pass_is_refused_here() {
     // An authority is Host enough, and stands once.
     eventually("it is asked", || async { backend.asked().len() == 1 }).await;
     assert_eq!(backend.asked()[0].field("host"), Some("localhost"));
+    // So is Host alone, of a request that was one of HTTP/1 before (RFC 9113 section 8.3.1).
+    let mut translated = without(":authority");
+    translated.push(("host", "localhost"));
+    connection.ask(3, &translated, END_STREAM).await;
+    assert!(connection.answer(3).await.is_some());
+    eventually("it is asked again", || async { backend.asked().len() == 2 }).await;
+    assert_eq!(backend.asked()[1].field("host"), Some("localhost"));
     lab.assert_unpoisoned("frames").await;
 }
 
