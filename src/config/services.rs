@@ -101,8 +101,8 @@ fn read_authentication(
         ),
     ];
     for (keys, of, name) in keys {
+        // Of a method that is not understood nothing is known to be without effect.
         for key in
-            // Of a method that is not understood nothing is known to be without effect.
             keys.iter().filter(|key| method.is_some_and(|method| method != of) && table.has(key))
         {
             let text = format!("has no effect with this client_auth, accepted: {name}");

@@ -72,6 +72,7 @@ pub fn write(files: &[CaseFile], directory: &Path) -> Result<(), Vec<Mistake>> {
     let reject = |path: &Path, text: &str| {
         Place::of_file(&path.display().to_string(), &mistakes).reject(text);
     };
+    // All are looked at before one is written: half a set of cases would pass for a whole one.
     let paths: Vec<PathBuf> = files.iter().map(|file| directory.join(&file.name)).collect();
     for path in &paths {
         if std::fs::read_to_string(path).is_ok_and(|text| !text.starts_with(MARK)) {
@@ -145,6 +146,7 @@ impl DraftCase {
 }
 
 fn quoted(text: &str) -> String {
+    // TOML has no `\u{7f}`; what policies may name has no character that is escaped so.
     format!("{text:?}")
 }
 
@@ -230,6 +232,7 @@ fn of_days(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
     let case = |name, expect, (day, shift): (Date, Duration)| {
         let mut case = good.named(name, expect);
         case.lines.retain(|line| !line.starts_with("clock"));
+        // No case has a clock before 1970, which a Unix time has no word for.
         let clock = midnight(day).checked_add(shift).filter(|at| at.unix_timestamp() >= 0)?;
         case.lines.push(format!("clock = {:?}", written(clock)));
         Some(case)
@@ -248,6 +251,7 @@ fn in_force(route: &Route) -> Option<OffsetDateTime> {
         first.is_none_or(|first| first <= *at) && last.is_none_or(|last| *at < last)
     };
     let before_last = last.map(|last| last - Duration::SECOND);
+    // Not the present: a file must read the same on whichever day it is written.
     [Some(CLOCK), first, before_last].into_iter().flatten().find(fits)
 }
 

@@ -118,6 +118,7 @@ impl PolicySource {
 
     /// The limits, the profile and the rules of the configuration; if there is none, the defaults.
     fn judging(&self, config: &Path) -> Result<Judging, Vec<Mistake>> {
+        // Without --policies they are the configuration's: then that it is missing is told.
         match config.exists() || self.policies.is_none() {
             true => Judging::of(config),
             false => Ok(Judging::defaults()),
@@ -267,5 +268,6 @@ pub fn schema(of: SchemaOf) -> CommandAnswer {
 }
 
 fn to_json(answer: &impl serde::Serialize) -> String {
+    // Fails only for maps whose keys are no texts, and no answer has one.
     serde_json::to_string_pretty(answer).unwrap_or_default()
 }

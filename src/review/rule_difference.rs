@@ -128,6 +128,7 @@ impl<'a> Asking<'a> {
         self.days(&good, &instants, &open)?;
         let in_force: Vec<OffsetDateTime> =
             open.iter().filter(|(_, open)| *open == [true; 2]).map(|(at, _)| *at).collect();
+        // Of two rules that are never in force together nothing differs but their days.
         let Some(first) = in_force.first() else { return Ok(()) };
         let dimensions = rules.dimensions(self.bench.max_body());
         let survey = Survey::new(&rules, dimensions, *first, self.bench)?;

@@ -92,6 +92,7 @@ impl Survey {
                 let is_certain = self.is_said_on_every_listener(facts, code);
                 return Ok(facts.refuse(is_certain.then(|| code.to_owned()), PATH.to_owned()));
             }
+            // No request is known that the second set admits, so there is nothing to vary.
             Some(_) => return Ok(Word::Unknown(PATH.to_owned())),
             None => {}
         }
@@ -142,6 +143,7 @@ impl Survey {
             variation.is_any_fault && Some(step.stage()) == stage
         };
         let mut causes = self.causes(facts, exactly);
+        // Second, for what stands for all of a stage would explain each of its codes.
         if causes.is_empty() {
             causes = self.causes(facts, like_it);
         }

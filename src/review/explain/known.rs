@@ -92,6 +92,7 @@ impl GivenServices {
         let missing = match table {
             "consent" => Missing::Consent,
             "token.introspection" => Missing::Introspection,
+            // Whatever else asks is an issuer's table, of which there may be several.
             _ => Missing::KeySet,
         };
         Arc::new(GivenService { known: self.clone(), missing })

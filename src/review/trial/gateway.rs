@@ -130,6 +130,7 @@ impl TrialGateway {
         };
         let mut headers = case.headers.clone();
         if let Some(token) = &case.token {
+            // Beside what `headers` has of it: that two of them are refused can be a case.
             headers.append(header::AUTHORIZATION, self.bearer(token, &chain)?);
         }
         self.registry.tell(case.consents.as_deref());
@@ -290,6 +291,7 @@ fn tokens(authority: &TrialAuthority) -> Option<Tokens> {
 
 /// A request like this one was admitted, and a backend answered 201.
 async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) {
+    // One that is refused reached no backend, and consumed nothing.
     let Ok(permit) = rehearsal::judge(admission, request, now).await else { return };
     if let (Access::Consented { to: ConsentUse::Initiate, .. }, Some(consent)) =
         (&permit.route().asks.access, permit.consent())
