@@ -257,6 +257,7 @@ impl AuthorizationServer {
         }
         let token = request.parameter("token").unwrap_or_default();
         let claims = self.opaque.lock().get(&token).cloned();
+        // RFC 7662 section 2.2: a token that has expired is not active, whatever else is known of it.
         let live = |claims: &Value| claims["exp"].as_u64().is_none_or(|exp| exp > now());
         let mut claims = match claims {
             Some(claims) if live(&claims) && !self.revoked.lock().contains(&token) => claims,

@@ -94,6 +94,7 @@ impl Backend {
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                // Where it fails answers come later, and no test asks why.
                 let _ = stream.set_nodelay(true);
                 let state = shared.clone();
                 state.connections.fetch_add(1, Ordering::Relaxed);
@@ -129,6 +130,7 @@ async fn serve(mut stream: TcpStream, state: BackendState) -> Result<()> {
             return Ok(());
         };
         state.requests.fetch_add(1, Ordering::Relaxed);
+        // Only for tests: of a lab that serves for days, it would grow for ever.
         if state.records {
             state.recorded.lock().push(request.clone());
         }
@@ -157,6 +159,7 @@ async fn serve(mut stream: TcpStream, state: BackendState) -> Result<()> {
             "HTTP/1.1 {status} Whatever\r\ncontent-type: {media}\r\n{verbose}\
              content-length: {length}\r\n\r\n"
         );
+        // RFC 9110 section 8.6: no Content-Length in a 204.
         let head = if status == 204 { head.replace("content-length: 0\r\n", "") } else { head };
         stream.write_all(&[head.as_bytes(), &body].concat()).await?;
     }

@@ -47,6 +47,7 @@ impl Store {
             status: status.to_owned(),
             permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
             client_id: client_id.to_owned(),
+            // What Open Finance's consents 2.2 say of one without end: this API requires an end, too.
             expiration: Some("2300-01-01T00:00:00Z".into()),
             ..StoredConsent::default()
         };

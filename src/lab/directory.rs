@@ -251,6 +251,7 @@ impl LabDirectory {
         roots.add(self.root()?)?;
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                // Metadata and keys are for everybody; the token endpoint itself asks for a certificate.
                 .allow_unauthenticated()
                 .build()?;
         let server = self.identity("server")?;
@@ -266,6 +267,7 @@ impl LabDirectory {
 pub fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
+    // One that is there keeps its mode, whatever is asked for: it must be made anew.
     let _ = std::fs::remove_file(file);
     let mut options = std::fs::OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(file);

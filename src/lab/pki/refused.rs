@@ -93,6 +93,7 @@ impl Maker<'_> {
                 self.with(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment])
             }
             PathReason::WeakKey => self.with_weak_key(),
+            // The lab's cryptography does not sign with SHA-1: only the names of the algorithm are changed.
             PathReason::WeakSignature => issuing.reissue(&self.of(issuing)?, &SHA256, &SHA1),
             PathReason::BadSignature => self.with_bad_signature(),
             PathReason::NotAnAuthority => self
@@ -163,6 +164,7 @@ impl Maker<'_> {
         let client = self.of(&self.hierarchy.issuing)?;
         let mut der = client.chain.first().ok_or("no certificate")?.to_vec();
         let last = der.last_mut().ok_or("an empty certificate")?;
+        // The last bit of the signature: everything before it is what was signed.
         *last ^= 1;
         let mut chain = client.chain.clone();
         chain.splice(..1, [CertificateDer::from(der)]);
