@@ -104,7 +104,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, InspectError> {
 
 /// The day of a time, and the time that can be compared.
 fn day(seconds: i64) -> String {
-    // A certificate may name a second that no calendar has: that is shown, and no reason to show nothing.
+    // Certificates have years of four digits, all of which the library knows.
     let day = ASN1Time::from_timestamp(seconds).ok().map(|time| time.to_datetime().date());
     day.map_or_else(|| "?".to_owned(), |day| day.to_string())
 }

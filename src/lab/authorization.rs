@@ -238,6 +238,7 @@ impl AuthorizationServer {
                 self.key_set_requests.fetch_add(1, Ordering::Relaxed);
                 ServiceResponse::json(StatusCode::OK, &self.key_set())
             }
+            // Where OpenID servers have it (RFC 8414 section 5); others have it elsewhere.
             (&Method::GET, "/.well-known/openid-configuration") => {
                 let issuer = self.keys.lock().issuer.clone();
                 let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")});
@@ -275,6 +276,7 @@ impl AuthorizationServer {
     fn token(&self, request: &ServiceRequest) -> ServiceResponse {
         let bad =
             |error: &str| ServiceResponse::json(StatusCode::BAD_REQUEST, &json!({"error": error}));
+        // The lab registers no clients: who has a certificate of its root is who it says.
         let (Some(client_id), Some(certificate)) =
             (request.parameter("client_id"), &request.certificate)
         else {

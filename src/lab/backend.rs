@@ -92,6 +92,7 @@ impl Backend {
         };
         let shared = state.clone();
         let task = tokio::spawn(async move {
+            // Dropped with the task, and the connections with it: a backend that is stopped is gone.
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 // Where it fails answers come later, and no test asks why.
@@ -259,6 +260,7 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
             std::future::pending::<()>().await;
         }
         ("interim", _) => {
+            // Far beyond the 16 that the gateway passes over (decision 24).
             for _ in 0..10_000 {
                 stream.write_all(raw("HTTP/1.1 103 Early Hints\r\n\r\n")).await?;
             }

@@ -182,6 +182,7 @@ impl Http1Client {
     /// Whether the other side ends the connection without sending anything more.
     pub async fn is_ended(&mut self) -> bool {
         self.buffer.is_empty()
+            // A reset or an alert ends it as close_notify does.
             && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))
     }
 

@@ -102,6 +102,7 @@ impl LabDirectory {
         for directory in ["authorities", "lists", "refused"] {
             self.make(directory)?;
         }
+        // One key for every certificate of which it does not matter: RSA keys take long to make.
         let (hierarchy, key) = (Hierarchy::new()?, rsa_key()?);
         self.write("root.pem", &hierarchy.root_one.pem())?;
         self.write("trust-anchors.pem", &hierarchy.anchors_pem())?;
@@ -289,6 +290,7 @@ fn policies_in(directory: &Path) -> Result<PathBuf> {
     };
     let found = std::fs::read_dir(directory).map(|mut entries| entries.any(is_policy));
     let what = match found {
+        // config.toml will stand in another directory, from which its relative paths start.
         Ok(true) => return Ok(directory.canonicalize().map_err(at(directory))?),
         Ok(false) => "has no policy file (*.toml)".to_owned(),
         Err(error) => format!("is no directory of policies ({error})"),

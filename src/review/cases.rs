@@ -231,6 +231,7 @@ fn of_days(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
     let after = lifetime.retired_from.map(|day| (day, Duration::ZERO));
     let case = |name, expect, (day, shift): (Date, Duration)| {
         let mut case = good.named(name, expect);
+        // TOML has a key once, and the good request may have a clock of its own.
         case.lines.retain(|line| !line.starts_with("clock"));
         // No case has a clock before 1970, which a Unix time has no word for.
         let clock = midnight(day).checked_add(shift).filter(|at| at.unix_timestamp() >= 0)?;
@@ -407,6 +408,7 @@ fn of_consented(good: &DraftCase, scope: &str, refused: String, route: &Route) -
     lacking.consents =
         vec![format!("{{ id = {consent:?}, permissions = [\"NO_SUCH_PERMISSION\"] }}")];
     let mut rejected = good.named("a consent that was rejected", &refused);
+    // Before the permissions, which the consent of every good request has.
     let status = "status = \"REJECTED\", permissions";
     rejected.consents =
         good.consents.iter().map(|c| c.replacen("permissions", status, 1)).collect();

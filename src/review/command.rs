@@ -201,6 +201,7 @@ fn replay(
     };
     match replayed {
         Ok(replay) => Ok(Ok(replay)),
+        // Exit code 1, and not 64: what was asked is right, and cannot be answered here.
         Err(ReplayError::SetUp(error)) => Ok(Err(error)),
         Err(ReplayError::Log(error)) => {
             let mistakes = Mistakes::default();

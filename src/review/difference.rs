@@ -147,6 +147,7 @@ impl Difference {
 
 fn changes(before: &Statement, after: &Statement) -> Vec<KeyChange> {
     let path = ("path", Some(before.path.as_str()), Some(after.path.as_str()));
+    // Both list the same keys in one order.
     let facts = before.facts().into_iter().zip(after.facts());
     let facts = facts.map(|((key, before), (_, after))| (key, before, after));
     std::iter::once(path)

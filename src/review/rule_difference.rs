@@ -104,6 +104,7 @@ impl<'a> Asking<'a> {
             let probe = Probe { clock: at, ..good.clone() };
             let answers = self.bench.ask(&probe)?;
             let access = Some(&route.asks.access);
+            // The first instant at which somebody notices is told; the later ones say the same.
             if self.tell(&describe(&route.asks.access), access, &probe, verdicts(&answers)) {
                 break;
             }

@@ -167,6 +167,7 @@ impl Survey {
                     continue;
                 };
                 let goes_on = before.in_force == TrialVerdict::Allow;
+                // Whether it went on depends on the day, of which a line about the rules alone says nothing.
                 let fits = facts.is_about_rules || goes_on == facts.is_borne;
                 if let Some((step, said)) = fault(before).filter(|_| fits)
                     && is_so(variation, (step, said))
@@ -223,6 +224,7 @@ impl Survey {
             // What is borne first is what the line says.
             return Ok(goes_on && !facts.is_borne && !facts.is_about_rules);
         }
+        // What went on had no fault that shadow mode does not bear.
         if facts.is_borne && !goes_on {
             return Ok(false);
         }

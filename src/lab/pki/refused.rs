@@ -38,6 +38,7 @@ impl RefusedCertificates {
         let maker = Maker {
             hierarchy,
             key,
+            // Keys of elliptic curves, here and below: RSA keys take long to make.
             late: hierarchy.root_one.issuing("portaria lab late", KeyPair::generate()?)?,
             forged: hierarchy.root_one.issuing("portaria lab forged", KeyPair::generate()?)?,
             forger: CertificationAuthority::root("portaria lab forged", KeyPair::generate()?)?,

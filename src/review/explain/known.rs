@@ -92,7 +92,7 @@ impl GivenServices {
         let missing = match table {
             "consent" => Missing::Consent,
             "token.introspection" => Missing::Introspection,
-            // Whatever else asks is an issuer's table, of which there may be several.
+            // Of issuers there are several tables, each with its position in its key.
             _ => Missing::KeySet,
         };
         Arc::new(GivenService { known: self.clone(), missing })

@@ -169,6 +169,7 @@ impl ExplainArguments {
             reject(format!("--token {file}: no token, accepted: a file with one line"))
         };
         let text = String::from_utf8(bytes).map_err(|_| no_token())?;
+        // What editors and shells write ends with a line break.
         let value = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
         Ok(Some(value.map_err(|_| no_token())?))
     }

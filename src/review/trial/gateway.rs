@@ -244,6 +244,7 @@ fn count(limits: &Limits, case: &TrialCase, wall: SystemTime) {
     for number in 0..most {
         let now = Moment::at(began + within.mul_f64(f64::from(number) / f64::from(most)), wall);
         if number < of_address {
+            // What was said of it is nobody's question: the case is about the request that comes after.
             let _ = limits.admit(case.address, now);
         }
         if number < of_others {
