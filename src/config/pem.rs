@@ -68,7 +68,7 @@ pub(super) fn chain(table: &Table<'_>, key: &'static str) -> Option<Located<Cert
     let parsed: Vec<_> =
         file.ders.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
     let is_next = |pair: &[X509Certificate<'_>]| match pair {
-        // Byte by byte, as webpki compares names: what needs more leniency fails with some clients.
+        // Byte by byte, as webpki compares names, and so whoever is built on it.
         [below, above] => below.issuer().as_raw() == above.subject().as_raw(),
         _ => true,
     };

@@ -132,7 +132,6 @@ pub(super) fn names_of(root: &Table<'_>, tables: &'static str) -> Option<Vec<Str
         table.ask_nothing_more();
         table.parsed("name", values::NAME, values::name).map(|name| name.value)
     };
-    // Where there is no table at all, that is told; nothing more is wrong with whoever names one.
     (!tables.is_empty()).then(|| tables.iter().map(name).collect())?
 }
 
