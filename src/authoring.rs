@@ -89,7 +89,6 @@ pub fn run(import: &SpecificationImport) -> Result<Imported, Vec<Mistake>> {
     let routes = work.rules.len();
     work.sort_rules();
     let mut outputs = work.outputs();
-    // Where no specification is sound, every policy would go.
     let is_all_wrong = !files.is_empty() && of_files.iter().all(Mistakes::prevent_loading);
     if mistakes.prevent_loading() || is_all_wrong {
         return Err(all(&mistakes));

@@ -233,7 +233,7 @@ fn of_days(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
         let mut case = good.named(name, expect);
         // TOML has a key once, and the good request may have a clock of its own.
         case.lines.retain(|line| !line.starts_with("clock"));
-        // No case has a clock before 1970, which a Unix time has no word for.
+        // A case has no clock before 1970: no moment of the gateway's is earlier.
         let clock = midnight(day).checked_add(shift).filter(|at| at.unix_timestamp() >= 0)?;
         case.lines.push(format!("clock = {:?}", written(clock)));
         Some(case)

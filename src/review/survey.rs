@@ -97,7 +97,7 @@ impl Survey {
         mut places: [VariationAt; 2],
         bench: &mut Bench,
     ) -> Result<Vec<Option<String>>, SetUpError> {
-        // Both orders of asking are one question: each asked once, for each costs signatures.
+        // Both orders of asking are one question, which is asked once.
         places.sort_unstable();
         if let Some(known) = self.pairs.get(&(side, places)) {
             return Ok(known.clone());

@@ -215,7 +215,7 @@ fn read_consent(table: &Table<'_>, clock: OffsetDateTime) -> Option<KnownConsent
 
 fn read_before(table: &Table<'_>) -> Before {
     let count = |key| {
-        // Each of them is counted by itself.
+        // Each of them is counted by itself: so many are a bound on how long a case takes.
         let most = 1_000_000;
         table.number(key, 0, most).and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
     };
