@@ -83,6 +83,7 @@ pub fn run(import: &SpecificationImport) -> Result<Imported, Vec<Mistake>> {
         mistakes.take().into_iter().chain(files).collect::<Vec<_>>()
     };
     let clashing = policy::reject_overlaps(&work.rules);
+    // Which of the two is right nobody knows: both files stay as they are.
     work.held.extend(clashing);
     work.look_at_rulings();
     let routes = work.rules.len();
@@ -173,6 +174,7 @@ impl<'a> Work<'a> {
             self.add(specification);
         }
         if own.prevent_loading() {
+            // What was added of it goes, too: half a specification would take away the other half's routes.
             self.rules.truncate(before);
             match read.and_then(|specification| specification.base().ok()) {
                 Some(base) => drop(self.held.insert(base)),
@@ -213,6 +215,7 @@ impl<'a> Work<'a> {
                 let why = format!("{} in the registry", stage.as_str());
                 let operations = specification.count_operations();
                 self.left_out.insert((format!("{name} {version}"), why), operations);
+                // The successor has the same base path, and its policy must not go.
                 if !registry.has_successor(name, version) {
                     self.bases.extend(specification.base().ok());
                 }
@@ -256,6 +259,7 @@ impl<'a> Work<'a> {
                 }
             },
         };
+        // The version is what answers carry as x-v: it must not contradict the path.
         if version.split('.').next() != Some(&policy.major) {
             let major = &policy.major;
             let text = format!("are of version {major}, accepted: that of {version}");
@@ -263,6 +267,7 @@ impl<'a> Work<'a> {
         }
         policy.is_deprecated |= stage == Some(VersionStage::Deprecated);
         let stage = stage.map(|stage| format!(", {}", stage.as_str())).unwrap_or_default();
+        // It stands in a comment, which a line break would end.
         let title: String = title.chars().filter(|c| !c.is_control()).collect();
         policy.sources.insert(format!("{name} {version} ({title}){stage}"));
         policy.scopes.extend(specification.scopes.iter().cloned());
@@ -313,6 +318,7 @@ impl<'a> Work<'a> {
             let existing = Existing::read(directory, name, self.mistakes);
             for rule in &mut policy.rules {
                 let kept = existing.upstream(&rule.method, &rule.path);
+                // The file's own before the usual one: the operator may have changed it by hand.
                 let upstream = self.import.upstream.as_deref().or(kept).unwrap_or(UPSTREAM);
                 rule.keys.insert("upstream", upstream.to_owned());
             }

@@ -156,6 +156,7 @@ fn project<T>(
     let mut errors = mistakes.take();
     // Of the file itself, and not of those that it names.
     let file = path.display().to_string();
+    // Without a key: the file cannot be read or is no TOML, which concerns everybody.
     let concerns = |mistake: &Mistake| mistake.key.is_empty() || is_about_it(mistake);
     errors
         .retain(|mistake| mistake.prevents_loading() && mistake.file == file && concerns(mistake));
@@ -191,7 +192,9 @@ fn read_policies(
 ) -> Part<PolicySettings> {
     let webhook = consent.and_then(|consent| consent.webhook.as_ref());
     let events = webhook.and_then(|webhook| Some((webhook.route()?, mistakes.at(webhook.at()))));
+    // Where `[consent]` is wrong nothing is loaded; the policies are read on for their own mistakes.
     let stale_for = consent.map(|consent| consent.stale_for).unwrap_or_default();
+    // Of all tables, not of those that are right: a policy is not wrong for naming one that is.
     let names = traffic::names_of(root, "upstreams");
     let names: Option<Vec<&str>> =
         names.as_ref().map(|names| names.iter().map(String::as_str).collect());

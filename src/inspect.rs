@@ -104,6 +104,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, InspectError> {
 
 /// The day of a time, and the time that can be compared.
 fn day(seconds: i64) -> String {
+    // Certificates have years of four digits, all of which the library knows.
     let day = ASN1Time::from_timestamp(seconds).ok().map(|time| time.to_datetime().date());
     day.map_or_else(|| "?".to_owned(), |day| day.to_string())
 }

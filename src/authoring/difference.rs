@@ -96,6 +96,7 @@ impl View {
         let mut differences = common.iter().map(of_route);
         let first = differences.next().unwrap_or_default();
         let everywhere = differences.fold(first, |all, one| &all & &one);
+        // Of a single route, "every route" would say less than its name.
         let everywhere = if common.len() > 1 { everywhere } else { BTreeSet::new() };
         changes.extend(everywhere.iter().map(|change| format!("~ every route: {change}")));
         let routes: BTreeSet<_> = self.routes.keys().chain(new.routes.keys()).collect();

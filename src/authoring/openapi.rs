@@ -93,6 +93,7 @@ impl Specification {
         let reject = |node: Option<&Node>, key: &str, what: &str| {
             Place::at(&file, node.map_or(1, Node::line), key, mistakes).reject(what);
         };
+        // 3.1 means other things by the same words (JSON Schema 2020-12): null types, $ref beside others.
         if !root.text_of("openapi").is_some_and(|version| version.starts_with("3.0.")) {
             let node = root.get("openapi");
             reject(node, "openapi", "is no OpenAPI 3.0, accepted: openapi: 3.0.x");
@@ -154,6 +155,7 @@ impl Specification {
         let (Some(base), Some(paths)) = (base, paths) else {
             return Vec::new();
         };
+        // Before they are read: each is held against every other one for overlaps.
         if self.count_operations() > MOST_OPERATIONS {
             let text = format!("has too many operations, accepted: up to {MOST_OPERATIONS}");
             self.reject(paths.line(), "paths", text);
@@ -315,6 +317,7 @@ fn is_full(version: &str) -> bool {
 
 /// The path of a server's URL, without a slash at its end.
 fn path_of(url: &str) -> Option<String> {
+    // A variable of the server (OpenAPI 3.0, Server Object): which path it makes cannot be told.
     if url.contains('{') {
         return None;
     }

@@ -65,6 +65,7 @@ impl Existing {
         if self.text == text {
             return None;
         }
+        // Read again before it is written: what is no TOML must not replace a policy that is.
         let new = match text.as_deref().map(View::parse) {
             Some(Ok(view)) => view,
             None => View::default(),

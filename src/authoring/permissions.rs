@@ -38,6 +38,7 @@ impl PermissionTable {
     pub(super) fn parse<'a>(prose: &str, paths: impl Iterator<Item = &'a str>) -> Self {
         let mut rows: BTreeMap<PathAndMethod, BTreeSet<String>> = BTreeMap::new();
         let mut strange = Vec::new();
+        // What stands above the first heading that is a path is prose.
         let mut path = None;
         for line in prose.lines().map(str::trim) {
             if line.starts_with('#') {
@@ -64,6 +65,7 @@ impl PermissionTable {
         let below = below.map(|rest| if rest.is_empty() { "/" } else { rest });
         let mut found = BTreeSet::new();
         for path in [Some(path), below].into_iter().flatten() {
+            // A row without a method of a path with several might mean any of them.
             let any = (methods == 1).then_some(None);
             for method in [Some(Some(method.to_owned())), any].into_iter().flatten() {
                 let row = (path.to_owned(), method);
@@ -113,6 +115,7 @@ const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OP
 /// `- GET: **PERMISSION**` or `- permissions: **PERMISSION**`: the method, if one is named, and the permissions.
 /// Nothing, if a line does not begin like a row, or only begins a list of rows.
 fn row(line: &str) -> Option<(Option<String>, Vec<String>)> {
+    // Two asterisks begin bold text, and no list.
     let listed = line.strip_prefix(['-', '*', '+']).filter(|rest| !rest.starts_with('*'))?;
     let is_mark = |c: char| c.is_whitespace() || "*`:,;|()[]\"'–—".contains(c);
     let mut words = listed.split(is_mark).filter(|word| !word.is_empty());

@@ -65,6 +65,7 @@ impl Policy {
 
     /// Brings it into the form in which it is written.
     pub(super) fn arrange(&mut self) {
+        // Sorted: a specification that was only rearranged changes no policy.
         self.rules.sort_by_key(|rule| (rule.path.clone(), order(&rule.method)));
         for name in SAID_ONCE.into_iter().chain(SAID_FOR_ALL) {
             let mut values: BTreeMap<&str, usize> = BTreeMap::new();

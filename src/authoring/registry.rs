@@ -63,6 +63,7 @@ impl VersionRegistry {
             let stage = VersionStage::ALL.into_iter().find(|known| known.as_str() == stage);
             match (entry.text_of("group"), entry.text_of("version"), stage) {
                 (Some(group), Some(version), Some(stage)) => {
+                    // As it stands if it is none: then no specification has it, and it is in nobody's way.
                     let version = full_version(version).unwrap_or_else(|| version.to_owned());
                     let key = (group.to_owned(), version.clone());
                     if stages.insert(key, stage).is_some_and(|other| other != stage) {

@@ -142,6 +142,7 @@ impl Ruling {
             return Some(usize::MAX);
         }
         let is_above = |below: &&String| {
+            // By whole segments: /a/b is not below /a/bc, nor /ab below /a.
             path.strip_prefix(below.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };

@@ -70,6 +70,7 @@ pub(super) fn settle(
         decided: BTreeSet::new(),
         unknown: Vec::new(),
     };
+    // First, for what is left out need not be understood.
     if let Some(left_out) = rulings.about(&operation.method, &settling.path, LEFT_OUT) {
         return Settled::LeftOut(left_out.index);
     }
@@ -135,6 +136,7 @@ impl Settling<'_> {
         match self.operation.security.as_slice() {
             [] => Err("the specification asks for no token".to_owned()),
             [one] => Ok(one.clone()),
+            // All of them, which is stricter than the one that the specification lets a caller choose.
             several if self.decided("security", None).is_some() => Ok(Requirement::all(several)),
             _ => Err("the specification has alternatives".to_owned()),
         }
@@ -202,6 +204,7 @@ impl Settling<'_> {
             None => {}
         }
         let told = match self.operation.method.as_str() {
+            // GET is safe (RFC 9110 section 9.2.1): it consumes nothing.
             "GET" => Ok("read".to_owned()),
             method => Err(format!("{method} may or may not consume the consent")),
         };

@@ -33,6 +33,7 @@ pub(super) fn specifications(sources: &[PathBuf], mistakes: &Mistakes) -> Vec<Pa
         }
     }
     files.sort();
+    // A file may be named, and stand in a directory that is named as well.
     files.dedup();
     files
 }
@@ -40,6 +41,7 @@ pub(super) fn specifications(sources: &[PathBuf], mistakes: &Mistakes) -> Vec<Pa
 fn walk(directory: &Path, deeper: usize, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
+        // Of the link itself: a directory that a link leads to is not walked, so there is no circle.
         let (path, kind) = (entry.path(), entry.file_type()?);
         let is_yaml = path.extension().is_some_and(|name| name == "yaml" || name == "yml");
         if kind.is_dir() && deeper > 0 {
@@ -71,6 +73,7 @@ pub(super) fn read(file: &Path, most: u64, mistakes: &Mistakes) -> Option<String
 
 fn read_bounded(file: &Path, most: u64) -> std::io::Result<Option<String>> {
     let mut text = String::new();
+    // One more than the bound, or a file of just that size could not be told from a longer one.
     let bytes = File::open(file)?.take(most + 1).read_to_string(&mut text);
     match bytes {
         // A character that the bound cuts in two is no fault of the file's.

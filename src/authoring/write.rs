@@ -119,6 +119,7 @@ fn in_words(ruling: &Ruling) -> String {
 fn keys(text: &mut String, order: &[&'static str], keys: &PolicyKeys) {
     for name in order {
         match keys.get(name) {
+            // Tables and arrays are written as they will stand; everything else is a text.
             Some(value) if value.starts_with(['{', '[']) => {
                 line(text, &format!("{name} = {value}"))
             }

@@ -43,6 +43,7 @@ impl Node {
     /// Reads a document.
     pub(super) fn parse(text: &str) -> Result<Self, YamlFault> {
         let mut builder = Builder::default();
+        // Events, and no loader: a tree is built of what `take` lets pass, while it is read.
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| YamlFault {

@@ -29,6 +29,7 @@ pub(super) fn warn_below_quota(place: &Place, under_way: Ceilings, quota: u32) {
 pub(super) fn read_ceilings(limits: Option<&Table<'_>>) -> (Ceilings, Ceilings) {
     let descriptors = descriptors::limit();
     let under_way = limits.and_then(|limits| limits.table("under_way"));
+    // A quarter here and a half below: the rest is for logs, stores and the admin endpoint (decision 21).
     let under_way = read(under_way.as_ref(), MOST_UNDER_WAY.min(descriptors / 4), MOST_OF_ONE);
     let table = limits.and_then(|limits| limits.table("connections"));
     let most = MOST_CONNECTIONS.min(descriptors / 2);

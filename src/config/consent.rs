@@ -103,10 +103,12 @@ pub(super) fn read_consents(
     settings.memory = read_memory(&table);
     settings.breaker = breaker::read(&table);
     settings.stale_for = read_stale_for(&table);
+    // Kept as long as the most patient class bears it; each request asks how old it may be for its own.
     settings.memory.stale_for = settings.stale_for.0.into_iter().flatten().max();
     let names = traffic::names_of(root, "listeners");
     settings.webhook = read_webhook(&table, listeners, names.as_deref());
     settings.teller = table.word_or_default("source");
+    // A path may name a consent of the caller's, which no token tells of.
     if settings.teller == ConsentSource::Registry || table.has("registry") {
         settings.registry = endpoint::read(&table, "registry", Needs::default());
     }
@@ -196,6 +198,7 @@ fn read_members(table: &Table<'_>, settings: &mut ConsentSettings) {
     replace(&mut members.expiration, "expiration");
     replace(&mut members.created, "created");
     replace(&mut members.client_id, "client_id");
+    // After `read_rules`, which puts the preset's there.
     members.linked = pointer("linked").or(members.linked.take());
     let mut of_enrollments =
         MemberPointers { id: settings.enrollments.members.id.clone(), ..members.clone() };

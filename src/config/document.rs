@@ -51,6 +51,7 @@ impl Document {
                 return Some(Self { directory, ..Self::of_text(&file, text, mistakes) });
             }
             Ok(Err(error)) => match error.as_bytes() {
+                // A byte order mark (RFC 2781 section 3.2): in an editor such a file looks as it should.
                 [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "is UTF-16, accepted: UTF-8".to_owned(),
                 _ => "is not UTF-8, accepted: UTF-8".to_owned(),
             },
@@ -150,6 +151,7 @@ impl<'a> Table<'a> {
     }
 
     fn entry(&self, key: &'static str) -> Option<(&'a TomlValue<'a>, Place)> {
+        // Before it is looked for: what an unknown key's complaint lists is what the table could have had.
         self.asked.borrow_mut().push(key);
         let (name, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
         let line = self.document.line_of(name.span().start);
@@ -199,6 +201,7 @@ impl<'a> Table<'a> {
     /// A string that must be there.
     pub fn required(&self, key: &'static str, accepted: &str) -> Option<Located<String>> {
         let found = self.string(key, accepted);
+        // One of another type, or with a variable that is not set, was told already.
         if found.is_none() && !self.has(key) {
             self.place(key).reject(format!("is missing, accepted: {accepted}"));
         }
@@ -235,6 +238,7 @@ impl<'a> Table<'a> {
         let accepted = format!("a whole number from {least} to {most}");
         let found = self.value(key, &accepted, |value| {
             let integer = value.as_integer()?;
+            // The parser leaves integers as text: one beyond 64 bits is out of bounds, not of another type.
             Some(i128::from_str_radix(integer.as_str(), integer.radix()).ok())
         })?;
         let number = found.value.and_then(|number| u64::try_from(number).ok());
@@ -364,6 +368,7 @@ fn expand(text: &str) -> Result<String, Unexpanded> {
             None => (inner, None),
         };
         match (std::env::var(variable), default) {
+            // Once: what a variable holds may have a `${` of its own, a password for one.
             (Ok(value), _) => expanded.push_str(&value),
             (Err(_), Some(default)) => expanded.push_str(default),
             (Err(_), None) => return Err(Unexpanded::NotSet(variable.to_owned())),

@@ -70,6 +70,7 @@ pub(super) fn read_at(
 ) -> Option<EndpointSettings> {
     let timeout = table.duration_or_default("timeout");
     let is_secure = url.as_ref().is_some_and(|url| url.value.scheme() == "https");
+    // Of a URL that is not understood it is not known whether it would have TLS: nothing is said of that.
     let identity = read_identity(table, needs.certificate, is_secure || url.is_none());
     let trust_anchors = match is_secure {
         true => pem::certificates(table, "trust_anchors").map(|anchors| anchors.value.ders),
@@ -129,6 +130,7 @@ fn read_identity(
     }
     if !is_secure {
         let at = if table.has("certificate") { "certificate" } else { "" };
+        // Asked for, or it would be told as an unknown key besides.
         table.has("private_key");
         table.place(at).reject("client certificates need TLS, accepted: an https:// URL");
         return None;

@@ -88,6 +88,7 @@ fn read_issuer(table: &Table<'_>, common: &Common<'_>) -> Option<IssuerSettings>
     let issuer = table.required_parsed("issuer", ISSUER, is_given);
     let keys = match table.table("jwks") {
         Some(jwks) => Some(read_keys(&jwks, issuer.as_ref(), common)?),
+        // Of another type, which is told: not to be taken for an issuer of opaque tokens alone.
         None if table.has("jwks") => return None,
         None => None,
     };
@@ -119,6 +120,7 @@ fn read_keys(
         OriginSettings::File(_) => None,
         OriginSettings::Url(endpoint) | OriginSettings::Metadata(endpoint) => Some(endpoint),
     };
+    // One timeout for the whole read: with discovery two questions are asked within it.
     pace.timeout = endpoint.map_or(FILE_TIMEOUT, |endpoint| endpoint.timeout);
     let directory = endpoint.and(common.directory).map(Path::to_owned);
     let algorithms = common.algorithms.to_vec();
@@ -130,6 +132,7 @@ fn read_pace(table: &Table<'_>) -> Option<Pace> {
     let refresh_interval = table.duration_or_default("refresh_interval");
     let stale_for = table.duration_or_default("stale_for");
     let lookup_cooldown = table.duration_or_default("lookup_cooldown");
+    // A set would end before it is read again: no token could be verified though nothing failed.
     if stale_for < refresh_interval {
         let place = table.place(if table.has("stale_for") { "stale_for" } else { "" });
         place.reject("ends before refresh_interval does, accepted: a stale_for that does not");
@@ -163,6 +166,7 @@ fn read_url(table: &Table<'_>) -> Option<FoundAt> {
 }
 
 fn read_discovery(table: &Table<'_>, issuer: Option<&Located<String>>) -> Option<FoundAt> {
+    // Whoever writes it means another origin, and has named none.
     if table.boolean("discovery") == Some(false) {
         table.place("discovery").reject("says nothing, accepted: true, or file, or url instead");
     }
@@ -181,6 +185,7 @@ fn read_discovery(table: &Table<'_>, issuer: Option<&Located<String>>) -> Option
 }
 
 fn url_of(issuer: &Located<String>) -> Option<Url> {
+    // RFC 8414 section 2: an issuer has no query, and no fragment, which `values::url` refuses.
     let url = values::url(&issuer.value).filter(|url| url.query().is_none());
     if url.is_none() {
         issuer.place.reject(format!("cannot be discovered, accepted: {ISSUER_URL}"));

@@ -53,6 +53,7 @@ pub(super) fn read_listeners(root: &Table<'_>) -> Vec<ListenerSettings> {
             table.place("name").reject(text);
         }
         let taken = listeners.iter().any(|other: &ListenerSettings| {
+            // Port 0 is whichever is free, and never the same twice.
             other.address == listener.address && listener.address.port() != 0
         });
         if taken {

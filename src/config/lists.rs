@@ -70,6 +70,7 @@ pub(super) fn read_files(
     for name in &names {
         let path = table.directory().join(name);
         let source = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        // The other files are read all the same, so that all mistakes are told at once.
         let Some(bytes) = pem::read(&path, &place, LISTS) else {
             is_whole = false;
             continue;

@@ -47,6 +47,7 @@ pub(super) fn certificates(table: &Table<'_>, key: &'static str) -> Option<Locat
     let lines: Vec<usize> = blocks.iter().flatten().map(|block| block.line).collect();
     let ders: Vec<_> = blocks.ok()?.into_iter().map(pem::Block::into_certificate).collect();
     let is_none = |der: &CertificateDer<'_>| {
+        // The parser stops at the end of the certificate, whatever follows it in the block.
         !X509Certificate::from_der(der).is_ok_and(|(after, _)| after.is_empty())
     };
     if let Some(none) = ders.iter().position(is_none) {
@@ -67,6 +68,7 @@ pub(super) fn chain(table: &Table<'_>, key: &'static str) -> Option<Located<Cert
     let parsed: Vec<_> =
         file.ders.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
     let is_next = |pair: &[X509Certificate<'_>]| match pair {
+        // Byte by byte, as webpki compares names, and so whoever is built on it.
         [below, above] => below.issuer().as_raw() == above.subject().as_raw(),
         _ => true,
     };
@@ -75,6 +77,7 @@ pub(super) fn chain(table: &Table<'_>, key: &'static str) -> Option<Located<Cert
         place.reject(format!("{at} is not the issuer of the one before it ({below}), {accepted}"));
         return None;
     }
+    // Alone it is borne: `openssl req -x509` marks what it makes as an authority's.
     if parsed.len() > 1 && parsed.first().is_some_and(|first| first.is_ca()) {
         place.reject(format!("{} is an authority's certificate, {accepted}", file.at(1)));
         return None;
@@ -135,6 +138,7 @@ pub(super) fn symmetric_key<const LENGTH: usize>(
     let Located { value: file, place } = path(table, key, &accepted)?;
     let bytes = read(&file, &place, &accepted)?;
     look_at_permissions(&file, &place);
+    // No file is both: base64 of so many bytes is a third longer.
     let raw = <[u8; LENGTH]>::try_from(bytes.as_slice()).ok();
     let found = raw.or_else(|| STANDARD.decode(bytes.trim_ascii()).ok()?.try_into().ok());
     if found.is_none() {

@@ -141,6 +141,7 @@ fn list(directory: &Path) -> std::io::Result<Listed> {
             _ => listed.files.push(path),
         }
     }
+    // `read_dir` has no order: mistakes and the places of routes would differ from start to start.
     listed.files.sort();
     listed.hidden.sort();
     Ok(listed)
@@ -187,6 +188,7 @@ impl Reader<'_> {
         if let Some((route, place)) = events {
             self.routes.push((Route { index: self.routes.len(), ..route }, place));
         }
+        // After the route of events, whose path a policy could else take.
         self.reject_overlaps();
         self
     }
@@ -269,6 +271,7 @@ impl Reader<'_> {
             check_scope(table, access, head.scopes.as_deref());
         }
         let kind = read_kind(table, consent_parameter.as_ref().is_some_and(Option::is_some));
+        // The first `?` stands behind the last key: one that was never asked for would be told as unknown.
         let (head, template, release, content) = (head?, template?, release?, content?);
         let class = class?;
         Some(Route {
@@ -328,6 +331,7 @@ fn demand(table: &Table<'_>, said: [bool; OF_FILE_OR_ROUTE.len()]) {
 }
 
 fn full_template(head: &Head, path: &Located<String>) -> Option<Template> {
+    // By itself first: "b" below "/a" would else be the valid path "/ab".
     let parsed = Template::parse(&path.value)
         .and_then(|_| Template::parse(&format!("{}{}", head.base_path, path.value)));
     parsed

@@ -7,6 +7,7 @@ use crate::listener::handover::MeetingPlace;
 /// Reads `[server]`.
 pub(super) fn read_server(root: &Table<'_>) -> ServerSettings {
     let table = root.table_or_none("server");
+    // Which heeds the CPU quota of a container (cgroups) and the affinity of the process.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = table.whole("threads").and_then(|threads| usize::try_from(threads).ok());
     ServerSettings {

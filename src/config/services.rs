@@ -101,6 +101,7 @@ fn read_authentication(
         ),
     ];
     for (keys, of, name) in keys {
+        // Of a method that is not understood nothing is known to be without effect.
         for key in
             keys.iter().filter(|key| method.is_some_and(|method| method != of) && table.has(key))
         {
@@ -127,6 +128,7 @@ fn read_assertion(table: &Table<'_>, client_id: Option<String>) -> Option<Authen
     );
     let (client_id, key, audience) = (client_id?, key?, audience?.value);
     let key_id = key_id.map(|key_id| key_id.value);
+    // Made to be thrown away: a key that cannot sign is a mistake of the file, not of the first question.
     if Assertion::new(&client_id, &audience, key_id.as_deref(), &key.value).is_none() {
         key.place.reject("is no key for PS256, accepted: an RSA key of at least 2048 bits");
         return None;

@@ -34,6 +34,7 @@ pub(super) fn read_certificates(
             is_whole = false;
             continue;
         };
+        // The first certificate with a name is presented for it: this one would never be.
         if other.presented.names.iter().all(|name| names.contains(name)) {
             table.place("certificate").reject(
                 "has no host name that those before it do not have, accepted: a certificate with one",

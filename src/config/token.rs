@@ -181,6 +181,7 @@ fn read_directory(table: &Table<'_>) -> Option<PathBuf> {
     let shown = directory.display();
     let fault = match last_good::is_writable(&directory) {
         Err(error) => Some(format!("cannot be written to ({error})")),
+        // Whoever may write there says whose tokens are good at the next start.
         Ok(()) if last_good::is_open_to_everybody(&directory).unwrap_or(true) => {
             Some("can be written to by everybody on the machine".to_owned())
         }

@@ -40,6 +40,7 @@ pub(super) fn read_http(root: &Table<'_>) -> HttpSettings {
     let table = root.table_or_none("http");
     let body_timeout = table.duration_or_default("body_timeout");
     let write_timeout = table.duration_or_default("write_timeout");
+    // Where `usize` is narrower, no head that could be held is longer either.
     let head_size = usize::try_from(table.size_or_default("max_head_size")).unwrap_or(usize::MAX);
     HttpSettings {
         wire: WireLimits {
@@ -112,6 +113,7 @@ fn read_quota(table: &Table<'_>, floor: Quota) -> Quota {
         requests: requests.unwrap_or(floor.requests),
         per: per.map_or(floor.per, |per| per.value),
     };
+    // As rates, for the legal 500 in a minute may be written as 30000 in an hour.
     let rate = |q: Quota| f64::from(q.requests.get()) / q.per.as_secs_f64();
     if rate(quota) < rate(floor) {
         let (requests, per) = (floor.requests, floor.per.as_secs());
@@ -193,6 +195,7 @@ fn read_upstream(table: &Table<'_>) -> Option<UpstreamTable> {
         name: name?.value,
         servers: Vec::new(),
         server_names: servers.clone(),
+        // No table is plain HTTP; one that is wrong must not become it.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         host: host.map(|host| host.value),
         public_url: public_url.map(|url| url.value),
@@ -264,6 +267,7 @@ fn read_servers(table: &Table<'_>) -> Option<Located<Vec<String>>> {
         return None;
     }
     let is_server = |text: &str| {
+        // From the right: an IPv6 address has colons of its own.
         let parts = text.rsplit_once(':');
         parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     };

@@ -45,6 +45,7 @@ pub(super) fn read_trust(table: &Table<'_>) -> Option<TrustSettings> {
     let anchors = roots.and_then(read_anchors);
     let revocation = match table.table("revocation") {
         Some(table) => Some(read_revocation(&table, certificates.as_deref())?),
+        // Of another type, which is told: it must not pass for nobody being looked up.
         None if table.has("revocation") => return None,
         None => None,
     };
@@ -60,6 +61,7 @@ fn read_anchors(roots: Located<Certificates>) -> Option<TrustAnchors> {
     });
     let anchors = anchors.ok()?;
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
+    // A warning: the other roots of the file admit their clients all the same.
     if anchors.earliest_expiry().is_some_and(|expiry| expiry < now) {
         place.warn("has an expired root, which admits nobody");
     }
@@ -81,6 +83,7 @@ fn read_revocation(
     let points = points::read(table, authorities.as_ref());
     let missing = table.choice("missing", |text| match text {
         "refuse" => Some(Leniency::Refuse),
+        // What was never there has no time from which to count.
         "allow" => Some(Leniency::AllowFor(Duration::MAX)),
         _ => None,
     });

@@ -43,6 +43,7 @@ pub fn size(text: &str) -> Option<u64> {
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
+    // `parse` alone would take a plus sign.
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     Some((number.parse().ok()?, unit))
@@ -59,6 +60,7 @@ pub fn name(text: &str) -> Option<String> {
 pub fn network(text: &str) -> Option<IpNet> {
     let single = || text.parse().ok().map(|address: IpAddr| address.into());
     let network: IpNet = text.parse().ok().or_else(single)?;
+    // `ipnet` takes 10.0.0.1/8 as well: whether one address or 16 million were meant cannot be told.
     (network.addr() == network.network()).then_some(network)
 }
 
@@ -67,6 +69,8 @@ pub fn url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let fits = matches!(url.scheme(), "http" | "https")
         && url.has_host()
+        // A secret stands in a file of its own, where it is not printed; a fragment reaches no server
+        // (RFC 3986 section 3.5).
         && url.username().is_empty()
         && url.password().is_none()
         && url.fragment().is_none();

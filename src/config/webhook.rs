@@ -131,6 +131,7 @@ impl WebhookSettings {
     /// The route by which they come.
     pub(super) fn route(&self) -> Option<Route> {
         let template = Template::parse(&self.path).ok()?;
+        // A registry is no client of the ecosystem, and knows nothing of its ids.
         let mint = Unusable::Mint;
         let label = template.to_string().into();
         let interaction =
@@ -152,8 +153,10 @@ impl WebhookSettings {
                 parameters: ParameterRules::default(),
                 negotiated: None,
                 consent_parameter: None,
+                // An event asks for no consent: it tells of one.
                 inquiry: Inquiry { kind: ConsentKind::Consent, stale_for: None },
             },
+            // On its own listener alone: strangers of a public one could else try signatures.
             bounds: Bounds {
                 max_body: None,
                 lifetime: Lifetime::default(),
@@ -161,6 +164,7 @@ impl WebhookSettings {
                 listener: Some(self.listener),
             },
             answers: Answers {
+                // Every answer has an x-v (OPIN, HTTP headers); of this API there has been one version.
                 version: HeaderValue::from_static("1.0.0"),
                 errors: ErrorForm::Common,
                 revokes_tokens: false,

@@ -108,6 +108,7 @@ fn name_of(error: &IdentityError) -> &'static str {
         IdentityError::Profile(rule) => rule.name(),
         IdentityError::Unreadable => "malformed",
         IdentityError::Expired => "expired",
+        // Not of a certificate whose path was verified just before.
         IdentityError::Untrusted(_) | IdentityError::Absent => "unknown_issuer",
     }
 }
@@ -192,6 +193,7 @@ fn sources(question: &ChainQuestion) -> Result<Result<Sources, UnusableFile>, In
     };
     let lists: Result<Vec<_>, InspectError> = question.crl.iter().map(list).collect();
     let lists: Result<Vec<_>, UnusableFile> = lists?.into_iter().collect();
+    // All files are opened before any is judged: one that cannot be read is an error, and no verdict.
     Ok((|| {
         let mut chain = chain?;
         chain.extend(more.transpose()?.into_iter().flatten());
@@ -226,6 +228,7 @@ fn judge(
     let paths = PathVerifier {
         anchors,
         rules,
+        // Without lists nobody is looked up: of an empty set everybody's authority would lack its list.
         revocation: (!question.crl.is_empty()).then(|| Arc::new(revocation)),
         algorithms: provider().signature_verification_algorithms,
     };

@@ -33,11 +33,13 @@ pub fn ask(config: &Path, id: &str) -> Result<Records, InspectError> {
     let runtime = runtime.map_err(|error| gone(error.to_string()))?;
     let url = Url::parse(&format!("http://{address}{}", DECISIONS.trim_end_matches('/')));
     let url = url.map_err(|error| gone(error.to_string()))?;
+    // Without TLS: the admin listener is on loopback, which `config` makes sure of.
     let remote = Remote::new(Endpoint { url, tls: None, timeout: PATIENCE });
     let remote = remote.map_err(|error| gone(error.to_string()))?;
     let answer = runtime
         .block_on(remote.ask(Question::get(&[id])))
         .map_err(|error| gone(error.to_string()))?;
+    // What is no list comes of something else at that address, which keeps no record.
     let records: Vec<Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
     if records.is_empty() { Err(InspectError::NoDecision) } else { Ok(Records(records)) }
 }
@@ -75,6 +77,7 @@ fn text(record: &Value, name: &str) -> String {
 /// Each question that was asked, and what became of it; nothing, if the record does not tell.
 fn steps(record: &Value) -> String {
     let read = |name: &str| record.get(name).cloned().unwrap_or_default();
+    // The gateway may be of another version, with steps that this one does not know: what is left is told.
     let asked: Vec<Step> = serde_json::from_value(read("asked")).unwrap_or_default();
     let end: Option<Step> = serde_json::from_value(read("step")).unwrap_or_default();
     let notes: Vec<Note> = serde_json::from_value(read("notes")).unwrap_or_default();

@@ -78,6 +78,7 @@ pub fn run(import: &AnchorImport) -> Result<String, InspectError> {
         collect(source, digests.as_ref(), &mut found)?;
     }
     let now = i64::try_from(Moment::now().unix_seconds()).unwrap_or(i64::MAX);
+    // By names alone: what is followed here only tells the generation, and signs nothing.
     let by_subject: HashMap<&str, &ImportedCertificate> =
         found.values().map(|certificate| (certificate.subject.as_str(), certificate)).collect();
     let (mut table, mut points) = (String::new(), BTreeMap::new());
@@ -162,6 +163,7 @@ fn generation(
     by_subject: &HashMap<&str, &ImportedCertificate>,
 ) -> String {
     let mut at = certificate;
+    // Counted, for two cross-signed authorities are each other's issuer.
     for _ in 0..DEEPEST {
         if at.is_root {
             let last = at.name.rsplit(' ').next().unwrap_or_default();
@@ -206,11 +208,13 @@ fn collect(
     if let Some(digests) = digests {
         let sha512: String =
             digest(&SHA512, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        // By the digest alone: what was downloaded may be called anything.
         if !digests.contains_key(&sha512) {
             return Err(InspectError::Digest { file: source.to_owned() });
         }
     }
     let wrong = |what: String| InspectError::Source { file: source.to_owned(), what };
+    // By its first bytes (APPNOTE.TXT 4.3.7), and not by its name.
     let ders = match bytes.starts_with(b"PK\x03\x04") {
         true => in_archive(bytes).map_err(wrong)?,
         false => in_file(&bytes).map_err(wrong)?,
@@ -218,6 +222,7 @@ fn collect(
     for der in ders {
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(digest(&SHA256, &der).as_ref());
+        // By fingerprint: one that several sources hold stands once in what is written.
         found.insert(fingerprint, parse(der).map_err(wrong)?);
     }
     Ok(())
@@ -233,6 +238,7 @@ fn in_archive(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, String> {
             continue;
         }
         let mut content = Vec::new();
+        // What it unpacks to is not what it says: of a few bytes gigabytes can come.
         let read = entry.take(left).read_to_end(&mut content);
         let read = read.map_err(|_| "is a damaged zip archive".to_owned())?;
         left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));

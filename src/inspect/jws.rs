@@ -59,7 +59,9 @@ impl fmt::Display for SignatureVerdict {
 pub fn verify(question: &SignatureQuestion) -> Result<SignatureVerdict, InspectError> {
     let SignatureQuestion { jwk, algorithm, token } = question;
     let unusable = |what: String| InspectError::Key { file: jwk.clone(), what };
+    // Strictly, for what is written again below would have lost a member that stands twice.
     let json = strict::value(&read(jwk)?).map_err(|error| unusable(error.to_string()))?;
+    // A key by itself is judged as one of a set, by the code that reads those of issuers.
     let set = if json.get("keys").is_some() { json } else { json!({"keys": [json]}) };
     let set = set.to_string();
     let keys = match KeySet::parse(set.as_bytes(), &[*algorithm]) {

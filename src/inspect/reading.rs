@@ -126,6 +126,7 @@ fn key(certificate: &X509Certificate<'_>) -> String {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => format!("RSA {}", key.key_size()),
         Ok(PublicKey::EC(point)) => format!("EC {}", point.key_size()),
+        // Of a key that the parser does not know the OID is all there is.
         _ => certificate.public_key().algorithm.algorithm.to_id_string(),
     }
 }

@@ -238,6 +238,7 @@ impl AuthorizationServer {
                 self.key_set_requests.fetch_add(1, Ordering::Relaxed);
                 ServiceResponse::json(StatusCode::OK, &self.key_set())
             }
+            // Where OpenID servers have it (RFC 8414 section 5); others have it elsewhere.
             (&Method::GET, "/.well-known/openid-configuration") => {
                 let issuer = self.keys.lock().issuer.clone();
                 let metadata = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")});
@@ -257,6 +258,7 @@ impl AuthorizationServer {
         }
         let token = request.parameter("token").unwrap_or_default();
         let claims = self.opaque.lock().get(&token).cloned();
+        // RFC 7662 section 2.2: a token that has expired is not active, whatever else is known of it.
         let live = |claims: &Value| claims["exp"].as_u64().is_none_or(|exp| exp > now());
         let mut claims = match claims {
             Some(claims) if live(&claims) && !self.revoked.lock().contains(&token) => claims,
@@ -274,6 +276,7 @@ impl AuthorizationServer {
     fn token(&self, request: &ServiceRequest) -> ServiceResponse {
         let bad =
             |error: &str| ServiceResponse::json(StatusCode::BAD_REQUEST, &json!({"error": error}));
+        // The lab registers no clients: who has a certificate of its root is who it says.
         let (Some(client_id), Some(certificate)) =
             (request.parameter("client_id"), &request.certificate)
         else {

@@ -92,8 +92,10 @@ impl Backend {
         };
         let shared = state.clone();
         let task = tokio::spawn(async move {
+            // Dropped with the task, and the connections with it: a backend that is stopped is gone.
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                // Where it fails answers come later, and no test asks why.
                 let _ = stream.set_nodelay(true);
                 let state = shared.clone();
                 state.connections.fetch_add(1, Ordering::Relaxed);
@@ -129,6 +131,7 @@ async fn serve(mut stream: TcpStream, state: BackendState) -> Result<()> {
             return Ok(());
         };
         state.requests.fetch_add(1, Ordering::Relaxed);
+        // Only for tests: of a lab that serves for days, it would grow for ever.
         if state.records {
             state.recorded.lock().push(request.clone());
         }
@@ -157,6 +160,7 @@ async fn serve(mut stream: TcpStream, state: BackendState) -> Result<()> {
             "HTTP/1.1 {status} Whatever\r\ncontent-type: {media}\r\n{verbose}\
              content-length: {length}\r\n\r\n"
         );
+        // RFC 9110 section 8.6: no Content-Length in a 204.
         let head = if status == 204 { head.replace("content-length: 0\r\n", "") } else { head };
         stream.write_all(&[head.as_bytes(), &body].concat()).await?;
     }
@@ -256,6 +260,7 @@ async fn misbehave(stream: &mut TcpStream, demand: &str, first_time: bool) -> Re
             std::future::pending::<()>().await;
         }
         ("interim", _) => {
+            // Far beyond the 16 that the gateway passes over (decision 24).
             for _ in 0..10_000 {
                 stream.write_all(raw("HTTP/1.1 103 Early Hints\r\n\r\n")).await?;
             }

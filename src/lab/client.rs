@@ -86,6 +86,7 @@ impl Connector {
     /// The TLS handshake.
     pub async fn tls(&self) -> Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(self.address).await?;
+        // Or Nagle's algorithm would hold back what tests send in pieces.
         tcp.set_nodelay(true)?;
         let name = self.server_name.clone();
         Ok(TlsConnector::from(Arc::new(self.config.clone())).connect(name, tcp).await?)
@@ -101,6 +102,7 @@ impl Connector {
         let stream = self.clone().adjust(|config| config.alpn_protocols = vec![b"h2".to_vec()]);
         let (sender, connection) = h2::client::handshake(stream.tls().await?).await?;
         let driver = tokio::spawn(async move {
+            // How it ended, the requests on it tell.
             let _ = connection.await;
         });
         Ok(Http2Client { sender, driver })
@@ -148,6 +150,7 @@ impl Http1Client {
 
     /// Sends a request and receives its answer, which may come before the request is sent.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Response> {
+        // A refusal may come, and the connection end, before all is sent: then the answer is what counts.
         let sent = self.send(request).await;
         match (sent, self.receive(request.starts_with(b"HEAD ")).await) {
             (Err(error), Err(_)) => Err(error),
@@ -179,6 +182,7 @@ impl Http1Client {
     /// Whether the other side ends the connection without sending anything more.
     pub async fn is_ended(&mut self) -> bool {
         self.buffer.is_empty()
+            // A reset or an alert ends it as close_notify does.
             && matches!(self.stream.read_buf(&mut self.buffer).await, Ok(0) | Err(_))
     }
 
@@ -210,6 +214,7 @@ impl Http1Client {
 
     async fn receive_body(&mut self, headers: &HeaderMap) -> Result<Bytes> {
         if headers.get("transfer-encoding").is_some() {
+            // The gateway's own reader, strict for requests: an answer of the gateway must pass it, too.
             let mut reader = BodyReader::of_request(Framing::Chunked, 64 * 1024 * 1024);
             let mut body = BytesMut::new();
             loop {
@@ -319,6 +324,7 @@ impl Http2Client {
         let mut body = BytesMut::new();
         while let Some(piece) = receiver.data().await {
             let piece = piece?;
+            // h2 gives no room back by itself: a long answer would stop at the first window.
             receiver.flow_control().release_capacity(piece.len())?;
             body.extend_from_slice(&piece);
         }

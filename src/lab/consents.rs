@@ -47,6 +47,7 @@ impl Store {
             status: status.to_owned(),
             permissions: permissions.iter().map(|p| (*p).to_owned()).collect(),
             client_id: client_id.to_owned(),
+            // What Open Finance's consents 2.2 say of one without end: this API requires an end, too.
             expiration: Some("2300-01-01T00:00:00Z".into()),
             ..StoredConsent::default()
         };
@@ -79,6 +80,7 @@ impl Store {
     fn answer(&self, request: &ServiceRequest) -> ServiceResponse {
         self.lookups.fetch_add(1, Ordering::Relaxed);
         let id = request.path.rsplit('/').next().unwrap_or_default();
+        // The gateway asks with the id as one segment, in which a colon may and a slash must be encoded.
         let id = percent_decode_str(id).decode_utf8_lossy();
         let is_enrollment = request.path.starts_with("/enrollments/");
         let id_member = if is_enrollment { "enrollmentId" } else { "consentId" };

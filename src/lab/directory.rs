@@ -102,6 +102,7 @@ impl LabDirectory {
         for directory in ["authorities", "lists", "refused"] {
             self.make(directory)?;
         }
+        // One key for every certificate of which it does not matter: RSA keys take long to make.
         let (hierarchy, key) = (Hierarchy::new()?, rsa_key()?);
         self.write("root.pem", &hierarchy.root_one.pem())?;
         self.write("trust-anchors.pem", &hierarchy.anchors_pem())?;
@@ -251,6 +252,7 @@ impl LabDirectory {
         roots.add(self.root()?)?;
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                // Metadata and keys are for everybody; the token endpoint itself asks for a certificate.
                 .allow_unauthenticated()
                 .build()?;
         let server = self.identity("server")?;
@@ -266,6 +268,7 @@ impl LabDirectory {
 pub fn write_secret(file: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
+    // One that is there keeps its mode, whatever is asked for: it must be made anew.
     let _ = std::fs::remove_file(file);
     let mut options = std::fs::OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(file);
@@ -287,6 +290,7 @@ fn policies_in(directory: &Path) -> Result<PathBuf> {
     };
     let found = std::fs::read_dir(directory).map(|mut entries| entries.any(is_policy));
     let what = match found {
+        // config.toml will stand in another directory, from which its relative paths start.
         Ok(true) => return Ok(directory.canonicalize().map_err(at(directory))?),
         Ok(false) => "has no policy file (*.toml)".to_owned(),
         Err(error) => format!("is no directory of policies ({error})"),

@@ -87,6 +87,7 @@ pub async fn serve(
     let listener = super::bind(address).await?;
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move {
+        // Dropped with the task, and the connections with it: a service that is stopped answers nobody.
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             connections.spawn(serve_connection(stream, tls.clone(), handler.clone()));
@@ -104,6 +105,7 @@ async fn serve_connection(
     match tls {
         None => serve_stream(stream, None, handler).await,
         Some(config) => {
+            // The client was told by an alert; its fault is not the lab's.
             let Ok(stream) = TlsAcceptor::from(config).accept(stream).await else {
                 return;
             };

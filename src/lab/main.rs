@@ -75,6 +75,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
+            // Whoever closed standard error does not read it.
             let _ = writeln!(std::io::stderr(), "portaria-lab: {error}");
             ExitCode::FAILURE
         }

@@ -257,6 +257,7 @@ impl CertificationAuthority {
         }
         let (_, certificate) = X509Certificate::from_der(&der)?;
         let signature = self.issuer.key().sign(certificate.tbs_certificate.as_ref())?;
+        // The signature is what a certificate ends with.
         let kept = der.len().checked_sub(signature.len()).ok_or("a signature of another length")?;
         der.truncate(kept);
         der.extend(signature);

@@ -88,6 +88,7 @@ async fn print_percentiles(output: &mut impl Write) -> Result<()> {
         let series =
             format!("portaria_response_time_p95_seconds{{class=\"{name}\",window=\"minute\"}} ");
         let found = metrics.lines().find_map(|line| line.strip_prefix(series.as_str()));
+        // NaN where there was no exchange.
         let seconds = found.and_then(|text| text.parse::<f64>().ok()).filter(|s| s.is_finite());
         let target = class.target_ms();
         match seconds.map(|seconds| seconds * 1000.0) {
@@ -107,6 +108,7 @@ impl Visitor {
         request: &TourRequest,
         expected: Expected,
     ) -> Result<Response> {
+        // What reaches the backend is counted and not named: nobody else may use the lab meanwhile.
         let before = reached().await?;
         self.requests += 1;
         let answer = ask(who, request).await;
@@ -171,6 +173,7 @@ async fn ask(who: &Connector, request: &TourRequest) -> Result<Response> {
 
 fn no_answer() -> Response {
     Response {
+        // A status that no stop expects.
         status: ::http::StatusCode::IM_A_TEAPOT,
         headers: ::http::HeaderMap::new(),
         body: Bytes::new(),

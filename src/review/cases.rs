@@ -72,6 +72,7 @@ pub fn write(files: &[CaseFile], directory: &Path) -> Result<(), Vec<Mistake>> {
     let reject = |path: &Path, text: &str| {
         Place::of_file(&path.display().to_string(), &mistakes).reject(text);
     };
+    // All are looked at before one is written: half a set of cases would pass for a whole one.
     let paths: Vec<PathBuf> = files.iter().map(|file| directory.join(&file.name)).collect();
     for path in &paths {
         if std::fs::read_to_string(path).is_ok_and(|text| !text.starts_with(MARK)) {
@@ -145,6 +146,7 @@ impl DraftCase {
 }
 
 fn quoted(text: &str) -> String {
+    // TOML has no `\u{7f}`; what policies may name has no character that is escaped so.
     format!("{text:?}")
 }
 
@@ -229,7 +231,9 @@ fn of_days(good: &DraftCase, route: &Route) -> Vec<DraftCase> {
     let after = lifetime.retired_from.map(|day| (day, Duration::ZERO));
     let case = |name, expect, (day, shift): (Date, Duration)| {
         let mut case = good.named(name, expect);
+        // TOML has a key once, and the good request may have a clock of its own.
         case.lines.retain(|line| !line.starts_with("clock"));
+        // A case has no clock before 1970: no moment of the gateway's is earlier.
         let clock = midnight(day).checked_add(shift).filter(|at| at.unix_timestamp() >= 0)?;
         case.lines.push(format!("clock = {:?}", written(clock)));
         Some(case)
@@ -248,6 +252,7 @@ fn in_force(route: &Route) -> Option<OffsetDateTime> {
         first.is_none_or(|first| first <= *at) && last.is_none_or(|last| *at < last)
     };
     let before_last = last.map(|last| last - Duration::SECOND);
+    // Not the present: a file must read the same on whichever day it is written.
     [Some(CLOCK), first, before_last].into_iter().flatten().find(fits)
 }
 
@@ -403,6 +408,7 @@ fn of_consented(good: &DraftCase, scope: &str, refused: String, route: &Route) -
     lacking.consents =
         vec![format!("{{ id = {consent:?}, permissions = [\"NO_SUCH_PERMISSION\"] }}")];
     let mut rejected = good.named("a consent that was rejected", &refused);
+    // Before the permissions, which the consent of every good request has.
     let status = "status = \"REJECTED\", permissions";
     rejected.consents =
         good.consents.iter().map(|c| c.replacen("permissions", status, 1)).collect();

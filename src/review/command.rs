@@ -118,6 +118,7 @@ impl PolicySource {
 
     /// The limits, the profile and the rules of the configuration; if there is none, the defaults.
     fn judging(&self, config: &Path) -> Result<Judging, Vec<Mistake>> {
+        // Without --policies they are the configuration's: then that it is missing is told.
         match config.exists() || self.policies.is_none() {
             true => Judging::of(config),
             false => Ok(Judging::defaults()),
@@ -200,6 +201,7 @@ fn replay(
     };
     match replayed {
         Ok(replay) => Ok(Ok(replay)),
+        // Exit code 1, and not 64: what was asked is right, and cannot be answered here.
         Err(ReplayError::SetUp(error)) => Ok(Err(error)),
         Err(ReplayError::Log(error)) => {
             let mistakes = Mistakes::default();
@@ -267,5 +269,6 @@ pub fn schema(of: SchemaOf) -> CommandAnswer {
 }
 
 fn to_json(answer: &impl serde::Serialize) -> String {
+    // Fails only for maps whose keys are no texts, and no answer has one.
     serde_json::to_string_pretty(answer).unwrap_or_default()
 }

@@ -115,6 +115,7 @@ impl RulePair<'_> {
             is_own: true,
             judged_as: Probe::KINDS,
             all_permissions: Callers { both: self.both }.permissions(),
+            // A UUID is an id of either form.
             interaction_id: Some("d78fc4e5-37ca-4da3-adf2-9b082bf92280"),
             attempts: Attempt::ALL.to_vec(),
             idempotency_key: Some("key-1"),
@@ -241,6 +242,7 @@ fn contents(both: [&Route; 2], most: u64, others: Vec<Variation>) -> [Dimension;
     let keys = vec![
         Variation::none(),
         Variation::told("without x-idempotency-key", keyless),
+        // No key by the published pattern, `^(?!\s)(.*)(\S)$`, and so by no rule.
         Variation::silent(|probe| probe.idempotency_key = Some(" ")),
     ];
     [
@@ -256,5 +258,6 @@ fn essence(media: Media) -> &'static str {
 
 /// The body of a good request, of rules that admit no more bytes than these.
 fn body(method: &Method, media: Media, most: u64) -> Option<(&'static str, u64)> {
+    // As long as `{}`, unless a rule bears even less.
     CONTENT_METHODS.contains(method).then(|| (essence(media), most.min(2)))
 }

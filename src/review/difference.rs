@@ -105,6 +105,7 @@ pub(super) fn decides_nothing(rules: [Option<&Entry>; 2]) -> bool {
     let [Some(before), Some(after)] = rules.map(|rule| rule.map(Statement::of)) else {
         return false;
     };
+    // Though `class` chooses how stale an answer of the registry may be: an outage is no rule (decision 23).
     changes(&before, &after).iter().all(|change| WITHOUT_VERDICT.contains(&change.key))
 }
 
@@ -139,12 +140,14 @@ impl Difference {
 
     /// Whether both sets say the same.
     pub fn is_empty(&self) -> bool {
+        // What becomes of requests follows from what is said: of rules that say the same nobody is asked.
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 }
 
 fn changes(before: &Statement, after: &Statement) -> Vec<KeyChange> {
     let path = ("path", Some(before.path.as_str()), Some(after.path.as_str()));
+    // Both list the same keys in one order.
     let facts = before.facts().into_iter().zip(after.facts());
     let facts = facts.map(|((key, before), (_, after))| (key, before, after));
     std::iter::once(path)

@@ -73,7 +73,9 @@ pub fn explain(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(InspectError::Runtime)?;
     runtime.block_on(async {
+        // A clone of the handle: what is asked for in vain is read from the other one afterwards.
         let stand_in = Given { services: known.clone(), key_set: question.key_set() };
+        // Fails only for two metrics of one name, and then no gateway starts either.
         let metrics = Metrics::new().map_err(|_| NotExplained::Configuration(Vec::new()))?;
         let loaded = assembly::load_offline(config, &metrics, &stand_in);
         let Loaded { configuration, warnings } = loaded.map_err(NotExplained::Configuration)?;

@@ -78,6 +78,7 @@ pub(super) fn replace(
     fields: &mut HeaderMap,
     own: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
 ) {
+    // Apart, or the second of two own fields of one name would remove the first.
     let mut added = HeaderMap::new();
     for (name, value) in own {
         fields.remove(&name);

@@ -102,6 +102,7 @@ impl<'a> Replayer<'a> {
     /// Replays a log.
     pub fn replay(&mut self, log: impl BufRead) -> Result<Replay, ReplayError> {
         let mut replay = Replay::default();
+        // Bytes, and not `lines`: one line that is no UTF-8 would end the replay.
         for line in log.split(b'\n') {
             let text = line?;
             match std::str::from_utf8(&text).ok().and_then(AccessLogLine::parse) {

@@ -104,6 +104,7 @@ impl<'a> Asking<'a> {
             let probe = Probe { clock: at, ..good.clone() };
             let answers = self.bench.ask(&probe)?;
             let access = Some(&route.asks.access);
+            // The first instant at which somebody notices is told; the later ones say the same.
             if self.tell(&describe(&route.asks.access), access, &probe, verdicts(&answers)) {
                 break;
             }
@@ -128,6 +129,7 @@ impl<'a> Asking<'a> {
         self.days(&good, &instants, &open)?;
         let in_force: Vec<OffsetDateTime> =
             open.iter().filter(|(_, open)| *open == [true; 2]).map(|(at, _)| *at).collect();
+        // Of two rules that are never in force together nothing differs but their days.
         let Some(first) = in_force.first() else { return Ok(()) };
         let dimensions = rules.dimensions(self.bench.max_body());
         let survey = Survey::new(&rules, dimensions, *first, self.bench)?;

@@ -68,6 +68,7 @@ pub fn find(policies: &Policies, method: &str, path: &str) -> Result<Statement, 
         return find_template(policies, &method, path);
     }
     let target = Target::parse(path, query).map_err(NotShown::Target)?;
+    // What is no method is answered like TRACE, which no policy can have.
     let known = Method::from_bytes(method.as_bytes()).unwrap_or(Method::TRACE);
     match policies.routes.find(&known, target.path(), DOOR, Moment::now()) {
         Ok(found) => {

@@ -97,6 +97,7 @@ impl Survey {
         mut places: [VariationAt; 2],
         bench: &mut Bench,
     ) -> Result<Vec<Option<String>>, SetUpError> {
+        // Both orders of asking are one question, which is asked once.
         places.sort_unstable();
         if let Some(known) = self.pairs.get(&(side, places)) {
             return Ok(known.clone());
@@ -138,6 +139,7 @@ impl AskedDimension {
         };
         let all = || self.variations.iter();
         let has = |is: fn(Logged) -> bool| all().any(|(_, a)| is(logged(a)) == is(log));
+        // Where no variation agrees with the line in something, that is not this dimension's to tell.
         let (participants, uuids) = (has(|l| l.has_participant), has(|l| l.has_uuid));
         let fits = |(_, answers): &&(Variation, [BenchAnswer; 2])| {
             let logged = logged(answers);

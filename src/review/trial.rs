@@ -72,6 +72,7 @@ fn list(path: &Path, mistakes: &Mistakes) -> Vec<PathBuf> {
     match listed {
         Err(error) => reject(format!("cannot be read ({error}), accepted: {ACCEPTED}")),
         Ok(mut files) => {
+            // A file that was named is meant, whatever it is called.
             files.retain(|file| file == path || is_toml(file));
             files.sort();
             if files.is_empty() {
@@ -91,6 +92,7 @@ pub fn run(cases: Cases, policies: Policies, settings: Judging) -> Result<TestRe
         let routes = policies.entries.len();
         let mut gateway = TrialGateway::new(policies.routes, settings)?;
         let mut report = TestReport::new(cases.files, routes);
+        // Not at once: the registry knows the consents of the one case in hand.
         for case in &cases.cases {
             let judged = gateway.judge(case).await?;
             report.note(case, judged);

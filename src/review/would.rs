@@ -92,6 +92,7 @@ impl Survey {
                 let is_certain = self.is_said_on_every_listener(facts, code);
                 return Ok(facts.refuse(is_certain.then(|| code.to_owned()), PATH.to_owned()));
             }
+            // No request is known that the second set admits, so there is nothing to vary.
             Some(_) => return Ok(Word::Unknown(PATH.to_owned())),
             None => {}
         }
@@ -142,6 +143,7 @@ impl Survey {
             variation.is_any_fault && Some(step.stage()) == stage
         };
         let mut causes = self.causes(facts, exactly);
+        // Second, for what stands for all of a stage would explain each of its codes.
         if causes.is_empty() {
             causes = self.causes(facts, like_it);
         }
@@ -165,6 +167,7 @@ impl Survey {
                     continue;
                 };
                 let goes_on = before.in_force == TrialVerdict::Allow;
+                // Whether it went on depends on the day, of which a line about the rules alone says nothing.
                 let fits = facts.is_about_rules || goes_on == facts.is_borne;
                 if let Some((step, said)) = fault(before).filter(|_| fits)
                     && is_so(variation, (step, said))
@@ -221,6 +224,7 @@ impl Survey {
             // What is borne first is what the line says.
             return Ok(goes_on && !facts.is_borne && !facts.is_about_rules);
         }
+        // What went on had no fault that shadow mode does not bear.
         if facts.is_borne && !goes_on {
             return Ok(false);
         }

@@ -49,6 +49,7 @@ impl<'a> References<'a> {
 fn find<'a>(root: &'a Node, reference: &str) -> Option<&'a Node> {
     let pointer = reference.strip_prefix("#/")?;
     pointer.split('/').try_fold(root, |node, part| {
+        // In this order (RFC 6901 section 4), or ~01 would become a slash.
         let key = part.replace("~1", "/").replace("~0", "~");
         node.get(&key)
     })

@@ -126,6 +126,7 @@ fn requirement(references: &References<'_>, node: &Node, place: &Place) -> Requi
             continue;
         };
         match scheme.text_of("type").unwrap_or_default() {
+            // It names no flow: how a token is got stands in its metadata, which are not fetched.
             "openIdConnect" => {}
             "oauth2" => requirement.flows.extend(flows(scheme).map(|(flow, _)| flow.to_owned())),
             other => requirement.unusable = Some(format!("a security scheme is of type {other:?}")),

@@ -25,6 +25,7 @@ impl<'a> Table<'a> {
     /// A duration, or the default.
     pub fn duration_or_default(&self, key: &'static str) -> Duration {
         let given = self.duration(key).map(|given| given.value);
+        // Never zero for want of a default: that each can be read, and acts, are tests (decision 27).
         given.or_else(|| values::duration(self.row(key)?.default()?)).unwrap_or_default()
     }
 
@@ -59,6 +60,7 @@ impl<'a> Table<'a> {
     /// A whole number, or the default.
     pub fn count<T: TryFrom<u64> + Default>(&self, key: &'static str) -> T {
         let number = self.whole(key).or_else(|| self.row(key)?.default()?.parse().ok());
+        // The bounds of a row are narrower than the type that it is read into.
         number.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
     }
 

@@ -97,6 +97,7 @@ impl Mistakes {
         all.sort_by(|a, b| {
             (rank(a), &a.file, a.line, &a.key).cmp(&(rank(b), &b.file, b.line, &b.key))
         });
+        // A table that two readers look at (`ask_nothing_more`) has its mistakes told by each.
         all.dedup();
         all
     }

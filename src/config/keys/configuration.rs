@@ -208,6 +208,7 @@ fn identity() -> Vec<Key> {
     let own = [
         word::<Preset>("profile", "whose certificates: docs/trust.md"),
         absent("organisation_prefixes", Texts, "the profile's", "of organizationIdentifier"),
+        // No text of the ecosystem has one: the bound of public authorities (docs/trust.md).
         default("longest_validity", Duration(ANY), "398d", "from notBefore to notAfter"),
         optional(
             "rules",

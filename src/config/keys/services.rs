@@ -43,6 +43,7 @@ fn of_tokens() -> [Key; 6] {
             WordOrDuration("any", ANY),
             "from iat to exp, and without exp none is short enough",
         )
+        // 300 to 900 s (Open Finance Brasil security profile 5.2.2 item 13).
         .with(Absent::IsOfPreset("15m")),
         default("leeway", Duration(up_to("60s")), "5s", "by which nbf and iat may lie ahead"),
     ]

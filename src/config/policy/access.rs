@@ -70,6 +70,7 @@ pub(super) fn read_consent_parameter(
         }
         return Some(None);
     };
+    // Where the path names no consent, a parameter may well be called so.
     if name.value == "none" && !consents.is_empty() {
         return Some(None);
     }
@@ -86,6 +87,7 @@ pub(super) fn read_consent_parameter(
         name.place.reject(format!("{:?} {text}", name.value));
         return None;
     }
+    // A template may have two: the grant is held against one, and the other would be anybody's.
     if let Some(other) = consents.iter().find(|other| **other != name.value) {
         name.place.reject(format!(
             "leaves {{{other}}} to nobody's check: one consent of a path is judged, accepted: a path that \

@@ -42,6 +42,7 @@ pub(super) fn read_shadow(table: &Table<'_>, of_file: ShadowMode) -> ShadowMode 
     };
     let told = until.value;
     let text = "what these rules refuse goes on to the backend; from that day on they are enforced";
+    // At every load: a rule on trial looks, in every review, like a rule that holds (decision 11).
     until.place.warn(format!("before {told}, {text}"));
     ShadowMode::new(Some(told))
 }

@@ -48,6 +48,7 @@ pub fn read(path: &Path) -> Result<Policies, Vec<Mistake>> {
     if files.is_empty() && !mistakes.prevent_loading() {
         reject(format!("has no policy file, accepted: {ACCEPTED}"));
     }
+    // Whoever writes policies need not have the configuration that will serve them.
     let upstreams = NamedUpstreams::Named(RefCell::default());
     // Without a configuration an outage is a refusal, and the registry tells of no changes.
     let stale_for = StaleFor::default();

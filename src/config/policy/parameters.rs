@@ -28,8 +28,10 @@ pub(super) fn read_parameters(
             rules.path.extend(bounds.map(of));
         }
     }
+    // One of the path and one of the query may have the same name.
     seen.clear();
     let query = table.tables("query");
+    // As many as the bits of the word in which a request's parameters are counted.
     if query.len() > ParameterRules::MOST {
         let most = ParameterRules::MOST;
         table.place("query").reject(format!("has too many entries, accepted: up to {most}"));

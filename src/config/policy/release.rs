@@ -29,6 +29,7 @@ impl Release {
         let lifetime = read_lifetime(root, &Lifetime::default());
         let shadow = read_shadow(root, ShadowMode::default());
         let (version, full) = version?.value;
+        // Not for a file: operations of one specification differ in it (an object for 422, an array else).
         let errors = ErrorForm::Common;
         Some(Self { version, full, is_negotiated, lifetime, shadow, errors })
     }

@@ -103,6 +103,7 @@ fn times(list: &mut List<'_>) -> Result<()> {
     let now = now();
     for (code, name, value) in [
         (EXPIRED, "exp", json!(0)),
+        // RFC 7519 section 4.1.4: not accepted on or after this second.
         (EXPIRED, "exp", json!(now)),
         (EXPIRED, "exp", json!(now - 1)),
         (EXPIRED, "exp", json!(1_500_000_000.5)),
@@ -119,6 +120,7 @@ fn times(list: &mut List<'_>) -> Result<()> {
 }
 
 fn parties(list: &mut List<'_>) -> Result<()> {
+    // Compared as it stands, case and all (RFC 7519 section 2, StringOrURI).
     for issuer in ["", "https://other.example", &format!("{ISSUER}/"), &ISSUER.to_uppercase()] {
         list.claim(ISSUER_CODE, "iss", json!(issuer))?;
     }

@@ -37,6 +37,7 @@ fn signatures(list: &mut List<'_>) -> Result<()> {
         ("signature of ones", encode([255; 256])),
         ("signature changed at its begin", flip(0)),
         ("signature changed in the middle", flip(170)),
+        // The last but one: four bits of the last character are padding.
         ("signature changed at its end", flip(signature.len() - 2)),
         ("signature cut by one", cut(1).to_owned()),
         ("signature cut by a byte", cut(4).to_owned()),

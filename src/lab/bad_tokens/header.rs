@@ -25,9 +25,11 @@ pub(super) fn add(list: &mut List<'_>) -> Result<()> {
 fn parameters(list: &mut List<'_>) -> Result<()> {
     for (code, name, value) in [
         (HEADER, "crit", json!(["exp"])),
+        // RFC 7515 section 4.1.11: not empty, and nothing in it that is not understood.
         (HEADER, "crit", json!([])),
         (HEADER, "crit", json!(["urn:x"])),
         (HEADER, "crit", json!(null)),
+        // RFC 7797 section 6: without `crit` nobody would notice that something else is signed.
         (HEADER, "b64", json!(false)),
         (HEADER, "b64", json!(true)),
         (HEADER, "zip", json!("DEF")),
@@ -41,6 +43,7 @@ fn parameters(list: &mut List<'_>) -> Result<()> {
         (TYPE, "typ", json!("dpop+jwt")),
         (TYPE, "typ", json!("logout+jwt")),
         (TYPE, "typ", json!("JWT ")),
+        // Names of algorithms have case (RFC 7515 section 4.1.1).
         (ALGORITHM, "alg", json!("ps256")),
         (ALGORITHM, "alg", json!("PS256 ")),
         (ALGORITHM, "alg", json!("")),

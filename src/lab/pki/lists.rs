@@ -34,6 +34,7 @@ impl CertificationAuthority {
         let mut serials: Vec<_> =
             revoked.map(|entry| SerialNumber::from_slice(entry.raw_serial())).collect();
         serials.push(serial_of(identity)?);
+        // One more, for of two lists of one second the number decides (decision 15).
         self.list(number.unwrap_or_default() + 1, serials, 0, next_update)
     }
 

@@ -38,6 +38,7 @@ impl RefusedCertificates {
         let maker = Maker {
             hierarchy,
             key,
+            // Keys of elliptic curves, here and below: RSA keys take long to make.
             late: hierarchy.root_one.issuing("portaria lab late", KeyPair::generate()?)?,
             forged: hierarchy.root_one.issuing("portaria lab forged", KeyPair::generate()?)?,
             forger: CertificationAuthority::root("portaria lab forged", KeyPair::generate()?)?,
@@ -93,6 +94,7 @@ impl Maker<'_> {
                 self.with(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment])
             }
             PathReason::WeakKey => self.with_weak_key(),
+            // The lab's cryptography does not sign with SHA-1: only the names of the algorithm are changed.
             PathReason::WeakSignature => issuing.reissue(&self.of(issuing)?, &SHA256, &SHA1),
             PathReason::BadSignature => self.with_bad_signature(),
             PathReason::NotAnAuthority => self
@@ -163,6 +165,7 @@ impl Maker<'_> {
         let client = self.of(&self.hierarchy.issuing)?;
         let mut der = client.chain.first().ok_or("no certificate")?.to_vec();
         let last = der.last_mut().ok_or("an empty certificate")?;
+        // The last bit of the signature: everything before it is what was signed.
         *last ^= 1;
         let mut chain = client.chain.clone();
         chain.splice(..1, [CertificateDer::from(der)]);

@@ -64,6 +64,7 @@ impl ClientSubject {
             organisation_name: "Previdencia Modelo S.A.".into(),
             cnpj: "44555666000181".into(),
             host: "api.tpp-two.example".into(),
+            // The other encoding: OPIN lets any pass (portal, 7.1.2).
             in_utf8: false,
             ..Self::default()
         }

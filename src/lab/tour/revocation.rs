@@ -80,6 +80,7 @@ async fn reload(visitor: &Visitor) -> Result<()> {
     let pid = std::fs::read_to_string(&file).map_err(|error| {
         format!("{}: {error}, accepted: the process id of the gateway", file.display())
     })?;
+    // Before the signal: a reload that is quicker than the question would never be seen.
     let before = metric(RELOADS).await?;
     if !Command::new("kill").args(["-HUP", pid.trim()]).status()?.success() {
         return Err(format!("no gateway runs as process {}", pid.trim()).into());

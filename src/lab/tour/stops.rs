@@ -33,6 +33,7 @@ pub(super) async fn all(visitor: &mut Visitor) -> Result<()> {
     initiations(visitor).await?;
     quotes(visitor).await?;
     backend(visitor).await?;
+    // Last: it uses up the quota of the address.
     limits(visitor).await
 }
 
@@ -338,6 +339,7 @@ async fn backend(visitor: &mut Visitor) -> Result<()> {
 async fn limits(visitor: &mut Visitor) -> Result<()> {
     let request = TourRequest::get(STATUS);
     let mut connection = visitor.one.http1().await?;
+    // 250 in a second, which the quota of all, 300, lets pass.
     let mut pace = tokio::time::interval(std::time::Duration::from_millis(4));
     let mut refused = 0;
     let made = visitor.requests;

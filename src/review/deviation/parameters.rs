@@ -71,6 +71,7 @@ impl<'a> Values<'a> {
         for (at, _) in self.parameters() {
             let all = self.rules(at);
             let own = all.iter().copied().filter(|rule| {
+                // By identity: both rules may say the same, and one of them is its own.
                 own.asks.parameters.path.iter().any(|known| std::ptr::eq(known, *rule))
             });
             let value = self.fitting(&all).or_else(|| self.fitting(&own.collect::<Vec<_>>()));
@@ -147,6 +148,7 @@ impl<'a> Values<'a> {
         let put = |at: usize| {
             Variation::told(label, move |probe: &mut Probe| {
                 let mut foreign = probe.consent.clone();
+                // Of the same length and form: it must be refused for whose it is, and for nothing else.
                 let last = if foreign.ends_with('2') { "3" } else { "2" };
                 foreign.pop();
                 foreign.push_str(last);
@@ -172,6 +174,7 @@ impl<'a> Values<'a> {
         let mut dimensions: Vec<Dimension> = names.iter().map(|name| self.of_name(name)).collect();
         let unknown = pairs(
             "with an unknown name in its query",
+            // Longer than every known name, so that it is none of them.
             vec![("x".repeat(longest + 1), "1".to_owned())],
         );
         dimensions.push(Dimension::one(TARGET, vec![Variation::none(), unknown]));

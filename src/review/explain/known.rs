@@ -92,6 +92,7 @@ impl GivenServices {
         let missing = match table {
             "consent" => Missing::Consent,
             "token.introspection" => Missing::Introspection,
+            // Of issuers there are several tables, each with its position in its key.
             _ => Missing::KeySet,
         };
         Arc::new(GivenService { known: self.clone(), missing })

@@ -16,7 +16,9 @@ use crate::inspect::{InspectError, cert, read};
 use crate::review::rehearsal::{good_fields, parse_field, replace};
 
 const HOST: &str = "gateway.example";
+// Of documentation (RFC 5737), so it is no balancer's and no client's.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+// What is piped in may never end; a token that is accepted has 8 KiB by default.
 const LONGEST_TOKEN: u64 = 1024 * 1024;
 /// What stands for the file of an answer that there is none.
 const UNKNOWN: &str = "none";
@@ -128,6 +130,7 @@ impl ExplainArguments {
             None => fields.get(header::HOST).and_then(host_of),
         };
         if let Some(token) = self.token()? {
+            // Beside one of --header: two of them are a request that is refused, and that can be asked about.
             fields.append(header::AUTHORIZATION, token);
         }
         let chain = self.cert.as_deref().map(chain).transpose()?.unwrap_or_default();
@@ -166,6 +169,7 @@ impl ExplainArguments {
             reject(format!("--token {file}: no token, accepted: a file with one line"))
         };
         let text = String::from_utf8(bytes).map_err(|_| no_token())?;
+        // What editors and shells write ends with a line break.
         let value = HeaderValue::from_str(&format!("Bearer {}", text.trim()));
         Ok(Some(value.map_err(|_| no_token())?))
     }

@@ -152,6 +152,7 @@ impl ChangedRoute<'_> {
             let dimensions = rules.unknowns(bench.max_body());
             self.surveys.insert(day, Survey::new(&rules, dimensions, time, bench)?);
         }
+        // It was put there just before.
         let Some(survey) = self.surveys.get_mut(&day) else { return Err(SetUpError::Request) };
         let facts = LineFacts {
             code: known.code.as_deref(),
@@ -170,6 +171,7 @@ impl ChangedRoute<'_> {
         bench: &mut Bench,
     ) -> Result<Word, SetUpError> {
         let first = self.midnights.first().copied().unwrap_or_else(OffsetDateTime::now_utc);
+        // The day before the first midnight stands for all that came before it.
         let days = std::iter::once(first - Duration::DAY).chain(self.midnights.clone());
         let mut words = Vec::new();
         for (day, time) in days.enumerate() {

@@ -30,6 +30,7 @@ pub(super) fn schema_of(kind: &Kind) -> Value {
 }
 
 fn text(form: &str) -> Value {
+    // Or a variable anywhere in it, whose value no editor knows.
     json!({"type": "string", "pattern": format!("^({form})$|\\$\\{{")})
 }
 

@@ -29,6 +29,7 @@ use crate::token::Algorithm;
 use crate::token::jwks::KeySet;
 
 const KEY_ID: &str = "trial";
+// Cases choose their clock. 9999 is how RFC 5280 section 4.1.2.5 writes that there is no end.
 const FROM: OffsetDateTime = datetime!(1970-01-01 00:00 UTC);
 const UNTIL: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
 
@@ -84,11 +85,13 @@ impl TrialAuthority {
             KeyPurpose::Server => &server,
         });
         let to_be_signed = der::TbsCertificate {
+            // Another one than the roots' 1 and than each other's, which is all: so Relaxed.
             serial: self.issued.fetch_add(1, Ordering::Relaxed) + 1,
             issuer: &issuer.name,
             subject: &certificate.subject,
             not_before: certificate.not_before,
             not_after: certificate.not_after,
+            // The authority's for every client: nobody compares keys, and making one costs more than a case.
             public_key: &self.public_key,
             extensions: der::extensions_of_client(purpose, "tpp.example"),
         };
@@ -103,6 +106,7 @@ impl TrialAuthority {
             return None;
         };
         let number = |bytes: &[u8]| {
+            // RFC 7518 section 6.3.1.1: without the zero that DER puts before a number to keep it positive.
             let significant: Vec<u8> = bytes.iter().copied().skip_while(|b| *b == 0).collect();
             URL_SAFE_NO_PAD.encode(significant)
         };

@@ -47,6 +47,7 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(SetUpError::Runtime)?;
         let [first, _] = &sets;
+        // One for both: what differs is the routes, and its certificates and tokens are dear to make.
         let gateway = TrialGateway::new(first.clone(), settings)?;
         Ok(Self { runtime, gateway, sets })
     }

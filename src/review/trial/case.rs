@@ -215,6 +215,7 @@ fn read_consent(table: &Table<'_>, clock: OffsetDateTime) -> Option<KnownConsent
 
 fn read_before(table: &Table<'_>) -> Before {
     let count = |key| {
+        // Each of them is counted by itself: so many are a bound on how long a case takes.
         let most = 1_000_000;
         table.number(key, 0, most).and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
     };
@@ -232,6 +233,7 @@ fn read_before(table: &Table<'_>) -> Before {
 }
 
 fn parse_clock(text: &str) -> Option<OffsetDateTime> {
+    // The gateway's clock counts seconds since 1970 and has none before.
     OffsetDateTime::parse(text, &Rfc3339).ok().filter(|time| time.unix_timestamp() >= 0)
 }
 

@@ -46,6 +46,7 @@ impl TbsCertificate<'_> {
     pub(super) fn to_be_signed(&self) -> Vec<u8> {
         let validity = [moment(self.not_before), moment(self.not_after)].concat();
         let parts = [
+            // Version 3 (RFC 5280 section 4.1.2.1).
             value(VERSION, &value(INTEGER, &[2])),
             // A serial number is positive.
             value(INTEGER, &[&[0], &self.serial.to_be_bytes()[..]].concat()),
@@ -62,6 +63,7 @@ impl TbsCertificate<'_> {
 
 /// A certificate of what was signed and its signature.
 pub(super) fn signed(to_be_signed: &[u8], signature: &[u8]) -> Vec<u8> {
+    // No bit of the last byte is unused (X.690 section 8.6.2.2).
     let bits = value(BIT_STRING, &[&[0], signature].concat());
     value(SEQUENCE, &[to_be_signed, &algorithm(), &bits].concat())
 }
@@ -90,6 +92,7 @@ pub(super) fn extensions_of_authority() -> Vec<Vec<u8>> {
 }
 
 fn extension(of: &Oid<'_>, is_critical: bool, content: &[u8]) -> Vec<u8> {
+    // DER leaves out what is the default (X.690 section 11.5).
     let critical = if is_critical { TRUE } else { &[] };
     let content = value(OCTET_STRING, content);
     value(SEQUENCE, &[&identifier(of), critical, &content].concat())
@@ -98,11 +101,13 @@ fn extension(of: &Oid<'_>, is_critical: bool, content: &[u8]) -> Vec<u8> {
 /// sha256WithRSAEncryption.
 fn algorithm() -> Vec<u8> {
     let identifier = identifier(&oid!(1.2.840.113549.1.1.11));
+    // With parameters, which are NULL (RFC 4055 section 5): verifiers compare these bytes.
     value(SEQUENCE, &[&identifier, NULL].concat())
 }
 
 fn name(name: &IssuerName) -> Vec<u8> {
     let attribute = |(oid, text): &(Oid<'static>, String)| {
+        // Countries and CNPJ too, which RFC 5280 has as PrintableString: OPIN lets any encoding pass (7.1.2).
         let text = value(UTF8_STRING, text.as_bytes());
         value(SET, &value(SEQUENCE, &[identifier(oid), text].concat()))
     };
@@ -127,6 +132,7 @@ fn moment(at: OffsetDateTime) -> Vec<u8> {
 fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut value = vec![tag];
     match u8::try_from(content.len()) {
+        // Longer ones say first how many bytes their length has (X.690 section 8.1.3.5).
         Ok(short) if short < 0x80 => value.push(short),
         _ => {
             let length = content.len().to_be_bytes();

@@ -130,6 +130,7 @@ impl TrialGateway {
         };
         let mut headers = case.headers.clone();
         if let Some(token) = &case.token {
+            // Beside what `headers` has of it: that two of them are refused can be a case.
             headers.append(header::AUTHORIZATION, self.bearer(token, &chain)?);
         }
         self.registry.tell(case.consents.as_deref());
@@ -243,6 +244,7 @@ fn count(limits: &Limits, case: &TrialCase, wall: SystemTime) {
     for number in 0..most {
         let now = Moment::at(began + within.mul_f64(f64::from(number) / f64::from(most)), wall);
         if number < of_address {
+            // What was said of it is nobody's question: the case is about the request that comes after.
             let _ = limits.admit(case.address, now);
         }
         if number < of_others {
@@ -290,6 +292,7 @@ fn tokens(authority: &TrialAuthority) -> Option<Tokens> {
 
 /// A request like this one was admitted, and a backend answered 201.
 async fn create(admission: &Admission, request: &mut Arriving<'_>, now: Moment) {
+    // One that is refused reached no backend, and consumed nothing.
     let Ok(permit) = rehearsal::judge(admission, request, now).await else { return };
     if let (Access::Consented { to: ConsentUse::Initiate, .. }, Some(consent)) =
         (&permit.route().asks.access, permit.consent())
