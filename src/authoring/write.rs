@@ -44,6 +44,9 @@ const ROUTE: [&str; 19] = [
     "upstream",
 ];
 
+/// The keys whose values are tables and arrays, made of what is plain ([`super::openapi`]).
+const AS_IT_STANDS: [&str; 3] = ["path_parameters", "query", "interaction_id"];
+
 /// The text of a policy.
 pub(super) fn text(policy: &Policy, rulings: &Rulings) -> String {
     let mut text = String::new();
@@ -70,8 +73,7 @@ pub(super) fn text(policy: &Policy, rulings: &Rulings) -> String {
     }
     pair(&mut text, "base_path", base);
     if !policy.scopes.is_empty() {
-        let scopes: Vec<String> =
-            policy.scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
+        let scopes: Vec<String> = policy.scopes.iter().map(|scope| quoted(scope)).collect();
         array(&mut text, "scopes", &scopes);
     }
     keys(&mut text, &HEAD, &policy.head);
@@ -119,10 +121,8 @@ fn in_words(ruling: &Ruling) -> String {
 fn keys(text: &mut String, order: &[&'static str], keys: &PolicyKeys) {
     for name in order {
         match keys.get(name) {
-            // Tables and arrays are written as they will stand; everything else is a text.
-            Some(value) if value.starts_with(['{', '[']) => {
-                line(text, &format!("{name} = {value}"))
-            }
+            // By its name and not by how it begins: a text of the specification may begin like a table.
+            Some(value) if AS_IT_STANDS.contains(name) => line(text, &format!("{name} = {value}")),
             Some(value) => pair(text, name, value),
             None => {}
         }
@@ -130,7 +130,24 @@ fn keys(text: &mut String, order: &[&'static str], keys: &PolicyKeys) {
 }
 
 fn pair(text: &mut String, name: &str, value: &str) {
-    line(text, &format!("{name} = \"{value}\""));
+    line(text, &format!("{name} = {}", quoted(value)));
+}
+
+/// A basic string of TOML: whatever a specification says stays within it, and is no key and no route.
+fn quoted(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing to a string does not fail.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn array(text: &mut String, name: &str, items: &[String]) {

@@ -1,7 +1,8 @@
 //! Reading a TOML document so that every mistake in it is found at once, with its line.
 //!
-//! A [`Table`] remembers which keys it was asked for. When it is dropped, every key that nobody asked for
-//! is a mistake, with the nearest known key as suggestion: a key that has no effect cannot exist.
+//! When a [`Table`] is dropped, every key that the table of keys does not have ([`super::keys`]) is a mistake, with the
+//! nearest known key as suggestion: a key that has no effect cannot exist. Of a file whose keys stand in no table, as
+//! the tools have some, it is every key that nobody asked for.
 
 mod mistake;
 
@@ -35,8 +36,8 @@ pub struct Document {
     /// Where its lines end: each key that is read is told by its line.
     line_ends: Vec<usize>,
     mistakes: Mistakes,
-    /// Whose rows its keys have.
-    keys: KeysOf,
+    /// Whose rows its keys have; nothing for a file that is neither configuration nor policy.
+    keys: Option<KeysOf>,
     nothing: DeTable<'static>,
 }
 
@@ -65,13 +66,13 @@ impl Document {
     pub fn of_text(name: &str, text: String, mistakes: &Mistakes) -> Self {
         let line_ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         let (mistakes, directory) = (mistakes.clone(), PathBuf::new());
-        let (keys, nothing) = (KeysOf::Configuration, DeTable::new());
-        Self { file: name.into(), directory, text, line_ends, mistakes, keys, nothing }
+        let nothing = DeTable::new();
+        Self { file: name.into(), directory, text, line_ends, mistakes, keys: None, nothing }
     }
 
     /// The same, as a file of these keys.
     pub fn of(self, keys: KeysOf) -> Self {
-        Self { keys, ..self }
+        Self { keys: Some(keys), ..self }
     }
 
     /// Runs `read` on the document's root table. A document with a syntax error is not read: what it says from
@@ -91,6 +92,7 @@ impl Document {
     /// Runs `read` on the root table of a document that says nothing.
     pub fn with_nothing<T>(read: impl FnOnce(Table<'_>) -> T) -> T {
         let document = Self::of_text("", String::new(), &Mistakes::default());
+        let document = document.of(KeysOf::Configuration);
         read(document.table(&document.nothing, String::new(), 1))
     }
 
@@ -156,6 +158,13 @@ impl<'a> Table<'a> {
         let (name, value) = self.entries.iter().find(|(name, _)| name.get_ref() == key)?;
         let line = self.document.line_of(name.span().start);
         Some((value, self.place_at(key, line)))
+    }
+
+    /// Whether a key holds an array of nothing.
+    fn is_empty_array(&self, key: &'static str) -> bool {
+        self.entry(key)
+            .and_then(|(value, _)| value.get_ref().as_array())
+            .is_some_and(|array| array.is_empty())
     }
 
     /// Whether the key stands in the table.
@@ -291,13 +300,15 @@ impl Drop for Table<'_> {
             return;
         }
         let asked = self.asked.borrow();
+        // Not what was asked for, where it can be told otherwise: a mistake in one key ends the reading of others.
+        let known = self.names_of_rows().unwrap_or_else(|| asked.clone());
         for (name, _) in self.entries.iter() {
             let name_text: &str = name.get_ref();
-            if asked.contains(&name_text) {
+            if known.contains(&name_text) {
                 continue;
             }
             let line = self.document.line_of(name.span().start);
-            self.place_at(name_text, line).reject(unknown_key(name_text, &asked));
+            self.place_at(name_text, line).reject(unknown_key(name_text, &known));
         }
     }
 }
@@ -369,6 +380,8 @@ fn expand(text: &str) -> Result<String, Unexpanded> {
         };
         match (std::env::var(variable), default) {
             // Once: what a variable holds may have a `${` of its own, a password for one.
+            // As in a shell: `:-` stands in for a variable that is empty, too.
+            (Ok(value), Some(default)) if value.is_empty() => expanded.push_str(default),
             (Ok(value), _) => expanded.push_str(&value),
             (Err(_), Some(default)) => expanded.push_str(default),
             (Err(_), None) => return Err(Unexpanded::NotSet(variable.to_owned())),

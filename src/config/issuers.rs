@@ -64,14 +64,11 @@ pub enum OriginSettings {
 
 /// Reads the issuers.
 pub(super) fn read(token: &Table<'_>, common: &Common<'_>) -> Option<Vec<IssuerSettings>> {
-    if !token.has("issuers") {
-        token.place("issuers").reject(format!("is missing, accepted: {ISSUERS}"));
-        return None;
-    }
+    let tables = token.required_tables("issuers", ISSUERS);
     let read: Vec<Option<IssuerSettings>> =
-        token.tables("issuers").iter().map(|table| read_issuer(table, common)).collect();
+        tables.iter().map(|table| read_issuer(table, common)).collect();
     if read.is_empty() {
-        token.place("issuers").reject(format!("is empty, accepted: {ISSUERS}"));
+        return None;
     }
     let issuers: Vec<IssuerSettings> = read.into_iter().collect::<Option<_>>()?;
     for (position, settings) in issuers.iter().enumerate() {

@@ -38,10 +38,7 @@ pub struct ListenerSettings {
 
 /// Reads `[[listeners]]`.
 pub(super) fn read_listeners(root: &Table<'_>) -> Vec<ListenerSettings> {
-    let tables = root.tables("listeners");
-    if tables.is_empty() && !root.has("listeners") {
-        root.place("listeners").reject("is missing, accepted: at least one [[listeners]] table");
-    }
+    let tables = root.required_tables("listeners", "at least one [[listeners]] table");
     let mut seen = HashSet::new();
     let mut listeners = Vec::new();
     for table in &tables {

@@ -121,7 +121,8 @@ pub(super) fn secret(table: &Table<'_>, key: &'static str) -> Option<String> {
     let Located { value: file, place } = path(table, key, accepted)?;
     let bytes = read(&file, &place, accepted)?;
     look_at_permissions(&file, &place);
-    let text = String::from_utf8(bytes).ok().map(|text| text.trim_end().to_owned());
+    let text =
+        String::from_utf8(bytes).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     let secret = text.filter(|text| !text.is_empty() && !text.contains(char::is_control));
     if secret.is_none() {
         place.reject(format!("{} holds no secret, accepted: {accepted}", file.display()));

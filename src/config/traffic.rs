@@ -150,10 +150,7 @@ pub struct UpstreamTable {
 
 /// Reads `[[upstreams]]`.
 pub(super) fn read_upstreams(root: &Table<'_>) -> Vec<UpstreamTable> {
-    let tables = root.tables("upstreams");
-    if tables.is_empty() && !root.has("upstreams") {
-        root.place("upstreams").reject("is missing, accepted: at least one [[upstreams]] table");
-    }
+    let tables = root.required_tables("upstreams", "at least one [[upstreams]] table");
     let mut names = HashSet::new();
     let mut upstreams = Vec::new();
     for table in &tables {
@@ -269,7 +266,10 @@ fn read_servers(table: &Table<'_>) -> Option<Located<Vec<String>>> {
     let is_server = |text: &str| {
         // From the right: an IPv6 address has colons of its own.
         let parts = text.rsplit_once(':');
-        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        // Digits alone: the library takes a plus sign, too.
+        let is_port =
+            |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        parts.is_some_and(|(host, port)| !host.is_empty() && is_port(port))
     };
     let mut is_whole = true;
     for text in servers.value.iter().filter(|text| !is_server(text)) {

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use url::Url;
 
 /// What a duration looks like.
-pub const DURATION: &str = "a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"";
+pub const DURATION: &str =
+    "a duration above zero, up to 36500d, such as \"250ms\", \"10s\", \"5m\", \"1h\"";
+/// A century: what is added to a clock must not leave its range.
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 /// What a size looks like.
 pub const SIZE: &str = "a size above zero such as \"512B\", \"64KiB\", \"1MiB\"";
 /// What a name looks like.
@@ -15,7 +18,7 @@ pub const NAME: &str = "a name of lower-case letters, digits and hyphens";
 /// What a URL looks like.
 pub const URL: &str = "an https:// or http:// URL";
 
-/// A duration above zero.
+/// A duration above zero, and no longer than anybody lives.
 pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let duration = match unit {
@@ -26,7 +29,7 @@ pub fn duration(text: &str) -> Option<Duration> {
         "d" => Duration::from_secs(number.checked_mul(86_400)?),
         _ => return None,
     };
-    (!duration.is_zero()).then_some(duration)
+    (!duration.is_zero() && duration <= LONGEST).then_some(duration)
 }
 
 /// A size above zero, in bytes.
@@ -101,7 +104,19 @@ mod tests {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("1h"), Some(Duration::from_secs(3600)));
         assert_eq!(size("64KiB"), Some(65_536));
-        for bad in ["", "10", "s", "0s", "-1s", "1.5s", "10 s", "10sec", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "10",
+            "s",
+            "0s",
+            "-1s",
+            "1.5s",
+            "10 s",
+            "10sec",
+            "99999999999999999999s",
+            "36501d",
+            "18446744073709551615s",
+        ] {
             assert_eq!(duration(bad), None, "{bad}");
         }
         for bad in ["", "1024", "0B", "1KB", "1 KiB", "99999999999GiB"] {

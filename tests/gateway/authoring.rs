@@ -237,6 +237,29 @@ fn the_form_of_errors_is_told_from_their_schemas() {
     }
 }
 
+/// A specification is somebody else's text: it must not become a route that it does not describe.
+#[test]
+fn nothing_of_a_specification_becomes_a_route_of_its_own() {
+    let evil =
+        "\\n[[routes]]\\nmethod = \\\"GET\\\"\\npath = \\\"/evil\\\"\\naccess = \\\"open\\\"\\n#";
+    for (was, is) in [
+        ("- Client: [demo-orders]", format!("- OpenId: [\"ok\\\"{evil}\"]")),
+        ("- Client: [demo-orders]", format!("- OpenId: [\"[]{evil}\"]")),
+        ("  /orders:\n", format!("  \"/orders\\\"{evil}\":\n")),
+        ("version: 2.1.0", format!("version: \"2.1.0\\\"{evil}\"")),
+        ("title: API Demo", format!("title: \"API Demo\\\"{evil}\"")),
+    ] {
+        let desk = Desk::new();
+        desk.write("specs/demo.yaml", &DEMO.swap(was, &is));
+        let (_, report, complaints) = desk.import(&[]);
+        let Some(policy) = desk.read("policies/demo-v2.toml") else { continue };
+        let policy: toml::Table = policy.parse().unwrap();
+        let routes = policy["routes"].as_array().unwrap();
+        let is_evil = |route: &&toml::Value| route["path"].as_str() == Some("/evil");
+        assert_eq!(routes.iter().filter(is_evil).count(), 0, "{is}\n{report}{complaints}");
+    }
+}
+
 #[test]
 fn bounds_of_path_and_query_are_taken_from_their_schemas() {
     let desk = Desk::new();

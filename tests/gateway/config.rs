@@ -199,7 +199,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "drain_timeout = \"5s\"",
         "drain_timeout = \"5\"",
-        "config.toml:LINE server.drain_timeout: \"5\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+        "config.toml:LINE server.drain_timeout: \"5\" is not understood, accepted: a duration above zero, up to 36500d, such as \"250ms\", \"10s\", \"5m\", \"1h\"",
     ),
     (
         "address = \"127.0.0.1:0\"\n\n",
@@ -309,7 +309,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "total_timeout = \"1s\"",
         "total_timeout = \"0s\"",
-        "config.toml:LINE upstreams[0].total_timeout: \"0s\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+        "config.toml:LINE upstreams[0].total_timeout: \"0s\" is not understood, accepted: a duration above zero, up to 36500d, such as \"250ms\", \"10s\", \"5m\", \"1h\"",
     ),
     (
         "issuer = \"https://as.portaria-lab.example\"",
@@ -544,7 +544,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keep = \"5m\"",
         "keep = \"5m\"\nauthorisation_window = \"never\"",
-        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: \"none\" or a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+        "config.toml:LINE+1 consent.authorisation_window: \"never\" is not understood, accepted: \"none\" or a duration above zero, up to 36500d, such as \"250ms\", \"10s\", \"5m\", \"1h\"",
     ),
     (
         "keep = \"5m\"",
@@ -669,7 +669,7 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "keep = \"5m\"",
         "keep = \"5m\"\n[identity]\nlongest_validity = \"1y\"",
-        "config.toml:LINE+2 identity.longest_validity: \"1y\" is not understood, accepted: a duration above zero such as \"250ms\", \"10s\", \"5m\", \"1h\"",
+        "config.toml:LINE+2 identity.longest_validity: \"1y\" is not understood, accepted: a duration above zero, up to 36500d, such as \"250ms\", \"10s\", \"5m\", \"1h\"",
     ),
     (
         "keep = \"5m\"",
@@ -767,6 +767,54 @@ fn each_mistake_in_the_configuration_is_told_exactly() {
         let (code, complaints) = sandbox.complaints(&config);
         assert_eq!(code, Some(64), "{bad}: {complaints:?}");
         assert!(complaints.contains(&expected), "expected {expected}\nfound {complaints:#?}");
+    }
+}
+
+/// What is wrong is told, and not what stands beside it and is right.
+#[test]
+fn a_mistake_in_one_key_makes_no_other_unknown() {
+    let sandbox = Sandbox::new();
+    let jwks = "jwks = { file = \"jwks.json\" }";
+    for (good, bad) in [
+        ("client_auth = \"required\"", "client_auth = \"requred\""),
+        ("client_auth = \"client_secret_basic\"", "client_auth = \"basic\""),
+        ("[token]", "[consent.webhook]\nlistener = 1\npath = 1\nclaim = \"a\"\n[token]"),
+        (
+            jwks,
+            "jwks = { file = \"jwks.json\", url = \"https://a\", timeout = \"1s\", trust_anchors = \"roots.pem\" }",
+        ),
+    ] {
+        let config = match sandbox.config.contains(good) {
+            true => sandbox.config.swap(good, bad),
+            // The sandbox writes the issuer's keys as a table of their own.
+            false => sandbox.config.swap(
+                "[token.issuers.jwks]",
+                "[token.issuers.jwks]\ndiscovery = true\ntimeout = \"1s\"",
+            ),
+        };
+        let (code, complaints) = sandbox.complaints(&config);
+        assert_eq!(code, Some(64), "{bad}: {complaints:?}");
+        let unknown: Vec<_> = complaints.iter().filter(|c| c.contains("unknown key")).collect();
+        assert!(unknown.is_empty(), "{bad}: {unknown:?}");
+    }
+    let policy = sandbox.directory.path().join("policies/demo.toml");
+    std::fs::write(&policy, POLICY.swap("access = \"client\"", "access = \"clientt\"")).unwrap();
+    let (_, complaints) = sandbox.complaints(&sandbox.config);
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    assert!(complaints[0].contains("\"clientt\" is not understood"), "{complaints:?}");
+}
+
+/// Without any of them nothing could be served: an empty array says as little as none.
+#[test]
+fn an_array_of_no_tables_is_a_mistake() {
+    let sandbox = Sandbox::new();
+    for key in ["listeners", "upstreams"] {
+        let mut config: toml::Table = sandbox.config.parse().unwrap();
+        config.insert(key.into(), toml::Value::Array(Vec::new()));
+        let (code, complaints) = sandbox.complaints(&config.to_string());
+        assert_eq!(code, Some(64), "{key}: {complaints:?}");
+        let told = format!("{key}: is empty, accepted: at least one [[{key}]] table");
+        assert!(complaints.iter().any(|c| c.ends_with(&told)), "{key}: {complaints:?}");
     }
 }
 

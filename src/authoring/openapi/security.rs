@@ -6,6 +6,7 @@ use super::Stated;
 use super::reference::References;
 use crate::authoring::yaml::Node;
 use crate::config::document::Place;
+use crate::scope::Scope;
 
 /// What the literal scope `consent:consentId` of the official files stands for.
 const CONSENT: &str = "consent:";
@@ -152,6 +153,12 @@ fn add_scope(
     if is_oauth2 && !is_of_all && !declared(scheme).any(|known| known == name) {
         let known: Vec<&str> = declared(scheme).collect();
         let text = format!("{name:?} is an unknown scope, accepted: {}", known.join(", "));
+        references.place(scope.line(), place.key()).reject(text);
+        return;
+    }
+    // In OPIN's own notation `consent:consentId` is one, too (RFC 6749 section 3.3).
+    if Scope::new(name).is_none() {
+        let text = format!("{name:?} is no scope, accepted: a text without blanks and quotes");
         references.place(scope.line(), place.key()).reject(text);
         return;
     }

@@ -108,11 +108,35 @@ impl<'a> Table<'a> {
         self.row(key).and_then(Key::default).unwrap_or_default().to_owned()
     }
 
+    /// Tables of which there must be one.
+    pub fn required_tables(&self, key: &'static str, accepted: &str) -> Vec<Table<'a>> {
+        let tables = self.tables(key);
+        match (self.has(key), self.is_empty_array(key)) {
+            (false, _) => self.place(key).reject(format!("is missing, accepted: {accepted}")),
+            (true, true) => self.place(key).reject(format!("is empty, accepted: {accepted}")),
+            // Of another type, or with entries that are no tables: that was told.
+            (true, false) => {}
+        }
+        tables
+    }
+
+    /// The names of the rows of this table; nothing, if its file is of no table of keys.
+    pub(super) fn names_of_rows(&self) -> Option<Vec<&'static str>> {
+        let rows = keys::of(self.document.keys?);
+        let path = without_positions(&self.path);
+        let within = rows.iter().filter_map(|row| {
+            let (table, name) = row.path.rsplit_once('.').unwrap_or(("", &row.path));
+            (table == path).then_some(name)
+        });
+        Some(within.collect())
+    }
+
     /// The row of a key. That there is none is a slip of ours, which every test that reads the key finds.
     fn row(&self, key: &'static str) -> Option<&'static Key> {
         let Place { key: path, .. } = self.place_at(key, self.line);
         let path = without_positions(&path);
-        let row = keys::of(self.document.keys).iter().find(|row| row.path == path);
+        let rows = self.document.keys.map(keys::of).unwrap_or_default();
+        let row = rows.iter().find(|row| row.path == path);
         if row.is_none() {
             self.place(key).reject("is read, and is no key of the table of keys");
         }

@@ -172,7 +172,8 @@ impl ChangedRoute<'_> {
     ) -> Result<Word, SetUpError> {
         let first = self.midnights.first().copied().unwrap_or_else(OffsetDateTime::now_utc);
         // The day before the first midnight stands for all that came before it.
-        let days = std::iter::once(first - Duration::DAY).chain(self.midnights.clone());
+        let days =
+            std::iter::once(first.saturating_sub(Duration::DAY)).chain(self.midnights.clone());
         let mut words = Vec::new();
         for (day, time) in days.enumerate() {
             let word = self.word_of_day(known, day, time, literals, bench)?;

@@ -208,7 +208,7 @@ fn read_consent(table: &Table<'_>, clock: OffsetDateTime) -> Option<KnownConsent
         status: status.map_or_else(|| "AUTHORISED".to_owned(), |status| status.value),
         permissions: permissions.map(|names| names.value).unwrap_or_default(),
         client_id: client_id.map_or_else(|| CLIENT.to_owned(), |client| client.value),
-        expires: expires.map_or(clock + time::Duration::DAY, |expires| expires.value),
+        expires: expires.map_or(clock.saturating_add(time::Duration::DAY), |expires| expires.value),
         kinds: &KINDS,
     })
 }

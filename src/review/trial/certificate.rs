@@ -77,8 +77,8 @@ pub(super) fn good(prefix: &str, clock: OffsetDateTime) -> ClientCertificate {
     ClientCertificate {
         subject: SUBJECT.map(attribute).to_vec(),
         // 330 days: within the 398 of the profile, and no case is about either end unless it says so.
-        not_before: clock - Duration::days(30),
-        not_after: clock + Duration::days(300),
+        not_before: clock.saturating_sub(Duration::days(30)),
+        not_after: clock.saturating_add(Duration::days(300)),
         purpose: Some(KeyPurpose::Client),
         is_trusted: true,
     }

@@ -178,7 +178,7 @@ impl Probe {
             status: "AUTHORISED".to_owned(),
             permissions: permissions.to_vec(),
             client_id: client.to_owned(),
-            expires: self.clock + Duration::DAY,
+            expires: self.clock.saturating_add(Duration::DAY),
             kinds,
         };
         let client = if self.is_own { CLIENT } else { ANOTHER_CLIENT };

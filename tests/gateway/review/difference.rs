@@ -370,3 +370,29 @@ fn the_rules_of_the_configuration_count() {
     let after = POLICY.swap("\"required\"", "\"required\"\nmax_body_size = \"2KiB\"");
     assert_eq!(compare(at, POLICY, &after).1, Vec::<String>::new());
 }
+
+/// A day that stands for never, and one before anything, are days to the tools as they are to the gateway.
+#[test]
+fn the_ends_of_the_calendar_are_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for (set, class) in [("before", "medium"), ("after", "high")] {
+        std::fs::create_dir(at(set)).unwrap();
+        let policy = POLICY.replace("class = \"medium\"", &format!("class = \"{class}\""));
+        let days = "available_from = \"-9999-01-01\"\nretired_from = \"9999-12-31\"\nclass";
+        std::fs::write(at(set).join("demo.toml"), policy.replacen("class", days, 1)).unwrap();
+    }
+    let without = POLICY.replacen("permission = ", "permission = \"OTHER_\" #", 1);
+    std::fs::write(at("without.toml"), without).unwrap();
+    for arguments in [
+        vec!["policy", "diff", "before", "after"],
+        vec!["policy", "diff", "without.toml", "before"],
+        vec!["policy", "cases", "--policies", "before", "-o", "cases"],
+        vec!["test", "--policies", "before", "cases"],
+    ] {
+        let output = super::portaria(directory.path(), &arguments);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!said.contains("panic"), "{arguments:?}: {said}");
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {said}");
+    }
+}
