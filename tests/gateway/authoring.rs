@@ -243,8 +243,14 @@ fn nothing_of_a_specification_becomes_a_route_of_its_own() {
     let evil =
         "\\n[[routes]]\\nmethod = \\\"GET\\\"\\npath = \\\"/evil\\\"\\naccess = \\\"open\\\"\\n#";
     for (was, is) in [
-        ("- Client: [demo-orders]", format!("- OpenId: [\"ok\\\"{evil}\"]")),
-        ("- Client: [demo-orders]", format!("- OpenId: [\"[]{evil}\"]")),
+        (
+            "- OpenId: [openid]\n          OAuth2: ['consent:consentId', demo]",
+            format!("- OpenId: [\"ok\\\"{evil}\"]\n          OAuth2: ['consent:consentId']"),
+        ),
+        (
+            "- OpenId: [openid]\n          OAuth2: ['consent:consentId', demo]",
+            format!("- OpenId: [\"[]{evil}\"]\n          OAuth2: ['consent:consentId']"),
+        ),
         ("  /orders:\n", format!("  \"/orders\\\"{evil}\":\n")),
         ("version: 2.1.0", format!("version: \"2.1.0\\\"{evil}\"")),
         ("title: API Demo", format!("title: \"API Demo\\\"{evil}\"")),
