@@ -34,6 +34,14 @@
 //! what a reload keeps, what serves; [`server`] runs it and swaps it on SIGHUP. [`authoring`] writes the policies from the ecosystem's specifications.
 //! [`inspect`] and [`review`] answer questions without a gateway.
 //!
+//! # The house
+//!
+//! Who decides is a crate without network, file or thread: src/decision, from the facts of an ecosystem ([`packs`]) to
+//! [`admission`]. [`course`] leads an exchange through it, with [`idempotency`], [`upstream`], [`headers`] and [`links`] on the way to the
+//! legacy system and back, and [`measure`] and [`report`] beside it; [`admin`] shows what they know. [`listener`] brings
+//! callers in, [`services`] ask and fetch elsewhere. [`config`] reads, [`assembly`] makes, [`server`] runs. [`inspect`], `authoring`
+//! and `review` are tools, which a gateway at the edge is built without; `lab` is the ecosystem on one machine.
+//!
 //! # The ladder
 //!
 //! A module uses only modules that stand above it in the list; `tests/architecture.rs` holds this. Up to
