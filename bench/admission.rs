@@ -269,7 +269,13 @@ fn token_stages(criterion: &mut Criterion, case: &Case) -> Result<()> {
     measure(criterion, "scope", || bound.token().scopes().require(black_box(&scope)).ok())?;
     let permission = Permission::new(PERMISSION).ok_or("not a permission")?;
     let inquiry = Inquiry { kind: ConsentKind::Consent, stale_for: None };
-    let need = Need { inquiry, permission: &permission, to: ConsentUse::Read, in_path: None };
+    let need = Need {
+        inquiry,
+        permission: &permission,
+        to: ConsentUse::Read,
+        in_path: None,
+        is_borne: false,
+    };
     measure(criterion, "consent: known", || {
         at_once(admission.consents.admit(black_box(&bound), &need, now))
     })

@@ -58,7 +58,7 @@ pub struct Serving {
     pub meters: Vec<Box<dyn Meter>>,
     /// Whose X-Forwarded-For is believed, by the listener's position.
     pub forwarded_for: Vec<Option<Networks>>,
-    /// From the end of a request's head to the end of its body.
+    /// From when a request's body is awaited to its end.
     pub body_timeout: Duration,
 }
 

@@ -25,7 +25,7 @@ const PUBLIC_URL: &str = "an https:// URL without a path";
 pub struct HttpSettings {
     /// Bounds of a connection.
     pub wire: WireLimits,
-    /// End of the head to the end of the body.
+    /// From when a body is awaited to its end.
     pub body_timeout: Duration,
     /// Longest time that a caller takes nothing of an answer.
     pub write_timeout: Duration,

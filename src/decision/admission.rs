@@ -443,7 +443,8 @@ impl Admission {
             }
             (Access::Consented { permission, to, .. }, Some(_)) => {
                 // The path was held against the token once; neither changes while a request waits.
-                let need = Need { inquiry, permission, to: *to, in_path: None };
+                let is_borne = shadow.is_on();
+                let need = Need { inquiry, permission, to: *to, in_path: None, is_borne };
                 return Ok((shadow, Some(self.held(token, &need, may_repeat, now).await)));
             }
             (Access::Client { .. }, Some(Held::InForce(consent))) => {
@@ -505,7 +506,8 @@ impl Admission {
         let (inquiry, in_path) = (found.route.asks.inquiry, found.consent_in_path.as_deref());
         match (&found.route.asks.access, token, in_path) {
             (Access::Consented { permission, to, .. }, Some(token), in_path) => {
-                let need = Need { inquiry, permission, to: *to, in_path };
+                let is_borne = shadow.is_on();
+                let need = Need { inquiry, permission, to: *to, in_path, is_borne };
                 shadow.take_consent(self.held(token, &need, may_repeat, now).await)
             }
             (Access::Client { .. }, Some(token), Some(in_path)) => {

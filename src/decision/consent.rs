@@ -157,6 +157,9 @@ pub struct Need<'a> {
     pub to: ConsentUse,
     /// The consent that the path names, where the route has such a parameter.
     pub in_path: Option<&'a str>,
+    /// Whether a request goes on whose consent does not permit it, as in shadow mode: then it must be certain whose
+    /// it is.
+    pub is_borne: bool,
 }
 
 /// Who says what a consent permits.
@@ -244,12 +247,16 @@ impl Consents {
         now: Moment,
     ) -> Result<Consent, ConsentError> {
         let (id, known) = self.named_by(token, need, now)?;
-        // Before anybody is asked: a registry that learns of an end late would say
-        // that it holds (decision 5).
-        self.has_not_ended(known.mark, need, token)?;
+        let has_ended = self.has_not_ended(known.mark, need, token);
+        if !need.is_borne {
+            // Before anybody is asked: it is refused, whosever it is.
+            has_ended?;
+        }
         let terms = self.told(token, id, need.inquiry, known.revision, now).await?;
         // Whose it is comes first: of another client's consent not even the state is told.
         belongs_to(&terms, token.token().client_id())?;
+        // A registry that learns of an end late would say that it holds (decision 5).
+        has_ended?;
         self.is_authorised(&terms, need.to, now)?;
         if !terms.permissions.contain(need.permission, self.rules.renamed) {
             return Err(ConsentError::Permission);

@@ -438,6 +438,28 @@ async fn no_client_uses_up_the_consent_of_another() {
     assert_eq!(response.status, 200, "used up by a stranger");
 }
 
+/// That a consent has ended is known here, and whose it was must be asked all the same.
+#[tokio::test]
+async fn a_consent_of_another_that_has_ended_is_still_anothers() {
+    let shadowed = Shadowed::new().await;
+    let lab = &shadowed.lab;
+    let consent = lab.consent(&["DEMO_ORDER"]);
+    assert_eq!(shadowed.send(&shadowed.order(&consent)).await.status, 201);
+    shadowed.assert_borne(&shadowed.order(&consent), "consent_not_authorised").await;
+    let grant = TokenContent {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.user_grant("demo", &consent)
+    };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let order = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token);
+    let reached = lab.recorded().len();
+    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    let answered = two.exchange(&order.to_bytes()).await.unwrap();
+    assert_refused(&answered, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
+    assert_eq!(lab.recorded().len(), reached);
+}
+
 /// What is refused for another reason did not go on, and nobody may be told that it did.
 #[tokio::test]
 async fn what_was_refused_after_all_is_not_told_as_gone_on() {

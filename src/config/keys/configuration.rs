@@ -239,7 +239,7 @@ fn http() -> Vec<Key> {
             "between two requests of a connection; HTTP/2: restart",
         ),
         default("head_timeout", Duration(ANY), "10s", "first to last byte of a request's head"),
-        default("body_timeout", Duration(ANY), "30s", "end of a head to the end of its body"),
+        default("body_timeout", Duration(ANY), "30s", "from when a body is awaited to its end"),
         default(
             "write_timeout",
             Duration(ANY),
@@ -310,7 +310,12 @@ fn upstreams() -> Vec<Key> {
         required("tls.trust_anchors", FILE, "PEM: what their certificates must lead to"),
         default("connect_timeout", Duration(ANY), "2s", "of one server, TLS included"),
         default("first_byte_timeout", Duration(ANY), "10s", "longest silence"),
-        default("total_timeout", Duration(ANY), "30s", "of the whole exchange with a server"),
+        default(
+            "total_timeout",
+            Duration(ANY),
+            "30s",
+            "of an answer, from when the server has the whole request",
+        ),
         default("idle_timeout", Duration(ANY), "30s", "keep it below the servers' own"),
         default(
             "eject_after",
