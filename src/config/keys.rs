@@ -6,6 +6,7 @@
 
 mod configuration;
 mod kind;
+mod listeners;
 mod policy;
 mod services;
 
