@@ -197,6 +197,15 @@ fn upstreams() -> Vec<Key> {
         absent("tls", Table, "plain HTTP", "TLS to the servers"),
         required("tls.server_name", Text, "the name that their certificates must have"),
         required("tls.trust_anchors", FILE, "PEM: what their certificates must lead to"),
+    ];
+    let mut keys = within("upstreams[]", own);
+    keys.extend(within("upstreams[]", patience()));
+    keys
+}
+
+/// How long the servers of an upstream may take, and how often they may fail.
+fn patience() -> [Key; 6] {
+    [
         default("connect_timeout", Duration(ANY), "2s", "of one server, TLS included"),
         default("first_byte_timeout", Duration(ANY), "10s", "longest silence"),
         default(
@@ -213,8 +222,7 @@ fn upstreams() -> Vec<Key> {
             "failures in a row after which a server is left out",
         ),
         default("eject_for", Duration(ANY), "10s", "how long it is left out"),
-    ];
-    within("upstreams[]", own)
+    ]
 }
 
 fn limits() -> Vec<Key> {
