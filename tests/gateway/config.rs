@@ -804,6 +804,39 @@ fn a_mistake_in_one_key_makes_no_other_unknown() {
     assert!(complaints[0].contains("\"clientt\" is not understood"), "{complaints:?}");
 }
 
+/// What is accepted is served with: a deadline in a century is one, and no clock leaves its range for it.
+#[tokio::test]
+async fn the_longest_durations_are_deadlines() {
+    let http =
+        ["handshake", "head", "body", "write", "exchange"].map(|key| format!("{key}_timeout"));
+    let upstream = ["connect", "first_byte", "total", "idle"].map(|key| format!("{key}_timeout"));
+    let lines = |keys: &[String]| -> String {
+        keys.iter().map(|key| format!("{key} = \"36500d\"\n")).collect()
+    };
+    let plain = |config: String| -> String {
+        let is_duration = |line: &&str| !line.contains("_timeout = ");
+        config.lines().filter(is_duration).map(|line| format!("{line}\n")).collect()
+    };
+    let lab = lab_with(|config| {
+        let config = plain(config).swap("[http]\n", &format!("[http]\n{}", lines(&http)));
+        let name = "[[upstreams]]\n";
+        let config =
+            config.swap(name, &format!("{name}{}eject_for = \"36500d\"\n", lines(&upstream)));
+        config
+            + "\n[limits]\nglobal = { requests = 300, per = \"36500d\" }\n\
+                  per_address = { requests = 500, per = \"36500d\" }\n"
+    })
+    .await;
+    let target = "/open-insurance/channels/v2/branches";
+    for _ in 0..2 {
+        assert_eq!(lab.send(&Request::get(target)).await.status, 200);
+        let request = http::Request::get(format!("https://localhost{target}")).body(()).unwrap();
+        let answer = lab.http2().await.exchange(request, bytes::Bytes::new()).await.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    assert!(!lab.gateway.log_contains("panic"));
+}
+
 /// Without any of them nothing could be served: an empty array says as little as none.
 #[test]
 fn an_array_of_no_tables_is_a_mistake() {
