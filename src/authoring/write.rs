@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::policy::Policy;
 use super::rulings::{LEFT_OUT, Ruling, Rulings};
 use super::settle::{PolicyKeys, PolicyRoute};
+use crate::config::values::quoted;
 
 /// The columns of a comment.
 const WIDTH: usize = 100;
@@ -131,23 +132,6 @@ fn keys(text: &mut String, order: &[&'static str], keys: &PolicyKeys) {
 
 fn pair(text: &mut String, name: &str, value: &str) {
     line(text, &format!("{name} = {}", quoted(value)));
-}
-
-/// A basic string of TOML: whatever a specification says stays within it, and is no key and no route.
-fn quoted(value: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
-                // Writing to a string does not fail.
-                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 fn array(text: &mut String, name: &str, items: &[String]) {

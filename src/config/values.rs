@@ -1,5 +1,6 @@
 //! The text forms of values: durations, sizes, names, networks, URLs.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,6 +53,23 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
+/// A text as a basic string of TOML: whatever it says stays within it, and is no key and no table.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                // Writing to a string does not fail.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// A name that can stand in a log and a metric.
 pub fn name(text: &str) -> Option<String> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -96,6 +114,17 @@ mod tests {
         }
         for bad in ["10.0.0.0/255.0.0.0", "lb.internal", "10.0.0.1:80", "[::1]", "10.0.0.0 /8"] {
             assert_eq!(prefix(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_text_reads_as_what_it_was() {
+        for text in
+            ["", "a", "a\"b\\c", "\n[[routes]]\r\t\0", "\u{7f}\u{85}\u{2028}é", "[x]", "{y}"]
+        {
+            let table: toml::Table = format!("a = {}", quoted(text)).parse().unwrap();
+            assert_eq!(table["a"].as_str(), Some(text), "{text:?}");
+            assert_eq!(table.len(), 1);
         }
     }
 

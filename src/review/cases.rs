@@ -15,6 +15,7 @@ use time::{Date, Duration, OffsetDateTime};
 use super::statement::shape;
 use crate::config::document::{Mistake, Mistakes, Place};
 use crate::config::offline::{CONTENT_METHODS, Entry, Policies};
+use crate::config::values::quoted;
 use crate::consent::{ConsentError, ConsentKind, ConsentRules, ConsentStatus, ConsentUse, Lapse};
 use crate::interaction::Unusable;
 use crate::parameters::PathForm;
@@ -144,11 +145,6 @@ impl DraftCase {
         line("expect", &quoted(&self.expect));
         text
     }
-}
-
-fn quoted(text: &str) -> String {
-    // TOML has no `\u{7f}`; what policies may name has no character that is escaped so.
-    format!("{text:?}")
 }
 
 fn of_route(entry: &Entry, policies: &Policies, rules: &ConsentRules) -> Vec<DraftCase> {

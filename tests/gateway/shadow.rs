@@ -417,6 +417,19 @@ async fn no_backend_gets_the_whole_of_a_long_body_under_a_consent_that_ended_mea
     lab.assert_untouched();
 }
 
+/// Another participant's order, with a token that names somebody else's consent.
+async fn order_of_another(lab: &Lab, consent: &str) -> Response {
+    let grant = TokenContent {
+        client_id: CLIENT_TWO.into(),
+        thumbprint: lab.pki.two.thumbprint(),
+        ..lab.user_grant("demo", consent)
+    };
+    let token = lab.authorization.issue_signed(&grant).unwrap();
+    let order = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token);
+    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
+    two.exchange(&order.to_bytes()).await.unwrap()
+}
+
 /// Whoever names the consent of somebody else ends nothing that is that client's.
 #[tokio::test]
 async fn no_client_uses_up_the_consent_of_another() {
@@ -424,15 +437,7 @@ async fn no_client_uses_up_the_consent_of_another() {
     let lab = &shadowed.lab;
     let consent = lab.consent(&["DEMO_ENFORCED"]);
     assert_eq!(shadowed.send(&shadowed.enforced(&consent)).await.status, 200);
-    let grant = TokenContent {
-        client_id: CLIENT_TWO.into(),
-        thumbprint: lab.pki.two.thumbprint(),
-        ..lab.user_grant("demo", &consent)
-    };
-    let token = lab.authorization.issue_signed(&grant).unwrap();
-    let order = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token);
-    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
-    let answered = two.exchange(&order.to_bytes()).await.unwrap();
+    let answered = order_of_another(lab, &consent).await;
     assert_refused(&answered, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
     let response = shadowed.send(&shadowed.enforced(&consent)).await;
     assert_eq!(response.status, 200, "used up by a stranger");
@@ -446,16 +451,8 @@ async fn a_consent_of_another_that_has_ended_is_still_anothers() {
     let consent = lab.consent(&["DEMO_ORDER"]);
     assert_eq!(shadowed.send(&shadowed.order(&consent)).await.status, 201);
     shadowed.assert_borne(&shadowed.order(&consent), "consent_not_authorised").await;
-    let grant = TokenContent {
-        client_id: CLIENT_TWO.into(),
-        thumbprint: lab.pki.two.thumbprint(),
-        ..lab.user_grant("demo", &consent)
-    };
-    let token = lab.authorization.issue_signed(&grant).unwrap();
-    let order = Request::post(&format!("{BASE}/orders"), "{}").bearer(&token);
     let reached = lab.recorded().len();
-    let mut two = lab.connector(Some(&lab.pki.two)).http1().await.unwrap();
-    let answered = two.exchange(&order.to_bytes()).await.unwrap();
+    let answered = order_of_another(lab, &consent).await;
     assert_refused(&answered, 403, "CONSENTIMENTO_NAO_AUTORIZADO");
     assert_eq!(lab.recorded().len(), reached);
 }
