@@ -303,6 +303,11 @@ pub const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "servers = [\"127.0.0.1:0\"]",
+        "servers = [\"127.0.0.1:+80\"]",
+        "config.toml:LINE upstreams[0].servers: \"127.0.0.1:+80\" names no address, accepted: one or more \"host:port\"",
+    ),
+    (
+        "servers = [\"127.0.0.1:0\"]",
         "servers = [\"no port\"]",
         "config.toml:LINE upstreams[0].servers: \"no port\" names no address, accepted: one or more \"host:port\"",
     ),
